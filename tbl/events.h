@@ -1,0 +1,26 @@
+/*
+ * events.h: every record that stead's own processes write. An X-macro table; ids are stable for ever.
+ *
+ * EVENT(NAME, id, level, "fields", "meaning", "what to do")
+ */
+EVENT(STARTED, 1000, LEVEL_NOTICE, "version pid", "stead started", "")
+EVENT(STOPPING, 1001, LEVEL_NOTICE, "why", "stead is stopping", "")
+EVENT(STOPPED, 1002, LEVEL_NOTICE, "", "stead stopped; nothing of it is left running", "")
+EVENT(PROC_STARTED, 1010, LEVEL_INFO, "role index app pid", "a process started", "")
+EVENT(PROC_READY, 1011, LEVEL_INFO, "role index app pid ms", "a process is ready", "")
+EVENT(PROC_DIED, 1012, LEVEL_ERROR, "role index app pid status next_ms", "a process died and is started again", "see the lines before this one; `stead status` shows how often")
+EVENT(PROC_ENDED, 1013, LEVEL_INFO, "role index app pid status", "a process ended as it was told to", "")
+EVENT(PROC_KILLED, 1014, LEVEL_WARNING, "role index app pid why", "a process did not end in time and was killed", "")
+EVENT(PROC_NOT_READY, 1015, LEVEL_ERROR, "role index app pid ms", "a process was not ready in time", "the app's own lines say what it waits for")
+EVENT(CHANNEL_BROKEN, 1016, LEVEL_ERROR, "role index why", "a process broke the message protocol and is replaced", "this is a bug in stead: please report it")
+EVENT(LISTENING, 1020, LEVEL_NOTICE, "address", "listening", "")
+EVENT(BIND_FAILED, 1021, LEVEL_ERROR, "address error", "the address cannot be listened on", "end what uses it, or choose another with --http")
+EVENT(SNAPSHOT, 1030, LEVEL_INFO, "generation sites", "a new snapshot serves", "")
+EVENT(SNAPSHOT_REFUSED, 1031, LEVEL_ERROR, "generation error", "a damaged snapshot was refused; the old one serves on", "")
+EVENT(SITE_LIVE, 1040, LEVEL_NOTICE, "site url ms", "the first real request was answered", "")
+EVENT(APP_CRASHING, 1041, LEVEL_ERROR, "app restarts next_ms", "an app dies again and again; it is retried with growing pauses", "`stead logs` shows why")
+EVENT(REQUEST_DEADLINE, 1042, LEVEL_ERROR, "app slot ms path", "a request passed its deadline; the client got 504", "the stack that follows shows where the app stood")
+EVENT(WORKER_BROKE_LINK, 1043, LEVEL_ERROR, "app slot why", "a worker broke the link's protocol and is replaced", "an extension module may be writing over memory")
+EVENT(STATE_ERROR, 1050, LEVEL_CRITICAL, "what error", "state could not be written; nothing was reported as done", "free disk space, then try again")
+EVENT(LOG_DROPPED, 1060, LEVEL_WARNING, "bytes ring", "records were lost because they came faster than the disk takes them", "")
+EVENT(JAIL_SKIPPED, 1070, LEVEL_INFO, "what", "stead does not run as root, so this protection is off", "run stead as root for it")

@@ -1,0 +1,150 @@
+/*
+ * msg_payloads.h: the fixed part of each message in msgs.h. Fields are only ever appended; a receiver
+ * reads with msg_get(), so an older sender's missing fields are zero.
+ */
+#ifndef STEAD_TBL_MSG_PAYLOADS_H
+#define STEAD_TBL_MSG_PAYLOADS_H
+
+#include <stdint.h>
+
+enum { MSG_MAJOR_MIN = 1, MSG_MAJOR_MAX = 1 };
+
+struct none {
+	char unused[1]; /* sizeof is never used for `none` rows: their fixed part is 0 bytes */
+};
+struct msg_hello {
+	uint16_t min, max; /* majors spoken */
+	uint32_t role;     /* enum proc of the sender, as the parent made it; checked by nobody alone */
+	char build[40];
+};
+struct msg_start {
+	uint32_t role, index;
+	uint64_t generation; /* of this process: +1 for each spawn of anything, never reused */
+	uint32_t gates;      /* how many gates there shall be */
+	uint32_t root;       /* 1: the parent is root and this process is jailed */
+};
+struct msg_channel {
+	uint32_t role, index;
+	uint64_t generation;
+};
+struct msg_listener {
+	uint32_t listener; /* ctl's number for it */
+	uint32_t tls;
+};
+struct msg_snap {
+	uint64_t generation;
+	uint32_t segments;
+	uint32_t err; /* SNAP_LOADED: 0 or an errno */
+};
+struct msg_stop {
+	uint32_t drain_ms;
+};
+struct msg_worker {
+	uint32_t app;      /* ctl's number for the app; in a snapshot the same */
+	uint32_t slot;     /* 0 … workers-1; during a replacement two generations share a slot */
+	uint64_t generation;
+	uint32_t gate, gate_pad;
+	uint64_t gate_generation;
+	uint32_t reason;   /* enum close for WORKER_BAD and WORKER_STUCK */
+	int32_t status;    /* WORKER_GONE: as from waitid: >= 0 exit code, < 0 minus the signal */
+};
+enum page_kind { PAGE_LOGRING = 1, PAGE_COUNTERS = 2, PAGE_LOG = 3 };
+struct msg_page {
+	uint32_t kind; /* enum page_kind */
+	uint32_t role, index;
+	uint32_t slot; /* log ring slot */
+	uint64_t generation;
+};
+struct msg_stream {
+	uint32_t app, kind; /* enum proc: WORKER, SERVICE, POSTGRES */
+	uint32_t slot;
+	uint32_t which; /* 1 stdout, 2 stderr */
+	uint64_t generation;
+	int32_t pid;
+	uint32_t pad;
+};
+enum proc_phase {
+	PHASE_DOWN = 0,    /* wanted down */
+	PHASE_STARTING,    /* runs, not ready */
+	PHASE_UP,
+	PHASE_DRAINING,    /* replaced: finishes what it has */
+	PHASE_STOPPING,    /* TERM sent, KILL follows */
+	PHASE_BACKOFF,     /* died; starts again at next_ms */
+};
+struct msg_proc_state {
+	uint32_t role, index; /* index: gate's number, worker's slot */
+	uint32_t app;         /* worker, service, postgres */
+	uint32_t phase;       /* enum proc_phase */
+	uint64_t generation;
+	int32_t pid;
+	int32_t status;       /* last exit, as in msg_worker */
+	uint32_t restarts;    /* since the last deliberate start */
+	uint32_t backoff_ms;
+	uint64_t since_wall_us;
+};
+struct msg_bound {
+	uint32_t listener, err;
+};
+struct msg_oneshot {
+	uint32_t role;
+	uint32_t uid, gid; /* BUILD and CHECK as an app's user, DB as postgres' owner; 0: the role's own */
+	int32_t status;
+	uint32_t err;
+	uint32_t deadline_ms; /* killed then; 0: 120 s */
+};
+struct msg_done {
+	uint32_t err;
+};
+enum proc_set_flag {
+	PROC_SET_LINK = 1,     /* speaks the link: gets fd 3 = the parent's channel */
+	PROC_SET_ROLLING = 2,  /* may be replaced new-before-old */
+};
+struct msg_proc_set {
+	uint32_t role; /* WORKER, SERVICE or POSTGRES */
+	uint32_t app;
+	uint32_t count; /* how many slots */
+	uint32_t uid, gid; /* when the parent is root; in stead's range, or the postgres account */
+	uint32_t flags; /* enum proc_set_flag */
+	uint32_t start_ms; /* readiness deadline */
+	uint32_t stop_ms;  /* grace between TERM and KILL */
+	uint32_t argc, envc;
+	uint32_t nice_plus20;
+	uint32_t umask_bits;
+};
+struct msg_proc_ref {
+	uint32_t role, app;
+};
+enum overlay_kind { OVERLAY_APP_DOWN = 1, OVERLAY_MAINTENANCE = 2 };
+struct msg_overlay {
+	uint32_t kind; /* enum overlay_kind */
+	uint32_t key;  /* app or site number */
+	uint32_t on;
+	uint32_t retry_after_s;
+};
+struct msg_log_query {
+	uint32_t lines; /* the last N */
+	uint32_t follow;
+	uint32_t level; /* 0 all, else at least this syslog-like level */
+	uint32_t pad;
+	uint64_t since_wall_us;
+};
+enum check_mode { CHECK_FOLDER = 0, CHECK_FILE = 1 };
+struct msg_check_ask {
+	uint32_t mode; /* enum check_mode */
+	uint32_t no_detect; /* 1: values of the file only */
+	uint32_t uid, gid; /* as root: the candidate import runs as this user */
+};
+struct msg_end {
+	uint32_t err; /* 0, or an errno */
+	uint32_t exit_code; /* of stead's exit codes, for the CLI */
+};
+enum db_what { DB_FIND = 0, DB_INIT = 1, DB_WAIT = 2, DB_APP = 3, DB_SYNC = 4, DB_INFO = 5 };
+struct msg_db_ask {
+	uint32_t what; /* enum db_what */
+	uint32_t connections_max;
+};
+struct msg_act_ask {
+	uint32_t act; /* enum act */
+};
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * msgs.h: every message between stead's processes, one row each; the payload structs are in
+ * msg_payloads.h. An X-macro table.
+ *
+ * MSG(NAME, number, from, to, fixed, fds_min, fds_max, about)
+ *   number   on the wire; never reused. Numbers of one sender begin at one hundred's boundary.
+ *   from, to bit sets of P(ROLE); a pair that no row allows loses the channel and the sender restarts
+ *   fixed    the struct that the payload begins with, or `none`; packed strings may follow it
+ *
+ * Each channel opens with HELLO both ways: nothing else is valid before it.
+ */
+#define P(R) (1u << PROC_##R)
+#define P_ALL (~0u)
+#define P_SELF_SERVING (P(GATE) | P(CTL) | P(LOG))
+
+MSG(HELLO, 1, P_ALL, P_ALL, msg_hello, 0, 0, "versions spoken and the build; first on every channel")
+
+/* the parent tells */
+MSG(START, 100, P(PARENT), P_SELF_SERVING, msg_start, 0, 2, "who you are; then: state path, runtime path, roles path. log: fd 0 its folder, fd 1 its last page if any")
+MSG(CHANNEL, 101, P(PARENT), P_SELF_SERVING, msg_channel, 1, 1, "one end of a fresh channel to a peer")
+MSG(LISTENER, 102, P(PARENT), P(GATE), msg_listener, 1, 1, "accept here; then: the address as text")
+MSG(UNLISTEN, 103, P(PARENT), P(GATE), msg_listener, 0, 0, "close that listener")
+MSG(SNAP, 104, P(PARENT) | P(CTL), P(GATE) | P(PARENT), msg_snap, 1, 33, "a snapshot: fd 0 the root, then each segment in the root's order; ctl to parent, parent to every gate")
+MSG(STOP, 105, P(PARENT), P_SELF_SERVING, msg_stop, 0, 0, "end: take nothing new, finish within drain_ms, exit 0")
+MSG(WORKER, 106, P(PARENT), P(GATE), msg_worker, 1, 1, "a worker exists; fd: this gate's end of the link socket")
+MSG(WORKER_GONE, 107, P(PARENT), P(GATE), msg_worker, 0, 0, "that worker is dead: fail or replay what it ran")
+MSG(WORKER_DRAIN, 108, P(PARENT), P(GATE), msg_worker, 0, 0, "give it nothing new; say WORKER_IDLE when it runs nothing of yours")
+MSG(RING, 109, P(PARENT), P(LOG), msg_page, 1, 1, "the log ring of a process")
+MSG(LOG_PAGE, 110, P(PARENT), P_SELF_SERVING, msg_page, 2, 2, "fd 0 the log's page, fd 1 the wake pipe's write end; slot: yours")
+MSG(STREAM, 111, P(PARENT), P(LOG), msg_stream, 1, 1, "read end of an app process's stdout or stderr; then: the app's name")
+MSG(COUNTERS, 112, P(PARENT), P(CTL), msg_page, 1, 1, "the counters page of a gate")
+MSG(PROC_STATE, 113, P(PARENT), P(CTL), msg_proc_state, 0, 0, "a process changed; all of them are told again to a new ctl")
+MSG(BOUND, 114, P(PARENT), P(CTL), msg_bound, 0, 0, "answer to BIND; err 0 or an errno")
+MSG(SPAWNED, 115, P(PARENT), P(CTL), msg_oneshot, 0, 1, "answer to ONESHOT: fd is your channel to it; err an errno when there is none")
+MSG(EXITED, 116, P(PARENT), P(CTL), msg_oneshot, 0, 0, "a one-shot ended; status as from waitid")
+MSG(DONE, 117, P(PARENT), P(CTL), msg_done, 0, 0, "answer to PROC_SET, PROC_DROP, PROC_RESTART, SNAP: err 0 or an errno, text may follow")
+MSG(LINK, 118, P(PARENT), P(WORKER), msg_worker, 1, 1, "a gate's end of a new link socket; the worker never answers the parent")
+
+/* processes tell the parent */
+MSG(READY, 200, P_SELF_SERVING, P(PARENT), none, 0, 0, "started whole")
+MSG(PAGE, 201, P_SELF_SERVING, P(PARENT), msg_page, 1, 2, "my ring, counters or log page (log: fd 1 its wake pipe's write end), to keep and pass on")
+MSG(WORKER_UP, 202, P(GATE), P(PARENT) | P(CTL), msg_worker, 0, 0, "it said HELLO and its app is loaded")
+MSG(WORKER_BAD, 203, P(GATE), P(PARENT) | P(CTL), msg_worker, 0, 0, "its link broke or it broke the protocol: replace it; reason from tbl/closes.h")
+MSG(WORKER_IDLE, 204, P(GATE), P(PARENT), msg_worker, 0, 0, "answer to WORKER_DRAIN")
+MSG(WORKER_STUCK, 205, P(GATE), P(PARENT), msg_worker, 0, 0, "a request passed its deadline: ask for its stack, then grace, then kill")
+MSG(STOPPED, 206, P_SELF_SERVING, P(PARENT), none, 0, 0, "drained; about to exit 0")
+
+/* ctl tells the parent */
+MSG(BIND, 300, P(CTL), P(PARENT), msg_listener, 0, 0, "bind and listen; then: ADDR:PORT")
+MSG(UNBIND, 301, P(CTL), P(PARENT), msg_listener, 0, 0, "close that listener everywhere")
+MSG(PROC_SET, 302, P(CTL), P(PARENT), msg_proc_set, 0, 0, "this app process shall run so; then packed: name, cwd, exec path, argv…, \"\", env…, \"\", stop signal's name")
+MSG(PROC_DROP, 303, P(CTL), P(PARENT), msg_proc_ref, 0, 0, "stop it and forget it")
+MSG(PROC_RESTART, 304, P(CTL), P(PARENT), msg_proc_ref, 0, 0, "replace its processes: the new one ready before the old drains")
+MSG(ONESHOT, 305, P(CTL), P(PARENT), msg_oneshot, 0, 0, "start one of a one-shot role; role and uid within the parent's table")
+MSG(ONESHOT_KILL, 306, P(CTL), P(PARENT), msg_oneshot, 0, 0, "end it now")
+MSG(SHUTDOWN, 307, P(CTL), P(PARENT), msg_stop, 0, 0, "stop everything gracefully, as on SIGTERM")
+
+/* ctl and the gates */
+MSG(OVERLAY, 400, P(CTL), P(GATE), msg_overlay, 0, 0, "a small fact that changes often; bounded; replayed to each new gate")
+MSG(SNAP_LOADED, 401, P(GATE), P(CTL), msg_snap, 0, 0, "this generation serves now, or err says why it was refused; text may follow")
+
+/* ctl and log */
+MSG(LOG_QUERY, 500, P(CTL), P(LOG), msg_log_query, 0, 0, "records that match, then follow; then packed: app name or empty")
+MSG(LOG_CANCEL, 501, P(CTL), P(LOG), msg_log_query, 0, 0, "no more of that query")
+MSG(LOG_LINE, 502, P(LOG), P(CTL), none, 0, 0, "one record as a JSON object; id: the query's")
+MSG(LOG_END, 503, P(LOG), P(CTL), none, 0, 0, "the query is answered (a follower ends only by LOG_CANCEL)")
+
+/* ctl and its one-shots: question, any number of findings, end */
+MSG(CHECK_ASK, 600, P(CTL) | P(CLI), P(CHECK), msg_check_ask, 0, 0, "packed: folder, default name, state folder")
+MSG(CHECK_VALUE, 601, P(CHECK), P(CTL) | P(CLI), none, 0, 0, "packed: section, section's argument, key, value, origin, file, then u32 line, u32 column")
+MSG(CHECK_FINDING, 602, P(CHECK), P(CTL) | P(CLI), none, 0, 0, "packed: u32 level (0 error, 1 warning, 2 note), file, u32 line, u32 column, text, what to do")
+MSG(CHECK_END, 603, P(CHECK), P(CTL) | P(CLI), msg_end, 0, 0, "err 0: the values hold")
+MSG(DB_ASK, 610, P(CTL), P(DB), msg_db_ask, 0, 0, "packed: postgres' bin folder or empty, data folder, socket folder, role, database, os user, group id as text")
+MSG(DB_STEP, 611, P(DB) | P(BUILD) | P(ACT), P(CTL), none, 0, 0, "packed: what is being done now, in words; permille done or UINT32_MAX")
+MSG(DB_END, 612, P(DB), P(CTL), msg_end, 0, 0, "then packed: error, what to do, postgres' bin folder")
+MSG(BUILD_ASK, 620, P(CTL), P(BUILD), none, 0, 0, "packed: folder, state folder, interpreter, requirements file")
+MSG(BUILD_END, 621, P(BUILD), P(CTL), msg_end, 0, 0, "then packed: error, what to do, interpreter to use")
+MSG(ACT_ASK, 630, P(CTL), P(ACT), msg_act_ask, 0, 0, "then packed: the row's arguments")
+MSG(ACT_END, 631, P(ACT), P(CTL), msg_end, 0, 0, "then packed: error, what to do, result")
