@@ -1,0 +1,149 @@
+#!/usr/bin/python3
+"""check.py: all that CI runs. Called by `make check`, which has installed what is needed.
+
+Builds with gcc (build/) and with clang, ASan and UBSan (build-clang/), runs the tidy check, the unit,
+simulation and fuzz-replay tests on both builds, the scenario tests on the first and their smoke subset on
+the second. The last line is `N passed, N failed[, N skipped]`; the exit status is 1 when anything failed.
+
+    tools/check.py [tidy] [gcc] [clang] [meson] [scenario] [bench]     only these steps
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as xml
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+GCC, CLANG = TOP / "build", TOP / "build-clang"
+SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99",
+              "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+
+
+class Count:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.names = []  # of what failed
+
+    def one(self, name, good):
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+            self.names.append(name)
+        return good
+
+    def junit(self, file, label):
+        """Adds the cases of a JUnit file; False when there is none to read."""
+        try:
+            cases = list(xml.parse(file).getroot().iter("testcase"))
+        except (OSError, xml.ParseError):
+            return False
+        for case in cases:
+            name = f"{label} {case.get('classname', '')} {case.get('name', '')}"
+            if case.find("failure") is not None or case.find("error") is not None:
+                self.one(name, False)
+            elif case.find("skipped") is not None:
+                self.skipped += 1
+                print(f"  skipped: {name}: {case.find('skipped').get('message', '')}")
+            else:
+                self.one(name, True)
+        return bool(cases)
+
+
+def run(command, environment=(), quiet=True):
+    """Runs it from the top folder; what it printed comes out when it failed or is not quiet."""
+    result = subprocess.run([str(part) for part in command], cwd=TOP, stdin=subprocess.DEVNULL,
+                            env={**os.environ, **dict(environment)}, text=True,
+                            stdout=subprocess.PIPE if quiet else None,
+                            stderr=subprocess.STDOUT if quiet else None)
+    if quiet and result.returncode:
+        print(result.stdout, flush=True)
+    return result.returncode
+
+
+def configured(build, compiler, *options):
+    if (build / "build.ninja").exists():
+        return True
+    return run(["meson", "setup", build, *options], {"CC": compiler}) == 0
+
+
+def step_build(count, build, compiler, *options):
+    ok = configured(build, compiler, *options) and run(["ninja", "-C", build, f"-j{os.cpu_count()}"]) == 0
+    return count.one(f"build with {compiler}", ok)
+
+
+def step_meson(count, build, label):
+    suites = [part for suite in ("unit", "sim", "fuzz") for part in ("--suite", suite)]
+    report = build / "meson-logs" / "testlog.junit.xml"
+    report.unlink(missing_ok=True)
+    code = run(["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs", *suites], SANITIZERS)
+    if not count.junit(report, label) or code and not count.names:
+        count.one(f"{label} meson test", False)
+
+
+def step_pytest(count, build, label, *options):
+    with tempfile.TemporaryDirectory() as folder:
+        report = pathlib.Path(folder) / "report.xml"
+        before = count.failed
+        code = run([sys.executable, "-m", "pytest", "-q", "-x" if os.environ.get("STEAD_FAIL_FAST") else "-q",
+                    "-p", "no:cacheprovider", f"--junitxml={report}", *options, "test/scenario"],
+                   {**SANITIZERS, "STEAD_BUILD": str(build), "PYTHONDONTWRITEBYTECODE": "1"}, quiet=False)
+        known = count.junit(report, label)
+        if not known or code and count.failed == before:
+            count.one(f"{label} pytest", False)
+
+
+def step_man(count, build):
+    """The committed man pages are what the tables say."""
+    if not list((TOP / "man").glob("*.[1-8]")):
+        return
+    code = run(["ninja", "-C", build, "man-check"])
+    count.one("man pages compared with the tables", code == 0)
+
+
+def main(wanted):
+    count = Count()
+    began = time.monotonic()
+
+    def due(step):
+        due_now = not wanted or step in wanted
+        if due_now:
+            print(f"== {step} ({time.monotonic() - began:.0f} s)", flush=True)
+        return due_now
+
+    if due("tidy"):
+        count.one("tidy's own test", run(["tools/tidy.py", "--self-test"]) == 0)
+        count.one("tidy", run(["tools/tidy.py"]) == 0)
+    built = {}
+    if due("gcc"):
+        built["gcc"] = step_build(count, GCC, "gcc")
+    if due("clang"):
+        built["clang"] = step_build(count, CLANG, "clang", "-Db_sanitize=address,undefined",
+                                    "-Db_lundef=false")
+    if due("meson"):
+        if built.get("gcc", True):
+            step_meson(count, GCC, "gcc")
+            step_man(count, GCC)
+        if built.get("clang", True):
+            step_meson(count, CLANG, "clang")
+    if due("scenario"):
+        if built.get("gcc", True):
+            step_pytest(count, GCC, "scenario")
+        if built.get("clang", True):
+            step_pytest(count, CLANG, "scenario, sanitized", "-m", "smoke")
+    if due("bench") and built.get("gcc", True) and (TOP / "bench" / "run").exists():
+        count.one("bench rows answer rightly", run(["bench/run", "--check"]) == 0)
+
+    print(f"== done ({time.monotonic() - began:.0f} s)")
+    for name in count.names:
+        print(f"  failed: {name}")
+    skipped = f", {count.skipped} skipped" if count.skipped else ""
+    print(f"{count.passed} passed, {count.failed} failed{skipped}")
+    return 1 if count.failed or not count.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+#!/usr/bin/python3
+"""soak.py: the long campaigns that `make check` has no time for. Called by `make soak`.
+
+    STEAD_SOAK_SEC=60    how long each fuzz target runs (default 60)
+    STEAD_SOAK_ROUNDS=5  how often the scenario tests run (default 5)
+
+Builds with clang and the sanitizers in build-clang/, runs every libFuzzer target on a copy of its corpus, the simulations with
+many seeds (STEAD_SIM_SEEDS), then the scenario tests again and again. Ends with `N passed, N failed`.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+BUILD = TOP / "build-clang"
+SECONDS = int(os.environ.get("STEAD_SOAK_SEC", "60"))
+ROUNDS = int(os.environ.get("STEAD_SOAK_ROUNDS", "5"))
+
+
+def run(command, **environment):
+    print("+", *command, flush=True)
+    return subprocess.run([str(part) for part in command], cwd=TOP, stdin=subprocess.DEVNULL,
+                          env={**os.environ, **environment}).returncode == 0
+
+
+def fuzz_targets():
+    """Each libFuzzer binary with its corpus: fuzz_NAME beside corpus_NAME, as test/fuzz lays them out."""
+    for binary in sorted((BUILD / "test" / "fuzz").glob("*/libfuzz_*")):
+        if binary.is_file() and os.access(binary, os.X_OK):
+            name = binary.name.removeprefix("libfuzz_")
+            yield binary, TOP / "test" / "fuzz" / binary.parent.name / f"corpus_{name}"
+
+
+def main():
+    results = []
+    if not (BUILD / "build.ninja").exists():
+        results.append(run(["env", "CC=clang", "meson", "setup", BUILD, "-Db_sanitize=address,undefined",
+                            "-Db_lundef=false"]))
+    results.append(run(["ninja", "-C", BUILD]))
+    for binary, corpus in fuzz_targets():
+        with tempfile.TemporaryDirectory() as work:
+            if corpus.is_dir():
+                shutil.copytree(corpus, work, dirs_exist_ok=True)
+            results.append(run([binary, f"-max_total_time={SECONDS}", "-timeout=10", "-rss_limit_mb=1024",
+                                "-print_final_stats=1", f"-artifact_prefix={BUILD}/", work]))
+    results.append(run(["meson", "test", "-C", BUILD, "--no-rebuild", "--suite", "sim",
+                        "--timeout-multiplier", "100"], STEAD_SIM_SEEDS="10000"))
+    for _ in range(ROUNDS):
+        results.append(run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test/scenario"]))
+    print(f"{results.count(True)} passed, {results.count(False)} failed")
+    return 1 if False in results else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
