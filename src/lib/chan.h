@@ -20,6 +20,7 @@ enum {
 	CHAN_PAYLOAD_MAX = 60 * 1024,
 	CHAN_FDS_MAX = 40,
 	CHAN_QUEUE_MAX = 1024, /* messages */
+	CHAN_QUEUE_BYTES_MAX = 4 * 1024 * 1024,
 };
 
 struct msg_head {
@@ -46,6 +47,10 @@ int msg_get(const struct msg *m, void *ret_struct, size_t bytes, size_t bytes_mi
 /* The bytes behind a fixed struct. */
 const char *msg_tail(const struct msg *m, size_t struct_bytes, size_t *ret_n);
 
+/* Check one received datagram of n bytes and fill *ret_msg (its payload points into p, its descriptors
+ * stay as they are). No input or output. -EPROTO. */
+int chan_parse(const void *p, size_t n, unsigned nfds, struct msg *ret_msg);
+
 struct chan;
 struct chan_ops {
 	/* True when this peer may send this message with this many bytes and descriptors. */
@@ -64,12 +69,17 @@ struct chan {
 	void *owner;
 	struct chan_out *q, **q_tail; /* unsent, oldest first */
 	unsigned q_len;
-	bool in_call; /* chan_close() inside got(): the rest of the batch is dropped */
+	size_t q_bytes;
+	bool *closed_in_call; /* told when chan_close() runs inside got(): the rest is dropped */
 };
 
 /* Takes fd. Starts receiving. */
 int chan_init(struct chan *c, struct loop *l, int fd, const struct chan_ops *ops, void *owner);
-/* Idempotent; does not call gone(). */
+/* The same for a channel on which this side only sends: shuts the reading side down, so that whatever
+ * the peer writes fails there; got() and gone() are never called. */
+int chan_init_oneway(struct chan *c, struct loop *l, int fd, const struct chan_ops *ops, void *owner);
+/* Idempotent; does not call gone(). Unsent messages are dropped. After it, also inside got(), the
+ * owner may free c. */
 void chan_close(struct chan *c);
 static inline bool chan_open(const struct chan *c)
 {

@@ -39,10 +39,10 @@ enum {
 struct op {
 	uint16_t kind;
 	uint8_t state; /* private: idle, waiting, queued */
-	uint8_t pad;
+	uint8_t what;  /* private: what to do when its turn comes */
 	uint32_t buf_len; /* size of the lent buffer */
 	char *buf;        /* recv: the lent bytes, res of them */
-	struct op *next;  /* private: ready queue */
+	struct op *next, *prev; /* private: ready queue */
 	struct lfd *lfd;  /* private: what it waits on */
 };
 
@@ -78,7 +78,8 @@ struct send_op {
 };
 
 /* The table has `kinds` entries, indexed by op.kind; it must outlive the loop. -ENOMEM, -EMFILE …
- * CHAN_OPS (chan.h) fills lib's own kinds. */
+ * CHAN_OPS (chan.h) fills lib's own kinds. SIGPIPE becomes ignored in the whole process, because
+ * sendfile() has no MSG_NOSIGNAL; whoever execs another program restores it. */
 int loop_new_epoll(struct loop **ret_loop, op_done *const *table, unsigned kinds);
 void loop_free(struct loop *l);
 
@@ -126,6 +127,12 @@ ssize_t loop_sys_write(struct loop *l, int fd, const void *p, size_t n);
 ssize_t loop_sys_recvmsg(struct loop *l, int fd, struct msghdr *m, int flags);
 ssize_t loop_sys_sendmsg(struct loop *l, int fd, const struct msghdr *m, int flags);
 void loop_sys_close(struct loop *l, int fd);
+int loop_sys_shutdown(struct loop *l, int fd, int how);
+/* New descriptors that this loop (sim too) can watch: close-on-exec; a pipe (both ends non-blocking),
+ * a SEQPACKET pair, and a second descriptor for the same open file. */
+int loop_sys_pipe(struct loop *l, int ret_fds[2]);
+int loop_sys_socketpair(struct loop *l, int ret_fds[2]);
+int loop_sys_dup(struct loop *l, int fd);
 
 /* Keep the lent buffer of the completion that runs now: it is the caller's until loop_buf_give(). The
  * pool is bounded: NULL when too many are out (then copy what you need, or close). */
