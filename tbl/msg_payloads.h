@@ -45,7 +45,7 @@ struct msg_worker {
 	uint64_t generation;
 	uint32_t gate, gate_pad;
 	uint64_t gate_generation;
-	uint32_t reason;   /* enum close for WORKER_BAD and WORKER_STUCK */
+	uint32_t reason;   /* enum close_id for WORKER_BAD and WORKER_STUCK */
 	int32_t status;    /* WORKER_GONE: as from waitid: >= 0 exit code, < 0 minus the signal */
 };
 enum page_kind { PAGE_LOGRING = 1, PAGE_COUNTERS = 2, PAGE_LOG = 3 };

@@ -66,7 +66,7 @@ struct act_row {
 extern const struct act_row act_rows[ACT_END];
 
 /* close reasons: why a connection, a request or a worker's link ended */
-enum close {
+enum close_id {
 	CLOSE_NONE = 0,
 #define CLOSE(NAME, name, scope, fault, status, text) CLOSE_##NAME,
 #include "closes.h"
