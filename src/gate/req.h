@@ -1,0 +1,94 @@
+/*
+ * req.h: one request from its head to its one access record.
+ *
+ * The protocol fills a struct req (arena memory; nothing outlives req_done) and calls req_on_head(); the
+ * router chooses a handler; the handler answers through req_resp_*(), which pass through the response
+ * filters to the protocol. Every request ends exactly once, in req_done(), with one close reason, which
+ * writes the access record and the counters.
+ */
+#ifndef STEAD_GATE_REQ_H
+#define STEAD_GATE_REQ_H
+
+#include "lib/arena.h"
+#include "snap/snap.h"
+#include "stream.h"
+
+enum handler { HANDLER_NONE = 0, HANDLER_ERROR, HANDLER_STATIC, HANDLER_APP, HANDLER_END };
+enum method { METHOD_OTHER = 0, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS, METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT };
+
+enum { REQ_FIELDS_MAX = 128 };
+
+struct req {
+	struct gate *gate;
+	struct stream *stream;
+	struct arena arena;
+	struct snap *snap;              /* held until req_done() */
+	const struct snap_site *site;
+	const struct snap_route *route;
+
+	uint64_t id;                    /* gate generation in the upper 24 bits, then a sequence; never reused */
+	uint64_t start_us;              /* loop_now_us() at the head's first byte */
+	uint8_t method;                 /* enum method */
+	uint8_t handler;                /* enum handler */
+	uint8_t version_minor;          /* HTTP/1.x */
+	bool tls;
+	bool head_sent, ended, body_done; /* answer's head gone; answer whole; request's body whole */
+	bool expect_continue;
+	enum close_id close;            /* CLOSE_NONE until it ends */
+	uint16_t status;                /* as answered */
+	uint64_t body_in, body_out;     /* bytes of content, without framing */
+	int64_t content_length;         /* of the request; -1 chunked, 0 none */
+
+	const char *method_str;         /* as received */
+	const char *target;             /* raw, as received */
+	const char *path;               /* decoded, dot segments removed, always begins with '/', no NUL */
+	const char *path_raw;           /* undecoded, without query */
+	const char *query;              /* without '?', "" when none */
+	const char *host;               /* lower case, without port */
+	uint32_t method_len, target_len, path_len, path_raw_len, query_len, host_len;
+	uint16_t host_port;             /* 0: none was given */
+	struct field *fields;           /* every field but the hop-by-hop ones, in order; Host included */
+	unsigned nfields;
+	char peer[46];                  /* client's address as text */
+	uint16_t peer_port;
+	uint16_t local_port;
+	char local[46];
+
+	void *handler_state;            /* arena memory of the handler */
+};
+
+/* What a handler is. `start` after routing; body bytes that are not taken at once are the handler's to
+ * refuse (returns how many it took; the rest comes again after req_consume()). */
+struct handler_ops {
+	const char *name;
+	void (*start)(struct req *r);
+	void (*body)(struct req *r, const void *p, size_t n); /* handler copies; calls req_consume() as it uses */
+	void (*body_end)(struct req *r);
+	void (*room)(struct req *r);                          /* req_resp_room() is not 0 any more */
+	void (*abort)(struct req *r, enum close_id why);      /* client gone, deadline: forget r, answer nothing */
+};
+extern const struct handler_ops *const req_handlers[HANDLER_END];
+
+/* up, by the protocol */
+void req_on_head(struct req *r);
+void req_on_body(struct req *r, const void *p, size_t n);
+void req_on_end(struct req *r);
+void req_on_room(struct req *r);
+void req_on_reset(struct req *r, enum close_id why);
+/* The protocol has passed the whole answer on: writes the record; the req is dead afterwards. */
+void req_done(struct req *r, enum close_id why);
+
+/* down, by handlers */
+int req_resp_interim(struct req *r, uint16_t status, const struct field *f, unsigned n);
+int req_resp_head(struct req *r, const struct resp_head *h, bool end);
+size_t req_resp_body(struct req *r, const void *p, size_t n, bool end);
+int req_resp_file(struct req *r, int fd, uint64_t off, uint64_t len, bool owned);
+size_t req_resp_room(struct req *r);
+void req_consume(struct req *r, size_t n);
+/* End with a fault: before the head an error page with the close's status (and Retry-After when
+ * retry_after_s > 0) is answered, after it the stream is cut. The handler forgets r. */
+void req_fail(struct req *r, enum close_id why, unsigned retry_after_s);
+/* The value of a received field (lower-case name), or NULL. */
+const struct field *req_field(const struct req *r, const char *name);
+
+#endif
