@@ -91,6 +91,8 @@ void loop_stop(struct loop *l);
 /* `op` completes (res 0) at the end of this turn, after all that is ready now, before waiting: where a
  * process batches wake-ups. Submitting twice before it ran is one submission. */
 void loop_defer(struct loop *l, struct op *op);
+/* Before its owner is freed; harmless when it is not deferred. */
+void loop_defer_cancel(struct loop *l, struct op *op);
 
 /* Attach a non-blocking descriptor (the loop sets O_NONBLOCK); registered once, edge-triggered. */
 int loop_add(struct loop *l, struct lfd *f, int fd);
