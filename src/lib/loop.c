@@ -21,6 +21,7 @@ void loop_init(struct loop *l, const struct loop_backend *be, void *backend, int
 	l->table = table;
 	l->kinds = kinds;
 	l->fd_base = fd_base;
+	l->accepted_fd = -1;
 	l->jump_lfd = (struct lfd)LFD_INIT;
 	op_list_init(&l->ready);
 	op_list_init(&l->deferred);
@@ -231,9 +232,11 @@ int loop_add(struct loop *l, struct lfd *f, int fd)
 		return err;
 	s = slot_of(l, fd);
 	must(!s->f);
-	err = l->be->nonblock(l, fd);
+	/* What was accepted a moment ago was made non-blocking there: one call less a connection. */
+	err = fd == l->accepted_fd ? 0 : l->be->nonblock(l, fd);
 	if (err)
 		return err;
+	l->accepted_fd = -1;
 	err = l->be->watch(l, fd, s->generation);
 	if (err)
 		return err;

@@ -135,6 +135,12 @@ static ssize_t ep_recv(struct loop *l, int fd, void *p, size_t n)
 	return or_errno(recv(fd, p, n, 0));
 }
 
+static ssize_t ep_send(struct loop *l, int fd, const void *p, size_t n, int flags)
+{
+	(void)l;
+	return or_errno(send(fd, p, n, flags));
+}
+
 static ssize_t ep_read(struct loop *l, int fd, void *p, size_t n)
 {
 	(void)l;
@@ -235,6 +241,7 @@ static const struct loop_backend epoll_backend = {
 	.wall_us = ep_wall_us,
 	.watch_clock = ep_watch_clock,
 	.recv = ep_recv,
+	.send = ep_send,
 	.read = ep_read,
 	.write = ep_write,
 	.writev = ep_writev,

@@ -89,6 +89,7 @@ struct loop_backend {
 	uint64_t (*wall_us)(struct loop *l);
 	int (*watch_clock)(struct loop *l);
 	ssize_t (*recv)(struct loop *l, int fd, void *p, size_t n);
+	ssize_t (*send)(struct loop *l, int fd, const void *p, size_t n, int flags);
 	ssize_t (*read)(struct loop *l, int fd, void *p, size_t n);
 	ssize_t (*write)(struct loop *l, int fd, const void *p, size_t n);
 	ssize_t (*writev)(struct loop *l, int fd, const struct iovec *iov, int n);
@@ -129,6 +130,7 @@ struct loop {
 	uint64_t now_us;
 	uint64_t wall_us; /* 0: not read in this turn */
 
+	int accepted_fd; /* the newest, known to be non-blocking; -1 */
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
 
