@@ -1,0 +1,49 @@
+/*
+ * build.h: what the files of stead-build share. The virtual environment of an app is STATE/venv; the
+ * file .stead-stamp in it is written last and says for what it was made, so one without the right stamp
+ * is half-made or stale and is made again. (A virtual environment holds its own path: it cannot be made
+ * elsewhere and renamed.)
+ */
+#ifndef STEAD_BUILD_BUILD_H
+#define STEAD_BUILD_BUILD_H
+
+#include <stddef.h>
+
+#include "lib/buf.h"
+#include "oneshot/oneshot.h"
+#include "oneshot/run.h"
+
+enum {
+	BUILD_PATH_MAX = 4096,
+	BUILD_REQUIREMENTS_MAX = 1 << 20, /* bytes of one requirements file */
+	BUILD_INCLUDES_MAX = 16,          /* -r and -c files followed, in all */
+	BUILD_PIP_MS = 15 * 60 * 1000,
+	BUILD_VENV_MS = 2 * 60 * 1000,
+	BUILD_ENV_MAX = 64,
+};
+#define BUILD_FREE_BYTES_MIN (100ull << 20)
+#define BUILD_STAMP ".stead-stamp"
+
+struct build {
+	struct oneshot *o; /* for steps; NULL in tests */
+	struct failure *f;
+	const char *const *env; /* of every program started */
+	char folder[BUILD_PATH_MAX];
+	char state[BUILD_PATH_MAX];
+	char interpreter[BUILD_PATH_MAX];  /* absolute; the app's base Python */
+	char requirements[BUILD_PATH_MAX]; /* below the folder or absolute; "": none */
+	char venv[BUILD_PATH_MAX];         /* STATE/venv */
+	char python[BUILD_PATH_MAX];       /* the answer: VENV/bin/python */
+};
+
+/* Make or reuse the virtual environment; fills b->python. -errno with b->f set. */
+int venv_make(struct build *b);
+
+/* What the environment is made for, as the text of its stamp. -errno with b->f set. */
+int stamp_wanted(struct build *b, struct buf *ret_text);
+
+/* The environment of started programs out of `from`: PIP_*, proxies, certificates, HOME, LANG, PATH and
+ * TMPDIR, nothing else. The strings stay from's; `to` holds BUILD_ENV_MAX pointers with the NULL. */
+void env_select(char *const *from, const char **to);
+
+#endif
