@@ -66,11 +66,21 @@ struct handler_ops {
 	void (*body_end)(struct req *r);
 	void (*room)(struct req *r);                          /* req_resp_room() is not 0 any more */
 	void (*abort)(struct req *r, enum close_id why);      /* client gone, deadline: forget r, answer nothing */
+	void (*done)(struct req *r);                          /* from req_done(): give back what the request held */
 };
 extern const struct handler_ops *const req_handlers[HANDLER_END];
 
+/* Ops may be NULL but start: without `body` the request's body is dropped as it comes, and 100 (Continue)
+ * is sent by req when start() returned without an answer to a handler that has `body`. After the call
+ * that ended the answer (`end`, req_resp_file, req_fail) and after abort() a handler must not touch r but
+ * in done(), which is called once, whatever happened. */
+
 /* up, by the protocol */
+/* A fresh request for stream s; arena is a new one that the req takes over by value. NULL: no memory. */
+struct req *req_new(struct gate *g, struct stream *s, struct arena *arena);
 void req_on_head(struct req *r);
+/* The head was not understood; what of it is known stands in r. Answers with the close's error page. */
+void req_on_bad(struct req *r, enum close_id why);
 void req_on_body(struct req *r, const void *p, size_t n);
 void req_on_end(struct req *r);
 void req_on_room(struct req *r);

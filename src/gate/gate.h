@@ -1,0 +1,117 @@
+/*
+ * gate.h: one gate as an object: everything that its files share. No state lives outside of it, so
+ * several gates live in one simulator.
+ */
+#ifndef STEAD_GATE_GATE_H
+#define STEAD_GATE_GATE_H
+
+#include "lib/arena.h"
+#include "lib/chan.h"
+#include "lib/logring.h"
+#include "lib/loop.h"
+#include "snap/snap.h"
+#include "stream.h"
+#include "tbl/tbl.h"
+
+/* Op kinds of this process; gate_ops[] (main.c) says who hears of each. */
+enum gate_op {
+	OP_ACCEPT = OP_USER,
+	OP_ACCEPT_TIMER,
+	OP_CONN_RECV,
+	OP_CONN_TIMER,
+	OP_CONN_LINGER,
+	OP_H1_SEND,
+	OP_H1_HUP,
+	OP_H1_TURN,
+	OP_ACCESS_FLUSH,
+	OP_DRAIN_TIMER,
+	OP_FAKE_TURN, /* test/unit/gate only */
+	OP_APP = 48,  /* to_app's own kinds are OP_APP … OP_GATE_END - 1 */
+	OP_GATE_END = 64
+};
+
+struct conn;
+struct app_state;
+struct filecache;
+struct mime;
+struct outbuf;
+struct listener;
+struct handler_ops;
+
+/* What the gate as a whole goes by where no site is known yet: from the default site. */
+struct gate_limits {
+	uint32_t header_ms, idle_ms, rate_min, head_max;
+};
+
+struct gate {
+	struct loop *loop;
+	uint64_t generation;
+	uint32_t index, gates;
+	bool root;          /* jailed: folders lie below this process's own root */
+	bool started, ready_sent;
+
+	struct chan parent; /* fd 3 */
+	struct chan ctl;    /* closed (chan_open() false) while there is none */
+	bool ctl_hello;
+
+	struct snap *snap;  /* what serves now; NULL before the first */
+	struct gate_limits limits;
+
+	struct arena_pool pool; /* blocks of requests */
+	uint64_t req_seq;
+	const struct stream_ops *const *protos;        /* [PROTO_END] */
+	const struct handler_ops *const *handlers;     /* [HANDLER_END] */
+
+	/* connections */
+	struct listener *listeners;
+	struct conn *conns;      /* every open one */
+	struct conn *conns_free; /* spare objects */
+	unsigned conns_n, conns_free_n, conns_max;
+	struct outbuf *out_free; /* spare buffers of answers under way */
+	unsigned out_free_n;
+	uint64_t budget_used, budget_max; /* bytes of answers and bodies held for slow peers */
+
+	/* what requests leave behind */
+	struct logring_writer ring;
+	struct op access_flush;
+	bool ring_ready;
+	struct counters_page *counters;
+	int counters_fd;
+	uint64_t closes[CLOSE_END]; /* connections that ended, by reason */
+	uint64_t access_ts_s;       /* the second that access_ts shows */
+	char access_ts[20];
+	uint64_t date_s;            /* the second that date shows */
+	char date[32];              /* IMF-fixdate */
+
+	struct filecache *files;
+	struct mime *mime;
+	struct app_state *apps;     /* to_app's */
+
+	bool draining;
+	uint64_t drain_end_ms, drain_idle_ms;
+	struct timer drain_timer;
+	struct timer accept_timer;  /* retry after EMFILE */
+	void *test;                 /* a test's own */
+};
+
+/* Make a gate on this loop, without channels: main.c and tests add what they need. 0 or -errno; the
+ * caller frees it with gate_free(). protos and handlers outlive it. */
+int gate_new(struct gate **ret_gate, struct loop *l, const struct stream_ops *const *protos,
+	const struct handler_ops *const *handlers);
+void gate_free(struct gate *g);
+/* The snapshot that serves from now on; takes the reference. */
+void gate_set_snap(struct gate *g, struct snap *s);
+/* Begin to end: no new connections, answers say close, all of it over in drain_ms. gate_drained() is
+ * called when nothing is left; it is main.c's (or the test's) to end the loop there. */
+void gate_drain(struct gate *g, uint32_t drain_ms);
+void gate_drained(struct gate *g);
+
+static inline void gate_count(struct gate *g, enum metric m, int64_t n)
+{
+	_Atomic uint64_t *c = &g->counters->gate[m];
+
+	__atomic_store_n((uint64_t *)c, __atomic_load_n((uint64_t *)c, __ATOMIC_RELAXED) + (uint64_t)n,
+		__ATOMIC_RELAXED);
+}
+
+#endif
