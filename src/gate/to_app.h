@@ -1,33 +1,67 @@
 /*
- * to_app.h: requests to the workers of an app, over the link. What the rest of the gate calls.
+ * to_app.h: the gate's side of every app: workers, the queue in front of them, the handler of requests.
  *
- * control.c hands over workers as the parent tells of them; route.c chooses HANDLER_APP, whose ops are
- * to_app_ops; gate_new()/gate_free() make and drop the state behind struct gate.apps.
+ * One struct to_app per gate. The gate's control part calls to_app_on_*() for what parent and ctl tell;
+ * requests come in through to_app_handler (HANDLER_APP). It owns the link to each worker, the queue of
+ * each app and the gate-wide budget of body bytes. It never blocks, and what a worker wrote is input:
+ * read once, bounded, then used (link/link.h).
+ *
+ * What it needs of the gate is struct to_app_env, and one accessor that the gate defines.
  */
 #ifndef STEAD_GATE_TO_APP_H
 #define STEAD_GATE_TO_APP_H
 
-#include "gate.h"
+#include "lib/loop.h"
 #include "req.h"
+#include "snap/snap.h"
+#include "tbl/tbl.h"
 
-extern const struct handler_ops to_app_ops;
+struct to_app;
+struct gate;
 
-/* 0 or -errno. Called before any other, and after everything else of the gate is gone. */
-int to_app_init(struct gate *g);
-void to_app_done(struct gate *g);
-/* A snapshot took over (g->snap): apps may have come, gone or changed their bounds. */
-void to_app_snap(struct gate *g);
-/* Takes fd: this gate's end of the link socket. */
-void to_app_worker(struct gate *g, const struct msg_worker *w, int fd);
-void to_app_worker_gone(struct gate *g, const struct msg_worker *w);
-/* Give it nothing new; send WORKER_IDLE to the parent when it runs nothing of this gate's. */
-void to_app_worker_drain(struct gate *g, const struct msg_worker *w);
-/* OVERLAY_APP_DOWN and OVERLAY_MAINTENANCE. */
-void to_app_overlay(struct gate *g, const struct msg_overlay *o);
-/* A fresh channel to ctl: tell it again which workers are up. */
-void to_app_ctl_came(struct gate *g);
+/* Its completions: as many kinds in a row of the gate's op table, beginning with env.op_base.
+ * In the table: TO_APP_OP_TABLE(OP_APP_BASE), */
+enum { TO_APP_OP_SOCK = 0, TO_APP_OP_WAKE, TO_APP_OP_KICK, TO_APP_OP_TICK, TO_APP_OP_DEADLINE, TO_APP_OPS };
+op_done to_app_done_sock, to_app_done_wake, to_app_done_kick, to_app_done_tick, to_app_done_deadline;
+#define TO_APP_OP_TABLE(base)                                                                     \
+	[(base) + TO_APP_OP_SOCK] = to_app_done_sock, [(base) + TO_APP_OP_WAKE] = to_app_done_wake,  \
+	[(base) + TO_APP_OP_KICK] = to_app_done_kick, [(base) + TO_APP_OP_TICK] = to_app_done_tick, \
+	[(base) + TO_APP_OP_DEADLINE] = to_app_done_deadline
 
-/* Kinds OP_APP … for gate_ops[]: #define TO_APP_OPS [OP_APP] = to_app_on_…, … */
-#define TO_APP_OPS [OP_APP] = NULL
+struct to_app_env {
+	struct gate *gate;
+	struct loop *loop;
+	uint16_t op_base;
+	uint32_t gate_index;
+	uint64_t gate_generation;
+	struct counters_page *counters;
+	/* Send MSG_WORKER_* to whom the table allows: the parent, and ctl too for UP and BAD. */
+	void (*say)(struct gate *g, enum msg_type type, const struct msg_worker *w);
+	/* Emit an event (EV_REQUEST_DEADLINE, EV_WORKER_BROKE_LINK); may be NULL. path NULL when none. */
+	void (*event)(struct gate *g, enum event ev, const char *app, uint32_t slot, uint64_t ms,
+		const char *text);
+};
+
+/* Defined by the gate: g's own struct to_app. */
+struct to_app *gate_to_app(const struct gate *g);
+
+/* -ENOMEM. env is copied. */
+int to_app_new(const struct to_app_env *env, struct to_app **ret);
+/* Every request must have been aborted before. */
+void to_app_free(struct to_app *t);
+
+/* A new snapshot serves: apps are added, and those that it lacks are forgotten once they are empty. */
+void to_app_on_snap(struct to_app *t, struct snap *s);
+/* Takes fd (this gate's end of the link socket). */
+void to_app_on_worker(struct to_app *t, const struct msg_worker *w, int fd);
+void to_app_on_worker_gone(struct to_app *t, const struct msg_worker *w);
+void to_app_on_worker_drain(struct to_app *t, const struct msg_worker *w);
+/* OVERLAY_APP_DOWN; others are ignored. */
+void to_app_on_overlay(struct to_app *t, const struct msg_overlay *o);
+
+/* Requests waiting or running; 0: nothing stands in the way of ending. */
+unsigned to_app_active(const struct to_app *t);
+
+extern const struct handler_ops to_app_handler;
 
 #endif
