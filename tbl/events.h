@@ -13,6 +13,7 @@ EVENT(PROC_ENDED, 1013, LEVEL_INFO, "role index app pid status", "a process ende
 EVENT(PROC_KILLED, 1014, LEVEL_WARNING, "role index app pid why", "a process did not end in time and was killed", "")
 EVENT(PROC_NOT_READY, 1015, LEVEL_ERROR, "role index app pid ms", "a process was not ready in time", "the app's own lines say what it waits for")
 EVENT(CHANNEL_BROKEN, 1016, LEVEL_ERROR, "role index why", "a process broke the message protocol and is replaced", "this is a bug in stead: please report it")
+EVENT(SPAWN_FAILED, 1017, LEVEL_ERROR, "role index app why error", "a process could not be started; it is tried again", "`why` is the step that failed, `error` its errno: a missing program (2), a missing permission (13, 1)")
 EVENT(LISTENING, 1020, LEVEL_NOTICE, "address", "listening", "")
 EVENT(BIND_FAILED, 1021, LEVEL_ERROR, "address error", "the address cannot be listened on", "end what uses it, or choose another with --http")
 EVENT(SNAPSHOT, 1030, LEVEL_INFO, "generation sites", "a new snapshot serves", "")

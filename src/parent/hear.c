@@ -1,0 +1,78 @@
+/*
+ * hear.c: messages from gate, ctl and log, each to the file that answers it.
+ *
+ * Called by core.c with messages whose form, sender and number of descriptors tbl/msgs.h allows. What a
+ * handler finds wrong beyond that is answered with an errno, or breaks the channel. Owns nothing.
+ */
+#include "parent.h"
+#include <string.h>
+
+int hear_hello(struct parent *p, struct run *from, struct msg *m)
+{
+	struct msg_hello h;
+
+	(void)p;
+	(void)from;
+	if (msg_get(m, &h, sizeof(h), sizeof(h)) < 0)
+		return -EPROTO;
+	return h.min <= MSG_MAJOR_MAX && h.max >= MSG_MAJOR_MIN ? 0 : -EPROTO;
+}
+
+static void hear_page(struct parent *p, struct run *from, struct msg *m)
+{
+	if (keep_page(p, from, m) < 0) {
+		say_run(p, EV_CHANNEL_BROKEN, from, NULL, 0, "a page that it may not have");
+		watch_event(from, WATCH_BAD);
+	}
+}
+
+void hear_message(struct parent *p, struct run *from, struct msg *m)
+{
+	switch ((enum msg_type)m->h.type) {
+	case MSG_READY:
+		watch_event(from, WATCH_READY);
+		break;
+	case MSG_STOPPED:
+		break; /* its exit follows and is what counts */
+	case MSG_PAGE:
+		hear_page(p, from, m);
+		break;
+	case MSG_WORKER_UP:
+	case MSG_WORKER_BAD:
+	case MSG_WORKER_IDLE:
+	case MSG_WORKER_STUCK:
+		workers_heard(p, from, m);
+		break;
+	case MSG_SNAP:
+		keep_snap(p, m);
+		break;
+	case MSG_BIND:
+		listen_bind(p, m);
+		break;
+	case MSG_UNBIND:
+		listen_unbind(p, m);
+		break;
+	case MSG_PROC_SET:
+		sets_set(p, m);
+		break;
+	case MSG_PROC_DROP:
+		sets_drop(p, m);
+		break;
+	case MSG_PROC_RESTART:
+		sets_restart(p, m);
+		break;
+	case MSG_ONESHOT:
+		oneshot_start(p, m);
+		break;
+	case MSG_ONESHOT_KILL:
+		oneshot_kill(p, m);
+		break;
+	case MSG_SHUTDOWN:
+		stop_begin(p, "stead stop");
+		break;
+	default:
+		/* A row of the table that says "to the parent" and that nobody answers here. */
+		say_run(p, EV_CHANNEL_BROKEN, from, NULL, 0, "a message that has no meaning here");
+		watch_event(from, WATCH_BAD);
+	}
+}

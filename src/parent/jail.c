@@ -1,0 +1,191 @@
+/*
+ * jail.c: what a process loses between clone and exec when the parent is root.
+ *
+ * Called in the child by spawn.c. The table names each step and the kinds of jail (tbl/procs.h) that
+ * take it; steps run in order and the first failure ends the child, so no process ever runs with half of
+ * its jail. Owns nothing; never runs in the parent itself. Without root only no_new_privs is left, and
+ * the parent says at start that the rest is off.
+ *
+ * JAIL_ROOT: a root folder in memory, read-only, that holds the libraries, the one executable and
+ * STATE/public (the published files) at their usual paths, so that paths in a snapshot mean the same
+ * with and without a jail.
+ */
+#include "parent.h"
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int fail_errno(int r)
+{
+	return r < 0 ? -errno : 0;
+}
+
+static int step_mount_namespace(const struct jail_plan *j)
+{
+	(void)j;
+	if (unshare(CLONE_NEWNS | CLONE_NEWIPC) < 0)
+		return -errno;
+	return fail_errno(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+}
+
+/* mkdir -p of `path` below `root`, then the path itself in ret. */
+static int make_below(const char *root, const char *path, bool file, char ret[static PATH_MAX])
+{
+	int n = snprintf(ret, PATH_MAX, "%s%s", root, path);
+
+	if (n < 0 || n >= PATH_MAX)
+		return -ENAMETOOLONG;
+	for (char *slash = ret + strlen(root) + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+		*slash = '\0';
+		if (mkdir(ret, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	if (!file)
+		return mkdir(ret, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	int fd = open(ret, O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0444);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static int bind_below(const char *root, const char *from, const char *path, bool file, unsigned long flags)
+{
+	char to[PATH_MAX];
+	int e = make_below(root, path, file, to);
+
+	if (e < 0)
+		return e;
+	if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+		return -errno;
+	return fail_errno(
+		mount(NULL, to, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | flags, NULL));
+}
+
+/* /lib and the like are folders of their own on some systems and symlinks into /usr on others. */
+static int bind_libraries(const char *root)
+{
+	static const char *const dirs[] = {"/usr/lib", "/usr/lib64", "/lib", "/lib64"};
+	char target[PATH_MAX], at[PATH_MAX];
+	int e;
+
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		ssize_t n = readlink(dirs[i], target, sizeof(target) - 1);
+
+		if (n >= 0) {
+			target[n] = '\0';
+			snprintf(at, sizeof(at), "%s%s", root, dirs[i]);
+			if (symlink(target, at) < 0)
+				return -errno;
+		} else if (access(dirs[i], F_OK) == 0 &&
+			(e = bind_below(root, dirs[i], dirs[i], false, 0)) < 0) {
+			return e;
+		}
+	}
+	return 0;
+}
+
+static int step_root(const struct jail_plan *j)
+{
+	char root[PATH_MAX], public[PATH_MAX], exe[PATH_MAX];
+	int e;
+
+	snprintf(root, sizeof(root), "%s/root", j->parent->state_dir);
+	snprintf(public, sizeof(public), "%s/public", j->parent->state_dir);
+	if (realpath(j->exe, exe) == NULL)
+		return -errno;
+	if (mount("stead", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k,nr_inodes=256") < 0)
+		return -errno;
+	if ((e = bind_libraries(root)) < 0 || (e = bind_below(root, exe, j->exe, true, 0)) < 0 ||
+		(e = bind_below(root, public, public, false, MS_NOEXEC)) < 0)
+		return e;
+	if (mount(NULL, root, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
+		"mode=0755,size=64k,nr_inodes=256") < 0)
+		return -errno;
+	/* Both arguments the same folder: the old root lies on top of the new one until it is detached. */
+	if (chdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
+		return -errno;
+	return fail_errno(chdir("/"));
+}
+
+static int step_groups(const struct jail_plan *j)
+{
+	gid_t groups[2] = {j->gid, j->gid_extra};
+
+	return fail_errno(setgroups(j->gid_extra != j->gid ? 2 : 1, groups));
+}
+
+static int step_gid(const struct jail_plan *j)
+{
+	return fail_errno(setresgid(j->gid, j->gid, j->gid));
+}
+
+static int step_uid(const struct jail_plan *j)
+{
+	must(j->uid != 0);
+	return fail_errno(setresuid(j->uid, j->uid, j->uid));
+}
+
+/* What the uid change must have done; asked for again because everything rests on it. */
+static int step_verify(const struct jail_plan *j)
+{
+	uid_t r, e, s;
+
+	if (getresuid(&r, &e, &s) < 0)
+		return -errno;
+	return r == j->uid && e == j->uid && s == j->uid && setuid(0) < 0 ? 0 : -EPERM;
+}
+
+static int step_no_new_privs(const struct jail_plan *j)
+{
+	(void)j;
+	return fail_errno(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+}
+
+struct jail_step {
+	const char *name;
+	int (*run)(const struct jail_plan *j);
+	unsigned kinds; /* bit per enum jail */
+};
+#define KIND(K) (1U << JAIL_##K)
+static const struct jail_step steps[] = {
+	{"mount namespace", step_mount_namespace, KIND(ROOT)},
+	{"root folder", step_root, KIND(ROOT)},
+	{"groups", step_groups, KIND(USER) | KIND(ROOT) | KIND(APP)},
+	{"gid", step_gid, KIND(USER) | KIND(ROOT) | KIND(APP)},
+	{"uid", step_uid, KIND(USER) | KIND(ROOT) | KIND(APP)},
+	{"uid check", step_verify, KIND(USER) | KIND(ROOT) | KIND(APP)},
+	{"no_new_privs", step_no_new_privs, KIND(USER) | KIND(ROOT) | KIND(APP)},
+};
+
+int jail_enter(const struct jail_plan *j, const char **ret_step)
+{
+	if (!j->parent->root) {
+		/* An app of the user's own keeps what the user may do; stead's own processes do not. */
+		bool own = j->kind == JAIL_ROOT || (j->kind == JAIL_USER && j->role != PROC_POSTGRES);
+
+		*ret_step = "no_new_privs";
+		return own ? step_no_new_privs(j) : 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		if ((steps[i].kinds & (1U << j->kind)) == 0)
+			continue;
+		int e = steps[i].run(j);
+
+		if (e < 0) {
+			*ret_step = steps[i].name;
+			return e;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,198 @@
+/*
+ * keep.c: descriptors that outlive the processes which made or use them: the snapshot, log rings,
+ * counters pages, the log's own page, and the apps' output.
+ *
+ * Called with what gate, ctl and log send, and for each newcomer. Owns these descriptors. Never maps
+ * one of them and never looks inside: whoever receives it checks it.
+ */
+#include "parent.h"
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void keep_init(struct parent *p)
+{
+	for (unsigned i = 0; i < LOGRING_SLOTS; i++)
+		p->ring[i] = (struct page){.fd = -1, .wake_fd = -1};
+	for (unsigned i = 0; i < GATES_MAX; i++)
+		p->counters[i] = (struct page){.fd = -1, .wake_fd = -1};
+	p->log_page = (struct page){.fd = -1, .wake_fd = -1};
+}
+
+/* ---- the snapshot ---- */
+
+static void give_snap(struct parent *p, struct run *gate)
+{
+	p->ops->send(p, gate, MSG_SNAP, 0, &p->snap, sizeof(p->snap), NULL, 0, p->snap_fd, p->snap_n);
+}
+
+void keep_snap(struct parent *p, struct msg *m)
+{
+	struct msg_done done = {0};
+	struct msg_snap snap;
+
+	if (msg_get(m, &snap, sizeof(snap), sizeof(snap)) < 0 || m->nfds != 1 + snap.segments ||
+		m->nfds > SNAP_FDS_MAX) {
+		done.err = EINVAL;
+	} else {
+		for (unsigned i = 0; i < p->snap_n; i++)
+			close_fd(&p->snap_fd[i]);
+		p->snap = snap;
+		p->snap_n = m->nfds;
+		for (unsigned i = 0; i < p->snap_n; i++)
+			p->snap_fd[i] = msg_take_fd(m, i);
+		for (unsigned i = 0; i < p->gates; i++)
+			if (core_gate(p, i) != NULL)
+				give_snap(p, core_gate(p, i));
+	}
+	tell_ctl(p, MSG_DONE, m->h.id, &done, sizeof(done), NULL, 0, NULL, 0);
+}
+
+/* ---- pages ---- */
+
+static unsigned ring_slot(const struct slot *s)
+{
+	return s->role == PROC_CTL ? RING_CTL : RING_GATE + s->index;
+}
+
+static void give_ring(struct parent *p, unsigned slot)
+{
+	struct run *log = core_log(p);
+	struct msg_page m = {.kind = PAGE_LOGRING, .slot = slot, .generation = p->ring[slot].generation,
+		.role = slot == RING_PARENT ? PROC_PARENT : slot == RING_CTL ? PROC_CTL : PROC_GATE,
+		.index = slot >= RING_GATE ? slot - RING_GATE : 0};
+
+	if (log != NULL && p->ring[slot].fd >= 0)
+		p->ops->send(p, log, MSG_RING, 0, &m, sizeof(m), NULL, 0, &p->ring[slot].fd, 1);
+}
+
+static void give_counters(struct parent *p, unsigned gate)
+{
+	struct msg_page m = {.kind = PAGE_COUNTERS, .role = PROC_GATE, .index = gate,
+		.generation = p->counters[gate].generation};
+
+	if (p->counters[gate].fd >= 0)
+		tell_ctl(p, MSG_COUNTERS, 0, &m, sizeof(m), NULL, 0, &p->counters[gate].fd, 1);
+}
+
+void keep_give_writer(struct parent *p, struct run *writer)
+{
+	struct msg_page m = {.kind = PAGE_LOG, .role = PROC_LOG, .slot = ring_slot(writer->slot),
+		.generation = p->log_page.generation};
+	int fds[2] = {p->log_page.fd, p->log_page.wake_fd};
+
+	if (fds[0] >= 0 && fds[1] >= 0)
+		p->ops->send(p, writer, MSG_LOG_PAGE, 0, &m, sizeof(m), NULL, 0, fds, 2);
+}
+
+static void log_page_came(struct parent *p)
+{
+	int wake = fcntl(p->log_page.wake_fd, F_DUPFD_CLOEXEC, 0);
+
+	/* The attached ring takes the wake-up's end, as each writer's does. */
+	if (wake >= 0 && logring_attach(&p->own_ring, p->log_page.fd, RING_PARENT, wake) < 0)
+		close(wake);
+	if (core_ctl(p) != NULL)
+		keep_give_writer(p, core_ctl(p));
+	for (unsigned i = 0; i < p->gates; i++)
+		if (core_gate(p, i) != NULL)
+			keep_give_writer(p, core_gate(p, i));
+}
+
+static void page_take(struct page *page, struct run *from, struct msg *m)
+{
+	close_fd(&page->fd);
+	close_fd(&page->wake_fd);
+	*page = (struct page){
+		.fd = msg_take_fd(m, 0), .wake_fd = msg_take_fd(m, 1), .generation = from->generation};
+}
+
+int keep_page(struct parent *p, struct run *from, struct msg *m)
+{
+	struct slot *s = from->slot;
+	struct msg_page page;
+
+	if (msg_get(m, &page, sizeof(page), sizeof(page)) < 0)
+		return -EPROTO;
+	if (page.kind == PAGE_LOGRING && s->role != PROC_LOG && m->nfds == 1) {
+		page_take(&p->ring[ring_slot(s)], from, m);
+		give_ring(p, ring_slot(s));
+	} else if (page.kind == PAGE_COUNTERS && s->role == PROC_GATE && m->nfds == 1) {
+		page_take(&p->counters[s->index], from, m);
+		give_counters(p, s->index);
+	} else if (page.kind == PAGE_LOG && s->role == PROC_LOG && m->nfds == 2) {
+		page_take(&p->log_page, from, m);
+		log_page_came(p);
+	} else {
+		return -EPROTO;
+	}
+	return 0;
+}
+
+/* ---- newcomers ---- */
+
+void keep_give_gate(struct parent *p, struct run *gate)
+{
+	if (p->snap_n != 0)
+		give_snap(p, gate);
+}
+
+void keep_give_ctl(struct parent *p, struct run *ctl)
+{
+	(void)ctl;
+	for (unsigned i = 0; i < p->gates; i++)
+		give_counters(p, i);
+}
+
+void keep_give_log(struct parent *p, struct run *log)
+{
+	(void)log;
+	for (unsigned i = 0; i < LOGRING_SLOTS; i++)
+		give_ring(p, i);
+	for (struct set *set = p->sets; set != NULL; set = set->next)
+		for (struct slot *s = set->slots; s != NULL; s = s->next) {
+			keep_give_streams(p, slot_other(s));
+			keep_give_streams(p, slot_run(s));
+		}
+}
+
+void keep_give_streams(struct parent *p, struct run *r)
+{
+	struct slot *s = r->slot;
+	struct run *log = core_log(p);
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct msg_stream m = {.app = s->set->app, .kind = s->role, .slot = s->index, .which = i + 1,
+			.generation = r->generation, .pid = r->last_pid};
+		size_t n = strlen(s->set->name) + 1;
+
+		if (r->stream[i] < 0)
+			continue;
+		if (log != NULL)
+			p->ops->send(p, log, MSG_STREAM, 0, &m, sizeof(m), s->set->name, n, &r->stream[i], 1);
+		/* Of a dead one nothing follows: the log's own descriptor reads what is left. */
+		if (log != NULL && !run_alive(r))
+			close_fd(&r->stream[i]);
+	}
+}
+
+void keep_done(struct parent *p)
+{
+	for (unsigned i = 0; i < p->snap_n; i++)
+		close_fd(&p->snap_fd[i]);
+	p->snap_n = 0;
+	p->ring[RING_PARENT].fd = -1; /* own_ring's */
+	for (unsigned i = 0; i < LOGRING_SLOTS; i++)
+		close_fd(&p->ring[i].fd);
+	for (unsigned i = 0; i < GATES_MAX; i++)
+		close_fd(&p->counters[i].fd);
+	close_fd(&p->log_page.fd);
+	close_fd(&p->log_page.wake_fd);
+}

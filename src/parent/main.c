@@ -1,0 +1,180 @@
+/*
+ * main.c: stead-parent's entry: arguments, limits, the first processes, the loop.
+ *
+ *   stead-parent --state DIR --run RUNDIR --roles DIR [--gates N] [--lifeline FD] [--detached]
+ *
+ * Started by `stead up`. Ends with 0 after a stop that left nothing running, 5 when the state folder is
+ * not to be trusted, 7 when it is served already, else 1. Prints nothing on stdout.
+ */
+#include "parent.h"
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct args {
+	const char *state, *run, *roles;
+	unsigned gates;
+	int lifeline;
+	bool detached;
+};
+
+static int number(const char *text, unsigned max, unsigned *ret_value)
+{
+	char *end;
+	unsigned long v;
+
+	if (text[0] < '0' || text[0] > '9')
+		return -EINVAL;
+	v = strtoul(text, &end, 10);
+	if (*end != '\0' || v > max)
+		return -EINVAL;
+	*ret_value = (unsigned)v;
+	return 0;
+}
+
+static int parse(int argc, char **argv, struct args *ret_args)
+{
+	struct args a = {.lifeline = -1};
+	unsigned fd = 0;
+
+	for (int i = 1; i < argc; i++) {
+		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+		if (strcmp(argv[i], "--detached") == 0) {
+			a.detached = true;
+			continue;
+		}
+		if (value == NULL)
+			return -EINVAL;
+		if (strcmp(argv[i], "--state") == 0)
+			a.state = value;
+		else if (strcmp(argv[i], "--run") == 0)
+			a.run = value;
+		else if (strcmp(argv[i], "--roles") == 0)
+			a.roles = value;
+		else if (strcmp(argv[i], "--gates") == 0 && number(value, GATES_MAX, &a.gates) == 0)
+			;
+		else if (strcmp(argv[i], "--lifeline") == 0 && number(value, INT_MAX, &fd) == 0)
+			a.lifeline = (int)fd;
+		else
+			return -EINVAL;
+		i++;
+	}
+	*ret_args = a;
+	return a.state != NULL && a.run != NULL && a.roles != NULL ? 0 : -EINVAL;
+}
+
+/* Gates: one on two cores and less, where the load and the apps need the other; else one per core. */
+static unsigned gates_default(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cores <= 2 ? 1 : (unsigned)min_of(cores, (long)GATES_MAX);
+}
+
+/* The parent's own descriptors grow with the workers; children get back what was found. */
+static void raise_files(struct parent *p)
+{
+	struct rlimit lim = {1024, 1024};
+
+	getrlimit(RLIMIT_NOFILE, &lim);
+	p->files_soft = lim.rlim_cur;
+	p->files_hard = lim.rlim_max;
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &lim);
+}
+
+/* Three descriptors that surely exist, so that none of ours becomes somebody's stderr. */
+static void open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
+static void own_ring(struct parent *p)
+{
+	int e = logring_create(&p->own_ring);
+
+	if (e < 0)
+		fatal("parent", "no memory for the log: %s", strerror(-e));
+	p->ring[RING_PARENT].fd = p->own_ring.fd;
+}
+
+static void start_all(struct parent *p)
+{
+	char pid[24];
+
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	say_text(p, EV_STARTED, "version", STEAD_VERSION, "pid", pid);
+	if (!p->root)
+		say_text(p, EV_JAIL_SKIPPED, "what",
+			"users of their own, separate root folders, cgroups", NULL, NULL);
+	slot_want(p->log);
+	slot_want(p->ctl);
+	for (unsigned i = 0; i < p->gates; i++)
+		slot_want(p->gate[i]);
+}
+
+static char *absolute(const char *path)
+{
+	char *real = realpath(path, NULL);
+
+	if (real == NULL)
+		fatal("parent", "%s: %s", path, strerror(errno));
+	return real;
+}
+
+int main(int argc, char **argv)
+{
+	struct parent *p = calloc(1, sizeof(*p));
+	struct args a;
+	int e;
+
+	open_standard();
+	umask(022);
+	if (p == NULL || parse(argc, argv, &a) < 0) {
+		fprintf(stderr, "usage: stead-parent --state DIR --run DIR --roles DIR [--gates N] "
+				"[--lifeline FD] [--detached]\n");
+		return 2;
+	}
+	parent_init(p, &parent_real_ops);
+	p->state_dir = absolute(a.state);
+	p->run_dir = absolute(a.run);
+	p->roles_dir = absolute(a.roles);
+	p->gates = a.gates != 0 ? a.gates : gates_default();
+	p->root = geteuid() == 0;
+	p->detached = a.detached;
+	if (sys_random(&p->seed, sizeof(p->seed)) < 0 || p->seed == 0)
+		p->seed = (uint32_t)getpid();
+	raise_files(p);
+	if ((e = account_boot(p)) < 0)
+		fatal("parent", "the accounts stead-ROLE cannot be made: %s", strerror(-e));
+	if ((e = boot_state(p)) != 0)
+		return e;
+	if ((e = reap_init(p)) < 0 ||
+		(e = loop_new_epoll(&p->loop, parent_op_table, PARENT_OP_KINDS)) < 0 ||
+		(e = stop_init(p, a.lifeline)) < 0 || (e = core_new(p)) < 0)
+		fatal("parent", "cannot start: %s", strerror(-e));
+	own_ring(p);
+	cgroup_init(p);
+	start_all(p);
+	e = loop_run(p->loop);
+	if (e < 0) {
+		reap_sweep(p);
+		cgroup_done(p);
+		fatal("parent", "the loop failed: %s", strerror(-e));
+	}
+	parent_done(p);
+	return p->exit_code;
+}

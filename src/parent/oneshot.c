@@ -1,0 +1,128 @@
+/*
+ * oneshot.c: check, build, db and act, each started for one answer to ctl.
+ *
+ * Called with ctl's ONESHOT and ONESHOT_KILL, by reap.c when one ended, and when ctl died (then nobody
+ * waits for the answer, and a new ctl may ask again). Owns their places and deadlines. Their channel
+ * goes to ctl; the parent keeps no end of it.
+ */
+#include "parent.h"
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct oneshot *place(struct parent *p)
+{
+	for (unsigned i = 0; i < ONESHOTS_MAX; i++)
+		if (p->oneshot[i].child.pid == 0)
+			return &p->oneshot[i];
+	return NULL;
+}
+
+static void ask_account(struct spawn *ask, const struct parent *p, const struct msg_oneshot *m)
+{
+	enum proc role = (enum proc)m->role;
+
+	ask->jail.kind = proc_rows[role].jail;
+	ask->jail.role = (uint8_t)role;
+	ask->jail.uid = m->uid != 0 ? m->uid : p->account[role].uid;
+	ask->jail.gid = m->uid != 0 ? m->gid : p->account[role].gid;
+	ask->jail.gid_extra = role == PROC_DB ? p->postgres.gid : ask->jail.gid;
+	ask->jail.exe = ask->path;
+}
+
+static int start(struct parent *p, struct oneshot *o, const struct msg_oneshot *m, int child_fd)
+{
+	char path[PATH_MAX], name[32];
+	const char *env[SPAWN_ENV_BASE + 1] = {NULL}, *step;
+	char *argv[] = {name, NULL};
+	struct spawn ask;
+
+	snprintf(name, sizeof(name), "stead-%s", proc_rows[m->role].name);
+	snprintf(path, sizeof(path), "%s/%s", p->roles_dir, name);
+	spawn_init(&ask, p);
+	spawn_env(p, env);
+	ask.path = path;
+	ask.argv = argv;
+	ask.envp = (char *const *)env;
+	ask.fd[3] = child_fd;
+	ask_account(&ask, p, m);
+	o->child.generation = ++p->generation;
+	return child_start(p, &o->child, &ask, &step);
+}
+
+static int allowed(const struct parent *p, const struct msg_oneshot *m)
+{
+	if (m->role >= PROC_END || proc_rows[m->role].oneshot == 0 || m->role == PROC_CLI)
+		return -EINVAL;
+	if (p->stop_step != STOP_NOT)
+		return -ESHUTDOWN;
+	return account_allowed(p, (enum proc)m->role, m->uid, m->gid);
+}
+
+void oneshot_start(struct parent *p, struct msg *m)
+{
+	struct msg_oneshot ask = {0};
+	struct oneshot *o = place(p);
+	int pair[2], e = msg_get(m, &ask, sizeof(ask), sizeof(ask)) < 0 ? -EINVAL : allowed(p, &ask);
+
+	if (e == 0 && o == NULL)
+		e = -EAGAIN;
+	if (e == 0 && (e = sys_socketpair_seqpacket(pair)) == 0) {
+		e = start(p, o, &ask, pair[1]);
+		close(pair[1]);
+		if (e < 0)
+			close(pair[0]);
+	}
+	ask.err = (uint32_t)-e;
+	ask.status = 0;
+	if (e < 0) {
+		tell_ctl(p, MSG_SPAWNED, m->h.id, &ask, sizeof(ask), NULL, 0, NULL, 0);
+		return;
+	}
+	o->role = (uint8_t)ask.role;
+	o->id = m->h.id;
+	loop_timer_in(p->loop, &o->timer, ask.deadline_ms != 0 ? ask.deadline_ms : ONESHOT_DEADLINE_MS);
+	tell_ctl(p, MSG_SPAWNED, m->h.id, &ask, sizeof(ask), NULL, 0, pair, 1);
+	close(pair[0]);
+}
+
+void oneshot_kill(struct parent *p, struct msg *m)
+{
+	for (unsigned i = 0; i < ONESHOTS_MAX; i++)
+		if (p->oneshot[i].child.pid != 0 && p->oneshot[i].id == m->h.id)
+			child_signal(p, &p->oneshot[i].child, SIGKILL, true);
+}
+
+void oneshot_kill_all(struct parent *p)
+{
+	for (unsigned i = 0; i < ONESHOTS_MAX; i++)
+		child_signal(p, &p->oneshot[i].child, SIGKILL, true);
+}
+
+void oneshot_ended(struct parent *p, struct oneshot *o, int status)
+{
+	struct msg_oneshot m = {.role = o->role, .status = status};
+
+	loop_timer_stop(p->loop, &o->timer);
+	tell_ctl(p, MSG_EXITED, o->id, &m, sizeof(m), NULL, 0, NULL, 0);
+	parent_settle_soon(p);
+}
+
+bool oneshot_none(const struct parent *p)
+{
+	for (unsigned i = 0; i < ONESHOTS_MAX; i++)
+		if (p->oneshot[i].child.pid != 0)
+			return false;
+	return true;
+}
+
+void oneshot_on_timer(struct loop *l, struct op *op, int res)
+{
+	struct oneshot *o = container_of(op, struct oneshot, timer.op);
+
+	(void)res;
+	child_signal(o->parent, &o->child, SIGKILL, true);
+	loop_timer_in(l, &o->timer, 1000); /* until it is reaped */
+}

@@ -1,0 +1,463 @@
+/*
+ * parent.h: everything of the parent in one page: its objects and what each of its files offers.
+ *
+ *   struct parent   the process itself
+ *   struct slot     a place that shall be filled: gate 0, ctl, log, worker 2 of app 1, postgres
+ *   struct run      one run of a program in a slot; two share a slot only during a replacement
+ *   struct set      what ctl's PROC_SET asked for: one app process, N slots
+ *   struct oneshot  a check, build, db or act that ctl asked for
+ *   struct child    the part of a run or a one-shot that the kernel knows: pid, pidfd, cgroup
+ *
+ * The state of a run changes in watch.c only, through the table there. What reaches out of the program
+ * (making a process, signalling it, sending to it, random numbers) goes through struct parent_ops, so
+ * that the whole of watch, workers and stop runs in a simulation.
+ *
+ * The parent reads no byte from outside: its inputs are its arguments, messages of the processes that it
+ * started itself (checked against tbl/msgs.h), the kernel's notices, and as root /etc/passwd.
+ */
+#ifndef STEAD_PARENT_H
+#define STEAD_PARENT_H
+
+#include "lib/buf.h"
+#include "lib/chan.h"
+#include "lib/logring.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "lib/sys.h"
+#include "tbl/tbl.h"
+#include <errno.h>
+#include <sys/types.h>
+
+enum parent_op {
+	OP_SIGNALS = OP_USER,
+	OP_RUN_TIMER,
+	OP_ONESHOT_TIMER,
+	OP_LIFELINE,
+	OP_SETTLE,
+	PARENT_OP_KINDS
+};
+
+enum {
+	GATES_MAX = 60, /* with parent and ctl they fill the 64 ring slots of the log process */
+	RING_PARENT = 0,
+	RING_CTL = 1,
+	RING_GATE = 2,
+	SET_SLOTS_MAX = 256,
+	SETS_MAX = 1024,
+	LISTENERS_MAX = 256,
+	ONESHOTS_MAX = 16,
+	SNAP_FDS_MAX = 33,
+
+	CORE_START_MS = 10 * 1000, /* for gate, ctl and log to say READY */
+	CORE_STOP_MS = 3 * 1000,
+	DRAIN_MS = 30 * 1000, /* a replaced worker's running requests */
+	STOP_DRAIN_MS = 5 * 1000,
+	STOP_TWICE_MS = 300, /* signals so close together are one */
+	STUCK_GRACE_MS = 500, /* between the request for stacks and the kill */
+	BACKOFF_FIRST_MS = 100,
+	BACKOFF_MAX_MS = 60 * 1000,
+	UP_STEADY_MS = 10 * 1000, /* after so long the next death is again a first one */
+	ONESHOT_DEADLINE_MS = 120 * 1000,
+
+	UID_APP_MIN = 50000,
+	UID_APP_MAX = 59999,
+
+	EXIT_PERMIT = 5,
+	EXIT_BUSY = 7,
+};
+
+struct parent;
+
+/* ---- reap.c: what the kernel knows ---- */
+enum child_kind { CHILD_RUN = 1, CHILD_ONESHOT };
+struct child {
+	struct child *next, **link; /* list of all that run; link NULL: not in it */
+	pid_t pid;                  /* also its session and process group; 0: none */
+	int pidfd;
+	int cgroup_fd; /* its own cgroup's folder, or -1 */
+	uint64_t generation;
+	uint8_t kind; /* enum child_kind */
+};
+
+struct spawn;
+void child_init(struct child *c, enum child_kind kind);
+/* spawn_run() into a child: its cgroup when there are cgroups, its place in the list. -errno, with the
+ * failed step's name in ret_step; then the child is as before. */
+int child_start(struct parent *p, struct child *c, struct spawn *ask, const char **ret_step);
+/* SIGKILL goes to everything below it; other signals to the process itself, or to its whole group when
+ * `group`. Harmless when it is dead. */
+void child_signal(struct parent *p, struct child *c, int sig, bool group);
+/* It was reaped: out of the list, its cgroup killed and removed. */
+void child_ended(struct parent *p, struct child *c);
+int reap_init(struct parent *p);
+/* Collect all that died; each of ours goes to its owner, an orphan is only buried. */
+void reap_all(struct parent *p);
+/* Kill and bury whatever still descends from this process. Blocking, bounded in time; only at the end.
+ * The number of processes that could not be ended (in the kernel's D state). */
+unsigned reap_sweep(struct parent *p);
+
+/* ---- cgroup.c ---- */
+/* Finds a delegated, writable cgroup v2 folder and makes stead's own below it; without one (or not root)
+ * p->cgroup_fd stays -1 and process groups do the work. */
+void cgroup_init(struct parent *p);
+int cgroup_make(struct parent *p, uint64_t generation);
+void cgroup_kill(int cgroup_fd);
+void cgroup_remove(struct parent *p, uint64_t generation);
+void cgroup_done(struct parent *p);
+
+/* ---- jail.c: who a process is and what it may see ---- */
+struct jail_plan {
+	uint8_t kind; /* enum jail */
+	uint8_t role; /* enum proc */
+	uid_t uid;
+	gid_t gid;
+	gid_t gid_extra; /* a second group, or the same */
+	const char *exe; /* the one file that JAIL_ROOT maps besides the libraries */
+	const struct parent *parent;
+};
+/* In the child, after clone and before exec: every step of the table that fits. 0, or -errno with the
+ * step's name. */
+int jail_enter(const struct jail_plan *j, const char **ret_step);
+
+/* ---- account.c: numbers of the system's users, read from /etc/passwd without the name service ---- */
+struct account {
+	uid_t uid;
+	gid_t gid;
+};
+int account_find(const char *name, struct account *ret_account);
+/* As root: make sure that every stead-ROLE exists (one run of `stead-act --boot`), then remember them. */
+int account_boot(struct parent *p);
+/* May this role run under that uid and gid, as ctl asks? 0 or -EPERM. */
+int account_allowed(const struct parent *p, enum proc role, uint32_t uid, uint32_t gid);
+
+/* ---- spawn.c ---- */
+struct spawn {
+	const char *path; /* absolute */
+	char *const *argv, *const *envp;
+	const char *cwd;    /* NULL: / */
+	int fd[4];          /* 0, 1, 2 and 3; -1: /dev/null for 0 and 1, inherited for 2, none for 3 */
+	int cgroup_fd;      /* -1: none */
+	int nice;           /* 0: as the parent */
+	unsigned mask;      /* umask */
+	int death_signal;   /* sent by the kernel when the parent dies */
+	uint64_t files_max; /* RLIMIT_NOFILE, soft */
+	struct jail_plan jail;
+};
+void spawn_init(struct spawn *ask, const struct parent *p);
+/* Blocks until the program runs (exec succeeded) or could not. The pid is also its session. -errno and
+ * the step that failed. */
+int spawn_run(const struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **ret_step);
+/* The environment that every process of stead's own gets: PATH, LANG, HOME. */
+enum { SPAWN_ENV_BASE = 3 };
+void spawn_env(const struct parent *p, const char *ret_env[static SPAWN_ENV_BASE]);
+
+/* ---- a slot and its runs ---- */
+/* One PROC_SET as ctl sent it, kept by every run that was started from it. */
+struct spec {
+	unsigned refs;
+	struct msg_proc_set set;
+	const char *name, *cwd, *path;
+	char **argv, **envp; /* NULL-terminated; point into bytes */
+	int stop_signal;
+	size_t bytes_n;
+	char bytes[]; /* the whole payload: equal bytes, equal spec */
+};
+
+struct slot;
+struct run {
+	struct child child;
+	struct slot *slot;
+	uint8_t phase;   /* enum proc_phase */
+	bool wants_kill; /* STOPPING without a signal first: stacks were asked for, or it is to die */
+	bool greeted;    /* core: HELLO came, START went */
+	uint64_t generation;
+	struct timer timer;
+	struct chan chan; /* core only */
+	int down_fd;      /* worker: the parent's end of its one-way channel, or -1 */
+	int stream[2];    /* kept read ends of its stdout and stderr, or -1 */
+	uint64_t drain_gates; /* gates that have not said WORKER_IDLE yet, a bit each */
+	struct spec *spec;
+	pid_t last_pid; /* also after its death, for events */
+	uint64_t started_ms;
+	uint64_t up_ms; /* when it became ready; 0: it never was */
+	uint64_t since_wall_us; /* of this phase */
+};
+
+struct slot {
+	struct slot *next; /* within its set */
+	struct parent *parent;
+	struct set *set; /* NULL for gate, ctl, log */
+	uint8_t role;    /* enum proc */
+	bool wanted;
+	bool at_once;    /* the next start does not wait: the death was asked for */
+	bool stale;      /* to be replaced by a fresh generation */
+	uint8_t current; /* which of run[] is the newest generation */
+	uint32_t index;
+	struct run run[2];
+	uint32_t restarts;
+	uint32_t backoff_ms; /* how long the next death waits, before jitter; 0: it is a first one */
+	uint32_t wait_ms;    /* of the present backoff, with jitter */
+	int32_t status;      /* of the last death */
+};
+
+struct set {
+	struct set *next;
+	uint32_t app;
+	uint8_t role;
+	bool dropped;
+	struct spec *spec;
+	struct slot *slots;
+	char name[64];
+};
+
+static inline struct run *slot_run(struct slot *s)
+{
+	return &s->run[s->current];
+}
+static inline struct run *slot_other(struct slot *s)
+{
+	return &s->run[s->current ^ 1];
+}
+static inline bool run_alive(const struct run *r)
+{
+	return r->child.pid != 0;
+}
+/* Does it run and take part in serving? */
+static inline bool run_serves(const struct run *r)
+{
+	return r->phase == PHASE_STARTING || r->phase == PHASE_UP;
+}
+
+/* ---- watch.c: the state × event table ---- */
+enum watch_event {
+	WATCH_START,  /* it is wanted */
+	WATCH_READY,  /* it said so, or its link did */
+	WATCH_DIED,   /* it was reaped; slot->status is set */
+	WATCH_RETIRE, /* a newer generation is up */
+	WATCH_IDLE,   /* every gate is done with it */
+	WATCH_BAD,    /* it broke a protocol: kill, then as after a death */
+	WATCH_STUCK,  /* a request of it passed its deadline */
+	WATCH_STOP,   /* it is not wanted any more */
+	WATCH_TIMER,  /* this phase's time is over */
+	WATCH_EVENTS
+};
+const char *watch_event_name(enum watch_event e);
+void watch_event(struct run *r, enum watch_event e);
+void slot_init(struct slot *s, struct parent *p, enum proc role, uint32_t index, struct set *set);
+/* Start it when nothing of it runs; end a backoff's wait. */
+void slot_want(struct slot *s);
+void slot_unwant(struct slot *s);
+/* Start a new generation; new before old when the role allows it. */
+void slot_replace(struct slot *s, bool rolling);
+/* A stuck worker: its successor starts now, it gets its grace. */
+void slot_stuck(struct run *r);
+bool slot_down(const struct slot *s);
+op_done watch_on_timer;
+
+/* ---- what the simulation replaces ---- */
+struct parent_ops {
+	/* Make the process of this run; fills child. 0 or -errno. */
+	int (*spawn)(struct parent *p, struct run *r);
+	void (*signal)(struct parent *p, struct run *r, int sig);
+	/* The run's process is gone: close what the parent held of it. */
+	void (*release)(struct parent *p, struct run *r);
+	/* To a core process; false: it is not there or does not listen. */
+	bool (*send)(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a,
+		size_t a_len, const void *b, size_t b_len, const int *fds, unsigned nfds);
+	/* A link socket's end to a worker, over its one-way channel; -EAGAIN when it does not read. */
+	int (*link)(struct parent *p, struct run *worker, const struct msg_worker *m, int fd);
+	uint32_t (*random)(struct parent *p);
+	/* The last step of stopping: nothing may be left below us. */
+	void (*sweep)(struct parent *p);
+	/* One line of the event log; the text forms are made only when it is kept. */
+	void (*say)(struct parent *p, const void *event, size_t n);
+};
+extern const struct parent_ops parent_real_ops;
+
+struct listener {
+	struct listener *next;
+	uint32_t number;
+	uint32_t tls;
+	int fd;
+	char address[64];
+};
+
+struct oneshot {
+	struct child child;
+	struct parent *parent;
+	struct timer timer;
+	uint8_t role;
+	uint64_t id; /* of ctl's ONESHOT */
+};
+
+/* Shared pages that outlive their reader. */
+struct page {
+	int fd, wake_fd; /* -1: none */
+	uint64_t generation;
+};
+
+enum stop_step { STOP_NOT = 0, STOP_GATES, STOP_APPS, STOP_POSTGRES, STOP_CTL, STOP_LOG, STOP_DONE };
+
+struct parent {
+	const struct parent_ops *ops;
+	void *sim; /* the simulation's own */
+	struct loop *loop;
+	char *state_dir, *run_dir, *roles_dir;
+	int state_fd, log_dir_fd, lock_fd, cgroup_fd;
+	char cgroup_name[32];
+	unsigned cgroups_left; /* folders that were still busy when their process was buried */
+	unsigned gates;
+	bool root, detached;
+	bool settle_due;
+	uint64_t files_soft, files_hard; /* RLIMIT_NOFILE as found */
+	struct account account[PROC_END];
+	struct account postgres;
+	uint64_t generation; /* the last one given */
+	uint32_t seed;       /* of jitter */
+
+	struct slot *ctl, *log, *gate[GATES_MAX];
+	struct set *sets;
+	unsigned sets_n;
+	struct child *children;
+	struct oneshot oneshot[ONESHOTS_MAX];
+
+	struct listener *listeners;
+	unsigned listeners_n;
+	int snap_fd[SNAP_FDS_MAX];
+	unsigned snap_n;
+	struct msg_snap snap;
+	struct page ring[LOGRING_SLOTS]; /* log rings by slot */
+	struct page counters[GATES_MAX];
+	struct page log_page;
+
+	struct logring_writer own_ring;
+	struct op settle;
+	struct lfd signals, lifeline;
+	struct op signals_op, lifeline_op;
+	uint8_t stop_step; /* enum stop_step */
+	bool stop_now;     /* the second signal: no more patience */
+	uint64_t stop_ms;  /* when stopping began */
+	int exit_code;
+};
+
+/* ---- parent.c ---- */
+/* Everything but what reaches outside; for the entry and for the simulation. p->loop is set before. */
+void parent_init(struct parent *p, const struct parent_ops *ops);
+/* Put what has to happen soon at the end of this turn: dead slots, rolling replacements, stop steps. */
+void parent_settle_soon(struct parent *p);
+op_done parent_on_settle;
+/* Free what is left after the loop ended; every process is gone by then. */
+void parent_done(struct parent *p);
+/* What follows a process's death beside its own restart; the real op calls it too. */
+void parent_release(struct parent *p, struct run *r);
+extern op_done *const parent_op_table[PARENT_OP_KINDS];
+
+/* ---- boot.c: before the first process ---- */
+/* Check and open the state folder, take its lock, make what lies in it. The exit code to end with (an
+ * explanation is on stderr), or 0. */
+int boot_state(struct parent *p);
+
+/* ---- core.c: gate, ctl and log, their channels ---- */
+int core_new(struct parent *p);
+void core_free(struct parent *p);
+/* Run `each` for every core slot. */
+struct slot *core_slot(struct parent *p, enum proc role, uint32_t index);
+int core_spawn(struct parent *p, struct run *r);
+bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a, size_t a_len,
+	const void *b, size_t b_len, const int *fds, unsigned nfds);
+extern const struct chan_ops core_chan_ops;
+
+/* The gate in slot i when it can be spoken to, else NULL; the same for ctl and log. */
+struct run *core_gate(struct parent *p, unsigned i);
+struct run *core_ctl(struct parent *p);
+struct run *core_log(struct parent *p);
+/* To ctl, when it listens. */
+void tell_ctl(struct parent *p, uint16_t type, uint64_t id, const void *a, size_t a_len, const void *b,
+	size_t b_len, const int *fds, unsigned nfds);
+void tell_gates(struct parent *p, uint16_t type, const void *a, size_t a_len, const void *b, size_t b_len,
+	const int *fds, unsigned nfds);
+void tell_state(struct parent *p, struct run *r);
+
+/* ---- hear.c: messages from core processes ---- */
+void hear_message(struct parent *p, struct run *from, struct msg *m);
+/* The first message on a channel. 0 or -EPROTO. */
+int hear_hello(struct parent *p, struct run *from, struct msg *m);
+
+/* ---- wire.c: what a core process that just said HELLO is given ---- */
+void wire_greet(struct parent *p, struct run *r);
+
+/* ---- keep.c ---- */
+void keep_init(struct parent *p);
+void keep_snap(struct parent *p, struct msg *m);
+/* A page that `from` sent; -EPROTO when it may not have one of that kind. */
+int keep_page(struct parent *p, struct run *from, struct msg *m);
+void keep_give_gate(struct parent *p, struct run *gate);
+void keep_give_ctl(struct parent *p, struct run *ctl);
+void keep_give_log(struct parent *p, struct run *log);
+/* The log's page to one writer of a ring. */
+void keep_give_writer(struct parent *p, struct run *writer);
+void keep_done(struct parent *p);
+/* The read ends of an app process's output, to the log. */
+void keep_give_streams(struct parent *p, struct run *r);
+
+/* ---- listen.c ---- */
+void listen_bind(struct parent *p, struct msg *m);
+void listen_unbind(struct parent *p, struct msg *m);
+void listen_give_gate(struct parent *p, struct run *gate);
+void listen_give_ctl(struct parent *p);
+void listen_done(struct parent *p);
+/* "ADDR:PORT" or "[ADDR]:PORT", numbers only. -EINVAL. */
+int listen_parse(const char *text, struct sockaddr_storage *ret_addr, socklen_t *ret_len);
+
+/* ---- sets.c: PROC_SET and its kin ---- */
+void sets_set(struct parent *p, struct msg *m);
+void sets_drop(struct parent *p, struct msg *m);
+void sets_restart(struct parent *p, struct msg *m);
+/* Roll what is stale, bury what is down. */
+void sets_settle(struct parent *p);
+void sets_unwant(struct parent *p, bool postgres);
+bool sets_down(struct parent *p, bool postgres);
+void sets_done(struct parent *p);
+struct set *sets_find(struct parent *p, uint32_t role, uint32_t app);
+int spec_new(const void *bytes, size_t n, struct spec **ret_spec);
+struct spec *spec_ref(struct spec *s);
+void spec_unref(struct spec *s);
+
+/* ---- workers.c: app processes and their links ---- */
+int app_spawn(struct parent *p, struct run *r);
+/* The one whose (app, slot, generation) a gate named, or NULL when it is gone. */
+struct run *workers_find(struct parent *p, const struct msg_worker *m);
+void workers_link_all(struct parent *p, struct run *gate);
+void workers_link_new(struct parent *p, struct run *worker);
+void workers_tell_gone(struct parent *p, struct run *worker);
+/* Ask every gate to let go of it. False: no gate is there to be asked. */
+bool workers_drain(struct parent *p, struct run *worker);
+void workers_heard(struct parent *p, struct run *gate, struct msg *m);
+/* A gate died: nobody waits for its WORKER_IDLE any more. */
+void workers_gate_gone(struct parent *p, unsigned gate);
+int workers_send_link(struct parent *p, struct run *worker, const struct msg_worker *m, int fd);
+
+/* ---- oneshot.c ---- */
+void oneshot_start(struct parent *p, struct msg *m);
+void oneshot_kill(struct parent *p, struct msg *m);
+void oneshot_kill_all(struct parent *p);
+void oneshot_ended(struct parent *p, struct oneshot *o, int status);
+bool oneshot_none(const struct parent *p);
+op_done oneshot_on_timer;
+
+/* ---- stop.c ---- */
+int stop_init(struct parent *p, int lifeline_fd);
+void stop_begin(struct parent *p, const char *why);
+/* As far as what has ended allows. */
+void stop_settle(struct parent *p);
+op_done stop_on_signals, stop_on_lifeline;
+
+/* ---- say.c: events ---- */
+void say_run(struct parent *p, enum event id, struct run *r, const char *name, uint64_t number,
+	const char *why);
+void say_text(struct parent *p, enum event id, const char *name, const char *value, const char *name2,
+	const char *value2);
+void say_real(struct parent *p, const void *event, size_t n);
+const char *slot_name(const struct slot *s); /* the app's name, or "" */
+
+#endif

@@ -1,0 +1,228 @@
+/*
+ * reap.c: the list of children, their signals and their burial.
+ *
+ * Called by whoever starts a process (core, workers, oneshot), by watch through parent_ops, and by the
+ * loop when SIGCHLD is read. The parent is a child subreaper: what a worker left behind becomes the
+ * parent's child and is buried here too. Owns every pidfd and cgroup descriptor. A process is looked at
+ * before it is buried (WNOWAIT), so that its group can be killed while its number is still its own.
+ */
+#include "parent.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	TREE_MAX = 4096,   /* processes looked at in one walk */
+	SWEEP_MS_MAX = 10000,
+	SWEEP_PAUSE_MS = 2,
+};
+
+void child_init(struct child *c, enum child_kind kind)
+{
+	*c = (struct child){.kind = (uint8_t)kind, .pidfd = -1, .cgroup_fd = -1};
+}
+
+int child_start(struct parent *p, struct child *c, struct spawn *ask, const char **ret_step)
+{
+	int cgroup = cgroup_make(p, c->generation);
+	pid_t pid;
+	int pidfd;
+
+	must(c->pid == 0);
+	ask->cgroup_fd = cgroup;
+	int e = spawn_run(ask, &pid, &pidfd, ret_step);
+	if (e < 0) {
+		if (cgroup >= 0) {
+			close(cgroup);
+			cgroup_remove(p, c->generation);
+		}
+		return e;
+	}
+	c->pid = pid;
+	c->pidfd = pidfd;
+	c->cgroup_fd = cgroup;
+	c->next = p->children;
+	c->link = &p->children;
+	if (c->next != NULL)
+		c->next->link = &c->next;
+	p->children = c;
+	return 0;
+}
+
+/* The pids below `pid`, appended to list; the kernel's own file. */
+static void list_children(pid_t pid, pid_t list[static TREE_MAX], unsigned *n)
+{
+	char path[64], *text = NULL, *at, *end;
+	size_t bytes;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	if (sys_read_file(AT_FDCWD, path, TREE_MAX * 8, &text, &bytes) < 0)
+		return;
+	for (at = text; *n < TREE_MAX; at = end) {
+		long v = strtol(at, &end, 10);
+
+		if (end == at || v <= 1)
+			break;
+		list[(*n)++] = (pid_t)v;
+	}
+	free(text);
+}
+
+/* Kill a process's whole tree. Each is stopped before its children are listed, so that none is born
+ * behind the list's back; a thread other than the first may still hide a child, which then shows up as
+ * an orphan of ours and falls in the sweep. */
+static void kill_tree(pid_t top)
+{
+	pid_t *list = calloc(TREE_MAX, sizeof(*list));
+	unsigned n = 0;
+
+	if (list == NULL)
+		return;
+	list[n++] = top;
+	for (unsigned i = 0; i < n; i++) {
+		kill(list[i], SIGSTOP);
+		list_children(list[i], list, &n);
+	}
+	for (unsigned i = 0; i < n; i++)
+		kill(list[i], SIGKILL);
+	free(list);
+}
+
+void child_signal(struct parent *p, struct child *c, int sig, bool group)
+{
+	(void)p;
+	if (c->pid == 0)
+		return;
+	if (sig == SIGKILL) {
+		if (c->cgroup_fd >= 0)
+			cgroup_kill(c->cgroup_fd);
+		else
+			kill_tree(c->pid);
+		kill(-c->pid, SIGKILL);
+		return;
+	}
+	if (group)
+		kill(-c->pid, sig);
+	else
+		sys_pidfd_signal(c->pidfd, sig);
+}
+
+void child_ended(struct parent *p, struct child *c)
+{
+	/* What it left in its group or cgroup has lost its reason to run. */
+	if (c->cgroup_fd >= 0)
+		cgroup_kill(c->cgroup_fd);
+	kill(-c->pid, SIGKILL);
+	*c->link = c->next;
+	if (c->next != NULL)
+		c->next->link = c->link;
+	close(c->pidfd);
+	if (c->cgroup_fd >= 0) {
+		close(c->cgroup_fd);
+		cgroup_remove(p, c->generation);
+	}
+	c->next = NULL;
+	c->link = NULL;
+	c->pid = 0;
+	c->pidfd = c->cgroup_fd = -1;
+}
+
+int reap_init(struct parent *p)
+{
+	(void)p;
+	return prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0;
+}
+
+/* As in messages: an exit code, or minus the signal. */
+static int status_of(const siginfo_t *si)
+{
+	return si->si_code == CLD_EXITED ? si->si_status : -si->si_status;
+}
+
+static struct child *find(struct parent *p, pid_t pid)
+{
+	for (struct child *c = p->children; c != NULL; c = c->next)
+		if (c->pid == pid)
+			return c;
+	return NULL;
+}
+
+static void bury(pid_t pid)
+{
+	siginfo_t si;
+
+	while (waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG) < 0 && errno == EINTR)
+		;
+}
+
+void reap_all(struct parent *p)
+{
+	for (;;) {
+		siginfo_t si = {.si_pid = 0};
+
+		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) < 0) {
+			if (errno == EINTR)
+				continue;
+			return; /* ECHILD */
+		}
+		if (si.si_pid == 0)
+			return;
+		struct child *c = find(p, si.si_pid);
+
+		if (c == NULL) {
+			bury(si.si_pid);
+			continue;
+		}
+		child_ended(p, c);
+		bury(si.si_pid);
+		if (c->kind == CHILD_RUN) {
+			struct run *r = container_of(c, struct run, child);
+
+			r->slot->status = status_of(&si);
+			watch_event(r, WATCH_DIED);
+		} else {
+			oneshot_ended(p, container_of(c, struct oneshot, child), status_of(&si));
+		}
+	}
+}
+
+unsigned reap_sweep(struct parent *p)
+{
+	pid_t *list = calloc(TREE_MAX, sizeof(*list));
+	unsigned left = 0;
+
+	for (struct child *c = p->children; c != NULL; c = c->next)
+		child_signal(p, c, SIGKILL, true);
+	/* Killing a parent hands its children to us, so repeating this finds every generation of them. */
+	for (int waited = 0; list != NULL && waited < SWEEP_MS_MAX; waited += SWEEP_PAUSE_MS) {
+		siginfo_t si = {.si_pid = 0};
+
+		while (waitid(P_ALL, 0, &si, WEXITED | WNOHANG) == 0 && si.si_pid != 0)
+			si.si_pid = 0;
+		left = 0;
+		list_children(getpid(), list, &left);
+		if (left == 0)
+			break;
+		for (unsigned i = 0; i < left; i++)
+			kill_tree(list[i]);
+		nanosleep(&(struct timespec){.tv_nsec = SWEEP_PAUSE_MS * 1000 * 1000}, NULL);
+	}
+	free(list);
+	while (p->children != NULL) {
+		struct child *c = p->children;
+
+		p->children = c->next;
+		close(c->pidfd);
+		if (c->cgroup_fd >= 0)
+			close(c->cgroup_fd);
+		c->pid = 0;
+		c->link = NULL;
+	}
+	return left;
+}

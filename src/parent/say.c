@@ -1,0 +1,79 @@
+/*
+ * say.c: the parent's own events.
+ *
+ * Called from everywhere in the parent. Writes into the parent's log ring; until a log process reads it,
+ * errors go to stderr as well, because a start that fails must be seen by somebody. Owns nothing.
+ */
+#include "parent.h"
+#include "lib/event.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { EVENT_BYTES_MAX = 1024 };
+
+const char *slot_name(const struct slot *s)
+{
+	return s->set != NULL ? s->set->name : "";
+}
+
+void say_run(struct parent *p, enum event id, struct run *r, const char *name, uint64_t number,
+	const char *why)
+{
+	char mem[EVENT_BYTES_MAX];
+	struct buf b;
+	const struct slot *s = r->slot;
+
+	buf_fixed(&b, mem, sizeof(mem));
+	event_begin(&b, (uint32_t)id);
+	event_field_str(&b, "role", proc_rows[s->role].name);
+	event_field_u64(&b, "index", s->index);
+	event_field_str(&b, "app", slot_name(s));
+	event_field_i64(&b, "pid", r->last_pid);
+	if (id == EV_PROC_DIED || id == EV_PROC_ENDED)
+		event_field_i64(&b, "status", s->status);
+	if (name != NULL)
+		event_field_u64(&b, name, number);
+	if (why != NULL)
+		event_field_str(&b, "why", why);
+	if (b.error == 0)
+		p->ops->say(p, b.p, b.len);
+}
+
+void say_text(struct parent *p, enum event id, const char *name, const char *value, const char *name2,
+	const char *value2)
+{
+	char mem[EVENT_BYTES_MAX];
+	struct buf b;
+
+	buf_fixed(&b, mem, sizeof(mem));
+	event_begin(&b, (uint32_t)id);
+	if (name != NULL)
+		event_field_str(&b, name, value);
+	if (name2 != NULL)
+		event_field_str(&b, name2, value2);
+	if (b.error == 0)
+		p->ops->say(p, b.p, b.len);
+}
+
+static void print_field(void *arg, const char *name, const char *value)
+{
+	(void)arg;
+	fprintf(stderr, " %s=%s", name, value);
+}
+
+void say_real(struct parent *p, const void *event, size_t n)
+{
+	uint32_t id = 0;
+
+	logring_put(&p->own_ring, LOGREC_EVENT, loop_wall_us(p->loop), event, n);
+	parent_settle_soon(p);
+	if (p->own_ring.page != NULL)
+		return;
+	memcpy(&id, event, min_of(n, sizeof(id)));
+	const struct event_row *row = event_row(id);
+	if (row == NULL || row->level > LEVEL_ERROR)
+		return;
+	fprintf(stderr, "stead: %s:", row->meaning);
+	event_decode(event, n, &id, print_field, NULL);
+	fprintf(stderr, "%s%s\n", row->todo[0] != '\0' ? " - " : "", row->todo);
+}

@@ -1,0 +1,384 @@
+/*
+ * sets.c: what ctl wants to run: PROC_SET, PROC_DROP, PROC_RESTART.
+ *
+ * Called with ctl's messages, and at the end of a turn to roll what is stale and bury what is down.
+ * Owns the sets, their slots and the specs. As root it holds ctl to the fixed table: the uid lies in
+ * stead's range, or it is postgres' and the program is PostgreSQL's. A PROC_SET with the same contents
+ * changes nothing; another number of slots starts or ends slots; anything else is rolled out, one slot
+ * after the other, and stops at the first that does not come up.
+ */
+#include "parent.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { ARGS_MAX = 512, ENV_MAX = 1024 };
+
+/* ---- specs ---- */
+
+static int stop_signal_of(const char *name)
+{
+	static const struct {
+		const char *name;
+		int sig;
+	} known[] = {{"TERM", SIGTERM}, {"INT", SIGINT}, {"QUIT", SIGQUIT}, {"HUP", SIGHUP},
+		{"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH}, {"KILL", SIGKILL}};
+
+	if (strncmp(name, "SIG", 3) == 0)
+		name += 3;
+	if (name[0] == '\0')
+		return SIGTERM;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (strcmp(name, known[i].name) == 0)
+			return known[i].sig;
+	return -EINVAL;
+}
+
+/* `n` strings and the empty one behind them, into a NULL-terminated array. */
+static char **strings(struct unpack *u, uint32_t n, uint32_t max)
+{
+	char **v = n <= max ? calloc(n + 1, sizeof(*v)) : NULL;
+
+	for (uint32_t i = 0; v != NULL && i < n; i++)
+		v[i] = (char *)unpack_str(u);
+	if (v != NULL && unpack_str(u)[0] != '\0')
+		u->bad = true;
+	return v;
+}
+
+int spec_new(const void *bytes, size_t n, struct spec **ret_spec)
+{
+	struct spec *s = n >= sizeof(s->set) ? calloc(1, sizeof(*s) + n) : NULL;
+	struct unpack u;
+
+	if (s == NULL)
+		return n >= sizeof(s->set) ? -ENOMEM : -EINVAL;
+	s->refs = 1;
+	s->bytes_n = n;
+	memcpy(s->bytes, bytes, n);
+	memcpy(&s->set, bytes, sizeof(s->set));
+	unpack_init(&u, s->bytes + sizeof(s->set), n - sizeof(s->set));
+	s->name = unpack_str(&u);
+	s->cwd = unpack_str(&u);
+	s->path = unpack_str(&u);
+	s->argv = strings(&u, s->set.argc, ARGS_MAX);
+	s->envp = strings(&u, s->set.envc, ENV_MAX);
+	s->stop_signal = stop_signal_of(unpack_str(&u));
+	if (s->argv == NULL || s->envp == NULL || !unpack_done(&u) || s->stop_signal < 0 ||
+		s->set.argc == 0 || s->path[0] != '/' || (s->cwd[0] != '/' && s->cwd[0] != '\0') ||
+		s->set.count == 0 || s->set.count > SET_SLOTS_MAX || s->set.nice_plus20 > 39 ||
+		s->set.umask_bits > 0777) {
+		spec_unref(s);
+		return -EINVAL;
+	}
+	*ret_spec = s;
+	return 0;
+}
+
+struct spec *spec_ref(struct spec *s)
+{
+	s->refs++;
+	return s;
+}
+
+void spec_unref(struct spec *s)
+{
+	if (s == NULL || --s->refs != 0)
+		return;
+	free(s->argv);
+	free(s->envp);
+	free(s);
+}
+
+/* Would a process of the one be a process of the other? The number of slots does not matter. */
+static bool spec_equal(const struct spec *a, const struct spec *b)
+{
+	size_t count = offsetof(struct msg_proc_set, count), after = count + sizeof(a->set.count);
+
+	return a->bytes_n == b->bytes_n && memcmp(a->bytes, b->bytes, count) == 0 &&
+		memcmp(a->bytes + after, b->bytes + after, a->bytes_n - after) == 0;
+}
+
+/* PostgreSQL's own program, at a place that only root can write. */
+static int postgres_path(const char *path)
+{
+	static const char *const prefixes[] = {"/usr/lib/postgresql/", "/usr/bin/"};
+	struct stat st;
+	int e = -EPERM;
+
+	for (size_t i = 0; i < ARRAY_LEN(prefixes) && e == -EPERM; i++) {
+		size_t n = strlen(prefixes[i]);
+
+		if (strncmp(path, prefixes[i], n) != 0)
+			continue;
+		int dir = open(prefixes[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int fd = dir >= 0 ? sys_open_nosymlink(dir, path + n, O_PATH | O_CLOEXEC, 0) : -ENOENT;
+
+		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 &&
+			(st.st_mode & 022) == 0)
+			e = 0;
+		if (fd >= 0)
+			close(fd);
+		if (dir >= 0)
+			close(dir);
+	}
+	return e;
+}
+
+static int allowed(const struct parent *p, const struct spec *s)
+{
+	enum proc role = (enum proc)s->set.role;
+
+	if (role != PROC_WORKER && role != PROC_SERVICE && role != PROC_POSTGRES)
+		return -EINVAL;
+	int e = account_allowed(p, role, s->set.uid, s->set.gid);
+	if (e == 0 && p->root && role == PROC_POSTGRES)
+		e = postgres_path(s->path);
+	return e;
+}
+
+/* ---- sets ---- */
+
+struct set *sets_find(struct parent *p, uint32_t role, uint32_t app)
+{
+	for (struct set *set = p->sets; set != NULL; set = set->next)
+		if (set->role == role && set->app == app)
+			return set;
+	return NULL;
+}
+
+static struct set *set_new(struct parent *p, const struct spec *spec)
+{
+	struct set *set = p->sets_n < SETS_MAX ? calloc(1, sizeof(*set)) : NULL;
+
+	if (set == NULL)
+		return NULL;
+	set->app = spec->set.app;
+	set->role = (uint8_t)spec->set.role;
+	set->next = p->sets;
+	p->sets = set;
+	p->sets_n++;
+	return set;
+}
+
+static struct slot *slot_at(struct set *set, uint32_t index)
+{
+	struct slot *s = set->slots;
+
+	while (s != NULL && s->index != index)
+		s = s->next;
+	return s;
+}
+
+/* Slots 0 … count-1 are wanted, others not. */
+static int set_count(struct parent *p, struct set *set, uint32_t count)
+{
+	for (struct slot *s = set->slots; s != NULL; s = s->next)
+		if (s->index >= count)
+			slot_unwant(s);
+	for (uint32_t i = 0; i < count; i++) {
+		struct slot *s = slot_at(set, i);
+
+		if (s == NULL) {
+			if ((s = malloc(sizeof(*s))) == NULL)
+				return -ENOMEM;
+			slot_init(s, p, (enum proc)set->role, i, set);
+			s->next = set->slots;
+			set->slots = s;
+		}
+		if (!s->wanted)
+			slot_want(s);
+	}
+	return 0;
+}
+
+static int set_apply(struct parent *p, const void *bytes, size_t n)
+{
+	struct spec *spec;
+	int e = spec_new(bytes, n, &spec);
+
+	if (e < 0)
+		return e;
+	if ((e = allowed(p, spec)) < 0 || p->stop_step != STOP_NOT) {
+		spec_unref(spec);
+		return e < 0 ? e : -ESHUTDOWN;
+	}
+	struct set *set = sets_find(p, spec->set.role, spec->set.app);
+	if (set == NULL && (set = set_new(p, spec)) == NULL) {
+		spec_unref(spec);
+		return -ENOMEM;
+	}
+	if (set->spec != NULL && !spec_equal(set->spec, spec))
+		for (struct slot *s = set->slots; s != NULL; s = s->next)
+			s->stale = s->wanted;
+	spec_unref(set->spec);
+	set->spec = spec;
+	set->dropped = false;
+	strncpy(set->name, spec->name, sizeof(set->name) - 1);
+	e = set_count(p, set, spec->set.count);
+	parent_settle_soon(p);
+	return e;
+}
+
+static void done(struct parent *p, uint64_t id, int e)
+{
+	struct msg_done m = {.err = (uint32_t)-e};
+	const char *text = e < 0 ? strerror(-e) : "";
+
+	tell_ctl(p, MSG_DONE, id, &m, sizeof(m), text, strlen(text) + 1, NULL, 0);
+}
+
+void sets_set(struct parent *p, struct msg *m)
+{
+	done(p, m->h.id, set_apply(p, m->payload, m->h.len));
+}
+
+static struct set *named(struct parent *p, const struct msg *m)
+{
+	struct msg_proc_ref ref;
+
+	if (msg_get(m, &ref, sizeof(ref), sizeof(ref)) < 0)
+		return NULL;
+	return sets_find(p, ref.role, ref.app);
+}
+
+void sets_drop(struct parent *p, struct msg *m)
+{
+	struct set *set = named(p, m);
+
+	if (set != NULL) {
+		set->dropped = true;
+		for (struct slot *s = set->slots; s != NULL; s = s->next)
+			slot_unwant(s);
+		parent_settle_soon(p);
+	}
+	done(p, m->h.id, set != NULL ? 0 : -ENOENT);
+}
+
+void sets_restart(struct parent *p, struct msg *m)
+{
+	struct set *set = named(p, m);
+
+	if (set != NULL) {
+		for (struct slot *s = set->slots; s != NULL; s = s->next)
+			s->stale = s->wanted;
+		parent_settle_soon(p);
+	}
+	done(p, m->h.id, set != NULL ? 0 : -ENOENT);
+}
+
+/* ---- the end of a turn ---- */
+
+/* One slot at a time: while a new generation has not proven itself beside the one it shall replace, the
+ * others keep what works. */
+static void roll(struct set *set)
+{
+	bool rolling = (set->spec->set.flags & PROC_SET_ROLLING) != 0;
+
+	for (struct slot *s = set->slots; rolling && s != NULL; s = s->next)
+		if (slot_run(s)->phase != PHASE_UP && slot_other(s)->phase == PHASE_UP && !s->stale)
+			return;
+	for (struct slot *s = set->slots; s != NULL; s = s->next) {
+		if (!s->stale || (rolling && slot_run(s)->phase == PHASE_UP &&
+					 slot_other(s)->phase != PHASE_DOWN))
+			continue;
+		bool one = rolling && slot_run(s)->phase == PHASE_UP;
+
+		slot_replace(s, rolling);
+		if (one)
+			return;
+	}
+}
+
+static void slot_bury(struct parent *p, struct slot *s)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(s->run); i++) {
+		struct run *r = &s->run[i];
+
+		must(!run_alive(r));
+		loop_timer_stop(p->loop, &r->timer);
+		for (unsigned k = 0; k < 2; k++)
+			if (r->stream[k] >= 0)
+				close(r->stream[k]);
+	}
+	free(s);
+}
+
+static void set_settle(struct parent *p, struct set *set)
+{
+	for (struct slot **at = &set->slots; *at != NULL;) {
+		struct slot *s = *at;
+
+		if (s->wanted || !slot_down(s)) {
+			at = &s->next;
+			continue;
+		}
+		*at = s->next;
+		slot_bury(p, s);
+	}
+	if (p->stop_step == STOP_NOT && !set->dropped)
+		roll(set);
+}
+
+void sets_settle(struct parent *p)
+{
+	for (struct set **at = &p->sets; *at != NULL;) {
+		struct set *set = *at;
+
+		set_settle(p, set);
+		if (!set->dropped || set->slots != NULL) {
+			at = &set->next;
+			continue;
+		}
+		*at = set->next;
+		p->sets_n--;
+		spec_unref(set->spec);
+		free(set);
+	}
+}
+
+/* ---- stopping ---- */
+
+void sets_unwant(struct parent *p, bool postgres)
+{
+	for (struct set *set = p->sets; set != NULL; set = set->next)
+		for (struct slot *s = set->slots; s != NULL; s = s->next)
+			if ((set->role == PROC_POSTGRES) == postgres)
+				slot_unwant(s);
+}
+
+bool sets_down(struct parent *p, bool postgres)
+{
+	for (struct set *set = p->sets; set != NULL; set = set->next)
+		for (struct slot *s = set->slots; s != NULL; s = s->next)
+			if ((set->role == PROC_POSTGRES) == postgres && !slot_down(s))
+				return false;
+	return true;
+}
+
+void sets_done(struct parent *p)
+{
+	while (p->sets != NULL) {
+		struct set *set = p->sets;
+
+		p->sets = set->next;
+		while (set->slots != NULL) {
+			struct slot *s = set->slots;
+
+			set->slots = s->next;
+			for (unsigned i = 0; i < ARRAY_LEN(s->run); i++) {
+				spec_unref(s->run[i].spec);
+				s->run[i].child.pid = 0; /* the sweep saw to it */
+				if (s->run[i].down_fd >= 0)
+					close(s->run[i].down_fd);
+			}
+			slot_bury(p, s);
+		}
+		spec_unref(set->spec);
+		free(set);
+	}
+	p->sets_n = 0;
+}

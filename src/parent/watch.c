@@ -1,0 +1,423 @@
+/*
+ * watch.c: what happens to a run, as a state × event table.
+ *
+ * Called with events from reap (it died), hear and workers (it is ready, bad, stuck, idle), sets and
+ * stop (it is wanted, replaced, not wanted), and the run's own timer. Owns the phase of every run, the
+ * backoff of every slot and the choice of which generation is the current one. Never frees anything,
+ * never waits, and reaches the system through struct parent_ops only, so all of it runs in test/sim.
+ *
+ * A slot that is wanted always has a run that is up, or a timer that brings one: the first restart
+ * after a steady time comes at once, further ones wait 100 ms, 200 ms … 60 s (each ± 20 %), for ever.
+ */
+#include "parent.h"
+#include <signal.h>
+
+enum { KILL_AGAIN_MS = 1000, NO_TIMER = -1 };
+
+typedef void watch_action(struct run *r);
+
+static void phase_set(struct run *r, enum proc_phase phase, int64_t timer_ms)
+{
+	struct parent *p = r->slot->parent;
+
+	r->phase = (uint8_t)phase;
+	r->since_wall_us = loop_wall_us(p->loop);
+	loop_timer_stop(p->loop, &r->timer);
+	if (timer_ms >= 0)
+		loop_timer_in(p->loop, &r->timer, (uint64_t)timer_ms);
+	tell_state(p, r);
+	parent_settle_soon(p);
+}
+
+static bool is_core(const struct slot *s)
+{
+	return s->set == NULL;
+}
+
+static uint32_t start_ms(const struct run *r)
+{
+	uint32_t ms = r->spec != NULL ? r->spec->set.start_ms : CORE_START_MS;
+
+	return ms != 0 ? ms : CORE_START_MS;
+}
+
+static uint32_t stop_ms(const struct run *r)
+{
+	if (r->slot->parent->stop_now)
+		return r->slot->role == PROC_POSTGRES ? CORE_STOP_MS : 100;
+	return r->spec != NULL ? r->spec->set.stop_ms : CORE_STOP_MS;
+}
+
+/* A value within ± 20 % of ms, never above the cap: neighbours that died together do not come back
+ * together. */
+static uint32_t jitter(struct parent *p, uint32_t ms)
+{
+	uint32_t span = ms * 2 / 5;
+	uint32_t v = ms - ms / 5 + (span != 0 ? p->ops->random(p) % (span + 1) : 0);
+
+	return min_of(v, (uint32_t)BACKOFF_MAX_MS);
+}
+
+static void backoff(struct run *r, bool spawn_failed)
+{
+	struct slot *s = r->slot;
+	struct parent *p = s->parent;
+	uint64_t now = loop_now_ms(p->loop);
+
+	if (r->up_ms != 0 && now - r->up_ms >= UP_STEADY_MS)
+		s->backoff_ms = 0;
+	if (s->at_once && !spawn_failed) {
+		s->wait_ms = 0;
+	} else if (s->backoff_ms == 0 && !spawn_failed) {
+		s->wait_ms = 0;
+		s->backoff_ms = BACKOFF_FIRST_MS;
+		s->restarts++;
+	} else {
+		if (s->backoff_ms == 0)
+			s->backoff_ms = BACKOFF_FIRST_MS;
+		s->wait_ms = jitter(p, s->backoff_ms);
+		s->backoff_ms = min_of(s->backoff_ms * 2, (uint32_t)BACKOFF_MAX_MS);
+		s->restarts++;
+	}
+	s->at_once = false;
+	r->up_ms = 0;
+	phase_set(r, PHASE_BACKOFF, s->wait_ms);
+}
+
+/* ---- actions ---- */
+
+static void act_none(struct run *r)
+{
+	(void)r;
+}
+
+/* Only a bug brings this event in this phase. */
+static void act_bug(struct run *r)
+{
+	must(r == NULL);
+}
+
+static void act_start(struct run *r)
+{
+	struct slot *s = r->slot;
+	struct parent *p = s->parent;
+
+	must(!run_alive(r));
+	s->at_once = false;
+	s->stale = false;
+	s->wait_ms = 0;
+	r->generation = ++p->generation;
+	r->wants_kill = r->greeted = false;
+	r->drain_gates = 0;
+	r->up_ms = 0;
+	r->started_ms = loop_now_ms(p->loop);
+	if (p->ops->spawn(p, r) < 0) {
+		s->status = 127;
+		backoff(r, true);
+		return;
+	}
+	r->last_pid = r->child.pid;
+	say_run(p, EV_PROC_STARTED, r, NULL, 0, NULL);
+	if (s->role == PROC_SERVICE || s->role == PROC_POSTGRES) {
+		/* Nothing tells when such a program is ready: ctl asks it in its own way. */
+		r->up_ms = r->started_ms;
+		phase_set(r, PHASE_UP, NO_TIMER);
+	} else {
+		phase_set(r, PHASE_STARTING, start_ms(r));
+		if (s->role == PROC_WORKER)
+			workers_link_new(p, r);
+	}
+}
+
+static void act_up(struct run *r)
+{
+	struct slot *s = r->slot;
+	struct parent *p = s->parent;
+
+	r->up_ms = loop_now_ms(p->loop);
+	say_run(p, EV_PROC_READY, r, "ms", r->up_ms - r->started_ms, NULL);
+	phase_set(r, PHASE_UP, NO_TIMER);
+	if (r == slot_run(s))
+		watch_event(slot_other(s), WATCH_RETIRE);
+}
+
+static void say_death(struct run *r, uint32_t next_ms)
+{
+	struct slot *s = r->slot;
+	bool asked = r->phase == PHASE_STOPPING && !r->wants_kill;
+
+	if (asked || (s->status == 0 && !s->wanted))
+		say_run(s->parent, EV_PROC_ENDED, r, NULL, 0, NULL);
+	else
+		say_run(s->parent, EV_PROC_DIED, r, "next_ms", next_ms, NULL);
+}
+
+static void act_died(struct run *r)
+{
+	struct slot *s = r->slot;
+	struct parent *p = s->parent;
+	struct run was = *r; /* its pid and phase, for the event */
+	bool again = s->wanted && r == slot_run(s);
+
+	p->ops->release(p, r);
+	if (again)
+		backoff(r, false);
+	else
+		phase_set(r, PHASE_DOWN, NO_TIMER);
+	say_death(&was, again ? s->wait_ms : 0);
+}
+
+/* Ask it to end: a core process by message, so that it drains first; others by their signal. */
+static void act_term(struct run *r)
+{
+	struct slot *s = r->slot;
+	struct parent *p = s->parent;
+	struct msg_stop stop = {.drain_ms = p->stop_now ? 0 : STOP_DRAIN_MS};
+	uint32_t wait = stop_ms(r);
+
+	if (is_core(s) && p->ops->send(p, r, MSG_STOP, 0, &stop, sizeof(stop), NULL, 0, NULL, 0))
+		wait += stop.drain_ms;
+	else
+		p->ops->signal(p, r, r->spec != NULL ? r->spec->stop_signal : SIGTERM);
+	r->wants_kill = false;
+	phase_set(r, PHASE_STOPPING, wait);
+}
+
+static void act_kill_because(struct run *r, const char *why)
+{
+	struct parent *p = r->slot->parent;
+
+	say_run(p, EV_PROC_KILLED, r, NULL, 0, why);
+	p->ops->signal(p, r, SIGKILL);
+	phase_set(r, PHASE_STOPPING, KILL_AGAIN_MS);
+}
+
+static void act_kill(struct run *r)
+{
+	act_kill_because(r, r->wants_kill ? "it was stuck" : "it did not end in time");
+}
+
+static void act_bad(struct run *r)
+{
+	r->wants_kill = true;
+	act_kill_because(r, "it broke its channel or its link");
+}
+
+/* Stacks first, then the kill. SIGUSR1 makes a Python worker print where each of its threads stands. */
+static void act_stuck(struct run *r)
+{
+	struct parent *p = r->slot->parent;
+
+	r->wants_kill = true;
+	p->ops->signal(p, r, SIGUSR1);
+	phase_set(r, PHASE_STOPPING, STUCK_GRACE_MS);
+}
+
+static void act_late(struct run *r)
+{
+	struct parent *p = r->slot->parent;
+
+	say_run(p, EV_PROC_NOT_READY, r, "ms", loop_now_ms(p->loop) - r->started_ms, NULL);
+	if (r->slot->role == PROC_WORKER)
+		act_stuck(r);
+	else
+		act_bad(r);
+}
+
+/* Let it finish what it has: gates give it nothing new and say when they are done with it. */
+static void act_drain(struct run *r)
+{
+	struct parent *p = r->slot->parent;
+
+	if (p->stop_now || r->slot->role != PROC_WORKER || !workers_drain(p, r)) {
+		act_term(r);
+		return;
+	}
+	phase_set(r, PHASE_DRAINING, p->stop_step != STOP_NOT ? STOP_DRAIN_MS : DRAIN_MS);
+}
+
+static void act_down(struct run *r)
+{
+	phase_set(r, PHASE_DOWN, NO_TIMER);
+}
+
+static watch_action *const table[][WATCH_EVENTS] = {
+	[PHASE_DOWN] = {
+		[WATCH_START] = act_start,
+		[WATCH_READY] = act_none,
+		[WATCH_DIED] = act_bug,
+		[WATCH_RETIRE] = act_none,
+		[WATCH_IDLE] = act_none,
+		[WATCH_BAD] = act_none,
+		[WATCH_STUCK] = act_none,
+		[WATCH_STOP] = act_none,
+		[WATCH_TIMER] = act_none,
+	},
+	[PHASE_STARTING] = {
+		[WATCH_START] = act_none,
+		[WATCH_READY] = act_up,
+		[WATCH_DIED] = act_died,
+		[WATCH_RETIRE] = act_term,
+		[WATCH_IDLE] = act_none,
+		[WATCH_BAD] = act_bad,
+		[WATCH_STUCK] = act_stuck,
+		[WATCH_STOP] = act_term,
+		[WATCH_TIMER] = act_late,
+	},
+	[PHASE_UP] = {
+		[WATCH_START] = act_none,
+		[WATCH_READY] = act_none,
+		[WATCH_DIED] = act_died,
+		[WATCH_RETIRE] = act_drain,
+		[WATCH_IDLE] = act_none,
+		[WATCH_BAD] = act_bad,
+		[WATCH_STUCK] = act_stuck,
+		[WATCH_STOP] = act_drain,
+		[WATCH_TIMER] = act_none,
+	},
+	[PHASE_DRAINING] = {
+		[WATCH_START] = act_none,
+		[WATCH_READY] = act_none,
+		[WATCH_DIED] = act_died,
+		[WATCH_RETIRE] = act_none,
+		[WATCH_IDLE] = act_term,
+		[WATCH_BAD] = act_bad,
+		[WATCH_STUCK] = act_stuck,
+		[WATCH_STOP] = act_none,
+		[WATCH_TIMER] = act_term,
+	},
+	[PHASE_STOPPING] = {
+		[WATCH_START] = act_none,
+		[WATCH_READY] = act_none,
+		[WATCH_DIED] = act_died,
+		[WATCH_RETIRE] = act_none,
+		[WATCH_IDLE] = act_none,
+		[WATCH_BAD] = act_none,
+		[WATCH_STUCK] = act_none,
+		[WATCH_STOP] = act_none,
+		[WATCH_TIMER] = act_kill,
+	},
+	[PHASE_BACKOFF] = {
+		[WATCH_START] = act_start,
+		[WATCH_READY] = act_none,
+		[WATCH_DIED] = act_bug,
+		[WATCH_RETIRE] = act_down,
+		[WATCH_IDLE] = act_none,
+		[WATCH_BAD] = act_none,
+		[WATCH_STUCK] = act_none,
+		[WATCH_STOP] = act_down,
+		[WATCH_TIMER] = act_start,
+	},
+};
+
+const char *watch_event_name(enum watch_event e)
+{
+	static const char *const names[WATCH_EVENTS] = {"start", "ready", "died", "retire", "idle", "bad",
+		"stuck", "stop", "timer"};
+
+	return names[e];
+}
+
+void watch_event(struct run *r, enum watch_event e)
+{
+	must(r->phase < ARRAY_LEN(table) && e < WATCH_EVENTS);
+	table[r->phase][e](r);
+}
+
+void watch_on_timer(struct loop *l, struct op *op, int res)
+{
+	(void)l;
+	(void)res;
+	watch_event(container_of(op, struct run, timer.op), WATCH_TIMER);
+}
+
+/* ---- slots ---- */
+
+void slot_init(struct slot *s, struct parent *p, enum proc role, uint32_t index, struct set *set)
+{
+	*s = (struct slot){.parent = p, .set = set, .role = (uint8_t)role, .index = index};
+	for (unsigned i = 0; i < ARRAY_LEN(s->run); i++) {
+		struct run *r = &s->run[i];
+
+		child_init(&r->child, CHILD_RUN);
+		r->slot = s;
+		r->timer.op.kind = OP_RUN_TIMER;
+		r->chan.lfd.fd = -1;
+		r->down_fd = r->stream[0] = r->stream[1] = -1;
+	}
+}
+
+void slot_want(struct slot *s)
+{
+	struct run *r = slot_run(s);
+
+	if (s->wanted && r->phase != PHASE_BACKOFF && r->phase != PHASE_DOWN)
+		return;
+	s->wanted = true;
+	s->restarts = 0;
+	s->backoff_ms = 0;
+	/* One that is on its way out is started again by its own death. */
+	s->at_once = run_alive(r);
+	watch_event(r, WATCH_START);
+}
+
+void slot_unwant(struct slot *s)
+{
+	s->wanted = s->stale = s->at_once = false;
+	watch_event(slot_run(s), WATCH_STOP);
+	watch_event(slot_other(s), WATCH_STOP);
+}
+
+/* The other run becomes the current one and starts. */
+static void start_successor(struct slot *s)
+{
+	s->current ^= 1;
+	watch_event(slot_run(s), WATCH_START);
+}
+
+void slot_replace(struct slot *s, bool rolling)
+{
+	struct run *r = slot_run(s);
+
+	if (!s->wanted)
+		return;
+	if (r->phase == PHASE_UP && rolling) {
+		if (slot_other(s)->phase != PHASE_DOWN) {
+			s->stale = true; /* tried again when the older one is gone */
+			return;
+		}
+		s->restarts = 0;
+		s->backoff_ms = 0;
+		start_successor(s);
+		return;
+	}
+	s->stale = false;
+	s->restarts = 0;
+	s->backoff_ms = 0;
+	if (run_alive(r)) {
+		s->at_once = true;
+		watch_event(r, WATCH_STOP);
+	} else {
+		watch_event(r, WATCH_START);
+	}
+}
+
+void slot_stuck(struct run *r)
+{
+	struct slot *s = r->slot;
+	bool current = r == slot_run(s) && (r->phase == PHASE_UP || r->phase == PHASE_STARTING);
+
+	watch_event(r, WATCH_STUCK);
+	if (!current || !s->wanted)
+		return;
+	s->restarts++;
+	if (slot_other(s)->phase == PHASE_DOWN)
+		start_successor(s);
+	else
+		s->at_once = true;
+}
+
+bool slot_down(const struct slot *s)
+{
+	return s->run[0].phase == PHASE_DOWN && s->run[1].phase == PHASE_DOWN;
+}

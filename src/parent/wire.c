@@ -1,0 +1,101 @@
+/*
+ * wire.c: what gate, ctl and log are given when they have said HELLO.
+ *
+ * Called once per run, by core.c. First START, then a fresh channel to each peer that is there already
+ * (one that comes later brings it along), then what was kept for this role. Owns nothing: both ends of
+ * a pair are passed on unread and closed here.
+ */
+#include "parent.h"
+#include <unistd.h>
+
+static void start(struct parent *p, struct run *r)
+{
+	struct slot *s = r->slot;
+	struct msg_start st = {
+		.role = s->role,
+		.index = s->index,
+		.generation = r->generation,
+		.gates = p->gates,
+		.root = p->root,
+	};
+	int fds[2];
+	unsigned nfds = 0;
+	struct buf b;
+
+	buf_init(&b, CHAN_PAYLOAD_MAX);
+	pack_str(&b, p->state_dir);
+	pack_str(&b, p->run_dir);
+	pack_str(&b, p->roles_dir);
+	if (s->role == PROC_LOG) {
+		fds[nfds++] = p->log_dir_fd;
+		/* Where the last log process stood in each ring. */
+		if (p->log_page.fd >= 0)
+			fds[nfds++] = p->log_page.fd;
+	}
+	if (b.error == 0)
+		p->ops->send(p, r, MSG_START, 0, &st, sizeof(st), b.p, b.len, fds, nfds);
+	buf_done(&b);
+}
+
+static void pair_up(struct parent *p, struct run *a, struct run *b)
+{
+	struct run *side[2] = {a, b};
+	int fds[2];
+
+	if (a == NULL || b == NULL || sys_socketpair_seqpacket(fds) < 0)
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct run *peer = side[i ^ 1];
+		struct msg_channel m = {
+			.role = peer->slot->role, .index = peer->slot->index, .generation = peer->generation};
+
+		p->ops->send(p, side[i], MSG_CHANNEL, 0, &m, sizeof(m), NULL, 0, &fds[i], 1);
+	}
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void tell_all_states(struct parent *p)
+{
+	struct slot *core[2] = {p->ctl, p->log};
+
+	for (unsigned i = 0; i < 2; i++)
+		tell_state(p, slot_run(core[i]));
+	for (unsigned i = 0; i < p->gates; i++)
+		tell_state(p, slot_run(p->gate[i]));
+	for (struct set *set = p->sets; set != NULL; set = set->next)
+		for (struct slot *s = set->slots; s != NULL; s = s->next) {
+			if (slot_other(s)->phase != PHASE_DOWN)
+				tell_state(p, slot_other(s));
+			tell_state(p, slot_run(s));
+		}
+}
+
+void wire_greet(struct parent *p, struct run *r)
+{
+	start(p, r);
+	switch ((enum proc)r->slot->role) {
+	case PROC_GATE:
+		pair_up(p, r, core_ctl(p));
+		keep_give_writer(p, r);
+		keep_give_gate(p, r);
+		workers_link_all(p, r);
+		listen_give_gate(p, r);
+		break;
+	case PROC_CTL:
+		for (unsigned i = 0; i < p->gates; i++)
+			pair_up(p, r, core_gate(p, i));
+		pair_up(p, r, core_log(p));
+		keep_give_writer(p, r);
+		keep_give_ctl(p, r);
+		listen_give_ctl(p);
+		tell_all_states(p);
+		break;
+	case PROC_LOG:
+		pair_up(p, r, core_ctl(p));
+		keep_give_log(p, r);
+		break;
+	default:
+		must(r == NULL);
+	}
+}
