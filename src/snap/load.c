@@ -1,0 +1,296 @@
+/*
+ * load.c: the reader of snapshots; see snap.h. Called by the gates for every request and at every
+ * switch. Owns the mappings of a snapshot until its last reference goes. Never parses, never changes a
+ * byte, never trusts an offset: the segment is sealed, so it cannot change between check and use, but
+ * what it says may still be wrong.
+ */
+#include "snap_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/must.h"
+#include "lib/sys.h"
+
+/* n objects of `size` bytes at off in the segment of the sites, or NULL. */
+static const void *at(const struct snap *s, uint32_t off, uint64_t n, size_t size, size_t align)
+{
+	const struct snap_part *part = &s->parts[s->sites_part];
+
+	if (off % align != 0 || off > part->bytes || n > (part->bytes - off) / size)
+		return NULL;
+	return part->map + off;
+}
+
+static bool root_sum_holds(const struct snap_root *root, size_t bytes)
+{
+	/* The sum is that of the root with the field itself zero. */
+	char copy[sizeof *root + SNAP_SEGMENTS_MAX * sizeof(struct snap_segref)];
+	uint64_t zero = 0;
+
+	memcpy(copy, root, bytes);
+	memcpy(copy + offsetof(struct snap_root, checksum), &zero, sizeof zero);
+	return sys_checksum(copy, bytes) == root->checksum;
+}
+
+static int check_root(const struct snap_part *part, unsigned nsegments)
+{
+	const struct snap_root *root = (const void *)part->map;
+	size_t bytes = sizeof *root + nsegments * sizeof root->seg[0];
+
+	if (nsegments > SNAP_SEGMENTS_MAX || part->bytes < sizeof *root || root->magic != SNAP_MAGIC)
+		return -EBADMSG;
+	if (root->version != SNAP_VERSION)
+		return -EPROTONOSUPPORT;
+	if (root->segments != nsegments || part->bytes != bytes || !root_sum_holds(root, bytes))
+		return -EBADMSG;
+	return 0;
+}
+
+static int check_segment(const struct snap_segref *ref, const struct snap_part *part)
+{
+	const struct snap_seg_head *head = (const void *)part->map;
+
+	if (part->bytes != ref->bytes || part->bytes < sizeof *head || head->magic != SNAP_MAGIC ||
+		head->kind != ref->kind)
+		return -EBADMSG;
+	if (head->version != SNAP_VERSION)
+		return -EPROTONOSUPPORT;
+	return sys_checksum(part->map, part->bytes) == ref->checksum ? 0 : -EBADMSG;
+}
+
+int snap_check(const struct snap_part *parts, unsigned n, struct snap **ret_snap)
+{
+	const struct snap_root *root;
+	struct snap *s;
+	int err;
+
+	if (n < 2)
+		return -EBADMSG;
+	err = check_root(&parts[0], n - 1);
+	if (err)
+		return err;
+	root = (const void *)parts[0].map;
+	s = calloc(1, sizeof *s);
+	if (!s)
+		return -ENOMEM;
+	s->refs = 1;
+	s->generation = root->generation;
+	s->nparts = n - 1;
+	for (unsigned i = 0; i < n - 1; i++) {
+		err = check_segment(&root->seg[i], &parts[i + 1]);
+		if (err)
+			goto fail;
+		s->parts[i] = parts[i + 1];
+		if (root->seg[i].kind != SNAP_SITES)
+			continue;
+		err = -EBADMSG;
+		if (s->sites || parts[i + 1].bytes < sizeof *s->sites)
+			goto fail;
+		s->sites = (const void *)parts[i + 1].map;
+		s->sites_part = i;
+	}
+	err = -EBADMSG;
+	if (!s->sites)
+		goto fail;
+	*ret_snap = s;
+	return 0;
+fail:
+	free(s);
+	return err;
+}
+
+int snap_load(const int *fds, unsigned nfds, struct snap **ret_snap)
+{
+	struct snap_part parts[SNAP_SEGMENTS_MAX + 1] = {0};
+	struct snap *s = NULL;
+	unsigned n;
+	int err = 0;
+
+	if (nfds < 2 || nfds > SNAP_SEGMENTS_MAX + 1)
+		return -EBADMSG;
+	for (n = 0; n < nfds && !err; n++) {
+		const void *map = NULL;
+
+		err = sys_memfd_map(fds[n], SNAP_SEGMENT_BYTES_MAX, &parts[n].bytes, &map);
+		parts[n].map = map;
+	}
+	if (!err)
+		err = snap_check(parts, nfds, &s);
+	/* The root is only needed for the checks; the segments stay when they held. */
+	for (unsigned i = 0; i < n; i++)
+		if (parts[i].map && (err || i == 0))
+			sys_shm_unmap(parts[i].map, parts[i].bytes);
+	if (err)
+		return err;
+	s->mapped = true;
+	*ret_snap = s;
+	return 0;
+}
+
+struct snap *snap_ref(struct snap *s)
+{
+	s->refs++;
+	return s;
+}
+
+void snap_unref(struct snap *s)
+{
+	if (!s)
+		return;
+	must(s->refs > 0);
+	if (--s->refs)
+		return;
+	if (s->mapped)
+		for (unsigned i = 0; i < s->nparts; i++)
+			sys_shm_unmap(s->parts[i].map, s->parts[i].bytes);
+	free(s);
+}
+
+uint64_t snap_generation(const struct snap *s)
+{
+	return s->generation;
+}
+
+unsigned snap_nsites(const struct snap *s)
+{
+	return at(s, s->sites->sites, s->sites->nsites, sizeof(struct snap_site), 8) ? s->sites->nsites : 0;
+}
+
+unsigned snap_napps(const struct snap *s)
+{
+	return at(s, s->sites->apps, s->sites->napps, sizeof(struct snap_app), 4) ? s->sites->napps : 0;
+}
+
+const struct snap_site *snap_site(const struct snap *s, uint32_t i)
+{
+	if (i >= snap_nsites(s))
+		return NULL;
+	return (const struct snap_site *)at(s, s->sites->sites, s->sites->nsites, sizeof(struct snap_site),
+		       8) + i;
+}
+
+const struct snap_app *snap_app(const struct snap *s, uint32_t i)
+{
+	if (i >= snap_napps(s))
+		return NULL;
+	return (const struct snap_app *)at(s, s->sites->apps, s->sites->napps, sizeof(struct snap_app), 4) +
+	       i;
+}
+
+const char *snap_str(const struct snap *s, struct snap_str str, size_t *ret_len)
+{
+	const char *p = at(s, str.off, (uint64_t)str.len + 1, 1, 1);
+
+	if (!p || p[str.len] != 0) {
+		if (ret_len)
+			*ret_len = 0;
+		return "";
+	}
+	if (ret_len)
+		*ret_len = str.len;
+	return p;
+}
+
+static bool str_equals(const struct snap *s, struct snap_str str, const char *p, size_t n)
+{
+	size_t len;
+	const char *q;
+
+	if (str.len != n)
+		return false;
+	q = snap_str(s, str, &len);
+	return len == n && memcmp(p, q, n) == 0;
+}
+
+/* Looks up prefix + name; prefix is "" or "*.". Probes end at an empty place or after one round. */
+static const struct snap_site *host_find(const struct snap *s, const struct snap_host *hosts,
+	const char *prefix, const char *name, size_t len)
+{
+	uint32_t n = s->sites->nhosts;
+	size_t plen = strlen(prefix);
+	uint32_t h = snap_hash(snap_hash(SNAP_HASH_SEED, prefix, plen), name, len);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_host *host = &hosts[(h + i) & (n - 1)];
+		struct snap_str rest = {host->name.off + (uint32_t)plen, host->name.len - (uint32_t)plen};
+		struct snap_str first = host->name;
+
+		if (host->site == UINT32_MAX)
+			return NULL;
+		if (host->hash != h || host->name.len != plen + len || !str_equals(s, rest, name, len))
+			continue;
+		if (plen && strncmp(snap_str(s, first, NULL), prefix, plen) != 0)
+			continue;
+		return snap_site(s, host->site);
+	}
+	return NULL;
+}
+
+const struct snap_site *snap_site_by_host(const struct snap *s, const char *host, size_t len)
+{
+	uint32_t n = s->sites->nhosts;
+	const struct snap_host *hosts = at(s, s->sites->hosts, n, sizeof *hosts, 4);
+	const struct snap_site *site = NULL;
+
+	if (hosts && n && (n & (n - 1)) == 0 && len <= SNAP_NAME_MAX) {
+		site = host_find(s, hosts, "", host, len);
+		/* The longest wildcard first: each step drops one label from the left. */
+		for (const char *dot = host; !site && (dot = memchr(dot, '.', (size_t)(host + len - dot)));) {
+			dot++;
+			site = host_find(s, hosts, "*.", dot, (size_t)(host + len - dot));
+		}
+	}
+	return site ? site : snap_site(s, s->sites->default_site);
+}
+
+static const struct snap_route *routes_of(const struct snap *s, const struct snap_site *site)
+{
+	return at(s, site->routes, site->nroutes, sizeof(struct snap_route), 4);
+}
+
+const struct snap_route *snap_route(const struct snap *s, const struct snap_site *site, uint32_t i)
+{
+	const struct snap_route *routes = routes_of(s, site);
+
+	return routes && i < site->nroutes ? &routes[i] : NULL;
+}
+
+static bool route_matches(const struct snap *s, const struct snap_route *r, const char *path, size_t len)
+{
+	size_t n;
+	const char *p;
+
+	if (r->path.len > len || r->path.len == 0)
+		return false;
+	p = snap_str(s, r->path, &n);
+	if (n != r->path.len || memcmp(p, path, n) != 0)
+		return false;
+	if (n == len)
+		return true;
+	/* "/" is below everything; "/a" is above "/a/b" and not above "/ab". */
+	return r->match == SNAP_MATCH_PREFIX && (n == 1 || path[n] == '/');
+}
+
+const struct snap_route *snap_route_match(const struct snap *s, const struct snap_site *site,
+	const char *path, size_t len)
+{
+	const struct snap_route *routes = routes_of(s, site);
+
+	/* The builder put exact ones first and then the longest prefixes, so the first match is it. */
+	for (uint32_t i = 0; routes && i < site->nroutes; i++)
+		if (route_matches(s, &routes[i], path, len))
+			return &routes[i];
+	return NULL;
+}
+
+const struct snap_error_page *snap_error_page(const struct snap *s, const struct snap_site *site,
+	uint32_t i)
+{
+	const struct snap_error_page *pages =
+		at(s, site->error_pages, site->nerror_pages, sizeof *pages, 4);
+
+	return pages && i < site->nerror_pages ? &pages[i] : NULL;
+}

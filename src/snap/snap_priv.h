@@ -1,0 +1,44 @@
+/*
+ * snap_priv.h: what the builder, the reader and their tests share; nobody else includes it.
+ */
+#ifndef STEAD_SNAP_SNAP_PRIV_H
+#define STEAD_SNAP_SNAP_PRIV_H
+
+#include "snap.h"
+
+enum {
+	SNAP_SEGMENT_BYTES_MAX = 256 * 1024 * 1024,
+	SNAP_HOSTS_MAX = 1 << 20,
+	SNAP_NAME_MAX = 255,
+	SNAP_STRING_MAX = 64 * 1024,
+};
+
+struct snap_part {
+	const char *map;
+	size_t bytes;
+};
+
+struct snap {
+	unsigned refs;
+	uint64_t generation;
+	bool mapped; /* parts are mappings of ours and go with the last reference */
+	unsigned nparts;
+	const struct snap_sites *sites; /* in parts[sites_part] */
+	unsigned sites_part;
+	struct snap_part parts[SNAP_SEGMENTS_MAX];
+};
+
+/* FNV-1a, so that "*." + rest can be hashed without joining the two. */
+enum { SNAP_HASH_SEED = 0x811c9dc5 };
+static inline uint32_t snap_hash(uint32_t h, const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ (unsigned char)p[i]) * 0x01000193u;
+	return h;
+}
+
+/* The checks of snap_load() on bytes that are in memory already; root first. The new snapshot's parts
+ * point into them. */
+int snap_check(const struct snap_part *parts, unsigned n, struct snap **ret_snap);
+
+#endif
