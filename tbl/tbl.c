@@ -104,3 +104,109 @@ const struct metric_row metric_rows[METRIC_END] = {
 #include "metrics.h"
 #undef METRIC
 };
+
+const struct section_row section_rows[SECTION_END] = {
+#define SECTION(NAME, name_, arg_, flags_, about_)                                                 \
+	[SECTION_##NAME] = {.name = name_, .about = about_, .arg = arg_, .flags = flags_},
+#include "config.h"
+#undef SECTION
+#undef CONF
+#undef CONF_LATER_KEY
+#undef CONF_NOTED_KEY
+};
+
+const struct conf_row conf_rows[CONF_END] = {
+#define CONF(NAME, section_, key_, type_, flags_, deflt_, min_, max_, unit_, when_, line_, prose_, \
+	example_)                                                                                  \
+	[CONF_##NAME] = {.key = key_,                                                              \
+		.deflt = deflt_,                                                                   \
+		.unit = unit_,                                                                     \
+		.line = line_,                                                                     \
+		.prose = prose_,                                                                   \
+		.example = example_,                                                               \
+		.min = min_,                                                                       \
+		.max = max_,                                                                       \
+		.section = SECTION_##section_,                                                     \
+		.type = type_,                                                                     \
+		.flags = flags_,                                                                   \
+		.when = when_},
+#include "config.h"
+#undef SECTION
+#undef CONF
+#undef CONF_LATER_KEY
+#undef CONF_NOTED_KEY
+};
+
+const char *const conf_type_names[CONF_TYPE_END] = {
+	[CONF_TYPE_NAME] = "name",
+	[CONF_TYPE_BOOL] = "bool",
+	[CONF_TYPE_TIME] = "time",
+	[CONF_TYPE_SIZE] = "size",
+	[CONF_TYPE_INT] = "number",
+	[CONF_TYPE_COUNT] = "number or `cores`",
+	[CONF_TYPE_ENUM] = "word",
+	[CONF_TYPE_STRING] = "text",
+	[CONF_TYPE_PATH] = "path",
+	[CONF_TYPE_LIST] = "list",
+	[CONF_TYPE_HOSTS] = "host names",
+	[CONF_TYPE_ADDR] = "address",
+	[CONF_TYPE_PREFIX] = "PREFIX PATH",
+	[CONF_TYPE_ERRPAGE] = "CODE PATH",
+	[CONF_TYPE_WSGI] = "MODULE:OBJECT",
+	[CONF_TYPE_DBNAME] = "database name",
+	[CONF_TYPE_ENV] = "assignments",
+	[CONF_TYPE_ENVFILE] = "path",
+};
+
+const struct conf_known_row conf_known_rows[] = {
+#define CONF_LATER_KEY(section_, key_) {.key = key_, .section = SECTION_##section_, .later = true},
+#define CONF_NOTED_KEY(section_, key_) {.key = key_, .section = SECTION_##section_, .later = false},
+#include "config.h"
+#undef SECTION
+#undef CONF
+#undef CONF_LATER_KEY
+#undef CONF_NOTED_KEY
+};
+const unsigned conf_known_rows_n = sizeof(conf_known_rows) / sizeof(conf_known_rows[0]);
+
+const struct command_row command_rows[VERB_END] = {
+#define COMMAND(NAME, name_, arguments_, min_, max_, completes_, line_, prose_)                    \
+	[VERB_##NAME] = {.name = name_,                                                            \
+		.arguments = arguments_,                                                           \
+		.line = line_,                                                                     \
+		.prose = prose_,                                                                   \
+		.min = min_,                                                                       \
+		.max = max_,                                                                       \
+		.completes = completes_},
+#include "commands.h"
+#undef COMMAND
+#undef OPTION
+#undef EXIT_ROW
+};
+
+#define V(NAME) (1u << VERB_##NAME)
+#define V_ALL ((1u << VERB_END) - 1)
+#define V_NONE 0u
+/* The verbs that speak to one instance of stead. */
+#define V_INSTANCE (V(UP) | V(CHECK) | V(STATUS) | V(STOP) | V(RESTART) | V(RELOAD) | V(LOGS))
+const struct option_row option_rows[OPTION_END] = {
+#define OPTION(NAME, name_, letter_, argument_, verbs_, completes_, about_)                        \
+	[OPTION_##NAME] = {.name = name_,                                                          \
+		.argument = argument_,                                                             \
+		.about = about_,                                                                   \
+		.verbs = verbs_,                                                                   \
+		.letter = letter_,                                                                 \
+		.completes = completes_},
+#include "commands.h"
+#undef COMMAND
+#undef OPTION
+#undef EXIT_ROW
+};
+
+const char *const verb_exit_texts[VERB_EXIT_END] = {
+#define EXIT_ROW(NAME, code, text) [VERB_EXIT_##NAME] = text,
+#include "commands.h"
+#undef COMMAND
+#undef OPTION
+#undef EXIT_ROW
+};

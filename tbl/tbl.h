@@ -65,6 +65,113 @@ struct act_row {
 };
 extern const struct act_row act_rows[ACT_END];
 
+/* configuration: every section and key of stead.conf */
+enum conf_type {
+	CONF_TYPE_NAME,    /* [a-z][a-z0-9-]{0,26} */
+	CONF_TYPE_BOOL,
+	CONF_TYPE_TIME,    /* a time span as systemd writes it; in milliseconds */
+	CONF_TYPE_SIZE,    /* K, M, G, T are powers of 1024 */
+	CONF_TYPE_INT,
+	CONF_TYPE_COUNT,   /* an integer or `cores` */
+	CONF_TYPE_ENUM,    /* one of the words of `unit` */
+	CONF_TYPE_STRING,
+	CONF_TYPE_PATH,    /* from the app's folder */
+	CONF_TYPE_LIST,    /* words */
+	CONF_TYPE_HOSTS,   /* host names */
+	CONF_TYPE_ADDR,    /* ADDR:PORT */
+	CONF_TYPE_PREFIX,  /* PREFIX PATH */
+	CONF_TYPE_ERRPAGE, /* CODE PATH */
+	CONF_TYPE_WSGI,    /* MODULE:OBJECT or MODULE:FACTORY() */
+	CONF_TYPE_DBNAME,  /* [a-z_][a-z0-9_]{0,62} */
+	CONF_TYPE_ENV,     /* NAME=VALUE */
+	CONF_TYPE_ENVFILE, /* a path, with - before it when it may be missing */
+	CONF_TYPE_END
+};
+enum conf_flag { CONF_MANY = 1, CONF_DETECT = 2, CONF_SPECIFIERS = 4 };
+enum conf_when { WHEN_RELOAD, WHEN_RESTART, WHEN_UP };
+enum { SECTION_PLAIN = 0, SECTION_ARG = 1, SECTION_SYSTEMD = 1, SECTION_LATER = 2 };
+enum conf_section {
+#define SECTION(NAME, name, arg, flags, about) SECTION_##NAME,
+#include "config.h"
+#undef SECTION
+	SECTION_END
+#undef CONF
+#undef CONF_LATER_KEY
+#undef CONF_NOTED_KEY
+};
+struct section_row {
+	const char *name, *about;
+	bool arg;
+	uint8_t flags; /* SECTION_SYSTEMD, SECTION_LATER */
+};
+extern const struct section_row section_rows[SECTION_END];
+enum conf_key {
+#define CONF(NAME, section, key, type, flags, deflt, min, max, unit, when, line, prose, example)   \
+	CONF_##NAME,
+#include "config.h"
+#undef SECTION
+#undef CONF
+#undef CONF_LATER_KEY
+#undef CONF_NOTED_KEY
+	CONF_END
+};
+struct conf_row {
+	const char *key, *deflt, *unit, *line, *prose, *example;
+	uint64_t min, max;
+	uint8_t section, type, flags, when;
+};
+extern const struct conf_row conf_rows[CONF_END];
+extern const char *const conf_type_names[CONF_TYPE_END];
+/* Keys that are known and have no effect here: `later` ones are refused, the others noted. */
+struct conf_known_row {
+	const char *key;
+	uint8_t section;
+	bool later;
+};
+extern const struct conf_known_row conf_known_rows[];
+extern const unsigned conf_known_rows_n;
+
+/* commands: the verbs and options of `stead` */
+enum arg_kind { ARG_NONE, ARG_FOLDER, ARG_APP, ARG_TABLE, ARG_SHELL, ARG_LEVEL };
+enum verb {
+#define COMMAND(NAME, name, arguments, min, max, completes, line, prose) VERB_##NAME,
+#include "commands.h"
+#undef COMMAND
+#undef OPTION
+#undef EXIT_ROW
+	VERB_END
+};
+struct command_row {
+	const char *name, *arguments, *line, *prose;
+	uint8_t min, max, completes; /* enum arg_kind */
+};
+extern const struct command_row command_rows[VERB_END];
+enum option {
+#define OPTION(NAME, name, letter, argument, verbs, completes, about) OPTION_##NAME,
+#include "commands.h"
+#undef COMMAND
+#undef OPTION
+#undef EXIT_ROW
+	OPTION_END
+};
+struct option_row {
+	const char *name, *argument, *about; /* argument "": it takes none */
+	uint32_t verbs; /* bit per enum verb; 0: only without a verb */
+	char letter;    /* 0: none */
+	uint8_t completes;
+};
+extern const struct option_row option_rows[OPTION_END];
+/* exit codes of `stead` */
+enum verb_exit {
+#define EXIT_ROW(NAME, code, text) VERB_EXIT_##NAME = code,
+#include "commands.h"
+#undef COMMAND
+#undef OPTION
+#undef EXIT_ROW
+	VERB_EXIT_END
+};
+extern const char *const verb_exit_texts[VERB_EXIT_END];
+
 /* close reasons: why a connection, a request or a worker's link ended */
 enum close_id {
 	CLOSE_NONE = 0,

@@ -1,0 +1,61 @@
+/*
+ * commands.h: every verb and option of the program `stead`, and its exit codes. An X-macro table:
+ * define COMMAND, OPTION and/or EXIT_ROW, include, undefine.
+ *
+ * COMMAND(NAME, "name", "arguments", min, max, completes, "one line", "prose")
+ *   min, max   how many arguments it takes
+ *   completes  what an argument is: enum arg_kind
+ * OPTION(NAME, "long", 'short' or 0, "ARGUMENT" or "", verbs, completes, "about")
+ *   verbs      bit set of V(VERB)
+ * EXIT_ROW(NAME, code, "text")
+ */
+#ifndef COMMAND
+#define COMMAND(NAME, name, arguments, min, max, completes, line, prose)
+#endif
+#ifndef OPTION
+#define OPTION(NAME, name, letter, argument, verbs, completes, about)
+#endif
+#ifndef EXIT_ROW
+#define EXIT_ROW(NAME, code, text)
+#endif
+
+COMMAND(UP, "up", "[FOLDER]", 0, 1, ARG_FOLDER, "take the app in FOLDER to a live site",
+	"Finds out what the app is, gives it a database if it needs one, starts it and serves it. Stays in the foreground until Ctrl-C, or with --detach returns when the site is live. FOLDER is the current folder when left out. Prints `live  URL` when the first real request has been answered.")
+COMMAND(CHECK, "check", "[FOLDER|FILE]", 0, 1, ARG_FOLDER, "show the effective configuration and every error in it",
+	"Reads stead.conf, or the one NAME.service, of FOLDER, finds out the rest as `up` would, and prints each value with its origin. Starts nothing and needs no running stead. Exit status 2 when there is an error.")
+COMMAND(STATUS, "status", "[APP]", 0, 1, ARG_APP, "show what runs",
+	"Processes with their pid, memory, restarts and uptime; sites with their URL, workers, requests and errors; the database; and the protections that need root and are therefore off.")
+COMMAND(STOP, "stop", "", 0, 0, ARG_NONE, "stop everything gracefully",
+	"Takes nothing new, finishes what runs, then ends the app, the database and stead.")
+COMMAND(RESTART, "restart", "[APP]", 0, 1, ARG_APP, "replace the app's workers without losing a request",
+	"New workers are started and ready before the old ones are drained. APP left out: the folder's app.")
+COMMAND(RELOAD, "reload", "", 0, 0, ARG_NONE, "read the configuration again",
+	"Connections stay open. Values that need more than that are named, with what to do.")
+COMMAND(LOGS, "logs", "[APP]", 0, 1, ARG_APP, "show the access records and the app's output",
+	"The last lines, oldest first; with -f what comes after them too.")
+COMMAND(INTROSPECT, "introspect", "TABLE", 1, 1, ARG_TABLE, "print one of stead's tables",
+	"TABLE is config, commands, metrics, events, closes, messages or procs: every name of that kind that stead knows, as JSON.")
+COMMAND(COMPLETION, "completion", "SHELL", 1, 1, ARG_SHELL, "print the completion for a shell",
+	"SHELL is bash, zsh or fish. For bash: source <(stead completion bash)")
+
+OPTION(STATE, "state", 0, "DIR", V_INSTANCE, ARG_FOLDER, "the state folder (default: FOLDER/.stead, or $STEAD_STATE)")
+OPTION(HTTP, "http", 0, "ADDR:PORT", V(UP), ARG_NONE, "listen here (default: 127.0.0.1:8080)")
+OPTION(DETACH, "detach", 'd', "", V(UP), ARG_NONE, "return when the site is live; it runs on")
+OPTION(FOLLOW, "follow", 'f', "", V(LOGS), ARG_NONE, "go on with each new line")
+OPTION(LINES, "lines", 'n', "N", V(LOGS), ARG_NONE, "how many of the last lines (default: 100)")
+OPTION(SINCE, "since", 0, "TIME", V(LOGS), ARG_NONE, "only lines after TIME: 10min, 2h (ago), or 2025-12-31T23:59:59Z")
+OPTION(LEVEL, "level", 0, "LEVEL", V(LOGS), ARG_LEVEL, "only this level or worse: debug, info, notice, warning, error, critical")
+OPTION(JSON, "json", 0, "", V_ALL, ARG_NONE, "print JSON")
+OPTION(YES, "yes", 'y', "", V_ALL, ARG_NONE, "answer yes to every question")
+OPTION(QUIET, "quiet", 'q', "", V_ALL, ARG_NONE, "print errors only")
+OPTION(HELP, "help", 'h', "", V_ALL, ARG_NONE, "show this help")
+OPTION(VERSION, "version", 0, "", V_NONE, ARG_NONE, "show the version")
+
+EXIT_ROW(DONE, 0, "done")
+EXIT_ROW(FAILED, 1, "failed")
+EXIT_ROW(USAGE, 2, "wrong usage or configuration")
+EXIT_ROW(NOT_RUNNING, 3, "not running")
+EXIT_ROW(NO_SUCH, 4, "no such thing")
+EXIT_ROW(NOT_PERMITTED, 5, "not permitted")
+EXIT_ROW(PROTECTED, 6, "refused, to protect data")
+EXIT_ROW(BUSY, 7, "busy")

@@ -1,0 +1,356 @@
+/*
+ * config.h: every section and key of stead.conf, one row each. An X-macro table: define SECTION and/or
+ * CONF, include, undefine.
+ *
+ * SECTION(NAME, "Name", arg, flags, "about")
+ *   arg     SECTION_PLAIN, or SECTION_ARG: written [Name ARGUMENT]
+ *   flags   SECTION_SYSTEMD: systemd's own, so an unknown key is a warning and not an error
+ *           SECTION_LATER: known, and not in this version
+ *
+ * CONF(NAME, SECTION, "Key", type, flags, "default", min, max, "unit", when, "one line", "prose", "example")
+ *   type     enum conf_type; min and max are in the unit (milliseconds for a time), 0 and 0: no bound,
+ *            for lists and text they bound the number of items or bytes
+ *   flags    CONF_MANY: a list, may be repeated, an empty value resets; CONF_SPECIFIERS: %n and the like
+ *            are replaced; CONF_DETECT: found in the app's folder when it is not written
+ *   default  as it would be written; "" is none
+ *   when     a changed value takes effect WHEN_RELOAD, WHEN_RESTART of the app, or WHEN_UP
+ *
+ * CONF_LATER_KEY(SECTION, "Key"): in the interface, and not in this version: refused with a clear error.
+ * CONF_NOTED_KEY(SECTION, "Key"): systemd's; noted, without effect here.
+ */
+#ifndef SECTION
+#define SECTION(NAME, name, arg, flags, about)
+#endif
+#ifndef CONF
+#define CONF(NAME, section, key, type, flags, deflt, min, max, unit, when, line, prose, example)
+#endif
+#ifndef CONF_LATER_KEY
+#define CONF_LATER_KEY(section, key)
+#endif
+#ifndef CONF_NOTED_KEY
+#define CONF_NOTED_KEY(section, key)
+#endif
+
+SECTION(SITE, "Site", SECTION_PLAIN, 0, "the site: its names, files and limits")
+SECTION(PYTHON, "Python", SECTION_PLAIN, 0, "a WSGI app and its workers")
+SECTION(POSTGRES, "Postgres", SECTION_PLAIN, 0, "the app's database")
+SECTION(SERVER, "Server", SECTION_PLAIN, 0, "stead itself: where it listens and with how many gates")
+SECTION(UNIT, "Unit", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; noted, without effect")
+SECTION(SERVICE, "Service", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; the environment and the working folder are honoured")
+SECTION(INSTALL, "Install", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; accepted, without effect")
+SECTION(ROUTE, "Route", SECTION_ARG, SECTION_LATER, "settings of one path")
+SECTION(UPSTREAM, "Upstream", SECTION_ARG, SECTION_LATER, "servers to pass requests to")
+SECTION(TCP, "Tcp", SECTION_ARG, SECTION_LATER, "a TCP proxy")
+SECTION(PHP, "Php", SECTION_PLAIN, SECTION_LATER, "a PHP app")
+SECTION(WORKER, "Worker", SECTION_ARG, SECTION_LATER, "a program that runs beside the app")
+SECTION(TIMER, "Timer", SECTION_ARG, SECTION_LATER, "a program that runs at times")
+SECTION(NEEDS, "Needs", SECTION_PLAIN, SECTION_LATER, "other servers that the app needs")
+SECTION(BUILD, "Build", SECTION_PLAIN, SECTION_LATER, "how a release is made")
+SECTION(DEPLOY, "Deploy", SECTION_PLAIN, SECTION_LATER, "where and how it is deployed")
+SECTION(DNS, "Dns", SECTION_PLAIN, SECTION_LATER, "zones that stead answers for")
+SECTION(ALERT, "Alert", SECTION_PLAIN, SECTION_LATER, "who is told of trouble")
+
+/* [Site] */
+CONF(SITE_NAME, SITE, "Name", CONF_TYPE_NAME, CONF_DETECT, "", 1, 27, "", WHEN_UP, "the app's name",
+	"Names the app in `stead status`, its database and, as root, its user. Left out, it is made from the folder's name.", "Name=shop")
+CONF(SITE_DOMAIN, SITE, "Domain", CONF_TYPE_HOSTS, CONF_MANY, "", 0, 64, "names", WHEN_RELOAD, "the host names it answers to",
+	"A blank-separated list; the first is the canonical one. *.example.org matches one label. With no Domain= the site answers whatever name is asked for.", "Domain=shop.example www.shop.example")
+CONF(SITE_ROOT, SITE, "Root", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "the folder of a static site",
+	"Its files are served as they are. With an app as well, a file found here comes before the app. Relative to the app's folder.", "Root=public")
+CONF(SITE_STATIC, SITE, "Static", CONF_TYPE_PREFIX, CONF_MANY | CONF_DETECT, "", 0, 64, "", WHEN_RELOAD, "a path of the site served from a folder",
+	"PREFIX PATH: requests below PREFIX are answered from the files below PATH, without the app. Left out, the app's own static folder is found.", "Static=/static static")
+CONF(SITE_HEALTH, SITE, "Health", CONF_TYPE_STRING, 0, "/", 1, 1024, "", WHEN_RESTART, "the path that shows whether the app works",
+	"A GET of this path must be answered with a status below 500 before the app counts as live.", "Health=/health")
+CONF(SITE_HEALTH_COUNT, SITE, "HealthCount", CONF_TYPE_INT, 0, "2", 1, 100, "answers", WHEN_RESTART, "how many good answers in a row make it live",
+	"Counts for a new set of workers, before it takes over.", "HealthCount=3")
+CONF(SITE_HEALTH_TIMEOUT, SITE, "HealthTimeoutSec", CONF_TYPE_TIME, 0, "30s", 100, 3600000, "ms", WHEN_RESTART, "how long the app may take to become live",
+	"After this time the start has failed, and its last output is shown.", "HealthTimeoutSec=1min")
+CONF(SITE_BODY_MAX, SITE, "BodyMax", CONF_TYPE_SIZE, 0, "32M", 0, 1099511627776, "bytes", WHEN_RELOAD, "the largest request body",
+	"A larger one is answered with 413.", "BodyMax=200M")
+CONF(SITE_HEAD_MAX, SITE, "HeadMax", CONF_TYPE_SIZE, 0, "32K", 1024, 262144, "bytes", WHEN_RELOAD, "the largest request head",
+	"The request line and the header fields together; a larger one is answered with 431.", "HeadMax=64K")
+CONF(SITE_HEADER_TIMEOUT, SITE, "HeaderTimeoutSec", CONF_TYPE_TIME, 0, "10s", 100, 600000, "ms", WHEN_RELOAD, "how long a request head may take to arrive",
+	"A slower one is answered with 408.", "HeaderTimeoutSec=5s")
+CONF(SITE_IDLE_TIMEOUT, SITE, "IdleTimeoutSec", CONF_TYPE_TIME, 0, "60s", 100, 86400000, "ms", WHEN_RELOAD, "how long a connection may stay idle",
+	"Between two requests of one connection.", "IdleTimeoutSec=15s")
+CONF(SITE_REQUEST_TIMEOUT, SITE, "RequestTimeoutSec", CONF_TYPE_TIME, 0, "30s", 100, 86400000, "ms", WHEN_RELOAD, "how long the app may take to answer",
+	"From the moment a worker gets the request until its answer's head. Then the client gets 504, and the worker's stack is logged and the worker replaced.", "RequestTimeoutSec=2min")
+CONF(SITE_RATE_MIN, SITE, "RateMin", CONF_TYPE_SIZE, 0, "100", 0, 1073741824, "bytes/s", WHEN_RELOAD, "the slowest client that is served",
+	"A body that comes, or an answer that is taken, slower than this ends the connection. 0 takes the bound away.", "RateMin=1K")
+CONF(SITE_QUEUE, SITE, "Queue", CONF_TYPE_INT, 0, "128", 1, 65536, "requests", WHEN_RELOAD, "how many requests may wait for a worker",
+	"When as many wait, the next is answered with 503 and Retry-After.", "Queue=64")
+CONF(SITE_QUEUE_TIMEOUT, SITE, "QueueTimeoutSec", CONF_TYPE_TIME, 0, "10s", 100, 3600000, "ms", WHEN_RELOAD, "how long a request may wait for a worker",
+	"Then it is answered with 503 and Retry-After.", "QueueTimeoutSec=5s")
+CONF(SITE_INDEX, SITE, "Index", CONF_TYPE_LIST, CONF_MANY, "index.html", 0, 16, "names", WHEN_RELOAD, "the file that stands for a folder",
+	"The first that is there is served.", "Index=index.html index.htm")
+CONF(SITE_ERROR_PAGE, SITE, "ErrorPage", CONF_TYPE_ERRPAGE, CONF_MANY, "", 0, 64, "", WHEN_RELOAD, "a page of one's own for an error",
+	"CODE PATH: PATH is below Root=, or below the app's folder when there is no Root=. Used for stead's own answers, never for the app's.", "ErrorPage=404 /404.html")
+CONF(SITE_ACCESS_LOG, SITE, "AccessLog", CONF_TYPE_ENUM, 0, "json", 0, 0, "json off", WHEN_RELOAD, "whether each request is recorded",
+	"One record a request, read with `stead logs`.", "AccessLog=off")
+CONF_LATER_KEY(SITE, "Alias")
+CONF_LATER_KEY(SITE, "Persist")
+CONF_LATER_KEY(SITE, "Http")
+CONF_LATER_KEY(SITE, "Https")
+CONF_LATER_KEY(SITE, "Certificate")
+CONF_LATER_KEY(SITE, "CertificateKey")
+CONF_LATER_KEY(SITE, "Challenge")
+CONF_LATER_KEY(SITE, "OnDemand")
+CONF_LATER_KEY(SITE, "Profile")
+CONF_LATER_KEY(SITE, "ClientCa")
+CONF_LATER_KEY(SITE, "OriginPulls")
+CONF_LATER_KEY(SITE, "Hsts")
+CONF_LATER_KEY(SITE, "Protocols")
+CONF_LATER_KEY(SITE, "TryFiles")
+CONF_LATER_KEY(SITE, "Listing")
+CONF_LATER_KEY(SITE, "Header")
+CONF_LATER_KEY(SITE, "Redirect")
+CONF_LATER_KEY(SITE, "Rewrite")
+CONF_LATER_KEY(SITE, "BodyBuffer")
+CONF_LATER_KEY(SITE, "RateLimit")
+CONF_LATER_KEY(SITE, "ConnectionsMax")
+CONF_LATER_KEY(SITE, "Allow")
+CONF_LATER_KEY(SITE, "Deny")
+CONF_LATER_KEY(SITE, "BasicAuth")
+CONF_LATER_KEY(SITE, "ForwardAuth")
+CONF_LATER_KEY(SITE, "Compress")
+CONF_LATER_KEY(SITE, "Cache")
+CONF_LATER_KEY(SITE, "CacheDisk")
+CONF_LATER_KEY(SITE, "TrustedProxies")
+CONF_LATER_KEY(SITE, "ProxyProtocol")
+CONF_LATER_KEY(SITE, "Maintenance")
+
+/* [Python] */
+CONF(PYTHON_WSGI, PYTHON, "Wsgi", CONF_TYPE_WSGI, CONF_DETECT, "", 1, 512, "", WHEN_RESTART, "the app as MODULE:OBJECT",
+	"OBJECT is a WSGI callable of the module, or a function that makes one, written with (): MODULE:create_app(). Left out, it is found by importing the folder's likely modules.", "Wsgi=app:app")
+CONF(PYTHON_PATH, PYTHON, "Path", CONF_TYPE_PATH, CONF_MANY | CONF_DETECT | CONF_SPECIFIERS, ".", 0, 16, "folders", WHEN_RESTART, "folders that modules are imported from",
+	"Put at the front of sys.path, in this order. Relative to the app's folder.", "Path=src")
+CONF(PYTHON_INTERPRETER, PYTHON, "Interpreter", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RESTART, "the Python that runs the app",
+	"Left out: the virtual environment's, else python3 of the system.", "Interpreter=/usr/bin/python3.11")
+CONF(PYTHON_VENV, PYTHON, "Venv", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RESTART, "the app's virtual environment",
+	"Left out: venv, .venv or env in the folder; else one is made in the state folder when a requirements file asks for packages that the system's Python lacks.", "Venv=.venv")
+CONF(PYTHON_REQUIREMENTS, PYTHON, "Requirements", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RESTART, "the packages to install before the start",
+	"A requirements file, or pyproject.toml. Found only when the packages that it names are not there yet.", "Requirements=requirements/live.txt")
+CONF(PYTHON_WORKERS, PYTHON, "Workers", CONF_TYPE_COUNT, 0, "cores", 1, 256, "processes", WHEN_RESTART, "how many processes run the app",
+	"`cores` is one for each processor core.", "Workers=4")
+CONF(PYTHON_THREADS, PYTHON, "Threads", CONF_TYPE_INT, 0, "1", 1, 256, "threads", WHEN_RESTART, "how many requests one process runs at once",
+	"With more than 1 the app must be safe to run in several threads.", "Threads=8")
+CONF_LATER_KEY(PYTHON, "Asgi")
+CONF_LATER_KEY(PYTHON, "MaxRequests")
+CONF_LATER_KEY(PYTHON, "LifetimeSec")
+CONF_LATER_KEY(PYTHON, "RssMax")
+CONF_LATER_KEY(PYTHON, "IdleStopSec")
+
+/* [Postgres] */
+CONF(POSTGRES_ENABLED, POSTGRES, "Enabled", CONF_TYPE_ENUM, CONF_DETECT, "auto", 0, 0, "auto yes no", WHEN_UP, "whether the app has a database",
+	"`auto`: yes when the app imports or requires a driver of PostgreSQL.", "Enabled=yes")
+CONF(POSTGRES_DATABASE, POSTGRES, "Database", CONF_TYPE_DBNAME, CONF_DETECT, "", 1, 63, "", WHEN_UP, "the database's name, and its role's",
+	"Left out: the app's name, with _ for each -.", "Database=shop")
+CONF(POSTGRES_CONNECTIONS_MAX, POSTGRES, "ConnectionsMax", CONF_TYPE_INT, 0, "20", 1, 1000, "connections", WHEN_UP, "how many connections the app may hold",
+	"The role's limit in PostgreSQL.", "ConnectionsMax=50")
+CONF_LATER_KEY(POSTGRES, "Cluster")
+CONF_LATER_KEY(POSTGRES, "Extensions")
+CONF_LATER_KEY(POSTGRES, "Url")
+CONF_LATER_KEY(POSTGRES, "StatementTimeoutSec")
+CONF_LATER_KEY(POSTGRES, "IdleTimeoutSec")
+CONF_LATER_KEY(POSTGRES, "Pool")
+CONF_LATER_KEY(POSTGRES, "Migrate")
+CONF_LATER_KEY(POSTGRES, "MigrateLockTimeoutSec")
+CONF_LATER_KEY(POSTGRES, "Backup")
+CONF_LATER_KEY(POSTGRES, "BackupKeep")
+CONF_LATER_KEY(POSTGRES, "BackupTo")
+CONF_LATER_KEY(POSTGRES, "Drill")
+CONF_LATER_KEY(POSTGRES, "WalMax")
+
+/* [Server] */
+CONF(SERVER_LISTEN, SERVER, "Listen", CONF_TYPE_ADDR, CONF_MANY, "127.0.0.1:8080", 1, 16, "addresses", WHEN_UP, "the addresses to listen on",
+	"ADDR:PORT, [ADDR6]:PORT, or :PORT for every IPv4 address; port 0 takes a free one. `stead up --http` comes before it.", "Listen=0.0.0.0:80 [::]:80")
+CONF(SERVER_GATES, SERVER, "Gates", CONF_TYPE_COUNT, 0, "1", 1, 64, "processes", WHEN_UP, "how many processes speak to clients",
+	"`cores` is one for each processor core.", "Gates=2")
+CONF_LATER_KEY(SERVER, "ListenTls")
+CONF_LATER_KEY(SERVER, "Address")
+CONF_LATER_KEY(SERVER, "AcmeEmail")
+CONF_LATER_KEY(SERVER, "AcmeDirectory")
+CONF_LATER_KEY(SERVER, "AcmeFallback")
+CONF_LATER_KEY(SERVER, "DnsListen")
+CONF_LATER_KEY(SERVER, "Resolver")
+CONF_LATER_KEY(SERVER, "Metrics")
+CONF_LATER_KEY(SERVER, "LogMax")
+CONF_LATER_KEY(SERVER, "LogTo")
+CONF_LATER_KEY(SERVER, "AllowUsers")
+CONF_LATER_KEY(SERVER, "DrainMaxSec")
+
+/* [Service]: systemd's names and meaning */
+CONF(SERVICE_ENVIRONMENT, SERVICE, "Environment", CONF_TYPE_ENV, CONF_MANY | CONF_DETECT | CONF_SPECIFIERS, "", 0, 1024, "", WHEN_RESTART, "variables for the app",
+	"NAME=VALUE, blank-separated; quote the whole with \" or ' when a value has blanks. systemd.exec(5).", "Environment=DEBUG=0 \"TITLE=My shop\"")
+CONF(SERVICE_ENVIRONMENT_FILE, SERVICE, "EnvironmentFile", CONF_TYPE_ENVFILE, CONF_MANY | CONF_SPECIFIERS, "", 0, 16, "files", WHEN_RESTART, "a file of variables for the app",
+	"One NAME=VALUE a line; its values come before those of Environment=. With a - before the path the file may be missing. Relative to the app's folder.", "EnvironmentFile=-.env")
+CONF(SERVICE_WORKING_DIRECTORY, SERVICE, "WorkingDirectory", CONF_TYPE_PATH, CONF_SPECIFIERS, ".", 0, 4095, "", WHEN_RESTART, "the folder that the app runs in",
+	"Relative to the app's folder, which is the default.", "WorkingDirectory=web")
+CONF_NOTED_KEY(SERVICE, "Type")
+CONF_NOTED_KEY(SERVICE, "ExecStart")
+CONF_NOTED_KEY(SERVICE, "ExecStartPre")
+CONF_NOTED_KEY(SERVICE, "ExecStartPost")
+CONF_NOTED_KEY(SERVICE, "ExecCondition")
+CONF_NOTED_KEY(SERVICE, "ExecReload")
+CONF_NOTED_KEY(SERVICE, "ExecStop")
+CONF_NOTED_KEY(SERVICE, "ExecStopPost")
+CONF_NOTED_KEY(SERVICE, "Listen")
+CONF_NOTED_KEY(SERVICE, "Workers")
+CONF_NOTED_KEY(SERVICE, "Threads")
+CONF_NOTED_KEY(SERVICE, "MaxRequests")
+CONF_NOTED_KEY(SERVICE, "LifetimeSec")
+CONF_NOTED_KEY(SERVICE, "RssMax")
+CONF_NOTED_KEY(SERVICE, "IdleStopSec")
+CONF_NOTED_KEY(SERVICE, "PIDFile")
+CONF_NOTED_KEY(SERVICE, "BusName")
+CONF_NOTED_KEY(SERVICE, "RemainAfterExit")
+CONF_NOTED_KEY(SERVICE, "GuessMainPID")
+CONF_NOTED_KEY(SERVICE, "NotifyAccess")
+CONF_NOTED_KEY(SERVICE, "WatchdogSec")
+CONF_NOTED_KEY(SERVICE, "TimeoutSec")
+CONF_NOTED_KEY(SERVICE, "TimeoutStartSec")
+CONF_NOTED_KEY(SERVICE, "TimeoutStopSec")
+CONF_NOTED_KEY(SERVICE, "TimeoutAbortSec")
+CONF_NOTED_KEY(SERVICE, "RuntimeMaxSec")
+CONF_NOTED_KEY(SERVICE, "Restart")
+CONF_NOTED_KEY(SERVICE, "RestartSec")
+CONF_NOTED_KEY(SERVICE, "SuccessExitStatus")
+CONF_NOTED_KEY(SERVICE, "RestartPreventExitStatus")
+CONF_NOTED_KEY(SERVICE, "RestartForceExitStatus")
+CONF_NOTED_KEY(SERVICE, "StartLimitBurst")
+CONF_NOTED_KEY(SERVICE, "StartLimitInterval")
+CONF_NOTED_KEY(SERVICE, "KillMode")
+CONF_NOTED_KEY(SERVICE, "KillSignal")
+CONF_NOTED_KEY(SERVICE, "FinalKillSignal")
+CONF_NOTED_KEY(SERVICE, "SendSIGHUP")
+CONF_NOTED_KEY(SERVICE, "SendSIGKILL")
+CONF_NOTED_KEY(SERVICE, "PassEnvironment")
+CONF_NOTED_KEY(SERVICE, "UnsetEnvironment")
+CONF_NOTED_KEY(SERVICE, "User")
+CONF_NOTED_KEY(SERVICE, "Group")
+CONF_NOTED_KEY(SERVICE, "DynamicUser")
+CONF_NOTED_KEY(SERVICE, "SupplementaryGroups")
+CONF_NOTED_KEY(SERVICE, "UMask")
+CONF_NOTED_KEY(SERVICE, "RootDirectory")
+CONF_NOTED_KEY(SERVICE, "RuntimeDirectory")
+CONF_NOTED_KEY(SERVICE, "RuntimeDirectoryMode")
+CONF_NOTED_KEY(SERVICE, "RuntimeDirectoryPreserve")
+CONF_NOTED_KEY(SERVICE, "StateDirectory")
+CONF_NOTED_KEY(SERVICE, "StateDirectoryMode")
+CONF_NOTED_KEY(SERVICE, "CacheDirectory")
+CONF_NOTED_KEY(SERVICE, "CacheDirectoryMode")
+CONF_NOTED_KEY(SERVICE, "LogsDirectory")
+CONF_NOTED_KEY(SERVICE, "LogsDirectoryMode")
+CONF_NOTED_KEY(SERVICE, "ConfigurationDirectory")
+CONF_NOTED_KEY(SERVICE, "ConfigurationDirectoryMode")
+CONF_NOTED_KEY(SERVICE, "LimitCPU")
+CONF_NOTED_KEY(SERVICE, "LimitFSIZE")
+CONF_NOTED_KEY(SERVICE, "LimitDATA")
+CONF_NOTED_KEY(SERVICE, "LimitSTACK")
+CONF_NOTED_KEY(SERVICE, "LimitCORE")
+CONF_NOTED_KEY(SERVICE, "LimitRSS")
+CONF_NOTED_KEY(SERVICE, "LimitNOFILE")
+CONF_NOTED_KEY(SERVICE, "LimitAS")
+CONF_NOTED_KEY(SERVICE, "LimitNPROC")
+CONF_NOTED_KEY(SERVICE, "LimitMEMLOCK")
+CONF_NOTED_KEY(SERVICE, "Nice")
+CONF_NOTED_KEY(SERVICE, "OOMScoreAdjust")
+CONF_NOTED_KEY(SERVICE, "OOMPolicy")
+CONF_NOTED_KEY(SERVICE, "IOSchedulingClass")
+CONF_NOTED_KEY(SERVICE, "IOSchedulingPriority")
+CONF_NOTED_KEY(SERVICE, "CPUSchedulingPolicy")
+CONF_NOTED_KEY(SERVICE, "CPUAffinity")
+CONF_NOTED_KEY(SERVICE, "CPUWeight")
+CONF_NOTED_KEY(SERVICE, "CPUQuota")
+CONF_NOTED_KEY(SERVICE, "MemoryMin")
+CONF_NOTED_KEY(SERVICE, "MemoryLow")
+CONF_NOTED_KEY(SERVICE, "MemoryHigh")
+CONF_NOTED_KEY(SERVICE, "MemoryMax")
+CONF_NOTED_KEY(SERVICE, "MemorySwapMax")
+CONF_NOTED_KEY(SERVICE, "TasksMax")
+CONF_NOTED_KEY(SERVICE, "IOWeight")
+CONF_NOTED_KEY(SERVICE, "Slice")
+CONF_NOTED_KEY(SERVICE, "Delegate")
+CONF_NOTED_KEY(SERVICE, "AmbientCapabilities")
+CONF_NOTED_KEY(SERVICE, "CapabilityBoundingSet")
+CONF_NOTED_KEY(SERVICE, "NoNewPrivileges")
+CONF_NOTED_KEY(SERVICE, "ProtectSystem")
+CONF_NOTED_KEY(SERVICE, "ProtectHome")
+CONF_NOTED_KEY(SERVICE, "ProtectProc")
+CONF_NOTED_KEY(SERVICE, "ProcSubset")
+CONF_NOTED_KEY(SERVICE, "ProtectClock")
+CONF_NOTED_KEY(SERVICE, "ProtectHostname")
+CONF_NOTED_KEY(SERVICE, "ProtectKernelLogs")
+CONF_NOTED_KEY(SERVICE, "ProtectKernelModules")
+CONF_NOTED_KEY(SERVICE, "ProtectKernelTunables")
+CONF_NOTED_KEY(SERVICE, "ProtectControlGroups")
+CONF_NOTED_KEY(SERVICE, "PrivateTmp")
+CONF_NOTED_KEY(SERVICE, "PrivateDevices")
+CONF_NOTED_KEY(SERVICE, "PrivateNetwork")
+CONF_NOTED_KEY(SERVICE, "PrivateUsers")
+CONF_NOTED_KEY(SERVICE, "PrivateMounts")
+CONF_NOTED_KEY(SERVICE, "ReadWritePaths")
+CONF_NOTED_KEY(SERVICE, "ReadOnlyPaths")
+CONF_NOTED_KEY(SERVICE, "InaccessiblePaths")
+CONF_NOTED_KEY(SERVICE, "TemporaryFileSystem")
+CONF_NOTED_KEY(SERVICE, "BindPaths")
+CONF_NOTED_KEY(SERVICE, "BindReadOnlyPaths")
+CONF_NOTED_KEY(SERVICE, "RestrictAddressFamilies")
+CONF_NOTED_KEY(SERVICE, "RestrictNamespaces")
+CONF_NOTED_KEY(SERVICE, "RestrictRealtime")
+CONF_NOTED_KEY(SERVICE, "RestrictSUIDSGID")
+CONF_NOTED_KEY(SERVICE, "RemoveIPC")
+CONF_NOTED_KEY(SERVICE, "LockPersonality")
+CONF_NOTED_KEY(SERVICE, "MemoryDenyWriteExecute")
+CONF_NOTED_KEY(SERVICE, "SystemCallFilter")
+CONF_NOTED_KEY(SERVICE, "SystemCallArchitectures")
+CONF_NOTED_KEY(SERVICE, "SystemCallErrorNumber")
+CONF_NOTED_KEY(SERVICE, "StandardInput")
+CONF_NOTED_KEY(SERVICE, "StandardOutput")
+CONF_NOTED_KEY(SERVICE, "StandardError")
+CONF_NOTED_KEY(SERVICE, "SyslogIdentifier")
+CONF_NOTED_KEY(SERVICE, "SyslogFacility")
+CONF_NOTED_KEY(SERVICE, "SyslogLevel")
+CONF_NOTED_KEY(SERVICE, "LogLevelMax")
+CONF_NOTED_KEY(SERVICE, "LogExtraFields")
+CONF_NOTED_KEY(SERVICE, "LogRateLimitIntervalSec")
+CONF_NOTED_KEY(SERVICE, "LogRateLimitBurst")
+CONF_NOTED_KEY(SERVICE, "Sockets")
+CONF_NOTED_KEY(SERVICE, "FileDescriptorStoreMax")
+CONF_NOTED_KEY(SERVICE, "LoadCredential")
+CONF_NOTED_KEY(SERVICE, "SetCredential")
+
+/* [Unit], [Install] */
+CONF_NOTED_KEY(UNIT, "Description")
+CONF_NOTED_KEY(UNIT, "Documentation")
+CONF_NOTED_KEY(UNIT, "Wants")
+CONF_NOTED_KEY(UNIT, "Requires")
+CONF_NOTED_KEY(UNIT, "Requisite")
+CONF_NOTED_KEY(UNIT, "BindsTo")
+CONF_NOTED_KEY(UNIT, "PartOf")
+CONF_NOTED_KEY(UNIT, "Upholds")
+CONF_NOTED_KEY(UNIT, "Conflicts")
+CONF_NOTED_KEY(UNIT, "Before")
+CONF_NOTED_KEY(UNIT, "After")
+CONF_NOTED_KEY(UNIT, "OnFailure")
+CONF_NOTED_KEY(UNIT, "OnSuccess")
+CONF_NOTED_KEY(UNIT, "RequiresMountsFor")
+CONF_NOTED_KEY(UNIT, "DefaultDependencies")
+CONF_NOTED_KEY(UNIT, "StopWhenUnneeded")
+CONF_NOTED_KEY(UNIT, "RefuseManualStart")
+CONF_NOTED_KEY(UNIT, "RefuseManualStop")
+CONF_NOTED_KEY(UNIT, "CollectMode")
+CONF_NOTED_KEY(UNIT, "StartLimitIntervalSec")
+CONF_NOTED_KEY(UNIT, "StartLimitBurst")
+CONF_NOTED_KEY(UNIT, "StartLimitAction")
+CONF_NOTED_KEY(UNIT, "ConditionPathExists")
+CONF_NOTED_KEY(UNIT, "ConditionUser")
+CONF_NOTED_KEY(UNIT, "ConditionHost")
+CONF_NOTED_KEY(UNIT, "AssertPathExists")
+CONF_NOTED_KEY(UNIT, "SourcePath")
+CONF_NOTED_KEY(INSTALL, "WantedBy")
+CONF_NOTED_KEY(INSTALL, "RequiredBy")
+CONF_NOTED_KEY(INSTALL, "UpheldBy")
+CONF_NOTED_KEY(INSTALL, "Also")
+CONF_NOTED_KEY(INSTALL, "Alias")
+CONF_NOTED_KEY(INSTALL, "DefaultInstance")
