@@ -1,0 +1,209 @@
+/*
+ * conf.h: from the text of stead.conf to checked, typed values; and what is derived from tbl/ for people.
+ *
+ * Three users. `check` parses untrusted text (conf_read), adds what it detected (conf_put) and sends
+ * each value as one CHECK_VALUE. `ctl` puts those values into a conf of its own, which checks every one
+ * again by its row, and reads the typed result (conf_app). `cli` prints help, completion, tables.
+ *
+ * A value's precedence is its origin: command > file > detected > default. For a key with one value the
+ * highest origin wins, and among equals the last; for a list the highest origin's items are the list;
+ * of Environment= each variable is a value of its own, and a file named by EnvironmentFile= comes before
+ * Environment=.
+ *
+ * Nothing here reads a file, a clock or the environment: the caller hands over text. Everything that a
+ * struct conf hands out lives until conf_free(). Not thread-safe, no globals.
+ */
+#ifndef STEAD_CONF_CONF_H
+#define STEAD_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/buf.h"
+#include "tbl/tbl.h"
+
+/* Where a byte of configuration stands. file "": nowhere; line and column count from 1, the column in
+ * bytes. */
+struct conf_pos {
+	const char *file;
+	unsigned line, col;
+};
+
+enum conf_level { CONF_ERROR = 0, CONF_WARNING = 1, CONF_NOTE = 2 };
+
+struct conf_finding {
+	enum conf_level level;
+	struct conf_pos pos;
+	const char *text; /* what is wrong, and why */
+	const char *todo; /* what to do; "" when the text says it */
+	struct conf_finding *next;
+};
+
+enum conf_origin {
+	CONF_FROM_DEFAULT,
+	CONF_FROM_DETECTED,
+	CONF_FROM_FILE,     /* the app's file; pos says where */
+	CONF_FROM_ENV_FILE, /* a file named by EnvironmentFile= */
+	CONF_FROM_COMMAND,  /* an option of the command line, or a `stead` verb */
+	CONF_FROM_END
+};
+/* "default", "detected", "file", "environment file", "command". */
+extern const char *const conf_origin_names[CONF_FROM_END];
+
+/* One effective value, or one item of a list. `text` is its canonical form: one item, unquoted, without
+ * specifiers; giving it to conf_put() again yields the same. */
+struct conf_value {
+	enum conf_key key;
+	enum conf_origin origin;
+	struct conf_pos pos;
+	const char *text;
+	uint64_t number;   /* bool, time (ms), size, int, count, the index of an enum's word, CODE */
+	const char *part1; /* PREFIX; MODULE; variable's name */
+	const char *part2; /* PATH; OBJECT; variable's value */
+	struct conf_value *next;
+};
+
+/* What %-specifiers and defaults are made from. Every string may be NULL for "unknown": then a
+ * specifier that needs it is an error at its place. */
+struct conf_facts {
+	const char *name;   /* default of [Site] Name=: conf_name_from_folder() */
+	const char *folder; /* absolute */
+	const char *user, *home, *group, *shell, *host, *state, *runtime;
+	uint32_t uid, gid;
+	unsigned cores;     /* what `cores` means; 0 counts as 1 */
+};
+
+struct conf;
+
+/* NULL without memory. `facts` is copied. */
+struct conf *conf_new(const struct conf_facts *facts);
+void conf_free(struct conf *c);
+
+/*
+ * Parse and check one stead.conf or unit file: every error of it is a finding, and every good value is
+ * put with origin CONF_FROM_FILE. `file` is the name shown in positions. 0; -EINVAL when there was an
+ * error; -ENOMEM.
+ */
+int conf_read(struct conf *c, const char *file, const char *text, size_t n);
+/* The same for a file of NAME=VALUE lines (systemd.exec(5), EnvironmentFile=). */
+int conf_read_env(struct conf *c, const char *file, const char *text, size_t n);
+/*
+ * One value (or one item of a list) in canonical form, as in a CHECK_VALUE. Checked by its row.
+ * 0 (also when a value of a higher origin is there already); -ENOENT: no such section or key; -EINVAL:
+ * not valid, and a finding says why; -ENOMEM.
+ */
+int conf_put(struct conf *c, const char *section, const char *arg, const char *key, const char *text,
+	enum conf_origin origin, const struct conf_pos *pos_or_null);
+/* The same by the row's number. */
+int conf_put_key(struct conf *c, enum conf_key key, const char *text, enum conf_origin origin,
+	const struct conf_pos *pos_or_null);
+/* Add a finding. The strings are copied. */
+void conf_find(struct conf *c, enum conf_level level, const struct conf_pos *pos_or_null,
+	const char *todo, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Was a value put, from anywhere? The first, else NULL. Further items follow by `next`. */
+const struct conf_value *conf_get(const struct conf *c, enum conf_key key);
+/*
+ * Fill in the defaults of all that was not put, and check what concerns several values at once. Idempotent.
+ * 0; -EINVAL when any error was found so far; -ENOMEM.
+ */
+int conf_finish(struct conf *c);
+const struct conf_finding *conf_findings(const struct conf *c);
+unsigned conf_errors(const struct conf *c);
+
+/*
+ * The typed result, after conf_finish() returned 0. Paths are as written (relative ones from the app's
+ * folder). Arrays end with a NULL (or zeroed) element.
+ */
+enum conf_access_log { CONF_ACCESS_LOG_JSON, CONF_ACCESS_LOG_OFF };
+enum conf_postgres { CONF_POSTGRES_AUTO, CONF_POSTGRES_YES, CONF_POSTGRES_NO };
+struct conf_app {
+	const char *name;
+	const char *const *domains;  /* [0] is canonical; none: any name */
+	const char *root;            /* "": no static root */
+	const struct conf_static {
+		const char *prefix, *path;
+	} *statics;
+	const char *health;
+	unsigned health_count;
+	uint64_t health_timeout_ms;
+	uint64_t body_bytes_max, head_bytes_max;
+	uint64_t header_timeout_ms, idle_timeout_ms, request_timeout_ms;
+	uint64_t rate_min; /* bytes a second; 0: no bound */
+	unsigned queue;
+	uint64_t queue_timeout_ms;
+	const char *const *index;
+	const struct conf_errpage {
+		unsigned code;
+		const char *path;
+	} *errpages;
+	enum conf_access_log access_log;
+
+	bool python;              /* there is a WSGI app */
+	const char *wsgi;         /* MODULE:OBJECT or MODULE:FACTORY(); "" */
+	const char *wsgi_module, *wsgi_object; /* object without "()" */
+	bool wsgi_factory;        /* call the object to get the app */
+	const char *const *python_path;
+	const char *interpreter;  /* "": python3 of the system */
+	const char *venv;         /* "" none; PYTHON is VENV/bin/python */
+	const char *requirements; /* not "": `build` installs these into `venv` before the start */
+	unsigned workers, threads;
+
+	const char *const *env;   /* NAME=VALUE */
+	const char *working_directory;
+
+	enum conf_postgres postgres; /* YES or NO after detection; AUTO without: treat as NO */
+	const char *database;
+	unsigned connections_max;
+
+	const char *const *listen;   /* ADDR:PORT with a numeric address */
+	bool listen_default;         /* nobody wrote it */
+	unsigned gates;
+};
+const struct conf_app *conf_app(const struct conf *c);
+
+/* A valid [Site] Name= from a folder's name: lower case, others to '-', at most 27 bytes; "app" when
+ * nothing is left. `ret` has room for 28. */
+void conf_name_from_folder(const char *folder, char ret[28]);
+/* Check one ADDR:PORT and make it numeric and canonical ("localhost:80", ":80", "[::1]:80"). -EINVAL. */
+int conf_addr_canonical(const char *text, struct buf *ret);
+/* How long ago or how long: "10min", "1h 30min", "5" (seconds). In ms. -EINVAL, -ERANGE. */
+int conf_time_parse(const char *text, uint64_t *ret_ms);
+int conf_size_parse(const char *text, uint64_t *ret_bytes);
+/* The row of that section and key (exact case); CONF_END when there is none. */
+enum conf_key conf_key_by_name(const char *section, const char *key);
+/* May this variable's value be shown? False for what looks like a password, key or token. */
+bool conf_env_showable(const char *name);
+
+/*
+ * For people, from the tables. All write to `ret`.
+ */
+/* Help of one verb, or of stead (NULL). -ENOENT when there is no such verb. */
+int conf_help(struct buf *ret, const char *verb_or_null);
+/* One JSON document: config, commands, metrics, events, closes, messages, procs, acts. -ENOENT. */
+int conf_introspect(struct buf *ret, const char *table);
+/* bash, zsh or fish. -ENOENT. */
+int conf_completion(struct buf *ret, const char *shell);
+/* The man pages as mdoc(7). */
+void conf_man_stead(struct buf *ret);
+void conf_man_stead_conf(struct buf *ret);
+
+/*
+ * The command line by the tables: options anywhere, --long=VALUE, -fn 10, `--` ends the options. On an
+ * error a sentence with what to do is in `ret_error`, and -EINVAL. --help and --version win over what
+ * is missing. Strings point into argv.
+ */
+enum { CONF_ARGS_MAX = 4 };
+struct conf_args {
+	enum verb verb;                 /* VERB_END: none given */
+	const char *option[OPTION_END]; /* NULL not given; "" given without an argument */
+	const char *arg[CONF_ARGS_MAX];
+	unsigned nargs;
+};
+int conf_args_parse(int argc, char *const *argv, struct conf_args *ret, struct buf *ret_error);
+
+/* The word in `words` (blank-separated) that is nearest to `s`, if any is near enough; "" else. `ret`
+ * holds it. */
+const char *conf_nearest(const char *s, const char *words, char *ret, size_t cap);
+
+#endif
