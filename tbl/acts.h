@@ -6,3 +6,4 @@
 ACT(USER_ROLE, user_role, 1, "make the system user stead-ROLE")
 ACT(USER_APP, user_app, 2, "make the system user app-NAME with a uid of stead's range")
 ACT(TREE_COPY, tree_copy, 3, "copy a folder below stead's state, owned by root and readable by one group")
+ACT(FOLDER_MAKE, folder_make, 4, "make a folder below stead's state or runtime root: path, owner, group, mode")

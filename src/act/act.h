@@ -1,0 +1,53 @@
+/*
+ * act.h: what the files of stead-act share. Each act takes text arguments that it validates itself:
+ * whoever asks is not trusted with more than the rows of tbl/acts.h say.
+ */
+#ifndef STEAD_ACT_ACT_H
+#define STEAD_ACT_ACT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "oneshot/oneshot.h"
+
+enum {
+	ACT_UID_MIN = 50000, /* stead's own range; nothing outside it is ever made or taken for an app */
+	ACT_UID_MAX = 59999,
+	ACT_FILES_MAX = 200000,
+	ACT_DEPTH_MAX = 64,
+	ACT_PATH_MAX = 4096,
+	ACT_PROGRAM_MS = 30 * 1000,
+	ACT_RESULT_MAX = 64,
+};
+#define ACT_APP_PREFIX "app-"
+#define ACT_ROLE_PREFIX "stead-"
+
+struct act_ctx {
+	struct oneshot *o; /* for steps; NULL at boot and in tests */
+	struct failure *f;
+	const char *state_root; /* /var/lib/stead: trees and folders are made below it only */
+	const char *run_root;   /* /run/stead: folders too */
+	char result[ACT_RESULT_MAX];
+};
+
+/* Validation; true when the argument may be used. */
+bool act_role_valid(const char *role);        /* a role that has a system user of its own */
+bool act_app_valid(const char *name);         /* [a-z][a-z0-9-]{0,26} */
+bool act_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret);
+/* The part of `path` below `root`, relative and without "." or ".." parts; NULL when it is not below. */
+const char *act_below(const char *root, const char *path);
+
+/* Each act: 0 or -errno with ctx->f set; ctx->result is the answer. All are idempotent. */
+int act_user_role(struct act_ctx *ctx, const char *role);
+int act_user_app(struct act_ctx *ctx, const char *name, const char *uid);
+int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const char *gid);
+int act_folder_make(struct act_ctx *ctx, const char *path, const char *owner, const char *group,
+	const char *mode);
+/* The group `stead` and every role's user, at boot. */
+int act_boot(struct act_ctx *ctx);
+
+/* The folder at `rel` below `root`, its missing parents made (root's, 0755), no symlink on the way.
+ * `root` itself is made too. -errno, -ELOOP for a symlink. */
+int act_open_below(const char *root, const char *rel, int *ret_fd);
+
+#endif

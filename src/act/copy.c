@@ -1,0 +1,256 @@
+/*
+ * copy.c: an app's folder copied below stead's state, root's and readable by the app's group only.
+ *
+ * The source belongs to somebody else, who may change it while root reads: every step goes by
+ * descriptor, a symlink is copied as a symlink and never followed, devices, sockets and pipes are left
+ * out, and a file of several names that its folder's owner does not own is refused (a hard link is the
+ * way to have root copy what one may not read). The copy is made under a temporary name, made durable,
+ * and takes its place by one rename; an older copy stays until then.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/sys.h"
+#include "oneshot/tree.h"
+
+#include "act.h"
+
+struct copy {
+	struct act_ctx *ctx;
+	uid_t owner; /* of the source folder */
+	gid_t gid;
+	unsigned files;
+	char at[ACT_PATH_MAX]; /* below the source, for errors */
+};
+
+static int copy_folder(struct copy *c, int from, int to, unsigned depth);
+
+static int copy_failed(struct copy *c, int e, const char *what)
+{
+	return failure_set(c->ctx->f, e, EXIT_CODE_FAILED,
+		e == ENOSPC || e == EDQUOT ? "free some disk space, then try again"
+					   : "see that file in the app's folder",
+		"%s could not be copied (%s): %s.", c->at, what, strerror(e));
+}
+
+static int copy_bytes(int in, int out)
+{
+	static const size_t chunk = 1 << 20;
+	char mem[65536];
+	ssize_t n;
+
+	for (;;) {
+		n = copy_file_range(in, NULL, out, NULL, chunk, 0);
+		if (n == 0)
+			return 0;
+		if (n < 0)
+			break;
+	}
+	if (errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+		return -errno;
+	while ((n = read(in, mem, sizeof mem)) > 0)
+		for (ssize_t done = 0, w; done < n; done += w) {
+			w = write(out, mem + done, (size_t)(n - done));
+			if (w < 0)
+				return -errno;
+		}
+	return n < 0 ? -errno : 0;
+}
+
+static int copy_file(struct copy *c, int from, int to, const char *name)
+{
+	int in, out, r;
+	struct stat st;
+
+	in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (in < 0)
+		return copy_failed(c, errno, "open");
+	if (fstat(in, &st) < 0 || !S_ISREG(st.st_mode)) {
+		(void)close(in);
+		return copy_failed(c, EAGAIN, "it changed while it was read");
+	}
+	if (st.st_nlink > 1 && st.st_uid != c->owner) {
+		(void)close(in);
+		return copy_failed(c, EPERM, "it has several names and another owner than its folder");
+	}
+	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = out < 0 ? -errno : copy_bytes(in, out);
+	if (r == 0 && (fchown(out, geteuid(), c->gid) < 0 ||
+			      fchmod(out, st.st_mode & 0111 ? 0750 : 0640) < 0))
+		r = -errno;
+	(void)close(in);
+	if (out >= 0 && close(out) < 0 && r == 0)
+		r = -errno;
+	return r == 0 ? 0 : copy_failed(c, -r, "write");
+}
+
+static int copy_link(struct copy *c, int from, int to, const char *name)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(from, name, target, sizeof target - 1);
+
+	if (n < 0)
+		return copy_failed(c, errno, "read the link");
+	target[n] = 0;
+	if (symlinkat(target, to, name) < 0 ||
+		fchownat(to, name, geteuid(), c->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return copy_failed(c, errno, "write the link");
+	return 0;
+}
+
+static int copy_subfolder(struct copy *c, int from, int to, const char *name, unsigned depth)
+{
+	int in, out, r;
+
+	in = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (in < 0)
+		return copy_failed(c, errno, "open");
+	if (mkdirat(to, name, 0700) < 0) {
+		(void)close(in);
+		return copy_failed(c, errno, "make the folder");
+	}
+	out = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = out < 0 ? copy_failed(c, errno, "open the copy") : copy_folder(c, in, out, depth + 1);
+	(void)close(in);
+	if (out >= 0)
+		(void)close(out);
+	return r;
+}
+
+static bool skipped(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, ".git") == 0 ||
+	       strcmp(name, ".stead") == 0;
+}
+
+static int copy_entry(struct copy *c, int from, int to, const char *name, unsigned depth)
+{
+	size_t len = strlen(c->at);
+	struct stat st;
+	int r = 0;
+
+	if (skipped(name))
+		return 0;
+	if (len + strlen(name) + 2 > sizeof c->at)
+		return copy_failed(c, ENAMETOOLONG, "its path is too long");
+	(void)snprintf(c->at + len, sizeof c->at - len, "%s%s", len ? "/" : "", name);
+	if (++c->files > ACT_FILES_MAX)
+		return copy_failed(c, EFBIG, "the folder holds too many files");
+	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return copy_failed(c, errno, "look at it");
+	if (S_ISREG(st.st_mode))
+		r = copy_file(c, from, to, name);
+	else if (S_ISLNK(st.st_mode))
+		r = copy_link(c, from, to, name);
+	else if (S_ISDIR(st.st_mode))
+		r = copy_subfolder(c, from, to, name, depth);
+	if (r == 0)
+		c->at[len] = 0;
+	return r;
+}
+
+static int copy_folder(struct copy *c, int from, int to, unsigned depth)
+{
+	int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (depth > ACT_DEPTH_MAX)
+		r = copy_failed(c, ELOOP, "folders within folders too deep");
+	if (!d) {
+		if (fd >= 0)
+			(void)close(fd);
+		return r < 0 ? r : copy_failed(c, EMFILE, "list the folder");
+	}
+	while (r == 0 && (e = readdir(d)) != NULL)
+		r = copy_entry(c, from, to, e->d_name, depth);
+	(void)closedir(d);
+	if (r == 0 && (fchown(to, geteuid(), c->gid) < 0 || fchmod(to, 0750) < 0))
+		r = copy_failed(c, errno, "set the folder's group");
+	return r;
+}
+
+/* The copy takes its place; the old one, if any, is removed after it. */
+static int put_in_place(int parent, const char *temp, const char *name)
+{
+	if (renameat2(parent, temp, parent, name, RENAME_NOREPLACE) == 0)
+		return fsync(parent) < 0 ? -errno : 0;
+	if (errno != EEXIST)
+		return -errno;
+	if (renameat2(parent, temp, parent, name, RENAME_EXCHANGE) < 0 || fsync(parent) < 0)
+		return -errno;
+	return tree_remove(parent, temp);
+}
+
+static int copy_into(struct copy *c, int from, int parent, const char *name)
+{
+	char temp[300];
+	int to, r;
+
+	(void)snprintf(temp, sizeof temp, ".%s.new", name);
+	r = tree_remove(parent, temp);
+	if (r == 0 && mkdirat(parent, temp, 0700) < 0)
+		r = -errno;
+	if (r < 0)
+		return copy_failed(c, -r, "make the copy's folder");
+	to = openat(parent, temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = to < 0 ? copy_failed(c, errno, "open the copy") : copy_folder(c, from, to, 0);
+	if (r == 0 && syncfs(to) < 0)
+		r = copy_failed(c, errno, "write to the disk");
+	if (to >= 0)
+		(void)close(to);
+	if (r < 0) {
+		(void)tree_remove(parent, temp);
+		return r;
+	}
+	r = put_in_place(parent, temp, name);
+	return r == 0 ? 0 : copy_failed(c, -r, "put in place");
+}
+
+int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const char *gid)
+{
+	const char *rel = act_below(ctx->state_root, to), *name;
+	struct copy c = {.ctx = ctx};
+	char parent_rel[ACT_PATH_MAX];
+	size_t n = strlen(from);
+	int src, parent, r;
+	unsigned long group;
+	struct stat st;
+
+	if (!rel || *from != '/' || !act_number(gid, ACT_UID_MIN, ACT_UID_MAX, &group) ||
+		strlen(rel) > 200)
+		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
+			"stead copies folders below %s only, for an app's group only (asked: \"%.200s\", "
+			"group \"%.20s\").",
+			ctx->state_root, to, gid);
+	if (strncmp(to, from, n) == 0 && (to[n] == '/' || to[n] == 0 || (n > 0 && from[n - 1] == '/')))
+		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "name the app's own folder",
+			"%s contains stead's own state and cannot be an app's folder.", from);
+	src = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (src < 0 || fstat(src, &st) < 0)
+		return failure_set(ctx->f, errno, EXIT_CODE_FAILED, "see that the folder exists",
+			"The app's folder %s cannot be read: %s.", from, strerror(errno));
+	c.owner = st.st_uid;
+	c.gid = (gid_t)group;
+	name = strrchr(rel, '/');
+	(void)snprintf(parent_rel, sizeof parent_rel, "%.*s", name ? (int)(name - rel) : 0, rel);
+	r = act_open_below(ctx->state_root, parent_rel, &parent);
+	if (r < 0) {
+		r = failure_set(ctx->f, -r, EXIT_CODE_FAILED, "see that the filesystem can be written",
+			"The folder above %s cannot be made: %s.", to, strerror(-r));
+	} else {
+		r = copy_into(&c, src, parent, name ? name + 1 : rel);
+		(void)close(parent);
+	}
+	(void)close(src);
+	if (r == 0)
+		(void)snprintf(ctx->result, sizeof ctx->result, "%u", c.files);
+	return r;
+}

@@ -1,0 +1,98 @@
+/*
+ * stead-act: does one privileged thing from tbl/acts.h and ends.
+ *
+ * Started by the parent as root: for ctl (descriptor 3 is the channel: ACT_ASK, DB_STEP*, ACT_END), or
+ * with --boot by the parent itself, to make the accounts that the roles run as. There is no shell, no
+ * path or name from the question reaches a program unchecked, and nothing is read from the environment.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/buf.h"
+#include "lib/must.h"
+
+#include "act.h"
+
+enum { ARGS_MAX = 4 };
+
+static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
+{
+	switch (act) {
+	case ACT_USER_ROLE:
+		return act_user_role(ctx, args[0]);
+	case ACT_USER_APP:
+		return act_user_app(ctx, args[0], args[1]);
+	case ACT_TREE_COPY:
+		return act_tree_copy(ctx, args[0], args[1], args[2]);
+	case ACT_FOLDER_MAKE:
+		return act_folder_make(ctx, args[0], args[1], args[2], args[3]);
+	case ACT_NONE:
+	case ACT_END:
+		break;
+	}
+	return failure_set(ctx->f, ENOSYS, EXIT_CODE_FAILED, "install one version of stead whole",
+		"stead-act does not know that act.");
+}
+
+static int read_ask(struct oneshot *o, enum act *ret_act, const char **ret_args)
+{
+	struct msg_act_ask ask;
+	struct unpack u;
+	const char *tail;
+	size_t n;
+	int r = msg_get(&o->ask, &ask, sizeof ask, sizeof ask);
+
+	if (r < 0)
+		return r;
+	if (ask.act <= ACT_NONE || ask.act >= ACT_END || act_rows[ask.act].args > ARGS_MAX)
+		return -EPROTO;
+	tail = msg_tail(&o->ask, sizeof ask, &n);
+	unpack_init(&u, tail, n);
+	for (unsigned i = 0; i < act_rows[ask.act].args; i++)
+		ret_args[i] = unpack_str(&u);
+	*ret_act = (enum act)ask.act;
+	return unpack_done(&u) ? 0 : -EPROTO;
+}
+
+static int boot(struct act_ctx *ctx)
+{
+	if (act_boot(ctx) == 0)
+		return 0;
+	(void)fprintf(stderr, "stead-act: %s\n", ctx->f->text);
+	if (*ctx->f->todo)
+		(void)fprintf(stderr, "stead-act: what to do: %s\n", ctx->f->todo);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct failure f = {0};
+	struct act_ctx ctx = {
+		.f = &f, .state_root = "/var/lib/stead", .run_root = "/run/stead"};
+	const char *args[ARGS_MAX];
+	struct oneshot o;
+	enum act act;
+	int r;
+
+	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+	(void)umask(0022);
+	if (argc == 2 && strcmp(argv[1], "--boot") == 0)
+		return boot(&ctx);
+	r = oneshot_open(&o, 3, PROC_ACT);
+	if (r == 0)
+		r = oneshot_receive(&o, MSG_ACT_ASK);
+	if (r < 0)
+		fatal("act", "descriptor 3 is not ctl's channel: %s", strerror(-r));
+	ctx.o = &o;
+	if (read_ask(&o, &act, args) < 0)
+		fatal("act", "malformed question from ctl");
+	(void)do_act(&ctx, act, args);
+	r = oneshot_end(&o, MSG_ACT_END, &f, f.err ? "" : ctx.result);
+	oneshot_close(&o);
+	return r < 0 ? 1 : 0;
+}
