@@ -28,11 +28,13 @@ def run(command, **environment):
 
 
 def fuzz_targets():
-    """Each libFuzzer binary with its corpus: fuzz_NAME beside corpus_NAME, as test/fuzz lays them out."""
-    for binary in sorted((BUILD / "test" / "fuzz").glob("*/libfuzz_*")):
-        if binary.is_file() and os.access(binary, os.X_OK):
-            name = binary.name.removeprefix("libfuzz_")
-            yield binary, TOP / "test" / "fuzz" / binary.parent.name / f"corpus_{name}"
+    """Each libFuzzer program, as ninja names it (test/fuzz/PART/fuzz_X), with its corpus."""
+    listed = subprocess.run(["ninja", "-C", BUILD, "-t", "targets", "rule", "c_LINKER"], text=True,
+                            capture_output=True).stdout.split()
+    for target in sorted(listed):
+        path = pathlib.PurePath(target)
+        if path.parts[:2] == ("test", "fuzz") and path.name.startswith("fuzz_"):
+            yield target, TOP / path.parent / path.name.replace("fuzz_", "corpus_", 1)
 
 
 def main():
@@ -41,11 +43,12 @@ def main():
         results.append(run(["env", "CC=clang", "meson", "setup", BUILD, "-Db_sanitize=address,undefined",
                             "-Db_lundef=false"]))
     results.append(run(["ninja", "-C", BUILD]))
-    for binary, corpus in fuzz_targets():
+    for target, corpus in fuzz_targets():
+        results.append(run(["ninja", "-C", BUILD, target]))
         with tempfile.TemporaryDirectory() as work:
             if corpus.is_dir():
                 shutil.copytree(corpus, work, dirs_exist_ok=True)
-            results.append(run([binary, f"-max_total_time={SECONDS}", "-timeout=10", "-rss_limit_mb=1024",
+            results.append(run([BUILD / target, f"-max_total_time={SECONDS}", "-timeout=10", "-rss_limit_mb=1024",
                                 "-print_final_stats=1", f"-artifact_prefix={BUILD}/", work]))
     results.append(run(["meson", "test", "-C", BUILD, "--no-rebuild", "--suite", "sim",
                         "--timeout-multiplier", "100"], STEAD_SIM_SEEDS="10000"))
