@@ -1,8 +1,8 @@
 /*
- * build.h: what the files of stead-build share. The virtual environment of an app is STATE/venv; the
- * file .stead-stamp in it is written last and says for what it was made, so one without the right stamp
- * is half-made or stale and is made again. (A virtual environment holds its own path: it cannot be made
- * elsewhere and renamed.)
+ * build.h: what the files of stead-build share. The virtual environment of an app is
+ * STATE/venv/CHECKSUM; the file .stead-stamp in it is written last and says for what it was made, so one
+ * without the right stamp is half-made and is made again. (A virtual environment holds its own path: it
+ * cannot be made elsewhere and renamed.)
  */
 #ifndef STEAD_BUILD_BUILD_H
 #define STEAD_BUILD_BUILD_H
@@ -20,6 +20,7 @@ enum {
 	BUILD_PIP_MS = 15 * 60 * 1000,
 	BUILD_VENV_MS = 2 * 60 * 1000,
 	BUILD_ENV_MAX = 64,
+	BUILD_NAME_CHARS = 16, /* of the folder: the stamp's checksum */
 };
 #define BUILD_FREE_BYTES_MIN (100ull << 20)
 #define BUILD_STAMP ".stead-stamp"
@@ -32,8 +33,8 @@ struct build {
 	char state[BUILD_PATH_MAX];
 	char interpreter[BUILD_PATH_MAX];  /* absolute; the app's base Python */
 	char requirements[BUILD_PATH_MAX]; /* below the folder or absolute; "": none */
-	char venv[BUILD_PATH_MAX];         /* STATE/venv */
-	char python[BUILD_PATH_MAX];       /* the answer: VENV/bin/python */
+	char venv[BUILD_PATH_MAX];         /* STATE/venv, then the environment's own folder in it */
+	char python[BUILD_PATH_MAX];       /* the answer: its bin/python */
 };
 
 /* Make or reuse the virtual environment; fills b->python. -errno with b->f set. */

@@ -1,9 +1,15 @@
 /*
  * venv.c: the virtual environment from nothing to usable: `python -m venv`, then pip, then the stamp.
  * Called by the entry; owns STATE/venv while it works; never touches the app's folder.
+ *
+ * Each content has a folder of its own, named by its stamp's checksum: workers run on the old one while
+ * the new one is made, and when that fails nothing has changed for them. The one before the newest is
+ * kept for that; older ones go.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,44 +173,113 @@ static int make_whole(struct build *b, int fd, const struct buf *wanted)
 	return 0;
 }
 
-static int open_venv(struct build *b, int *ret_fd)
+/* A folder of this user, made when missing. */
+static int open_own(struct build *b, const char *path, int *ret_fd)
 {
 	struct stat st;
 	int fd, e;
 
-	if (mkdir(b->venv, 0755) < 0 && errno != EEXIST) {
+	if (mkdir(path, 0755) < 0 && errno != EEXIST) {
 		e = errno;
 		return failure_set(b->f, e,
 			e == EACCES ? EXIT_CODE_NOT_PERMITTED : EXIT_CODE_FAILED,
 			"see that the state folder exists and is this user's (--state)",
-			"The virtual environment %s cannot be made: %s.", b->venv, strerror(e));
+			"The folder %s for the app's packages cannot be made: %s.", path, strerror(e));
 	}
-	fd = open(b->venv, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid()) {
 		e = fd < 0 ? errno : EPERM;
 		if (fd >= 0)
 			(void)close(fd);
 		return failure_set(b->f, e, EXIT_CODE_NOT_PERMITTED,
 			"remove it, or choose another folder with --state",
-			"%s is not a folder of this user: %s.", b->venv, strerror(e));
-	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		(void)close(fd);
-		return failure_set(b->f, EBUSY, EXIT_CODE_BUSY, "wait for it to end, then try again",
-			"%s is being made by another process.", b->venv);
+			"%s is not a folder of this user: %s.", path, strerror(e));
 	}
 	*ret_fd = fd;
 	return 0;
 }
 
+static bool is_ours(const char *name)
+{
+	return strlen(name) == BUILD_NAME_CHARS &&
+	       strspn(name, "0123456789abcdef") == BUILD_NAME_CHARS;
+}
+
+/* When the environment was last asked for; 0 for a half-made one. */
+static time_t last_used(int base, const char *name)
+{
+	char path[64];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "%s/" BUILD_STAMP, name);
+	return fstatat(base, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mtime : 0;
+}
+
+/* Remove all but `current` and the one used last before it. Failures wait for the next time. */
+static void remove_old(int base, const char *current)
+{
+	char keep[BUILD_NAME_CHARS + 1] = "";
+	int fd = openat(base, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	time_t newest = 0;
+	struct dirent *e;
+
+	if (!d) {
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
+	while ((e = readdir(d)) != NULL) {
+		if (!is_ours(e->d_name) || strcmp(e->d_name, current) == 0 ||
+			last_used(base, e->d_name) <= newest)
+			continue;
+		newest = last_used(base, e->d_name);
+		(void)snprintf(keep, sizeof keep, "%.*s", BUILD_NAME_CHARS, e->d_name);
+	}
+	rewinddir(d);
+	while ((e = readdir(d)) != NULL)
+		if (is_ours(e->d_name) && strcmp(e->d_name, current) != 0 &&
+			strcmp(e->d_name, keep) != 0)
+			(void)tree_remove(base, e->d_name);
+	(void)closedir(d);
+}
+
+/* `base` is STATE/venv, open and locked. */
+static int make_in(struct build *b, int base, const struct buf *wanted)
+{
+	char name[BUILD_NAME_CHARS + 1], base_path[BUILD_PATH_MAX];
+	int fd, r, n, m;
+
+	(void)snprintf(base_path, sizeof base_path, "%s", b->venv);
+	(void)snprintf(name, sizeof name, "%016" PRIx64, sys_checksum(wanted->p, wanted->len));
+	n = snprintf(b->venv, sizeof b->venv, "%s/%s", base_path, name);
+	m = snprintf(b->python, sizeof b->python, "%s/%s/bin/python", base_path, name);
+	if (n < 0 || (size_t)n >= sizeof b->venv || m < 0 || (size_t)m >= sizeof b->python)
+		return failure_set(b->f, ENAMETOOLONG, EXIT_CODE_USAGE, "choose another with --state",
+			"The state folder's path is too long.");
+	r = open_own(b, b->venv, &fd);
+	if (r < 0)
+		return r;
+	if (usable(b, fd, wanted)) {
+		(void)utimensat(fd, BUILD_STAMP, NULL, AT_SYMLINK_NOFOLLOW);
+	} else {
+		r = make_whole(b, fd, wanted);
+		if (r < 0)
+			(void)tree_remove(base, name);
+	}
+	(void)close(fd);
+	if (r == 0)
+		remove_old(base, name);
+	return r;
+}
+
 int venv_make(struct build *b)
 {
 	struct buf wanted;
-	int fd, r, n, m;
+	int fd, r, n;
 
 	n = snprintf(b->venv, sizeof b->venv, "%s/venv", b->state);
-	m = snprintf(b->python, sizeof b->python, "%s/venv/bin/python", b->state);
-	if (n < 0 || (size_t)n >= sizeof b->venv || m < 0 || (size_t)m >= sizeof b->python)
+	if (n < 0 || (size_t)n >= sizeof b->venv)
 		return failure_set(b->f, ENAMETOOLONG, EXIT_CODE_USAGE, "choose another with --state",
 			"The state folder's path is too long.");
 	buf_init(&wanted, 1 << 16);
@@ -212,10 +287,14 @@ int venv_make(struct build *b)
 	if (r == 0 && wanted.error)
 		r = failure_set(b->f, -wanted.error, EXIT_CODE_FAILED, "", "Out of memory.");
 	if (r == 0)
-		r = open_venv(b, &fd);
+		r = open_own(b, b->venv, &fd);
 	if (r == 0) {
-		if (!usable(b, fd, &wanted))
-			r = make_whole(b, fd, &wanted);
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+			r = failure_set(b->f, EBUSY, EXIT_CODE_BUSY,
+				"wait for it to end, then try again",
+				"%s is being made by another process.", b->venv);
+		else
+			r = make_in(b, fd, &wanted);
 		(void)close(fd);
 	}
 	buf_done(&wanted);
