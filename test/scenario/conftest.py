@@ -1,0 +1,109 @@
+"""Fixtures of the scenario tests: the real program, real clients, real faults.
+
+stead        factory: stead(FOLDER) gives an instance that is not started yet, on a state folder and a port of
+             its own; all that it started is gone when the test ends, or the test fails
+app_folder   factory: writes files, gives a folder
+promise      writes one measured line for `make promises`
+
+Environment: STEAD_BUILD the build folder (default build/), STEAD_TEST_TIMEOUT the one time limit in seconds.
+As root, stead is run as an unprivileged user, but where a test asks for as_root.
+"""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+import program
+
+TOP = program.TOP
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "smoke: the subset that also runs on the sanitized build")
+    config.addinivalue_line("markers", "promise: measures a promise and prints it")
+    config.addinivalue_line("markers", "root: needs to be root")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("root") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(program.TIMEOUT * 6))
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in program.PROMISES:
+        terminalreporter.write_line("  " + line)
+
+
+@pytest.fixture
+def work():
+    """A folder that the unprivileged user can read and write."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="stead-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    program.give(folder)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def app_folder(work):
+    def make(files, name="app"):
+        folder = work / name
+        for path, text in files.items():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        folder.mkdir(exist_ok=True)
+        program.give(folder)
+        return folder
+    return make
+
+
+@pytest.fixture
+def guestbook(work):
+    """A copy of the example, so that no test writes into the repository."""
+    shutil.copytree(TOP / "examples" / "guestbook", work / "guestbook",
+                    ignore=shutil.ignore_patterns(".stead", "__pycache__"))
+    program.give(work / "guestbook")
+    return work / "guestbook"
+
+
+@pytest.fixture
+def stead(work, request):
+    made = []
+
+    def make(folder, **options):
+        one = program.Stead(work, folder, number=len(made), **options)
+        made.append(one)
+        return one
+    yield make
+    left = []
+    for one in made:
+        left += one.end()
+    failed = getattr(request.node, "report_call", None) is None or request.node.report_call.failed
+    if failed:
+        for one in made:
+            print(f"--- output of {one.command}\n{one.output()}\n--- its log\n{one.log_tail()}")
+    assert not left, f"processes left over: {left}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.report_call = outcome.get_result()
+
+
+@pytest.fixture
+def promise():
+    def say(name, seen):
+        program.PROMISES.append(f"{name}: {seen}")
+        if "STEAD_PROMISES" in os.environ:
+            with open(os.environ["STEAD_PROMISES"], "a") as file:
+                file.write(f"{name} | {seen}\n")
+    return say
