@@ -35,6 +35,8 @@ struct to_app_env {
 	uint32_t gate_index;
 	uint64_t gate_generation;
 	struct counters_page *counters;
+	uint64_t *budget_used; /* bytes held for slow peers, by the whole gate */
+	uint64_t budget_max;
 	/* Send MSG_WORKER_* to whom the table allows: the parent, and ctl too for UP and BAD. */
 	void (*say)(struct gate *g, enum msg_type type, const struct msg_worker *w);
 	/* Emit an event (EV_REQUEST_DEADLINE, EV_WORKER_BROKE_LINK); may be NULL. path NULL when none. */

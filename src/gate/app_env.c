@@ -1,0 +1,161 @@
+/*
+ * app_env.c: a request as the bytes of a WSGI environ (PEP 3333, RFC 3875).
+ *
+ * Called when a request is given to a worker; writes straight into the ring. Header fields become
+ * HTTP_NAME; a name with an underscore is left out, because it would meet the same key as one with a
+ * hyphen (the classic way to forge what a proxy sets). Repeated fields are joined, Cookie with "; "
+ * (RFC 6265 section 5.4), others with ", " (RFC 9110 section 5.3).
+ */
+#include "app_priv.h"
+#include "link/link_env.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct out {
+	char *p, *end;
+	bool full;
+};
+
+static void put(struct out *o, enum link_env code, const char *value, size_t n)
+{
+	struct link_env_entry e = {.code = (uint8_t)code, .value_len = (uint32_t)n};
+
+	if (o->full || (size_t)(o->end - o->p) < sizeof(e) + n) {
+		o->full = true;
+		return;
+	}
+	memcpy(o->p, &e, sizeof(e));
+	if (n)
+		memcpy(o->p + sizeof(e), value, n);
+	o->p += sizeof(e) + n;
+}
+
+static void put_number(struct out *o, enum link_env code, uint64_t n)
+{
+	char text[24], *at = text + sizeof(text);
+
+	do
+		*--at = (char)('0' + n % 10);
+	while (n /= 10);
+	put(o, code, at, (size_t)(text + sizeof(text) - at));
+}
+
+static bool is_field(const struct field *f, const char *name, size_t n)
+{
+	return f->name_len == n && memcmp(f->name, name, n) == 0;
+}
+
+/* "-" becomes "_" and letters capitals; false when the name has an underscore. */
+static bool put_name(char *to, const char *name, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char c = name[i];
+
+		if (c == '_')
+			return false;
+		to[i] = c == '-' ? '_' : c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
+	}
+	return true;
+}
+
+static bool seen_before(const struct req *r, unsigned i)
+{
+	const struct field *f = &r->fields[i];
+
+	for (unsigned j = 0; j < i; j++) {
+		const struct field *g = &r->fields[j];
+
+		if (g->name_len == f->name_len && memcmp(g->name, f->name, f->name_len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void put_http(struct out *o, const struct req *r, unsigned i)
+{
+	const struct field *f = &r->fields[i];
+	const char *join = is_field(f, "cookie", 6) ? "; " : ", ";
+	struct link_env_entry e = {.code = ENV_HTTP, .name_len = (uint16_t)(5 + f->name_len)};
+	char *head = o->p;
+
+	if (o->full || f->name_len > 60000 ||
+		(size_t)(o->end - o->p) < sizeof(e) + 5 + f->name_len + f->value_len) {
+		o->full = true;
+		return;
+	}
+	memcpy(head + sizeof(e), "HTTP_", 5);
+	if (!put_name(head + sizeof(e) + 5, f->name, f->name_len))
+		return;
+	o->p += sizeof(e) + 5 + f->name_len;
+	memcpy(o->p, f->value, f->value_len);
+	o->p += f->value_len;
+	e.value_len = f->value_len;
+	for (unsigned j = i + 1; j < r->nfields; j++) {
+		const struct field *g = &r->fields[j];
+
+		if (g->name_len != f->name_len || memcmp(g->name, f->name, f->name_len) != 0)
+			continue;
+		if ((size_t)(o->end - o->p) < g->value_len + 2) {
+			o->full = true;
+			return;
+		}
+		memcpy(o->p, join, 2);
+		memcpy(o->p + 2, g->value, g->value_len);
+		o->p += 2 + g->value_len;
+		e.value_len += g->value_len + 2;
+	}
+	memcpy(head, &e, sizeof(e));
+}
+
+static void put_fields(struct out *o, const struct req *r)
+{
+	/* Which first letters occurred: a field whose letter is new cannot repeat an earlier one. */
+	uint32_t letters = 0;
+
+	for (unsigned i = 0; i < r->nfields; i++) {
+		const struct field *f = &r->fields[i];
+		uint32_t bit = f->name_len ? 1u << ((uint8_t)f->name[0] + f->name_len) % 32 : 1;
+
+		if (letters & bit && seen_before(r, i))
+			continue;
+		letters |= bit;
+		if (is_field(f, "content-type", 12))
+			put(o, ENV_CONTENT_TYPE, f->value, f->value_len);
+		else if (is_field(f, "content-length", 14) || is_field(f, "transfer-encoding", 17) ||
+			is_field(f, "proxy", 5))
+			continue; /* the body's length is told below; HTTP_PROXY would steer the app's own requests */
+		else
+			put_http(o, r, i);
+	}
+}
+
+long app_env_encode(const struct req *r, char *p, size_t cap)
+{
+	struct out o = {p, p + cap, false};
+	char text[24];
+	uint16_t port = r->host_port ? r->host_port : r->local_port;
+
+	put(&o, ENV_METHOD, r->method_str, r->method_len);
+	put(&o, ENV_PATH_INFO, r->path, r->path_len);
+	if (r->query_len)
+		put(&o, ENV_QUERY, r->query, r->query_len);
+	put(&o, ENV_URI, r->target, r->target_len);
+	if (r->host_len)
+		put(&o, ENV_SERVER_NAME, r->host, r->host_len);
+	else
+		put(&o, ENV_SERVER_NAME, r->local, strlen(r->local));
+	put_number(&o, ENV_SERVER_PORT, port);
+	put(&o, ENV_PROTOCOL, r->version_minor ? "HTTP/1.1" : "HTTP/1.0", 8);
+	put(&o, ENV_REMOTE_ADDR, r->peer, strlen(r->peer));
+	put_number(&o, ENV_REMOTE_PORT, r->peer_port);
+	if (r->tls)
+		put(&o, ENV_SCHEME, "https", 5);
+	if (r->content_length > 0 || req_field(r, "content-length"))
+		put_number(&o, ENV_CONTENT_LENGTH, r->content_length > 0 ? (uint64_t)r->content_length : 0);
+	put(&o, ENV_REQUEST_ID, text, (size_t)snprintf(text, sizeof(text), "%016llx",
+		(unsigned long long)r->id));
+	put_fields(&o, r);
+	return o.full ? -EMSGSIZE : o.p - p;
+}

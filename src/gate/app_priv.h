@@ -1,0 +1,137 @@
+/*
+ * app_priv.h: what the app handler's files share; for nobody else.
+ *
+ * A request is QUEUED in its app's queue or SENT to a worker, where it has a seat. The seat outlives the
+ * request (seat.a NULL) until the worker has ended it: a late answer then meets nobody, and a frame for
+ * an id that has no seat is a broken protocol.
+ */
+#ifndef STEAD_GATE_APP_PRIV_H
+#define STEAD_GATE_APP_PRIV_H
+
+#include "link/link_gate.h"
+#include "to_app.h"
+
+enum {
+	APP_SERVICE_FAST_US = 1000, /* only below it is anything given to a busy worker */
+	APP_AHEAD_US = 400,         /* … and only so much work */
+	APP_AHEAD_MAX = 16,         /* … and only so many */
+	APP_TICK_MS = 5,            /* then what has not begun is taken back */
+	APP_RETRY_AFTER_S = 2,
+};
+
+/* Bytes that wait, in one growing piece. */
+struct app_buf {
+	char *p;
+	uint32_t at, len, cap;
+};
+
+enum app_req_state { APP_REQ_QUEUED = 1, APP_REQ_SENT };
+
+struct app_req {
+	struct req *r;
+	struct to_app *t;
+	struct app *app;
+	struct app_worker *w;     /* SENT */
+	struct app_req *next, *prev; /* QUEUED; prev of the first is NULL */
+	uint64_t queue_until_ms;
+	struct timer deadline;
+	uint16_t seat;
+	uint8_t state;            /* enum app_req_state */
+	bool replayed;            /* given a second time already */
+	bool head_sent, no_body;  /* no_body: HEAD, 204, 304 */
+	bool in_ended, in_end_told; /* the client's body is whole; the worker knows */
+	bool in_moved;            /* some of the body has left for a worker */
+	bool out_ended;           /* the worker's answer is whole */
+	struct app_buf in, out;
+	uint32_t in_credit;       /* bytes that the worker takes now */
+	uint32_t grant;           /* bytes of room not told to the worker yet */
+	uint32_t window;          /* the answer's, charged to the budget until its end */
+	int64_t left;             /* of Content-Length; -1 none was given */
+};
+
+struct app_seat {
+	uint64_t id;              /* 0: free */
+	struct app_req *a;        /* NULL: nobody waits any more */
+	uint32_t room;            /* body bytes that the worker may still send */
+	bool head_seen, stopped;
+	uint64_t given_us;
+};
+
+struct app_worker {
+	struct app_worker *next;
+	struct to_app *t;
+	struct app *app;
+	struct msg_worker m;      /* who it is */
+	struct link_gate link;
+	bool up, draining, idle_told, stuck, lost, hold;
+	bool pending;             /* something could not be put into the ring */
+	unsigned given;           /* seats in use */
+	struct app_seat seats[LINK_SEATS];
+};
+
+struct app {
+	struct app *next;
+	uint32_t number;
+	bool known;               /* in the snapshot that serves */
+	bool was_up;
+	bool down;                /* ctl says so */
+	uint32_t down_retry_s;
+	unsigned queued;
+	char name[32];
+	struct app_req *first, *last;
+	struct app_worker *workers;
+};
+
+struct to_app {
+	struct to_app_env env;
+	struct app *apps;
+	unsigned active;          /* requests queued and sent */
+	bool awake;
+	struct op kick;
+	struct timer tick;
+	bool ticking;
+	struct app_worker *lost;  /* freed in the kick, when nobody stands on them */
+};
+
+/* app_env.c: the environ block of a request into p. Bytes, or -EMSGSIZE. */
+long app_env_encode(const struct req *r, char *p, size_t cap);
+
+/* app_queue.c */
+void app_enqueue(struct app_req *a, bool front);
+void app_dequeue(struct app_req *a);
+/* Give waiting requests to workers. */
+void app_dispatch(struct app *app);
+/* Take back what this worker has not begun. */
+void app_withdraw(struct app_worker *w);
+/* Let the request wait again after its worker was lost, or answer 502. */
+void app_replay(struct app_req *a, bool begun, enum close_id why);
+/* As much of the request's body as goes now. */
+void app_pump_in(struct app_req *a);
+/* r ends here: forget everything of it but its seat. Then the caller answers, or not. */
+void app_forget(struct app_req *a);
+void app_fail(struct app_req *a, enum close_id why, unsigned retry_after_s);
+/* Forget it, and tell the worker that nobody waits. */
+void app_stop(struct app_req *a);
+bool app_charge(struct to_app *t, uint32_t n);
+void app_uncharge(struct to_app *t, uint32_t n);
+int app_buf_put(struct app_buf *b, const void *p, size_t n);
+void app_buf_drop(struct app_buf *b, size_t n);
+
+/* app_answer.c */
+/* One frame of a worker, checked. 0; -EPROTO. */
+int app_on_frame(struct app_worker *w, const struct link_desc *d, const char *p);
+/* The client takes bytes again. */
+void app_push_out(struct app_req *a);
+/* Room that could not be told for want of a slot. */
+void app_tell_room(struct app_req *a);
+
+/* app_link.c */
+void app_awake(struct to_app *t);
+int app_worker_new(struct to_app *t, struct app *app, const struct msg_worker *m, int fd);
+/* Everything that it ran fails or is replayed; why is told unless CLOSE_NONE. */
+void app_worker_lost(struct app_worker *w, enum close_id why);
+void app_worker_free(struct app_worker *w);
+void app_drain(struct app_worker *w);
+void app_say_idle(struct app_worker *w);
+
+#endif

@@ -1,0 +1,163 @@
+/*
+ * link_pump.c: the worker's end reads what the gates wrote.
+ *
+ * Called under the worker's lock by link_worker.c and link_answer.c. Copies every frame out at once, so
+ * the ring is always drained and a request that runs never blocks the body of another. What a gate
+ * wrote is input: whatever does not hold ends that link.
+ */
+#include "link/link_worker_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void link_req_free(struct link_req *r)
+{
+	struct link_worker_link *k = r->link;
+
+	if (k->seats[r->seat] == r)
+		k->seats[r->seat] = NULL;
+	k->running--;
+	r->state = LINK_REQ_FREE;
+	if (r->env_cap > 16384) {
+		free(r->env);
+		r->env = NULL;
+		r->env_cap = 0;
+	}
+	r->next = k->w->free;
+	k->w->free = r;
+}
+
+static int got_req(struct link_worker_link *k, const struct link_desc *d, const char *p)
+{
+	struct link_worker *w = k->w;
+	struct link_req *r;
+
+	if (k->seats[d->seat] || !d->id || d->arg > LINK_WINDOW)
+		return -EPROTO;
+	r = w->free ? w->free : calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	if (r == w->free)
+		w->free = r->next;
+	r->next = NULL;
+	r->link = k;
+	r->seat = d->seat;
+	k->running++;
+	k->seats[d->seat] = r;
+	if (r->env_cap < d->len) {
+		size_t cap = d->len < 1024 ? 1024 : d->len;
+		char *env = realloc(r->env, cap);
+
+		if (!env) {
+			link_req_free(r);
+			return -ENOMEM;
+		}
+		r->env = env;
+		r->env_cap = cap;
+	}
+	if (d->len)
+		memcpy(r->env, p, d->len);
+	r->env_len = d->len;
+	r->id = d->id;
+	r->state = LINK_REQ_WAITING;
+	r->in_end = d->flags & LINK_END;
+	r->has_body = !r->in_end;
+	r->head_sent = r->ended = r->gone = r->gone_told = false;
+	r->room = d->arg;
+	r->credit = 0;
+	r->in_at = r->in_len = 0;
+	*w->waiting_tail = r;
+	w->waiting_tail = &r->next;
+	return 0;
+}
+
+static int got_body(struct link_req *r, const struct link_desc *d, const char *p)
+{
+	uint32_t at, n;
+
+	if (r->in_end || d->len > LINK_WINDOW - r->in_len)
+		return -EPROTO;
+	if (d->len && !r->in) {
+		r->in = malloc(LINK_WINDOW);
+		if (!r->in)
+			return -ENOMEM;
+	}
+	at = (r->in_at + r->in_len) % LINK_WINDOW;
+	n = LINK_WINDOW - at < d->len ? LINK_WINDOW - at : d->len;
+	if (n)
+		memcpy(r->in + at, p, n);
+	if (n < d->len)
+		memcpy(r->in, p + n, d->len - n);
+	r->in_len += d->len;
+	r->in_end = d->flags & LINK_END;
+	return 0;
+}
+
+static int got_frame(struct link_worker_link *k, const struct link_desc *d, const char *p)
+{
+	struct link_req *r = k->seats[d->seat];
+	bool mine = r && r->id == d->id && r->state != LINK_REQ_OWES;
+
+	switch (d->type) {
+	case LINK_REQ:
+		return got_req(k, d, p);
+	case LINK_REQ_BODY:
+		/* What crossed with the answer's end belongs to nobody any more. */
+		return mine ? got_body(r, d, p) : 0;
+	case LINK_ROOM:
+		if (!mine)
+			return 0;
+		if (d->arg > LINK_WINDOW - r->room)
+			return -EPROTO;
+		r->room += d->arg;
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+static bool pump_link(struct link_worker_link *k)
+{
+	struct link_desc d;
+	const char *p;
+	bool any = false;
+	int got, err = 0;
+
+	/* At most one ring's worth, so that one gate does not keep the others waiting. */
+	for (unsigned i = 0; i < LINK_SLOTS && !err; i++) {
+		got = link_peek(&k->end, &d, &p);
+		if (got == 0)
+			break;
+		any = true;
+		err = got < 0 ? got : got_frame(k, &d, p);
+		if (!err)
+			link_take(&k->end);
+	}
+	if (err)
+		link_break(k);
+	return any;
+}
+
+bool link_pump(struct link_worker *w)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < w->nlinks; i++) {
+		struct link_worker_link *k = w->links[i];
+
+		if (!k->up || k->dead)
+			continue;
+		if (pump_link(k)) {
+			any = true;
+			if (!k->dead && link_must_wake(&k->end, true))
+				(void)!write(k->wake_wr, "", 1);
+		}
+		if (k->owes && !k->dead)
+			link_pay(k);
+	}
+	if (any)
+		w->events++;
+	return any;
+}

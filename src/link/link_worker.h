@@ -1,0 +1,58 @@
+/*
+ * link_worker.h: a worker's end of its links, one per gate: for the Python extension and C apps.
+ *
+ * Uses libc and lib only, and no loop: the threads of the worker call link_worker_wait() when there is
+ * nothing to do, and one of them polls for all. Every function may be called by any thread (one mutex);
+ * none but link_worker_wait() blocks. After a fork the child can use nothing of it: everything is
+ * -ECHILD there, and the rings are not mapped.
+ *
+ * A function that cannot go on says -EAGAIN: take link_worker_seen() before the call, then
+ * link_worker_wait(seen) and call again.
+ */
+#ifndef STEAD_LINK_LINK_WORKER_H
+#define STEAD_LINK_LINK_WORKER_H
+
+#include "link/link.h"
+
+struct link_worker;
+struct link_req;
+
+/* parent_fd: the channel from the parent, which brings the links; -1: only link_worker_add(). */
+int link_worker_new(unsigned nthreads, int parent_fd, struct link_worker **ret);
+void link_worker_free(struct link_worker *w);
+/* One more gate: takes its socket, waits for nothing. */
+int link_worker_add(struct link_worker *w, int fd);
+/* Take no more requests: link_worker_take() is -ESHUTDOWN from now on. Async-signal-safe. */
+void link_worker_stop(struct link_worker *w);
+/* Make link_worker_wait() return; async-signal-safe. The descriptor for signal.set_wakeup_fd(). */
+int link_worker_wakeup_fd(const struct link_worker *w);
+uint64_t link_worker_seen(struct link_worker *w);
+/* Until something happened that was not seen. 0, -EINTR (a signal), -ECHILD. */
+int link_worker_wait(struct link_worker *w, uint64_t seen);
+
+/* The next request to run on this thread (0 … nthreads-1). 0, -EAGAIN, -ESHUTDOWN. */
+int link_worker_take(struct link_worker *w, unsigned thread, struct link_req **ret);
+/* The environ block, valid until the request's end. */
+const char *link_req_env(const struct link_req *r, size_t *ret_n);
+/* Bytes of the request's body: > 0, 0 at its end, -EAGAIN, -EPIPE (client gone). */
+long link_req_read(struct link_req *r, void *p, size_t n);
+/* Is there a body, or may one come? */
+bool link_req_has_body(const struct link_req *r);
+bool link_req_gone(const struct link_req *r);
+/* The head (struct link_head and what belongs to it) with the first bytes of the body, of which
+ * *ret_took were taken; `end` holds when all of them were. -EAGAIN: nothing was done; -EMSGSIZE. */
+int link_req_head(struct link_req *r, const void *head, size_t head_len, const void *body, size_t n,
+	bool end, size_t *ret_took);
+/* As many as window and ring take. -EAGAIN none, -EPIPE client gone. */
+int link_req_body(struct link_req *r, const void *p, size_t n, bool end, size_t *ret_took);
+/* The rest of the body from a regular file on a local file system; ends the answer. -EINVAL: not such a
+ * file (then read it). */
+int link_req_file(struct link_req *r, int fd, uint64_t off, uint64_t len);
+/* The app failed: an error page before the head, a cut after it. -EAGAIN. */
+int link_req_fail(struct link_req *r);
+bool link_req_ended(const struct link_req *r);
+/* r is dead after it; must have ended (or its link gone). Returns -EAGAIN when its end could not be
+ * told yet. */
+int link_req_done(struct link_req *r);
+
+#endif
