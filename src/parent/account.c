@@ -68,7 +68,7 @@ static enum proc find_all(struct parent *p)
 static int run_act(struct parent *p)
 {
 	char path[PATH_MAX];
-	const char *env[SPAWN_ENV_BASE + 1] = {NULL}, *step;
+	const char *step;
 	char *argv[] = {path, (char[]){"--boot"}, NULL};
 	struct spawn ask;
 	pid_t pid;
@@ -77,10 +77,9 @@ static int run_act(struct parent *p)
 
 	snprintf(path, sizeof(path), "%s/stead-act", p->roles_dir);
 	spawn_init(&ask, p);
-	spawn_env(p, env);
 	ask.path = path;
 	ask.argv = argv;
-	ask.envp = (char *const *)env;
+	ask.envp = p->env;
 	ask.jail.role = PROC_ACT;
 	int e = spawn_run(&ask, &pid, &pidfd, &step);
 	if (e < 0)

@@ -130,7 +130,7 @@ int core_spawn(struct parent *p, struct run *r)
 	struct msg_hello hello = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_PARENT,
 		.build = STEAD_VERSION};
 	char path[PATH_MAX], name[32];
-	const char *env[SPAWN_ENV_BASE + 1] = {NULL}, *step = "socketpair";
+	const char *step = "socketpair";
 	char *argv[] = {name, NULL};
 	struct spawn ask;
 	int pair[2];
@@ -138,10 +138,9 @@ int core_spawn(struct parent *p, struct run *r)
 	snprintf(name, sizeof(name), "stead-%s", proc_rows[role].name);
 	snprintf(path, sizeof(path), "%s/%s", p->roles_dir, name);
 	spawn_init(&ask, p);
-	spawn_env(p, env);
 	ask.path = path;
 	ask.argv = argv;
-	ask.envp = (char *const *)env;
+	ask.envp = p->env;
 	if (role == PROC_GATE)
 		ask.files_max = p->files_hard;
 	jail_of(&ask, p, role);

@@ -158,6 +158,7 @@ int main(int argc, char **argv)
 	if (sys_random(&p->seed, sizeof(p->seed)) < 0 || p->seed == 0)
 		p->seed = (uint32_t)getpid();
 	raise_files(p);
+	spawn_env(p);
 	if ((e = account_boot(p)) < 0)
 		fatal("parent", "the accounts stead-ROLE cannot be made: %s", strerror(-e));
 	if ((e = boot_state(p)) != 0)

@@ -35,17 +35,16 @@ static void ask_account(struct spawn *ask, const struct parent *p, const struct 
 static int start(struct parent *p, struct oneshot *o, const struct msg_oneshot *m, int child_fd)
 {
 	char path[PATH_MAX], name[32];
-	const char *env[SPAWN_ENV_BASE + 1] = {NULL}, *step;
+	const char *step;
 	char *argv[] = {name, NULL};
 	struct spawn ask;
 
 	snprintf(name, sizeof(name), "stead-%s", proc_rows[m->role].name);
 	snprintf(path, sizeof(path), "%s/%s", p->roles_dir, name);
 	spawn_init(&ask, p);
-	spawn_env(p, env);
 	ask.path = path;
 	ask.argv = argv;
-	ask.envp = (char *const *)env;
+	ask.envp = p->env;
 	ask.fd[3] = child_fd;
 	ask_account(&ask, p, m);
 	o->child.generation = ++p->generation;

@@ -86,6 +86,8 @@ void parent_done(struct parent *p)
 	keep_done(p);
 	sets_done(p);
 	core_free(p);
+	for (unsigned i = 0; i < SPAWN_ENV_BASE; i++)
+		free(p->env[i]);
 	for (unsigned i = 0; i < ONESHOTS_MAX; i++)
 		loop_timer_stop(p->loop, &p->oneshot[i].timer);
 }

@@ -59,6 +59,9 @@ enum {
 	UP_STEADY_MS = 10 * 1000, /* after so long the next death is again a first one */
 	ONESHOT_DEADLINE_MS = 120 * 1000,
 
+	SPAWN_ENV_BASE = 3,
+	SPAWN_STEP_MAX = 28,
+
 	UID_APP_MIN = 50000,
 	UID_APP_MAX = 59999,
 
@@ -142,14 +145,14 @@ struct spawn {
 	int death_signal;   /* sent by the kernel when the parent dies */
 	uint64_t files_max; /* RLIMIT_NOFILE, soft */
 	struct jail_plan jail;
+	char failed[SPAWN_STEP_MAX]; /* the failed step's name, after a failure */
 };
 void spawn_init(struct spawn *ask, const struct parent *p);
 /* Blocks until the program runs (exec succeeded) or could not. The pid is also its session. -errno and
  * the step that failed. */
-int spawn_run(const struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **ret_step);
-/* The environment that every process of stead's own gets: PATH, LANG, HOME. */
-enum { SPAWN_ENV_BASE = 3 };
-void spawn_env(const struct parent *p, const char *ret_env[static SPAWN_ENV_BASE]);
+int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **ret_step);
+/* Fill p->env, the environment that every process of stead's own gets: PATH, LANG, HOME. */
+void spawn_env(struct parent *p);
 
 /* ---- a slot and its runs ---- */
 /* One PROC_SET as ctl sent it, kept by every run that was started from it. */
@@ -303,6 +306,7 @@ struct parent {
 	void *sim; /* the simulation's own */
 	struct loop *loop;
 	char *state_dir, *run_dir, *roles_dir;
+	char *env[SPAWN_ENV_BASE + 1]; /* NULL-terminated */
 	int state_fd, log_dir_fd, lock_fd, cgroup_fd;
 	char cgroup_name[32];
 	unsigned cgroups_left; /* folders that were still busy when their process was buried */

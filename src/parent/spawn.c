@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -22,12 +23,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { ENV_TEXT_MAX = 16 * 1024 };
 enum { FD_ASIDE = 16 }; /* above every number that a child is given */
 
 /* What a child that could not become its program says through the pipe. */
 struct failure {
 	int err;
-	char step[28];
+	char step[SPAWN_STEP_MAX];
 };
 
 static int step_signals(const struct spawn *ask)
@@ -164,9 +166,9 @@ void spawn_init(struct spawn *ask, const struct parent *p)
 	};
 }
 
-int spawn_run(const struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **ret_step)
+int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **ret_step)
 {
-	static _Thread_local struct failure f; /* outlives the call for ret_step */
+	struct failure f;
 	int report[2], pidfd = -1;
 	pid_t parent = getpid();
 	ssize_t n;
@@ -207,15 +209,31 @@ int spawn_run(const struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const cha
 	close(pidfd);
 	if (n != (ssize_t)sizeof(f))
 		return -EIO;
-	f.step[sizeof(f.step) - 1] = '\0';
-	*ret_step = f.step;
+	memcpy(ask->failed, f.step, sizeof(ask->failed));
+	ask->failed[sizeof(ask->failed) - 1] = '\0';
+	*ret_step = ask->failed;
 	return f.err < 0 ? f.err : -EIO;
 }
 
-void spawn_env(const struct parent *p, const char *ret_env[static SPAWN_ENV_BASE])
+/* As root the values are fixed; the user's own stead keeps the user's, because that is where an
+ * interpreter of the user's own is found. */
+void spawn_env(struct parent *p)
 {
-	(void)p;
-	ret_env[0] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	ret_env[1] = "LANG=C.UTF-8";
-	ret_env[2] = "HOME=/";
+	static const char *const fixed[SPAWN_ENV_BASE][2] = {
+		{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		{"LANG", "C.UTF-8"},
+		{"HOME", "/"},
+	};
+
+	for (unsigned i = 0; i < SPAWN_ENV_BASE; i++) {
+		const char *own = p->root ? NULL : getenv(fixed[i][0]);
+		char text[ENV_TEXT_MAX];
+		int n = snprintf(text, sizeof(text), "%s=%s", fixed[i][0], own != NULL ? own : fixed[i][1]);
+
+		if (n >= (int)sizeof(text))
+			snprintf(text, sizeof(text), "%s=%s", fixed[i][0], fixed[i][1]);
+		p->env[i] = strdup(text);
+		if (p->env[i] == NULL)
+			fatal("parent", "no memory");
+	}
 }

@@ -24,21 +24,19 @@ enum { LINK_GONE_MS = 1000 };
 /* The declared environment, and what of the base it does not name. */
 static const char **environment(const struct parent *p, const struct spec *spec)
 {
-	const char *base[SPAWN_ENV_BASE];
 	const char **env = calloc(spec->set.envc + SPAWN_ENV_BASE + 1, sizeof(*env));
 	unsigned n = 0;
 
 	if (env == NULL)
 		return NULL;
-	spawn_env(p, base);
 	for (unsigned i = 0; i < SPAWN_ENV_BASE; i++) {
-		size_t name = strcspn(base[i], "=") + 1;
+		size_t name = strcspn(p->env[i], "=") + 1;
 		bool named = false;
 
 		for (char **e = spec->envp; *e != NULL; e++)
-			named = named || strncmp(*e, base[i], name) == 0;
+			named = named || strncmp(*e, p->env[i], name) == 0;
 		if (!named)
-			env[n++] = base[i];
+			env[n++] = p->env[i];
 	}
 	for (char **e = spec->envp; *e != NULL; e++)
 		env[n++] = *e;
