@@ -408,6 +408,6 @@ void loop_io_run(struct loop *l, struct op *op)
 		return;
 	}
 	default:
-		must(!"an op without a turn");
+		must(op->what == WHAT_NONE && false);
 	}
 }
