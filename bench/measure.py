@@ -1,0 +1,147 @@
+"""What bench/run measures with: CPU and memory from /proc, one HTTP answer, one run of wrk."""
+
+import http.client
+import os
+import re
+import statistics
+import subprocess
+import threading
+import time
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def processes():
+    """pid -> (parent's pid, session, name, CPU seconds) of every process that can be seen."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", encoding="latin-1") as f:
+                text = f.read()
+        except OSError:
+            continue
+        comm = text[text.index("(") + 1 : text.rindex(")")]
+        rest = text[text.rindex(")") + 2 :].split()
+        found[int(name)] = (int(rest[1]), int(rest[3]), comm, (int(rest[11]) + int(rest[12])) / TICK)
+    return found
+
+
+def family(root):
+    """The process `root`, everything that descends from it, and everything in its session."""
+    table = processes()
+    inside = {root} if root in table else set()
+    inside |= {pid for pid, row in table.items() if row[1] == root}
+    grew = True
+    while grew:
+        more = {pid for pid, row in table.items() if row[0] in inside} - inside
+        inside |= more
+        grew = bool(more)
+    return {pid: table[pid] for pid in inside}
+
+
+def cpu_seconds(roots):
+    return sum(row[3] for root in roots for row in family(root).values())
+
+
+def pss_bytes(pid):
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="latin-1") as f:
+            for line in f:
+                if line.startswith("Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def pss_of(roots):
+    return sum(pss_bytes(pid) for root in roots for pid in family(root))
+
+
+def get(port, path="/"):
+    """(status, headers, body) of one request on a fresh connection."""
+    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        conn.request("GET", path)
+        answer = conn.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        conn.close()
+
+
+def wait_for(port, path, alive, timeout=30.0):
+    """Until `path` answers 200. `alive()` tells whether waiting still makes sense."""
+    end = time.monotonic() + timeout
+    last = "nothing listened"
+    while time.monotonic() < end:
+        try:
+            status, _, _ = get(port, path)
+            if status == 200:
+                return
+            last = f"status {status}"
+        except OSError as e:
+            last = str(e)
+        if not alive():
+            raise RuntimeError("the server ended before it answered")
+        time.sleep(0.005)
+    raise RuntimeError(f"no answer from port {port} within {timeout:.0f} s: {last}")
+
+
+_UNITS = {"us": 1.0, "ms": 1000.0, "s": 1e6, "m": 60e6}
+
+
+def _to_us(text):
+    number, unit = re.fullmatch(r"([0-9.]+)(us|ms|s|m)", text).groups()
+    return float(number) * _UNITS[unit]
+
+
+def wrk(port, path, connections, seconds):
+    """One run: requests, requests/s, p50 and p99 in microseconds. Anything but 2xx is an error."""
+    out = subprocess.run(
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}{path}"],
+        capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
+    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
+    sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
+    bad = int(errors.group(1)) if errors else 0
+    bad += sum(int(n) for n in sockets.groups()) if sockets else 0
+    requests = int(re.search(r"(\d+) requests in", out).group(1))
+    if bad or not requests:
+        raise RuntimeError(f"{bad} errors in {requests} requests at {connections} connections:\n{out}")
+    return {
+        "requests": requests,
+        "rps": float(re.search(r"Requests/sec:\s+([0-9.]+)", out).group(1)),
+        "p50_us": _to_us(re.search(r"50%\s+(\S+)", out).group(1)),
+        "p99_us": _to_us(re.search(r"99%\s+(\S+)", out).group(1)),
+    }
+
+
+def timed_run(server, path, connections, seconds):
+    """wrk with the server's CPU beside it: adds cpu_us, microseconds of CPU per completed request."""
+    before = cpu_seconds(server.roots())
+    run = wrk(server.port, path, connections, seconds)
+    run["cpu_us"] = (cpu_seconds(server.roots()) - before) * 1e6 / run["requests"]
+    return run
+
+
+def peak_pss(server, path, connections, seconds):
+    """The most memory seen during a run of its own, since looking costs the server time."""
+    peak, stop = [0], threading.Event()
+
+    def look():
+        while not stop.wait(0.1):
+            peak[0] = max(peak[0], pss_of(server.roots()))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        wrk(server.port, path, connections, seconds)
+    finally:
+        stop.set()
+        thread.join()
+    return peak[0]
+
+
+def median(values):
+    return statistics.median(values)

@@ -1,0 +1,115 @@
+"""The rows of bench/run that have no peer: how fast a site starts, what stead itself weighs, and what
+each of its processes costs."""
+
+import os
+import socket
+import subprocess
+import time
+
+import measure
+import servers
+
+ROLES = ("parent", "gate", "ctl", "log", "check", "act", "db", "build")
+SERVING = ("parent", "gate", "ctl", "log")
+
+
+def guestbook():
+    return os.path.join(servers.TOP, "examples", "guestbook")
+
+
+def first_200(server):
+    begin = time.monotonic()
+    server.up()
+    server.wait("/")
+    return time.monotonic() - begin
+
+
+def is_stead(row):
+    # The kernel keeps 15 bytes of a name; app workers are python, the database is postgres.
+    return row[2] == "stead" or row[2].startswith("stead-")
+
+
+def startup(args):
+    """From exec of `stead up` to the first 200 of the guestbook: a new database, then an existing one."""
+    fresh, again = [], []
+    for _ in range(1 if args.smoke else 5):
+        begin = time.monotonic()
+        server = servers.Stead(guestbook(), "/", True, args.stead, wait=False)
+        try:
+            server.wait("/")
+            fresh.append(time.monotonic() - begin)
+            server.stop(keep=True)
+            again.append(first_200(server))
+        finally:
+            server.stop()
+    return ["### startup: `stead up` of examples/guestbook to its first 200", "",
+            "| database | median | all runs | goal |", "|---|---|---|---|",
+            f"| new | **{measure.median(fresh):.2f} s** | {' '.join(f'{v:.2f}' for v in fresh)} | ≤ 2.5 s |",
+            f"| existing | **{measure.median(again):.2f} s** | {' '.join(f'{v:.2f}' for v in again)} | ≤ 0.8 s |", ""]
+
+
+def memory(args):
+    """PSS of stead's own processes, idle, beside the workers and the database that are not counted."""
+    server = servers.Stead(guestbook(), "/", True, args.stead)
+    try:
+        time.sleep(0.5 if args.smoke else 3)
+        table = {pid: row for root in server.roots() for pid, row in measure.family(root).items()}
+        own = {row[2]: measure.pss_bytes(pid) for pid, row in sorted(table.items()) if is_stead(row)}
+        other = sum(measure.pss_bytes(pid) for pid, row in table.items() if not is_stead(row))
+    finally:
+        server.stop()
+    if not own or not all(own.values()):
+        raise RuntimeError(f"memory of stead's processes cannot be read: {own}")
+    out = ["### memory: the guestbook, idle", "", "| process | PSS |", "|---|---|"]
+    out += [f"| {name} | {size / 1048576:.2f} MB |" for name, size in own.items()]
+    out += [f"| **stead in all** (goal ≤ 12 MB) | **{sum(own.values()) / 1048576:.2f} MB** |",
+            f"| app workers and postgres, not counted | {other / 1048576:.1f} MB |", ""]
+    return out
+
+
+def exec_ms(path):
+    """From exec to exit of a role that finds no channel: what starting the process alone costs."""
+    begin = time.monotonic()
+    subprocess.run([path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                   timeout=10, check=False)
+    return (time.monotonic() - begin) * 1000
+
+
+def waiting_pss(path):
+    """PSS of a role that waits for the first message on its channel."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def give():
+        os.dup2(theirs.fileno(), 3)
+        os.set_inheritable(3, True)
+
+    p = subprocess.Popen([path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                         close_fds=False, preexec_fn=give)
+    try:
+        time.sleep(0.1)
+        return measure.pss_bytes(p.pid)
+    finally:
+        p.kill()
+        p.wait()
+        ours.close()
+        theirs.close()
+
+
+def roles(args):
+    """Exec time and idle memory of each role's executable."""
+    top = os.path.dirname(os.path.realpath(args.stead))
+    out = ["### roles: each process alone", "",
+           "| role | exec to exit, without work | PSS while it waits |", "|---|---|---|"]
+    libexec = os.path.join(top, "libexec", "stead")
+    versions = sorted(os.listdir(libexec)) if os.path.isdir(libexec) else []
+    if not versions:
+        raise RuntimeError(f"no roles beside {args.stead}")
+    for role in ROLES:
+        path = os.path.join(libexec, versions[-1], f"stead-{role}")
+        times = [exec_ms(path) for _ in range(3 if args.smoke else 30)]
+        size = "see memory" if role in SERVING else f"{waiting_pss(path) / 1048576:.2f} MB"
+        out.append(f"| {role} | {measure.median(times):.1f} ms | {size} |")
+    return out + [""]
+
+
+ROWS = {"startup": startup, "memory": memory, "roles": roles}
