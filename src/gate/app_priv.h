@@ -42,6 +42,7 @@ struct app_req {
 	bool in_ended, in_end_told; /* the client's body is whole; the worker knows */
 	bool in_moved;            /* some of the body has left for a worker */
 	bool out_ended;           /* the worker's answer is whole */
+	bool pumping;             /* app_pump_in() is on the stack */
 	struct app_buf in, out;
 	uint32_t in_credit;       /* bytes that the worker takes now */
 	uint32_t grant;           /* bytes of room not told to the worker yet */
@@ -82,16 +83,37 @@ struct app {
 	struct app_worker *workers;
 };
 
+/* A call into the protocol may end the very request that makes it. Who needs it afterwards lays one of
+ * these on the list, and finds `a` NULL when it is gone. */
+struct app_guard {
+	struct app_req *a;
+	struct app_guard *up;
+};
+
 struct to_app {
 	struct to_app_env env;
 	struct app *apps;
 	unsigned active;          /* requests queued and sent */
+	struct app_guard *guards;
 	bool awake;
 	struct op kick;
 	struct timer tick;
 	bool ticking;
 	struct app_worker *lost;  /* freed in the kick, when nobody stands on them */
 };
+
+static inline void app_guard(struct to_app *t, struct app_guard *g, struct app_req *a)
+{
+	g->a = a;
+	g->up = t->guards;
+	t->guards = g;
+}
+/* Is it still there? */
+static inline bool app_guarded(struct to_app *t, struct app_guard *g)
+{
+	t->guards = g->up;
+	return g->a != NULL;
+}
 
 /* app_env.c: the environ block of a request into p. Bytes, or -EMSGSIZE. */
 long app_env_encode(const struct req *r, char *p, size_t cap);

@@ -95,6 +95,7 @@ struct link_page {
 	_Alignas(64) _Atomic uint32_t sleep; /* odd: waits, or is about to */
 	_Atomic uint32_t want;               /* waits for room in its own ring */
 	_Alignas(64) _Atomic uint64_t seat[LINK_SEATS];
+	_Alignas(64) _Atomic uint64_t gone[LINK_SEATS]; /* gate: nobody waits for this id any more */
 	_Alignas(64) struct link_desc desc[LINK_SLOTS];
 };
 enum { LINK_PAGE_BYTES = (sizeof(struct link_page) + 4095) / 4096 * 4096 };
@@ -176,10 +177,15 @@ void link_awake(struct link_end *e);
 bool link_stop(struct link_end *e, unsigned seat, uint64_t id);
 /* The worker begins an id: false when it was stopped (then it must not be run). */
 bool link_begin(struct link_end *e, unsigned seat, uint64_t id);
+/* The gate tells that nobody waits for the answer; then it wakes the worker, as after publishing. */
+static inline void link_abandon(struct link_end *e, unsigned seat, uint64_t id)
+{
+	atomic_store_explicit(&e->page->gone[seat], id, memory_order_relaxed);
+}
 /* Worker: has the client of this running request gone? */
 static inline bool link_stopped(const struct link_end *e, unsigned seat, uint64_t id)
 {
-	return atomic_load_explicit(&e->peer->seat[seat], memory_order_relaxed) == id;
+	return atomic_load_explicit(&e->peer->gone[seat], memory_order_relaxed) == id;
 }
 /* Gate: has the worker begun it? */
 static inline bool link_begun(const struct link_end *e, unsigned seat, uint64_t id)

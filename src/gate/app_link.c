@@ -1,0 +1,302 @@
+/*
+ * app_link.c: one worker from its link socket to its end, and the gate's sleeping and waking.
+ *
+ * Called by the loop. In one turn of the loop the gate shows itself awake to all its workers from the
+ * first thing that concerns them to the turn's end; there it reads every ring once more, tells what it
+ * has, and only then shows itself asleep. So a busy gate is never woken by a system call of a worker.
+ */
+#include "app_priv.h"
+#include "lib/must.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct app_worker *of_link(struct link_gate *g)
+{
+	return container_of(g, struct app_worker, link);
+}
+
+void app_awake(struct to_app *t)
+{
+	if (t->awake)
+		return;
+	t->awake = true;
+	for (struct app *app = t->apps; app; app = app->next) {
+		for (struct app_worker *w = app->workers; w; w = w->next) {
+			if (w->up)
+				link_awake(&w->link.end);
+		}
+	}
+	loop_defer(t->env.loop, &t->kick);
+}
+
+int app_worker_new(struct to_app *t, struct app *app, const struct msg_worker *m, int fd)
+{
+	struct app_worker *w = calloc(1, sizeof(*w));
+	int err;
+
+	if (!w) {
+		loop_sys_close(t->env.loop, fd);
+		return -ENOMEM;
+	}
+	w->t = t;
+	w->app = app;
+	w->m = *m;
+	err = link_gate_init(&w->link, t->env.loop, fd, (uint16_t)(t->env.op_base + TO_APP_OP_SOCK),
+		(uint16_t)(t->env.op_base + TO_APP_OP_WAKE), t->env.gate_index, t->env.gate_generation);
+	if (err) {
+		free(w);
+		return err;
+	}
+	w->next = app->workers;
+	app->workers = w;
+	return 0;
+}
+
+void app_worker_free(struct app_worker *w)
+{
+	link_gate_done(&w->link);
+	free(w);
+}
+
+static void say(struct app_worker *w, enum msg_type type, enum close_id reason)
+{
+	struct msg_worker m = w->m;
+
+	m.gate = w->t->env.gate_index;
+	m.gate_generation = w->t->env.gate_generation;
+	m.reason = reason;
+	w->t->env.say(w->t->env.gate, type, &m);
+}
+
+void app_say_idle(struct app_worker *w)
+{
+	if (!w->draining || w->given || w->idle_told)
+		return;
+	w->idle_told = true;
+	say(w, MSG_WORKER_IDLE, CLOSE_LINK_END);
+}
+
+void app_worker_lost(struct app_worker *w, enum close_id why)
+{
+	struct to_app *t = w->t;
+	struct app *app = w->app;
+	bool garbage = why == CLOSE_APP_GARBAGE || why == CLOSE_LINK_VERSION;
+
+	if (w->lost)
+		return;
+	w->lost = true;
+	for (struct app_worker **at = &app->workers; *at; at = &(*at)->next) {
+		if (*at == w) {
+			*at = w->next;
+			break;
+		}
+	}
+	w->next = t->lost;
+	t->lost = w;
+	for (unsigned i = 0; i < LINK_SEATS; i++) {
+		struct app_seat *s = &w->seats[i];
+		struct app_req *a = s->a;
+		bool begun = !w->up || link_begun(&w->link.end, i, s->id);
+
+		s->a = NULL;
+		if (!s->id || !a)
+			continue;
+		if (a->out_ended) {
+			a->w = NULL;
+			continue;
+		}
+		app_replay(a, begun, garbage ? CLOSE_APP_GARBAGE : CLOSE_APP_DIED);
+	}
+	w->given = 0;
+	w->up = false;
+	if (why != CLOSE_NONE && !w->idle_told)
+		say(w, MSG_WORKER_BAD, why);
+	if (garbage) {
+		atomic_fetch_add_explicit(&t->env.counters->gate[METRIC_LINK_FAULTS], 1,
+			memory_order_relaxed);
+		if (t->env.event)
+			t->env.event(t->env.gate, EV_WORKER_BROKE_LINK, app->name, w->m.slot, 0,
+				close_rows[why].text);
+	}
+	/* Its memory stays mapped until the turn's end: frames of it may be on the stack. */
+	t->awake = false;
+	app_awake(t);
+	app_dispatch(app);
+}
+
+/* Read what the worker wrote. At most a ring's worth a turn, so that one does not starve the others. */
+void app_drain(struct app_worker *w)
+{
+	struct link_desc d;
+	const char *p;
+	int err = 0;
+
+	if (!w->up || w->lost)
+		return;
+	for (unsigned i = 0; i < LINK_SLOTS; i++) {
+		int got = link_peek(&w->link.end, &d, &p);
+
+		if (got == 0)
+			break;
+		err = got < 0 ? got : app_on_frame(w, &d, p);
+		if (w->lost)
+			return;
+		if (err)
+			break;
+		link_take(&w->link.end);
+		w->link.took = true;
+	}
+	if (err) {
+		app_worker_lost(w, CLOSE_APP_GARBAGE);
+		return;
+	}
+	app_say_idle(w);
+	if (w->app->first)
+		app_dispatch(w->app);
+}
+
+/* The ring was full: try again what it held up. */
+static void retry(struct app_worker *w)
+{
+	w->pending = false;
+	for (unsigned i = 0; i < LINK_SEATS; i++) {
+		struct app_req *a = w->seats[i].a;
+
+		if (!a)
+			continue;
+		if (a->grant >= a->window / 4)
+			app_tell_room(a);
+		app_pump_in(a);
+	}
+	app_dispatch(w->app);
+}
+
+static bool turn_end(struct to_app *t)
+{
+	bool again = false;
+
+	for (struct app *app = t->apps; app; app = app->next) {
+		for (struct app_worker *w = app->workers, *next; w; w = next) {
+			next = w->next;
+			app_drain(w);
+			if (w->lost || !w->up)
+				continue;
+			if (w->pending)
+				retry(w);
+			if (w->lost)
+				continue;
+			link_gate_flush(&w->link);
+		}
+	}
+	/* In this order: asleep first, then the look. */
+	for (struct app *app = t->apps; app; app = app->next) {
+		for (struct app_worker *w = app->workers; w; w = w->next) {
+			if (!w->up)
+				continue;
+			link_asleep(&w->link.end, w->pending);
+			again |= link_pending(&w->link.end);
+		}
+	}
+	return again;
+}
+
+void to_app_done_kick(struct loop *l, struct op *op, int res)
+{
+	struct to_app *t = container_of(op, struct to_app, kick);
+	bool again;
+
+	(void)l;
+	(void)res;
+	again = turn_end(t);
+	t->awake = false;
+	if (again)
+		app_awake(t);
+	while (t->lost) {
+		struct app_worker *w = t->lost;
+
+		t->lost = w->next;
+		app_worker_free(w);
+	}
+}
+
+void to_app_done_sock(struct loop *l, struct op *op, int res)
+{
+	struct app_worker *w = of_link(container_of(op, struct link_gate, sock_op));
+	int got;
+
+	(void)l;
+	(void)res;
+	if (w->lost)
+		return;
+	app_awake(w->t);
+	got = link_gate_on_sock(&w->link);
+	if (got == 1) {
+		w->up = true;
+		w->app->was_up = true;
+		say(w, MSG_WORKER_UP, CLOSE_NONE);
+		app_dispatch(w->app);
+	} else if (got == -EPROTONOSUPPORT) {
+		app_worker_lost(w, CLOSE_LINK_VERSION);
+	} else if (got == -EPIPE) {
+		/* Its last words count: they were written before it closed. */
+		app_drain(w);
+		app_worker_lost(w, CLOSE_LINK_DEAD);
+	} else if (got < 0) {
+		app_worker_lost(w, CLOSE_APP_GARBAGE);
+	}
+}
+
+void to_app_done_wake(struct loop *l, struct op *op, int res)
+{
+	struct app_worker *w = of_link(container_of(op, struct link_gate, wake_op));
+
+	(void)l;
+	(void)res;
+	if (w->lost)
+		return;
+	app_awake(w->t);
+	if (link_gate_on_wake(&w->link) < 0) {
+		app_worker_lost(w, CLOSE_APP_GARBAGE);
+		return;
+	}
+	app_drain(w);
+}
+
+/* Nothing waits for long behind a request that turned out slow. */
+void to_app_done_tick(struct loop *l, struct op *op, int res)
+{
+	struct to_app *t = container_of(container_of(op, struct timer, op), struct to_app, tick);
+	uint64_t late = loop_now_us(l) - APP_TICK_MS * 1000;
+	bool again = false;
+
+	(void)res;
+	t->ticking = false;
+	app_awake(t);
+	for (struct app *app = t->apps; app; app = app->next) {
+		for (struct app_worker *w = app->workers; w; w = w->next) {
+			bool waits = false;
+
+			if (!w->up || w->given <= w->link.threads)
+				continue;
+			again = true;
+			for (unsigned i = 0; i < LINK_SEATS; i++) {
+				struct app_seat *s = &w->seats[i];
+
+				if (s->id && s->a && !s->stopped && s->given_us < late &&
+					!link_begun(&w->link.end, i, s->id))
+					waits = true;
+			}
+			if (waits) {
+				w->hold = true;
+				app_withdraw(w);
+			}
+		}
+		app_dispatch(app);
+	}
+	if (again && !t->ticking) {
+		t->ticking = true;
+		loop_timer_in(l, &t->tick, APP_TICK_MS);
+	}
+}

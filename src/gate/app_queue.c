@@ -1,0 +1,438 @@
+/*
+ * app_queue.c: which request goes to which worker, and when; the budget of body bytes.
+ *
+ * Called for each new request and whenever a worker has room. A worker is given as many requests as it
+ * has threads; more only when one takes it less than a millisecond, and then only what it does in a few
+ * hundred microseconds, so that the two processes need not wake each other for every single request.
+ * What it has not begun after APP_TICK_MS is taken back. Among workers the busy word decides, which
+ * counts the requests of every gate.
+ */
+#include "app_priv.h"
+#include "lib/must.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool app_charge(struct to_app *t, uint32_t n)
+{
+	if (*t->env.budget_used + n > t->env.budget_max)
+		return false;
+	*t->env.budget_used += n;
+	return true;
+}
+
+void app_uncharge(struct to_app *t, uint32_t n)
+{
+	must(*t->env.budget_used >= n);
+	*t->env.budget_used -= n;
+}
+
+int app_buf_put(struct app_buf *b, const void *p, size_t n)
+{
+	if (b->at && b->at + b->len + n > b->cap) {
+		memmove(b->p, b->p + b->at, b->len);
+		b->at = 0;
+	}
+	if (b->at + b->len + n > b->cap) {
+		size_t cap = b->cap ? b->cap * 2 : 4096;
+		char *more;
+
+		while (cap < b->len + n)
+			cap *= 2;
+		more = realloc(b->p, cap);
+		if (!more)
+			return -ENOMEM;
+		b->p = more;
+		b->cap = (uint32_t)cap;
+	}
+	memcpy(b->p + b->at + b->len, p, n);
+	b->len += (uint32_t)n;
+	return 0;
+}
+
+void app_buf_drop(struct app_buf *b, size_t n)
+{
+	must(n <= b->len);
+	b->at += (uint32_t)n;
+	b->len -= (uint32_t)n;
+	if (b->len)
+		return;
+	free(b->p);
+	memset(b, 0, sizeof(*b));
+}
+
+void app_enqueue(struct app_req *a, bool front)
+{
+	struct app *app = a->app;
+
+	a->state = APP_REQ_QUEUED;
+	a->next = front ? app->first : NULL;
+	a->prev = front ? NULL : app->last;
+	if (a->next)
+		a->next->prev = a;
+	else
+		app->last = a;
+	if (a->prev)
+		a->prev->next = a;
+	else
+		app->first = a;
+	app->queued++;
+}
+
+void app_dequeue(struct app_req *a)
+{
+	struct app *app = a->app;
+
+	if (a->prev)
+		a->prev->next = a->next;
+	else
+		app->first = a->next;
+	if (a->next)
+		a->next->prev = a->prev;
+	else
+		app->last = a->prev;
+	a->next = a->prev = NULL;
+	app->queued--;
+}
+
+/* How many requests this worker may hold at once. What its page says is bounded before it counts. */
+static unsigned depth(const struct app_worker *w)
+{
+	uint32_t us = atomic_load_explicit(&w->link.status->service_us, memory_order_relaxed);
+	unsigned ahead;
+
+	if (us == 0 || us >= APP_SERVICE_FAST_US || w->hold)
+		return w->link.threads;
+	ahead = APP_AHEAD_US / us;
+	if (ahead < 1)
+		ahead = 1;
+	if (ahead > APP_AHEAD_MAX)
+		ahead = APP_AHEAD_MAX;
+	ahead += w->link.threads;
+	return ahead < LINK_SEATS ? ahead : LINK_SEATS;
+}
+
+static struct app_worker *pick(const struct app *app)
+{
+	struct app_worker *best = NULL;
+	unsigned best_score = UINT32_MAX;
+
+	for (struct app_worker *w = app->workers; w; w = w->next) {
+		unsigned busy, score;
+
+		if (!w->up || w->draining || w->stuck || w->lost || w->pending)
+			continue;
+		if (w->given >= LINK_SEATS || w->given >= depth(w))
+			continue;
+		busy = atomic_load_explicit(&w->link.status->busy, memory_order_relaxed);
+		if (busy > LINK_THREADS_MAX)
+			busy = LINK_THREADS_MAX;
+		/* Ours that it has not begun count too; those of other gates are seen once they run. */
+		score = busy > w->given ? busy : w->given;
+		/* One with a free thread before one that makes us wait, in whole rounds of its threads. */
+		score = score * 64 / w->link.threads;
+		if (score < best_score) {
+			best = w;
+			best_score = score;
+		}
+	}
+	return best;
+}
+
+/* The answer's window: a full one while there is plenty, the floor when the budget runs low. */
+static uint32_t take_window(struct to_app *t)
+{
+	uint64_t used = *t->env.budget_used, left = 0;
+	uint32_t window;
+
+	if (used < t->env.budget_max)
+		left = t->env.budget_max - used;
+	window = left / 8 > LINK_WINDOW ? LINK_WINDOW : (uint32_t)(left / 8);
+	if (window < LINK_WINDOW_MIN)
+		window = left >= LINK_WINDOW_MIN ? LINK_WINDOW_MIN : 0;
+	if (window)
+		*t->env.budget_used += window;
+	return window;
+}
+
+static unsigned free_seat(const struct app_worker *w)
+{
+	for (unsigned i = 0; i < LINK_SEATS; i++) {
+		if (!w->seats[i].id)
+			return i;
+	}
+	must(!"no seat is free though fewer are given");
+}
+
+/* a left the queue. 0; -EAGAIN the ring is full; else the request was answered. */
+static int give(struct app_req *a, struct app_worker *w)
+{
+	struct req *r = a->r;
+	size_t cap = LINK_FRAME_MAX;
+	struct link_desc d = {.id = r->id, .type = LINK_REQ};
+	struct app_seat *s;
+	char *p;
+	long n;
+	int err;
+
+	/* Rarely more than this; a head that is larger asks for the whole. */
+	if (r->target_len + r->nfields * 64 < 4096)
+		cap = 16384;
+	p = link_room(&w->link.end, cap, &err);
+	if (p) {
+		n = app_env_encode(r, p, cap);
+		if (n == -EMSGSIZE && cap < LINK_FRAME_MAX) {
+			cap = LINK_FRAME_MAX;
+			p = link_room(&w->link.end, cap, &err);
+			n = p ? app_env_encode(r, p, cap) : 0;
+		}
+	}
+	if (err)
+		return err;
+	if (!p)
+		return -EAGAIN;
+	if (n < 0) {
+		app_fail(a, CLOSE_HEAD_TOO_LARGE, 0);
+		return 1;
+	}
+	a->window = take_window(a->t);
+	if (!a->window) {
+		app_fail(a, CLOSE_BUDGET, APP_RETRY_AFTER_S);
+		return 1;
+	}
+	a->w = w;
+	a->state = APP_REQ_SENT;
+	a->seat = (uint16_t)free_seat(w);
+	a->in_credit = LINK_WINDOW;
+	a->grant = 0;
+	a->in_end_told = a->in_ended && !a->in.len;
+	s = &w->seats[a->seat];
+	memset(s, 0, sizeof(*s));
+	s->id = r->id;
+	s->a = a;
+	s->room = a->window;
+	s->given_us = loop_now_us(a->t->env.loop);
+	w->given++;
+	d.seat = a->seat;
+	d.arg = a->window;
+	d.flags = a->in_end_told ? LINK_END : 0;
+	link_put(&w->link.end, &d, (size_t)n);
+	link_publish(&w->link.end);
+	w->link.put = true;
+	loop_timer_in(a->t->env.loop, &a->deadline, r->site->request_timeout_ms);
+	app_pump_in(a);
+	return 0;
+}
+
+static void start_tick(struct to_app *t)
+{
+	if (t->ticking)
+		return;
+	t->ticking = true;
+	loop_timer_in(t->env.loop, &t->tick, APP_TICK_MS);
+}
+
+void app_dispatch(struct app *app)
+{
+	while (app->first) {
+		struct app_req *a = app->first;
+		struct app_worker *w = pick(app);
+		int res;
+
+		if (!w)
+			return;
+		app_dequeue(a);
+		res = give(a, w);
+		if (res == -EAGAIN) {
+			/* Its ring is full: it is told that room is waited for. */
+			w->pending = true;
+			app_enqueue(a, true);
+		} else if (res < 0) {
+			app_enqueue(a, true);
+			app_worker_lost(w, CLOSE_APP_GARBAGE);
+		} else if (!w->lost && w->given > w->link.threads) {
+			start_tick(w->t);
+		}
+	}
+}
+
+void app_withdraw(struct app_worker *w)
+{
+	struct app_req *back[LINK_SEATS];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < LINK_SEATS; i++) {
+		struct app_seat *s = &w->seats[i];
+
+		if (!s->id || !s->a || s->stopped || s->head_seen || s->a->in_moved ||
+			link_begun(&w->link.end, i, s->id))
+			continue;
+		s->stopped = true;
+		/* Begun in this instant: the answer comes as if nothing had been asked. */
+		if (!link_stop(&w->link.end, i, s->id)) {
+			s->stopped = false;
+			continue;
+		}
+		back[n++] = s->a;
+		s->a = NULL;
+	}
+	/* Oldest first, so that the queue keeps its order: ids only grow. */
+	for (unsigned i = 1; i < n; i++) {
+		for (unsigned j = i; j && back[j]->r->id > back[j - 1]->r->id; j--) {
+			struct app_req *x = back[j];
+
+			back[j] = back[j - 1];
+			back[j - 1] = x;
+		}
+	}
+	for (unsigned i = 0; i < n; i++)
+		app_replay(back[i], false, CLOSE_NONE);
+	if (n)
+		link_gate_poke(&w->link);
+}
+
+static bool may_replay(const struct app_req *a, bool begun)
+{
+	uint8_t m = a->r->method;
+
+	if (a->head_sent || a->in_moved)
+		return false;
+	if (!begun)
+		return true;
+	return !a->replayed && a->r->content_length == 0 &&
+		(m == METHOD_GET || m == METHOD_HEAD || m == METHOD_OPTIONS || m == METHOD_TRACE);
+}
+
+void app_replay(struct app_req *a, bool begun, enum close_id why)
+{
+	struct to_app *t = a->t;
+	uint64_t now = loop_now_ms(t->env.loop);
+
+	if (!may_replay(a, begun)) {
+		a->w = NULL;
+		app_fail(a, why, 0);
+		return;
+	}
+	if (begun) {
+		struct counters_page *c = t->env.counters;
+		uint32_t site = a->r->site->number;
+
+		a->replayed = true;
+		atomic_fetch_add_explicit(&c->gate[METRIC_REPLAYS], 1, memory_order_relaxed);
+		site = site < COUNTER_SITES_MAX ? site : COUNTER_SITES_MAX - 1;
+		atomic_fetch_add_explicit(&c->site[site][SITE_REPLAYED], 1, memory_order_relaxed);
+	}
+	app_uncharge(t, a->window);
+	a->window = 0;
+	a->w = NULL;
+	app_enqueue(a, true);
+	if (a->queue_until_ms < now + 1)
+		a->queue_until_ms = now + 1;
+	loop_timer(t->env.loop, &a->deadline, a->queue_until_ms);
+	app_awake(t);
+}
+
+/* One frame of the request's body. Bytes that went; -EAGAIN; 0: the end alone. */
+static long put_in(struct app_req *a)
+{
+	struct app_worker *w = a->w;
+	struct link_desc d = {.id = a->r->id, .type = LINK_REQ_BODY, .seat = a->seat};
+	size_t n = min_of(min_of(a->in.len, a->in_credit), 16384u);
+	char *p;
+	int err;
+
+	if (!n && a->in.len)
+		return -EAGAIN; /* the worker's credit comes as a frame */
+	p = link_room(&w->link.end, n, &err);
+	if (!p) {
+		w->pending = true;
+		return -EAGAIN;
+	}
+	if (n) {
+		memcpy(p, a->in.p + a->in.at, n);
+		app_buf_drop(&a->in, n);
+		app_uncharge(a->t, (uint32_t)n);
+	}
+	if (a->in_ended && !a->in.len) {
+		d.flags = LINK_END;
+		a->in_end_told = true;
+	}
+	a->in_moved = true;
+	a->in_credit -= (uint32_t)n;
+	link_put(&w->link.end, &d, n);
+	w->link.put = true;
+	return (long)n;
+}
+
+void app_pump_in(struct app_req *a)
+{
+	struct to_app *t = a->t;
+	struct app_guard g;
+
+	/* req_consume() may bring the next bytes, and so come here again: the loop below takes them. */
+	if (a->pumping)
+		return;
+	a->pumping = true;
+	while (a->w && (a->in.len || (a->in_ended && !a->in_end_told))) {
+		long n = put_in(a);
+
+		if (n < 0)
+			break;
+		app_guard(t, &g, a);
+		if (n)
+			req_consume(a->r, (size_t)n);
+		if (!app_guarded(t, &g))
+			return;
+	}
+	a->pumping = false;
+}
+
+void app_forget(struct app_req *a)
+{
+	struct to_app *t = a->t;
+
+	if (a->state == APP_REQ_QUEUED && !a->w && (a->app->first == a || a->prev))
+		app_dequeue(a);
+	if (a->w) {
+		struct app_seat *s = &a->w->seats[a->seat];
+
+		if (s->a == a)
+			s->a = NULL;
+		a->w = NULL;
+	}
+	for (struct app_guard *g = t->guards; g; g = g->up) {
+		if (g->a == a)
+			g->a = NULL;
+	}
+	loop_timer_stop(t->env.loop, &a->deadline);
+	app_uncharge(t, a->window + a->in.len);
+	a->window = 0;
+	free(a->in.p);
+	free(a->out.p);
+	memset(&a->in, 0, sizeof(a->in));
+	memset(&a->out, 0, sizeof(a->out));
+	a->r->handler_state = NULL;
+	t->active--;
+}
+
+void app_fail(struct app_req *a, enum close_id why, unsigned retry_after_s)
+{
+	struct req *r = a->r;
+
+	app_forget(a);
+	req_fail(r, why, retry_after_s);
+}
+
+void app_stop(struct app_req *a)
+{
+	struct app_worker *w = a->w;
+
+	if (w && w->seats[a->seat].id == a->r->id && !w->seats[a->seat].stopped) {
+		w->seats[a->seat].stopped = true;
+		link_abandon(&w->link.end, a->seat, a->r->id);
+		(void)link_stop(&w->link.end, a->seat, a->r->id);
+		link_gate_poke(&w->link);
+	}
+	app_forget(a);
+}
