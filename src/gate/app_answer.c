@@ -150,11 +150,9 @@ void app_tell_room(struct app_req *a)
 static void finish(struct app_req *a, const char *p, size_t n)
 {
 	struct req *r = a->r;
-	bool none = a->no_body;
 
 	app_forget(a);
-	if (!none)
-		(void)req_resp_body(r, p, n, true);
+	(void)req_resp_body(r, p, n, true);
 }
 
 void app_push_out(struct app_req *a)
@@ -230,13 +228,6 @@ static int answer_bytes(struct app_req *a, const char *p, size_t n, bool end)
 {
 	size_t all = n;
 
-	if (a->no_body) {
-		if (end)
-			finish(a, NULL, 0);
-		else
-			grant(a, (uint32_t)n);
-		return 0;
-	}
 	if (a->left >= 0) {
 		if (end && n < (uint64_t)a->left) {
 			app_fail(a, CLOSE_APP_SHORT, 0);
@@ -256,7 +247,7 @@ static int on_head(struct app_req *a, const struct link_desc *d, const char *p)
 	struct to_app *t = a->t;
 	struct app_guard g;
 	struct resp_head h = {0};
-	bool end = d->flags & LINK_END;
+	bool end = d->flags & LINK_END, no_body;
 	size_t body = d->len - d->arg;
 	char *copy = arena_strndup(&a->r->arena, p, d->arg);
 	int err = copy ? parse_head(a, copy, d->arg, &h) : -ENOMEM;
@@ -268,24 +259,29 @@ static int on_head(struct app_req *a, const struct link_desc *d, const char *p)
 	if (err)
 		return err;
 	a->head_sent = true;
-	a->no_body = a->r->method == METHOD_HEAD || h.status == 204 || h.status == 304;
-	if (end && h.content_length < 0 && !a->no_body)
+	no_body = a->r->method == METHOD_HEAD || h.status == 204 || h.status == 304;
+	if (end && h.content_length < 0 && !no_body)
 		h.content_length = (int64_t)body;
 	a->left = h.content_length;
-	if (end && a->left >= 0 && body < (uint64_t)a->left && !a->no_body) {
+	if (end && a->left >= 0 && body < (uint64_t)a->left && !no_body) {
 		a->head_sent = false;
 		app_fail(a, CLOSE_APP_SHORT, 0);
 		return 0;
 	}
-	if (end && (a->no_body || !body)) {
+	if (no_body || (end && !body)) {
 		struct req *r = a->r;
 
-		app_forget(a);
+		/* Forgotten first: the answer is whole, and the request may be gone when the call returns. What
+		 * the app still makes of a body is for nobody. */
+		if (end)
+			app_forget(a);
+		else
+			app_stop(a);
 		(void)req_resp_head(r, &h, true);
 		return 0;
 	}
 	app_guard(t, &g, a);
-	(void)req_resp_head(a->r, &h, a->no_body);
+	(void)req_resp_head(a->r, &h, false);
 	if (!app_guarded(t, &g))
 		return 0;
 	return body ? answer_bytes(a, p + d->arg, body, end) : 0;
@@ -307,10 +303,8 @@ static int on_file(struct app_worker *w, struct app_req *a, const struct link_de
 		close(fd);
 		return -EPROTO;
 	}
-	if (!a || a->no_body) {
+	if (!a) {
 		close(fd);
-		if (a)
-			app_forget(a);
 		return 0;
 	}
 	/* What was sent as bytes before must have gone first; a worker that mixes them waits for no room. */

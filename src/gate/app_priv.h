@@ -38,7 +38,7 @@ struct app_req {
 	uint16_t seat;
 	uint8_t state;            /* enum app_req_state */
 	bool replayed;            /* given a second time already */
-	bool head_sent, no_body;  /* no_body: HEAD, 204, 304 */
+	bool head_sent;
 	bool in_ended, in_end_told; /* the client's body is whole; the worker knows */
 	bool in_moved;            /* some of the body has left for a worker */
 	bool out_ended;           /* the worker's answer is whole */

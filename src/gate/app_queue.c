@@ -338,10 +338,12 @@ static long put_in(struct app_req *a)
 {
 	struct app_worker *w = a->w;
 	struct link_desc d = {.id = a->r->id, .type = LINK_REQ_BODY, .seat = a->seat};
-	size_t n = min_of(min_of(a->in.len, a->in_credit), 16384u);
+	size_t n = min_of(a->in.len, a->in_credit);
 	char *p;
 	int err;
 
+	if (n > 16384)
+		n = 16384;
 	if (!n && a->in.len)
 		return -EAGAIN; /* the worker's credit comes as a frame */
 	p = link_room(&w->link.end, n, &err);
