@@ -1,0 +1,166 @@
+/*
+ * log.h: everything of the log process in one page.
+ *
+ *   struct ring    one writing process's ring, as a slot of the page that writers look at
+ *   struct stream  one app process's stdout or stderr
+ *   struct store   the bounded files in STATE/log
+ *   struct query   somebody who wants lines, and perhaps what comes after
+ *
+ * A line in the store is one JSON object that begins {"ts":"2026-01-02T03:04:05.678901Z","kind":"…" with
+ * kind access, app or event, so that time compares as text. What comes in is untrusted: apps' output,
+ * and what a gate wrote.
+ */
+#ifndef STEAD_LOG_LOG_H
+#define STEAD_LOG_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/buf.h"
+#include "lib/chan.h"
+#include "lib/logring.h"
+#include "lib/loop.h"
+#include "tbl/tbl.h"
+
+enum log_op {
+	OP_WAKE = OP_USER,
+	OP_REST,
+	OP_STREAM,
+	OP_PUMP,
+	LOG_OP_KINDS
+};
+
+enum {
+	STORE_FILES = 5,
+	STORE_FILE_BYTES = 8 * 1024 * 1024,
+	STORE_BATCH_BYTES = 1024 * 1024, /* built before it is written */
+	LINE_BYTES_MAX = 8 * 1024,       /* of an app's output; a longer one is cut in pieces */
+	RECORD_BYTES_MAX = 56 * 1024,    /* a line in the store: fits one message */
+	STREAMS_MAX = 512,
+	STREAM_RATE_BYTES = 1024 * 1024, /* a second, per app process; bursts of four times that */
+	QUERIES_MAX = 64,
+	QUERY_LINES_MAX = 10000,
+	QUERY_BYTES_MAX = 8 * 1024 * 1024,
+	REST_MS = 50,                    /* between two looks while there is work */
+	TS_LEN = 27,
+};
+
+struct log;
+
+/* ---- store.c ---- */
+struct store {
+	int dir_fd, fd;
+	uint64_t bytes;      /* of the current file */
+	struct buf batch;    /* whole lines not written yet */
+	uint64_t lost_bytes; /* not written: the disk is full or failing */
+	uint64_t error_count;
+};
+/* Takes dir_fd. Never fails for good: a store that cannot write counts what it lost. */
+void store_open(struct store *s, int dir_fd);
+void store_close(struct store *s);
+/* One line with its newline, to the batch. */
+void store_put(struct store *s, const char *line, size_t n);
+/* Write the batch. */
+void store_flush(struct store *s);
+/* Calls `each` for every stored line, newest first, until it returns false. */
+void store_back(struct store *s, bool (*each)(void *arg, const char *line, size_t n), void *arg);
+
+/* ---- render.c: what came in, as a line ---- */
+/* "2026-01-02T03:04:05.678901Z" of µs since 1970. */
+void render_time(uint64_t wall_us, char ret[TS_LEN + 1]);
+/* All append one line with its newline to b; what is malformed is wrapped, not refused. */
+void render_event(struct buf *b, uint64_t wall_us, const void *p, size_t n);
+void render_access(struct buf *b, uint64_t wall_us, const char *p, size_t n);
+struct stream;
+void render_stream(struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n);
+/* A record of the log's own. */
+void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes);
+
+/* ---- rings.c ---- */
+struct ring {
+	struct logring_reader reader;
+	uint64_t generation;
+	uint32_t role, index;
+	uint64_t dropped_told;
+	bool open;
+};
+int rings_init(struct log *g);
+void rings_done(struct log *g);
+/* The page of the log process before this one: its tails. The descriptor stays the caller's. */
+void rings_inherit(struct log *g, int page_fd);
+void rings_add(struct log *g, struct msg *m);
+/* Everything that is in the rings now. True when there was anything. */
+bool rings_drain(struct log *g);
+op_done rings_on_wake, rings_on_rest;
+
+/* ---- streams.c ---- */
+struct stream {
+	struct stream *next;
+	struct log *log;
+	struct lfd lfd;
+	struct op op;
+	struct buf line;
+	struct msg_stream info;
+	char app[64];
+	uint64_t tokens, tokens_ms; /* rate bound */
+	uint64_t dropped;
+};
+void streams_add(struct log *g, struct msg *m);
+/* The last bytes before the end of this process. */
+void streams_finish(struct log *g);
+op_done streams_on_readable;
+
+/* ---- query.c ---- */
+struct query {
+	struct query *next;
+	uint64_t id;
+	struct msg_log_query ask;
+	char app[64], since[TS_LEN + 1];
+	struct buf out;   /* u32 length + line, oldest first; not sent yet */
+	size_t out_at;
+	unsigned found;
+	bool past;        /* the stored lines are gathered */
+	bool overrun;     /* the reader was too slow: lines were left out */
+};
+void query_start(struct log *g, const struct msg *m);
+void query_cancel(struct log *g, uint64_t id);
+void query_cancel_all(struct log *g);
+/* A new line: to every follower whom it concerns. */
+void query_line(struct log *g, const char *line, size_t n);
+bool query_matches(const struct query *q, const char *line, size_t n);
+op_done query_on_pump;
+
+/* ---- main.c ---- */
+struct log {
+	struct loop *loop;
+	struct chan parent, ctl;
+	bool greeted, started, ctl_greeted, working;
+	uint64_t generation;
+	struct store store;
+
+	struct ring ring[LOGRING_SLOTS];
+	struct logring_page *page;
+	int page_fd;
+	uint64_t inherited[LOGRING_SLOTS];
+	uint32_t inherited_generation[LOGRING_SLOTS];
+	struct lfd wake;
+	struct op wake_op;
+	int wake_write; /* for the writers */
+	struct timer rest;
+
+	struct stream *streams;
+	unsigned streams_n;
+	struct query *queries;
+	unsigned queries_n;
+	struct timer pump;
+
+	struct buf line;                  /* one rendered line */
+	char record[LOGRING_RECORD_MAX];  /* one ring record */
+};
+/* A rendered line in g->line: into the store and to who follows. */
+void log_line(struct log *g);
+/* There is work: the page says awake, and the next look is in REST_MS. */
+void log_work(struct log *g);
+
+#endif

@@ -1,0 +1,197 @@
+/*
+ * stead-log: drains the log rings of the other processes and the apps' stdout and stderr into bounded
+ * files, and answers who asks for lines.
+ *
+ * Started by the parent; its descriptor 3 is the channel to it. Holds nothing but those files. When it
+ * dies nobody waits: the rings overwrite, the pipes hold what they hold, and the next log process goes
+ * on at the tails in the page that the parent keeps.
+ */
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/must.h"
+#include "lib/sys.h"
+
+void log_line(struct log *g)
+{
+	if (g->line.error || g->line.len == 0 || g->line.len > RECORD_BYTES_MAX)
+		return;
+	store_put(&g->store, g->line.p, g->line.len);
+	if (g->queries)
+		query_line(g, g->line.p, g->line.len);
+}
+
+static void hello(struct chan *c)
+{
+	struct msg_hello h = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_LOG,
+		.build = STEAD_VERSION};
+
+	(void)chan_send(c, MSG_HELLO, 0, &h, sizeof h, NULL, 0, NULL, 0);
+}
+
+static bool hello_holds(const struct msg *m)
+{
+	struct msg_hello h;
+
+	return m->h.type == MSG_HELLO && msg_get(m, &h, sizeof h, sizeof h) == 0 &&
+	       h.min <= MSG_MAJOR_MAX && h.max >= MSG_MAJOR_MIN;
+}
+
+static bool ctl_allowed(struct chan *c, const struct msg_head *h, unsigned nfds)
+{
+	(void)c;
+	return msg_allowed(PROC_CTL, PROC_LOG, h->type, h->len, nfds);
+}
+
+static void ctl_got(struct chan *c, struct msg *m)
+{
+	struct log *g = c->owner;
+
+	if (!g->ctl_greeted) {
+		g->ctl_greeted = hello_holds(m);
+		if (!g->ctl_greeted)
+			chan_close(c);
+	} else if (m->h.type == MSG_LOG_QUERY) {
+		query_start(g, m);
+	} else if (m->h.type == MSG_LOG_CANCEL) {
+		query_cancel(g, m->h.id);
+	}
+}
+
+static void ctl_gone(struct chan *c, int why)
+{
+	(void)why;
+	query_cancel_all(c->owner);
+}
+
+static const struct chan_ops ctl_ops = {ctl_allowed, ctl_got, ctl_gone};
+
+static void hear_channel(struct log *g, struct msg *m)
+{
+	struct msg_channel to;
+	int fd;
+
+	if (msg_get(m, &to, sizeof to, sizeof to) < 0 || to.role != PROC_CTL)
+		return;
+	query_cancel_all(g);
+	chan_close(&g->ctl);
+	g->ctl_greeted = false;
+	fd = msg_take_fd(m, 0);
+	if (chan_init(&g->ctl, g->loop, fd, &ctl_ops, g) < 0)
+		close(fd);
+	else
+		hello(&g->ctl);
+}
+
+static void hear_start(struct log *g, struct msg *m)
+{
+	struct msg_page page = {.kind = PAGE_LOG, .role = PROC_LOG};
+	struct msg_start start;
+	int fds[2];
+
+	if (g->started || m->nfds < 1 || msg_get(m, &start, sizeof start, sizeof start) < 0)
+		fatal("log", "malformed START");
+	g->started = true;
+	g->generation = page.generation = start.generation;
+	store_open(&g->store, msg_take_fd(m, 0));
+	if (m->nfds > 1)
+		rings_inherit(g, m->fds[1]);
+	fds[0] = g->page_fd;
+	fds[1] = g->wake_write;
+	(void)chan_send(&g->parent, MSG_PAGE, 0, &page, sizeof page, NULL, 0, fds, 2);
+	(void)chan_send(&g->parent, MSG_READY, 0, NULL, 0, NULL, 0, NULL, 0);
+	log_work(g);
+}
+
+static void finish(struct log *g)
+{
+	(void)rings_drain(g);
+	streams_finish(g);
+	store_flush(&g->store);
+	(void)chan_send(&g->parent, MSG_STOPPED, 0, NULL, 0, NULL, 0, NULL, 0);
+	loop_stop(g->loop);
+}
+
+static bool parent_allowed(struct chan *c, const struct msg_head *h, unsigned nfds)
+{
+	(void)c;
+	return msg_allowed(PROC_PARENT, PROC_LOG, h->type, h->len, nfds);
+}
+
+static void parent_got(struct chan *c, struct msg *m)
+{
+	struct log *g = c->owner;
+
+	if (!g->greeted) {
+		if (!hello_holds(m))
+			fatal("log", "the parent speaks another version");
+		g->greeted = true;
+	} else if (m->h.type == MSG_START) {
+		hear_start(g, m);
+	} else if (!g->started) {
+		fatal("log", "a message before START");
+	} else if (m->h.type == MSG_CHANNEL) {
+		hear_channel(g, m);
+	} else if (m->h.type == MSG_RING) {
+		rings_add(g, m);
+	} else if (m->h.type == MSG_STREAM) {
+		streams_add(g, m);
+	} else if (m->h.type == MSG_STOP) {
+		finish(g);
+	}
+}
+
+static void parent_gone(struct chan *c, int why)
+{
+	struct log *g = c->owner;
+
+	(void)why;
+	if (g->started)
+		finish(g);
+	loop_stop(g->loop);
+}
+
+static const struct chan_ops parent_ops = {parent_allowed, parent_got, parent_gone};
+
+static op_done *const ops[LOG_OP_KINDS] = {
+	CHAN_OPS,
+	[OP_WAKE] = rings_on_wake,
+	[OP_REST] = rings_on_rest,
+	[OP_STREAM] = streams_on_readable,
+	[OP_PUMP] = query_on_pump,
+};
+
+int main(void)
+{
+	struct log *g = calloc(1, sizeof *g);
+	int err;
+
+	(void)umask(0077);
+	if (!g)
+		fatal("log", "no memory");
+	g->ctl.lfd.fd = -1;
+	g->wake.fd = -1;
+	g->pump.op.kind = OP_PUMP;
+	buf_init(&g->line, 4 * LINE_BYTES_MAX * 6);
+	err = loop_new_epoll(&g->loop, ops, LOG_OP_KINDS);
+	if (err == 0)
+		err = rings_init(g);
+	if (err == 0)
+		err = chan_init(&g->parent, g->loop, 3, &parent_ops, g);
+	if (err == 0)
+		err = sys_cloexec(3, true);
+	if (err < 0)
+		fatal("log", "descriptor 3 is not the parent's channel: %s", strerror(-err));
+	hello(&g->parent);
+	err = loop_run(g->loop);
+	if (err < 0)
+		fatal("log", "waiting failed: %s", strerror(-err));
+	if (g->started)
+		store_close(&g->store);
+	return 0;
+}

@@ -1,0 +1,169 @@
+/*
+ * streams.c: stdout and stderr of the apps' processes.
+ *
+ * Called by the loop and for STREAM. Owns the read ends, of which the parent keeps a second descriptor
+ * for the next log process. An app is never made to wait for the disk: what comes faster than the rate
+ * bound is read, dropped and counted. A line longer than LINE_BYTES_MAX is cut in pieces.
+ */
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/must.h"
+
+static void emit(struct stream *st, const char *p, size_t n)
+{
+	struct log *g = st->log;
+
+	if (n && p[n - 1] == '\r')
+		n--;
+	buf_reset(&g->line);
+	render_stream(&g->line, loop_wall_us(g->loop), st, p, n);
+	log_line(g);
+}
+
+static bool may_take(struct stream *st, size_t n)
+{
+	uint64_t now = loop_now_ms(st->log->loop);
+	uint64_t more = (now - st->tokens_ms) * STREAM_RATE_BYTES / 1000;
+
+	if (more) {
+		st->tokens = min_of(st->tokens + more, (uint64_t)4 * STREAM_RATE_BYTES);
+		st->tokens_ms = now;
+	}
+	if (st->tokens < n) {
+		st->dropped += n;
+		return false;
+	}
+	st->tokens -= n;
+	return true;
+}
+
+static void tell_dropped(struct stream *st)
+{
+	struct log *g = st->log;
+
+	if (!st->dropped)
+		return;
+	buf_reset(&g->line);
+	render_dropped(&g->line, loop_wall_us(g->loop), st->app, st->dropped);
+	log_line(g);
+	st->dropped = 0;
+}
+
+static void take(struct stream *st, const char *p, size_t n)
+{
+	while (n > 0) {
+		const char *nl = memchr(p, '\n', n);
+		size_t part = nl ? (size_t)(nl - p) : n;
+		size_t room = LINE_BYTES_MAX - st->line.len;
+
+		if (part > room) {
+			part = room;
+			nl = NULL;
+		}
+		if (nl && st->line.len == 0) {
+			emit(st, p, part);
+		} else {
+			buf_put(&st->line, p, part);
+			if (nl || st->line.len >= LINE_BYTES_MAX) {
+				emit(st, st->line.p, st->line.len);
+				buf_reset(&st->line);
+			}
+		}
+		p += part + (nl ? 1 : 0);
+		n -= part + (nl ? 1 : 0);
+	}
+}
+
+static void stream_end(struct stream *st)
+{
+	struct log *g = st->log;
+	struct stream **at = &g->streams;
+
+	if (st->line.len)
+		emit(st, st->line.p, st->line.len);
+	tell_dropped(st);
+	while (*at != st)
+		at = &(*at)->next;
+	*at = st->next;
+	g->streams_n--;
+	loop_close(g->loop, &st->lfd);
+	buf_done(&st->line);
+	free(st);
+}
+
+/* Read what is there, bounded a turn so that one app's flood does not starve the rest. */
+static bool read_some(struct stream *st)
+{
+	char mem[16384];
+	ssize_t n = 0;
+
+	for (unsigned i = 0; i < 16; i++) {
+		n = loop_sys_read(st->log->loop, st->lfd.fd, mem, sizeof mem);
+		if (n <= 0)
+			break;
+		if (may_take(st, (size_t)n)) {
+			tell_dropped(st);
+			take(st, mem, (size_t)n);
+		}
+	}
+	return n > 0 || n == -EAGAIN || n == -EINTR;
+}
+
+void streams_on_readable(struct loop *l, struct op *op, int res)
+{
+	struct stream *st = container_of(op, struct stream, op);
+	struct log *g = st->log;
+
+	if (res < 0 || !read_some(st))
+		stream_end(st);
+	else
+		loop_readable(l, &st->lfd, &st->op);
+	store_flush(&g->store);
+}
+
+void streams_add(struct log *g, struct msg *m)
+{
+	struct stream *st;
+	const char *name;
+	size_t n;
+
+	if (g->streams_n >= STREAMS_MAX)
+		return;
+	st = calloc(1, sizeof *st);
+	if (!st)
+		return;
+	if (msg_get(m, &st->info, sizeof st->info, sizeof st->info) < 0) {
+		free(st);
+		return;
+	}
+	name = msg_tail(m, sizeof st->info, &n);
+	memcpy(st->app, name, min_of(strnlen(name, n), sizeof st->app - 1));
+	st->log = g;
+	st->op.kind = OP_STREAM;
+	st->lfd.fd = -1;
+	st->tokens = 4 * STREAM_RATE_BYTES;
+	st->tokens_ms = loop_now_ms(g->loop);
+	buf_init(&st->line, LINE_BYTES_MAX + 1);
+	if (m->nfds < 1 || loop_add(g->loop, &st->lfd, m->fds[0]) < 0) {
+		free(st);
+		return;
+	}
+	(void)msg_take_fd(m, 0);
+	st->next = g->streams;
+	g->streams = st;
+	g->streams_n++;
+	loop_readable(g->loop, &st->lfd, &st->op);
+}
+
+void streams_finish(struct log *g)
+{
+	while (g->streams) {
+		(void)read_some(g->streams);
+		stream_end(g->streams);
+	}
+}
