@@ -7,6 +7,7 @@
  */
 #include "parent.h"
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -151,16 +152,41 @@ void keep_give_ctl(struct parent *p, struct run *ctl)
 		give_counters(p, i);
 }
 
+static void give_late(struct parent *p, struct run *log)
+{
+	for (unsigned i = 0; i < p->late_n; i++) {
+		struct late_stream *l = &p->late[i];
+
+		p->ops->send(p, log, MSG_STREAM, 0, &l->m, sizeof(l->m), l->name, strlen(l->name) + 1, &l->fd, 1);
+		close_fd(&l->fd);
+	}
+	p->late_n = 0;
+}
+
 void keep_give_log(struct parent *p, struct run *log)
 {
-	(void)log;
 	for (unsigned i = 0; i < LOGRING_SLOTS; i++)
 		give_ring(p, i);
+	give_late(p, log);
 	for (struct set *set = p->sets; set != NULL; set = set->next)
 		for (struct slot *s = set->slots; s != NULL; s = s->next) {
 			keep_give_streams(p, slot_other(s));
 			keep_give_streams(p, slot_run(s));
 		}
+}
+
+/* Last words that no log process has read: kept for the next one, the oldest dropped when there are
+ * too many. */
+static void keep_late(struct parent *p, const struct msg_stream *m, const char *name, int fd)
+{
+	if (p->late_n == LATE_STREAMS_MAX) {
+		close_fd(&p->late[0].fd);
+		memmove(&p->late[0], &p->late[1], sizeof(p->late) - sizeof(p->late[0]));
+		p->late_n--;
+	}
+	struct late_stream *l = &p->late[p->late_n++];
+	*l = (struct late_stream){.m = *m, .fd = fd};
+	snprintf(l->name, sizeof(l->name), "%.63s", name);
 }
 
 void keep_give_streams(struct parent *p, struct run *r)
@@ -177,10 +203,23 @@ void keep_give_streams(struct parent *p, struct run *r)
 			continue;
 		if (log != NULL)
 			p->ops->send(p, log, MSG_STREAM, 0, &m, sizeof(m), s->set->name, n, &r->stream[i], 1);
-		/* Of a dead one nothing follows: the log's own descriptor reads what is left. */
-		if (log != NULL && !run_alive(r))
+		if (run_alive(r))
+			continue;
+		if (log == NULL)
+			keep_late(p, &m, s->set->name, r->stream[i]);
+		else
 			close_fd(&r->stream[i]);
+		r->stream[i] = -1;
 	}
+}
+
+void keep_end_streams(struct parent *p, struct run *r)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (core_log(p) != NULL)
+			close_fd(&r->stream[i]); /* the log has its own descriptor since the start */
+	}
+	keep_give_streams(p, r);
 }
 
 void keep_done(struct parent *p)
@@ -188,6 +227,8 @@ void keep_done(struct parent *p)
 	for (unsigned i = 0; i < p->snap_n; i++)
 		close_fd(&p->snap_fd[i]);
 	p->snap_n = 0;
+	for (unsigned i = 0; i < p->late_n; i++)
+		close_fd(&p->late[i].fd);
 	p->ring[RING_PARENT].fd = -1; /* own_ring's */
 	for (unsigned i = 0; i < LOGRING_SLOTS; i++)
 		close_fd(&p->ring[i].fd);

@@ -113,7 +113,7 @@ static void real_release(struct parent *p, struct run *r)
 	r->down_fd = -1;
 	parent_release(p, r);
 	if (r->slot->set != NULL)
-		keep_give_streams(p, r); /* they go on in the log, or wait for the next one */
+		keep_end_streams(p, r);
 }
 
 static uint32_t real_random(struct parent *p)

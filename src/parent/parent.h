@@ -47,6 +47,7 @@ enum {
 	LISTENERS_MAX = 256,
 	ONESHOTS_MAX = 16,
 	SNAP_FDS_MAX = 33,
+	LATE_STREAMS_MAX = 64,
 
 	CORE_START_MS = 10 * 1000, /* for gate, ctl and log to say READY */
 	CORE_STOP_MS = 3 * 1000,
@@ -299,6 +300,13 @@ struct page {
 	uint64_t generation;
 };
 
+/* Output of an app process that died while no log process was there. */
+struct late_stream {
+	struct msg_stream m;
+	int fd;
+	char name[64];
+};
+
 enum stop_step { STOP_NOT = 0, STOP_GATES, STOP_APPS, STOP_POSTGRES, STOP_CTL, STOP_LOG, STOP_DONE };
 
 struct parent {
@@ -333,6 +341,8 @@ struct parent {
 	struct page ring[LOGRING_SLOTS]; /* log rings by slot */
 	struct page counters[GATES_MAX];
 	struct page log_page;
+	struct late_stream late[LATE_STREAMS_MAX];
+	unsigned late_n;
 
 	struct logring_writer own_ring;
 	struct op settle;
@@ -401,8 +411,9 @@ void keep_give_log(struct parent *p, struct run *log);
 /* The log's page to one writer of a ring. */
 void keep_give_writer(struct parent *p, struct run *writer);
 void keep_done(struct parent *p);
-/* The read ends of an app process's output, to the log. */
+/* The read ends of an app process's output, to the log; once it died: keep_end_streams(). */
 void keep_give_streams(struct parent *p, struct run *r);
+void keep_end_streams(struct parent *p, struct run *r);
 
 /* ---- listen.c ---- */
 void listen_bind(struct parent *p, struct msg *m);

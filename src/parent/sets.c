@@ -10,6 +10,7 @@
 #include "parent.h"
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -217,7 +218,7 @@ static int set_apply(struct parent *p, const void *bytes, size_t n)
 	spec_unref(set->spec);
 	set->spec = spec;
 	set->dropped = false;
-	strncpy(set->name, spec->name, sizeof(set->name) - 1);
+	snprintf(set->name, sizeof(set->name), "%.63s", spec->name);
 	e = set_count(p, set, spec->set.count);
 	parent_settle_soon(p);
 	return e;

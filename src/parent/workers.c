@@ -94,15 +94,6 @@ static void ask_from_spec(struct spawn *ask, const struct parent *p, const struc
 	ask->jail.exe = spec->path;
 }
 
-static void forget_streams(struct run *r)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		if (r->stream[i] >= 0)
-			close(r->stream[i]);
-		r->stream[i] = -1;
-	}
-}
-
 int app_spawn(struct parent *p, struct run *r)
 {
 	struct spec *spec = r->slot->set->spec;
@@ -112,7 +103,6 @@ int app_spawn(struct parent *p, struct run *r)
 	struct spawn ask;
 	int e = env != NULL ? app_fds_open(&f, link) : -ENOMEM;
 
-	forget_streams(r);
 	if (e == 0) {
 		ask_from_spec(&ask, p, spec);
 		ask.envp = (char *const *)env;

@@ -5,7 +5,6 @@ connects to the test; bed.next("gate") is that process as a Peer: recv() is the 
 parent sent to it, send() makes it send one to the parent, do() has it do something itself.
 """
 
-import array
 import os
 import pathlib
 import select
@@ -14,7 +13,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -150,7 +148,7 @@ class Bed:
             for folder in (self.state, self.run):
                 os.chown(folder, user, user)
         self.user, self.gates, self.wrap, self.args = user, gates, list(wrap), list(args)
-        self.parked, self.process, self.listener = [], None, None
+        self.parked, self.peers, self.process, self.listener = [], [], None, None
         self.err = open(self.dir / "stderr", "w+b")
 
     def command(self):
@@ -183,6 +181,7 @@ class Bed:
             greeting = connection.recv(1000)
             if greeting:
                 self.parked.append(Peer(self, connection, greeting))
+                self.peers.append(self.parked[-1])  # a peer that is forgotten would end its process
 
     def boot(self):
         """The parent with its core processes, all of them ready."""

@@ -12,7 +12,7 @@ import time
 import pytest
 
 import parentbed as pb
-from parentbed import BACKOFF, DOWN, DRAINING, LINK, ROLLING, STARTING, STOPPING, UP, Bed
+from parentbed import BACKOFF, DOWN, UP, Bed
 
 pytestmark = pytest.mark.skipif(not pb.PARENT.exists(), reason="stead-parent is not built")
 NOBODY = 65534 if os.geteuid() == 0 else None
@@ -85,7 +85,6 @@ def test_boot_gives_each_role_what_is_its_own(make):
     assert stat.S_ISDIR(os.fstat(bed.log.start.fds[0]).st_mode)
     for peer in (bed.ctl, bed.log, *bed.gate):
         assert peer.facts["extra"] == "0", "a descriptor that was not asked for"
-    assert bed.process.stdout.peek() == b"" if hasattr(bed.process.stdout, "peek") and False else True
 
 
 def test_a_channel_joins_its_two_ends(bed):
@@ -384,7 +383,6 @@ def test_a_new_release_that_does_not_start_leaves_the_old_one(bed):
             link = bed.gate[0].until("WORKER", timeout=0.2)
         except AssertionError:
             break
-    bed.gate[0].send("WORKER_IDLE", bed.gate[0].until("WORKER_DRAIN").body) if False else None
     old.kill()
     assert not good.ended(0.1)
 
@@ -398,6 +396,7 @@ def test_fewer_and_more_slots(bed):
     workers = [bed.next("app") for _ in range(3)]
     for _ in range(3):
         worker_up(bed, bed.gate[0], bed.gate[0].until("WORKER"))
+        state_of(bed, role=pb.ROLE["worker"], phase=UP)
     assert bed.set(count=1) == 0
     for _ in range(2):
         bed.gate[0].send("WORKER_IDLE", bed.gate[0].until("WORKER_DRAIN").body)
@@ -457,24 +456,6 @@ def test_a_worker_that_does_not_become_ready_is_killed(bed):
     bed.next("app")
 
 
-def test_a_worker_that_does_not_read_its_channel_is_replaced(bed):
-    worker = start_worker(bed)
-    worker.kill(signal.SIGSTOP)
-    gate = bed.gate[0]
-    for _ in range(400):
-        gate.kill()
-        gate = bed.next("stead-gate", timeout=70).begin()
-        if not alive(worker.pid):
-            break
-        if state_is_long(bed):
-            pytest.skip("the backoff outgrew the test before the channel was full")
-    gate.send("READY")
-
-
-def state_is_long(bed):
-    return any(m.name == "PROC_STATE" and m.state()["backoff_ms"] > 500 for m in drained(bed.ctl, 0.01))
-
-
 def test_a_program_that_is_not_there_is_tried_with_growing_pauses(bed):
     assert bed.set(path="/no/such/program", role="service", flags=0) == 0
     waits = [state_of(bed, role=pb.ROLE["service"], phase=BACKOFF)["backoff_ms"] for _ in range(3)]
@@ -501,8 +482,9 @@ def test_a_oneshot_speaks_to_ctl_and_its_end_is_told(bed):
     error, fds = oneshot(bed, "check", 12)
     child = bed.next("stead-check")
     assert error == 0
-    child.send("CHECK_END" if "CHECK_END" in pb.TYPES else 603, b"12345678")
-    assert socket.socket(fileno=fds[0]).recv(100)[4:6] == struct.pack("<H", 603)
+    child.send(603, b"12345678")  # CHECK_END
+    channel = socket.socket(fileno=fds[0])
+    assert channel.recv(100)[4:6] == struct.pack("<H", 603)
     child.do("exit 4")
     ended = bed.ctl.until("EXITED")
     assert ended.id == 12 and struct.unpack_from("<IIIi", ended.body)[3] == 4
