@@ -274,12 +274,19 @@ void chan_on_out(struct loop *l, struct op *op, int res)
 		struct iovec iov = {o->bytes, o->len};
 		int err = send_now(c, &iov, 1, o->fds, o->nfds);
 
-		if (err == -EAGAIN || err == -ENOBUFS) {
+		if (err == -EAGAIN) {
 			loop_writable(l, &c->lfd, &c->out);
 			return;
 		}
-		if (err) {
+		if (err == -EPIPE) {
 			drop_queue(c);
+			return;
+		}
+		/* Its owner was told that it is sent, so it may be neither dropped nor kept for ever: no
+		 * edge follows an error of this kind. */
+		if (err) {
+			chan_close(c);
+			c->ops->gone(c, err);
 			return;
 		}
 		c->q = o->next;

@@ -118,7 +118,8 @@ void loop_accept(struct loop *l, struct lfd *f, struct op *op);
 const struct sockaddr *loop_accepted_peer(struct loop *l, socklen_t *ret_len);
 /* Raw readiness, for descriptors that are not streams (pidfd, signalfd, pipes used as wake-ups,
  * SEQPACKET sockets): completes with res 0 when readable; the owner then reads until EAGAIN itself
- * through loop_sys_*(). */
+ * through loop_sys_*(). An owner that stops earlier, but behind a call that yielded something, is called
+ * again when it submits again; one that made no call waits for the next edge. */
 void loop_readable(struct loop *l, struct lfd *f, struct op *op);
 void loop_writable(struct loop *l, struct lfd *f, struct op *op);
 

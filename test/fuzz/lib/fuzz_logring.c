@@ -44,8 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t tail = 0;
 
 	must(logring_create(&w) == 0);
-	for (unsigned i = 0; i < 40; i++)
-		logring_put(&w, i & 1 ? LOGREC_EVENT : LOGREC_ACCESS, i, mem, i * 37 % 500);
+	/* Up to a bit more than one lap, so that a wrong length can reach far. */
+	for (unsigned i = 0; i < (size > 1 && data[1] & 1 ? 60 : 20); i++)
+		logring_put(&w, i & 1 ? LOGREC_EVENT : LOGREC_ACCESS, i, mem, i * 997 % 10000);
 	logring_flush(&w);
 	if (size >= 8)
 		memcpy(&tail, data, 8);

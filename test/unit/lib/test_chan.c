@@ -365,6 +365,7 @@ static void reading_structs(void **state)
 static void blocking(void **state)
 {
 	static char mem[CHAN_PAYLOAD_MAX], big[CHAN_PAYLOAD_MAX];
+	static char longer[sizeof(struct msg_head) + CHAN_PAYLOAD_MAX + 5];
 	struct msg m;
 	int fds[2], pass;
 
@@ -385,6 +386,12 @@ static void blocking(void **state)
 	assert_int_equal(((const char *)m.payload)[CHAN_PAYLOAD_MAX - 1], 'q');
 	assert_int_equal(chan_send_blocking(fds[0], 7, 9, big, sizeof(big), "x", 1, NULL, 0), -EMSGSIZE);
 	assert_int_equal(send(fds[0], "short", 5, 0), 5);
+	assert_int_equal(chan_recv_blocking(fds[1], &m, mem), -EPROTO);
+	/* Longer than the largest: cut to a size that would do. */
+	memset(longer, 0, sizeof(longer));
+	memcpy(longer, &(struct msg_head){.len = CHAN_PAYLOAD_MAX, .type = 7, .major = 1},
+		sizeof(struct msg_head));
+	assert_int_equal(send(fds[0], longer, sizeof(longer), 0), sizeof(longer));
 	assert_int_equal(chan_recv_blocking(fds[1], &m, mem), -EPROTO);
 	/* Unread words of ours do not hide the peer's last. */
 	assert_int_equal(chan_send_blocking(fds[1], 7, 1, "unread", 6, NULL, 0, NULL, 0), 0);

@@ -258,6 +258,40 @@ static void a_torn_record_is_never_seen(void **state)
 	logring_done(&race.w);
 }
 
+/* Records that no honest writer makes, at the place that is read next. */
+static void refuses_a_mad_writer(void **state)
+{
+	static const struct {
+		uint32_t len;
+		uint16_t type;
+	} bad[] = {{LOGRING_RECORD_MAX + 1, LOGREC_EVENT}, {UINT32_MAX, LOGREC_EVENT},
+		{UINT32_MAX - 14, LOGREC_ACCESS}, {3, 9}, {64, LOGREC_FILLER}, {0, LOGREC_FILLER}};
+	static char room[2 * LOGRING_RECORD_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct logring_writer w;
+		struct logring_reader r;
+		enum logrec type;
+		uint64_t wall;
+		size_t n;
+
+		assert_int_equal(logring_create(&w), 0);
+		assert_int_equal(logring_open(&r, w.fd, 0), 0);
+		for (unsigned k = 0; k < 10; k++)
+			logring_put(&w, LOGREC_EVENT, 1, mem, LOGRING_RECORD_MAX);
+		logring_flush(&w);
+		memcpy((char *)w.map + 4096, &bad[i], 6);
+		memset((char *)w.map + 4096 + 16, 1, 2 * LOGRING_RECORD_MAX);
+		assert_int_equal(logring_next(&r, room, &type, &wall, &n), -EBADMSG);
+		for (size_t k = 0; k < sizeof(room); k++)
+			assert_int_equal(room[k], 0);
+		assert_int_equal(r.tail, 0);
+		logring_close(&r);
+		logring_done(&w);
+	}
+}
+
 static void refuses_what_is_no_ring(void **state)
 {
 	struct logring_reader r;
@@ -282,7 +316,8 @@ int main(void)
 		cmocka_unit_test(a_slow_reader_loses_and_counts),
 		cmocka_unit_test(unpublished_writing_counts_as_overtaken),
 		cmocka_unit_test(longer_than_a_record_is_cut), cmocka_unit_test(wakes_only_a_sleeper),
-		cmocka_unit_test(a_torn_record_is_never_seen), cmocka_unit_test(refuses_what_is_no_ring),
+		cmocka_unit_test(a_torn_record_is_never_seen), cmocka_unit_test(refuses_a_mad_writer),
+		cmocka_unit_test(refuses_what_is_no_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
