@@ -22,6 +22,7 @@ BANNED = ("strcpy", "strcat", "sprintf", "vsprintf", "gets", "strtok", "atoi", "
 # The one mutable global that the style allows, and what a C library's interface forces.
 GLOBALS_ALLOWED = {
     ("src/lib/event.c", "event_level"),
+    ("src/link/link_worker.c", "forkable"),  # pthread_atfork() has no argument
 }
 
 

@@ -104,8 +104,13 @@ class Peer:
 
     def ask(self, text):
         self.do(text)
-        assert select.select([self.sock], [], [], TIMEOUT)[0]
-        return self.sock.recv(1000).decode()
+        while True:  # messages may be under way; none of them begins so
+            assert select.select([self.sock], [], [], TIMEOUT)[0]
+            data, fds, _, _ = socket.recv_fds(self.sock, 70000, 64)
+            for fd in fds:
+                os.close(fd)
+            if data[:1] == b"/":
+                return data.decode()
 
     def ended(self, timeout=TIMEOUT):
         """Wait until its connection is gone, dropping what it still hears."""
