@@ -9,6 +9,7 @@
 #include "parent.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,60 @@ static int open_tree(void)
 	return -ENOENT;
 }
 
+/* Call `each` with the name of every folder below dirfd that is the prefix and a number. */
+static void each_folder(int dirfd, const char *prefix, void (*each)(void *arg, int dirfd, const char *name),
+	void *arg)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *d;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((d = readdir(dir)) != NULL) {
+		const char *digit = d->d_name + strlen(prefix);
+
+		if (strncmp(d->d_name, prefix, strlen(prefix)) == 0 && digit[0] >= '0' && digit[0] <= '9')
+			each(arg, dirfd, d->d_name);
+	}
+	closedir(dir);
+}
+
+static void remove_one(void *arg, int dirfd, const char *name)
+{
+	unsigned *left = arg;
+
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0)
+		(*left)++;
+}
+
+/* Remove every folder that is empty by now. */
+static void remove_empty(struct parent *p)
+{
+	p->cgroups_left = 0;
+	each_folder(p->cgroup_fd, "", remove_one, &p->cgroups_left);
+}
+
+/* What a parent left that was killed: empty folders, no processes. */
+static void remove_dead(void *arg, int dirfd, const char *name)
+{
+	unsigned left = 0;
+	unsigned long pid = strtoul(name + strlen("stead-"), NULL, 10);
+
+	(void)arg;
+	if (kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+		return;
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	each_folder(fd, "", remove_one, &left);
+	close(fd);
+	unlinkat(dirfd, name, AT_REMOVEDIR);
+}
+
 void cgroup_init(struct parent *p)
 {
 	char *text = NULL;
@@ -47,12 +102,13 @@ void cgroup_init(struct parent *p)
 	char *line = strstr(text, "0::/");
 	if (line != NULL && (line == text || line[-1] == '\n') && (tree = open_tree()) >= 0) {
 		line[strcspn(line, "\n")] = '\0';
-		own = openat(tree, line[4] != '\0' ? line + 4 : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		own = openat(tree, line[4] != '\0' ? line + 4 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		close(tree);
 	}
 	free(text);
 	if (own < 0)
 		return;
+	each_folder(own, "stead-", remove_dead, NULL);
 	snprintf(p->cgroup_name, sizeof(p->cgroup_name), "stead-%d", (int)getpid());
 	if (mkdirat(own, p->cgroup_name, 0755) == 0) {
 		p->cgroup_fd = openat(own, p->cgroup_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -92,26 +148,6 @@ void cgroup_kill(int cgroup_fd)
 	ssize_t n = write(fd, "1", 1);
 	(void)n; /* nothing better could be done than what the sweep does at the end */
 	close(fd);
-}
-
-/* Remove every folder that is empty by now. */
-static void remove_empty(struct parent *p)
-{
-	int fd = openat(p->cgroup_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *d;
-
-	if (dir == NULL) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	p->cgroups_left = 0;
-	while ((d = readdir(dir)) != NULL)
-		if (d->d_name[0] >= '0' && d->d_name[0] <= '9' &&
-			unlinkat(p->cgroup_fd, d->d_name, AT_REMOVEDIR) < 0)
-			p->cgroups_left++;
-	closedir(dir);
 }
 
 /* The folder is busy until the killed ones are gone from it, which takes the kernel a moment: then a
