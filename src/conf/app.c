@@ -1,0 +1,195 @@
+/*
+ * app.c: defaults, what concerns several values at once, and the typed struct conf_app.
+ *
+ * Called by check and ctl at the end of a conf's making. Owns nothing of its own.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conf_priv.h"
+#include "lib/must.h"
+
+const struct conf_app *conf_app(const struct conf *c)
+{
+	must(c->finished && c->errors == 0);
+	return &c->app;
+}
+
+/* The defaults that depend on other values. */
+static void derived_defaults(struct conf *c)
+{
+	if (c->head[CONF_SITE_NAME] == NULL && c->facts.name != NULL)
+		(void)conf_put_key(c, CONF_SITE_NAME, c->facts.name, CONF_FROM_DEFAULT, NULL);
+	if (c->head[CONF_POSTGRES_DATABASE] == NULL && c->head[CONF_SITE_NAME] != NULL) {
+		const char *name = c->head[CONF_SITE_NAME]->text;
+		char *db = conf_strndup(c, name, strlen(name));
+
+		for (char *p = db; p != NULL && *p != '\0'; p++)
+			*p = *p == '-' ? '_' : *p;
+		if (db != NULL)
+			(void)conf_put_key(c, CONF_POSTGRES_DATABASE, db, CONF_FROM_DEFAULT, NULL);
+	}
+}
+
+/* A row's default, which is written as in a file: words of a list are items. */
+static void row_default(struct conf *c, enum conf_key k)
+{
+	const char *at = conf_rows[k].deflt, *word, *why;
+	size_t off;
+
+	if (c->head[k] != NULL || *at == '\0')
+		return;
+	if (!(conf_rows[k].flags & CONF_MANY)) {
+		must(conf_put_key(c, k, at, CONF_FROM_DEFAULT, NULL) != -EINVAL);
+		return;
+	}
+	while (conf_word_next(c, conf_rows[k].deflt, &at, &word, &off, &why) == 1)
+		must(conf_put_key(c, k, word, CONF_FROM_DEFAULT, NULL) != -EINVAL);
+}
+
+/* The same twice, where only one can count. */
+static void check_twice(struct conf *c, enum conf_key k, const char *what)
+{
+	for (const struct conf_value *v = c->head[k]; v != NULL; v = v->next)
+		for (const struct conf_value *o = c->head[k]; o != v; o = o->next) {
+			const char *a = v->part1 != NULL ? v->part1 : v->text;
+			const char *b = o->part1 != NULL ? o->part1 : o->text;
+
+			if (strcmp(a, b) == 0 && a[0] != '\0') {
+				conf_find(c, CONF_ERROR, &v->pos, "take one of them out",
+					"%s=: %s %s is there twice", conf_rows[k].key, what, a);
+				return;
+			}
+		}
+}
+
+int conf_finish(struct conf *c)
+{
+	if (!c->finished) {
+		derived_defaults(c);
+		for (enum conf_key k = 0; k < CONF_END; k++)
+			row_default(c, k);
+		check_twice(c, CONF_SITE_DOMAIN, "the name");
+		check_twice(c, CONF_SITE_STATIC, "the prefix");
+		check_twice(c, CONF_SITE_ERROR_PAGE, "the code");
+		check_twice(c, CONF_SERVER_LISTEN, "the address");
+		if (c->head[CONF_SITE_NAME] == NULL)
+			conf_find(c, CONF_ERROR, NULL, "write Name= in [Site]",
+				"the app has no name");
+		if (!c->no_memory && c->errors == 0)
+			conf_app_fill(c);
+		c->finished = true;
+	}
+	if (c->no_memory)
+		return -ENOMEM;
+	return c->errors > 0 ? -EINVAL : 0;
+}
+
+static const char *text_of(const struct conf *c, enum conf_key k)
+{
+	return c->head[k] != NULL ? c->head[k]->text : "";
+}
+
+static uint64_t number_of(const struct conf *c, enum conf_key k)
+{
+	return c->head[k] != NULL ? c->head[k]->number : 0;
+}
+
+/* The items of a list, and a NULL. */
+static const char *const *texts_of(struct conf *c, enum conf_key k)
+{
+	const char **all;
+	size_t n = 0;
+
+	for (const struct conf_value *v = c->head[k]; v != NULL; v = v->next)
+		n++;
+	all = conf_alloc(c, (n + 1) * sizeof(*all));
+	n = 0;
+	for (const struct conf_value *v = c->head[k]; v != NULL && all != NULL; v = v->next)
+		if (v->text[0] != '\0')
+			all[n++] = v->text;
+	return all;
+}
+
+static const struct conf_static *statics_of(struct conf *c)
+{
+	struct conf_static *all;
+	size_t n = 0;
+
+	for (const struct conf_value *v = c->head[CONF_SITE_STATIC]; v != NULL; v = v->next)
+		n++;
+	all = conf_alloc(c, (n + 1) * sizeof(*all));
+	n = 0;
+	for (const struct conf_value *v = c->head[CONF_SITE_STATIC]; v != NULL && all; v = v->next)
+		if (v->text[0] != '\0')
+			all[n++] = (struct conf_static){.prefix = v->part1, .path = v->part2};
+	return all;
+}
+
+static const struct conf_errpage *errpages_of(struct conf *c)
+{
+	struct conf_errpage *all;
+	size_t n = 0;
+
+	for (const struct conf_value *v = c->head[CONF_SITE_ERROR_PAGE]; v != NULL; v = v->next)
+		n++;
+	all = conf_alloc(c, (n + 1) * sizeof(*all));
+	n = 0;
+	for (const struct conf_value *v = c->head[CONF_SITE_ERROR_PAGE]; v != NULL && all;
+		v = v->next)
+		if (v->text[0] != '\0')
+			all[n++] = (struct conf_errpage){
+				.code = (unsigned)v->number, .path = v->part2};
+	return all;
+}
+
+static void fill_site(struct conf *c, struct conf_app *a)
+{
+	a->name = text_of(c, CONF_SITE_NAME);
+	a->domains = texts_of(c, CONF_SITE_DOMAIN);
+	a->root = text_of(c, CONF_SITE_ROOT);
+	a->statics = statics_of(c);
+	a->health = text_of(c, CONF_SITE_HEALTH);
+	a->health_count = (unsigned)number_of(c, CONF_SITE_HEALTH_COUNT);
+	a->health_timeout_ms = number_of(c, CONF_SITE_HEALTH_TIMEOUT);
+	a->body_bytes_max = number_of(c, CONF_SITE_BODY_MAX);
+	a->head_bytes_max = number_of(c, CONF_SITE_HEAD_MAX);
+	a->header_timeout_ms = number_of(c, CONF_SITE_HEADER_TIMEOUT);
+	a->idle_timeout_ms = number_of(c, CONF_SITE_IDLE_TIMEOUT);
+	a->request_timeout_ms = number_of(c, CONF_SITE_REQUEST_TIMEOUT);
+	a->rate_min = number_of(c, CONF_SITE_RATE_MIN);
+	a->queue = (unsigned)number_of(c, CONF_SITE_QUEUE);
+	a->queue_timeout_ms = number_of(c, CONF_SITE_QUEUE_TIMEOUT);
+	a->index = texts_of(c, CONF_SITE_INDEX);
+	a->errpages = errpages_of(c);
+	a->access_log = (enum conf_access_log)number_of(c, CONF_SITE_ACCESS_LOG);
+}
+
+void conf_app_fill(struct conf *c)
+{
+	const struct conf_value *wsgi = c->head[CONF_PYTHON_WSGI];
+	const struct conf_value *listen = c->head[CONF_SERVER_LISTEN];
+	struct conf_app *a = &c->app;
+
+	*a = (struct conf_app){0};
+	fill_site(c, a);
+	a->python = wsgi != NULL;
+	a->wsgi = text_of(c, CONF_PYTHON_WSGI);
+	a->wsgi_module = wsgi != NULL ? wsgi->part1 : "";
+	a->wsgi_object = wsgi != NULL ? wsgi->part2 : "";
+	a->wsgi_factory = wsgi != NULL && wsgi->number != 0;
+	a->python_path = texts_of(c, CONF_PYTHON_PATH);
+	a->interpreter = text_of(c, CONF_PYTHON_INTERPRETER);
+	a->venv = text_of(c, CONF_PYTHON_VENV);
+	a->requirements = text_of(c, CONF_PYTHON_REQUIREMENTS);
+	a->workers = (unsigned)number_of(c, CONF_PYTHON_WORKERS);
+	a->threads = (unsigned)number_of(c, CONF_PYTHON_THREADS);
+	a->env = texts_of(c, CONF_SERVICE_ENVIRONMENT);
+	a->working_directory = text_of(c, CONF_SERVICE_WORKING_DIRECTORY);
+	a->postgres = (enum conf_postgres)number_of(c, CONF_POSTGRES_ENABLED);
+	a->database = text_of(c, CONF_POSTGRES_DATABASE);
+	a->connections_max = (unsigned)number_of(c, CONF_POSTGRES_CONNECTIONS_MAX);
+	a->listen = texts_of(c, CONF_SERVER_LISTEN);
+	a->listen_default = listen == NULL || listen->origin == CONF_FROM_DEFAULT;
+	a->gates = (unsigned)number_of(c, CONF_SERVER_GATES);
+}

@@ -1,0 +1,94 @@
+/*
+ * conf_priv.h: what the files of src/conf share; no other folder includes it.
+ */
+#ifndef STEAD_CONF_CONF_PRIV_H
+#define STEAD_CONF_CONF_PRIV_H
+
+#include "conf.h"
+#include "lib/arena.h"
+
+enum {
+	CONF_FILE_BYTES_MAX = 256 * 1024,
+	CONF_VALUE_BYTES_MAX = 32 * 1024, /* of one line with its continuations; fits a message */
+	CONF_ENTRIES_MAX = 4096,
+	CONF_FINDINGS_MAX = 100,
+	CONF_TODO_MAX = 256,
+};
+
+struct conf {
+	struct arena_pool pool;
+	struct arena mem;
+	struct conf_facts facts;
+	struct conf_value *head[CONF_END], *tail[CONF_END];
+	struct conf_finding *findings, **findings_tail;
+	unsigned findings_n, errors;
+	bool no_memory;
+	bool finished;
+	struct conf_app app;
+};
+
+/* A piece of a value that stands in one line of the file: continuation lines make several. */
+struct conf_seg {
+	size_t off; /* in the value */
+	unsigned line, col;
+};
+
+/* One KEY=VALUE as it was read. Strings are NUL-terminated and the conf's. */
+struct conf_entry {
+	enum conf_section section;
+	const char *key, *value;
+	struct conf_pos key_pos;
+	struct conf_seg *segs;
+	unsigned nsegs;
+	struct conf_entry *next;
+};
+
+/* parse.c: text to entries of stead's and systemd's sections, in order; what is wrong with the form, or
+ * with a section, is a finding. -ENOMEM. */
+int conf_parse(struct conf *c, const char *file, const char *text, size_t n,
+	struct conf_entry **ret_entries);
+/* The place of byte `off` of the entry's value. */
+struct conf_pos conf_entry_pos(const struct conf_entry *e, size_t off);
+/* Is it UTF-8 without NUL? The offset of the first byte that is not, else n. */
+size_t conf_utf8_span(const char *text, size_t n);
+
+/*
+ * words.c: one word of a value, with systemd's quoting (systemd.syntax(7)): '…', "…" and C escapes.
+ * *at moves behind it. 1: a word, in *ret_word, which begins at *ret_off of `base`; 0: no more; -EINVAL:
+ * *ret_why says what, *ret_off where; -ENOMEM.
+ */
+int conf_word_next(struct conf *c, const char *base, const char **at, const char **ret_word,
+	size_t *ret_off, const char **ret_why);
+/* Replace %-specifiers. -EINVAL: as above. */
+int conf_specifiers(struct conf *c, const char *text, const char **ret_text, size_t *ret_off,
+	const char **ret_why);
+
+/*
+ * value.c: check one item in canonical form by its row, and fill v->text, number, part1, part2. -EINVAL:
+ * `why` holds what is wrong and `todo` what to do.
+ */
+int conf_value_check(struct conf *c, const struct conf_row *row, const char *text,
+	struct conf_value *v, struct buf *why, struct buf *todo);
+/* scalar.c: the same for the types that are one number or word. */
+int conf_scalar_check(struct conf *c, const struct conf_row *row, const char *text,
+	struct conf_value *v, struct buf *why, struct buf *todo);
+
+/* app.c: fill c->app from the values. */
+void conf_app_fill(struct conf *c);
+
+/* Copies that live as long as the conf; NULL and c->no_memory set when there is no memory. */
+void *conf_alloc(struct conf *c, size_t n);
+char *conf_strndup(struct conf *c, const char *s, size_t n);
+static inline const char *conf_section_name(enum conf_key k)
+{
+	return section_rows[conf_rows[k].section].name;
+}
+/* Take a key's items of `origin` and below away. */
+void conf_drop(struct conf *c, enum conf_key key, enum conf_origin origin);
+
+/* nearest.c: how different two words are: 0 equal, 1 a letter or a case. More than `max` is max + 1. */
+unsigned conf_distance(const char *a, const char *b, unsigned max);
+/* Is `distance` near enough to suggest a word as long as s? */
+bool conf_near(const char *s, unsigned distance);
+
+#endif

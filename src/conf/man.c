@@ -1,0 +1,205 @@
+/*
+ * man.c: stead(1) and stead.conf(5) as mdoc(7), from the tables.
+ *
+ * Called by man/gen.c, whose output is committed; a test compares it. Text only; owns nothing.
+ */
+#include <string.h>
+
+#include "conf.h"
+#include "lib/must.h"
+
+/* Text of a table as a running line of mdoc: each sentence on its own line, no line begins with a
+ * dot. */
+static void text(struct buf *b, const char *s)
+{
+	bool bol = true;
+
+	for (; *s != '\0'; s++) {
+		if (bol && (*s == '.' || *s == '\''))
+			buf_puts(b, "\\&");
+		bol = false;
+		if (*s == '\\')
+			buf_puts(b, "\\e");
+		else
+			buf_putc(b, *s);
+		if ((*s == '.' || *s == '?' || *s == '!') && s[1] == ' ' &&
+			((s[2] >= 'A' && s[2] <= 'Z') || s[2] == '*' || s[2] == '`' ||
+				s[2] == '0')) {
+			buf_putc(b, '\n');
+			s++;
+			bol = true;
+		}
+	}
+	buf_putc(b, '\n');
+}
+
+static void head(
+	struct buf *b, const char *title, const char *section, const char *name, const char *line)
+{
+	buf_printf(b,
+		".\\\" Made from tbl/ by man/gen.c (make man); do not edit.\n"
+		".Dd $Mdocdate$\n.Dt %s %s\n.Os stead %s\n.Sh NAME\n.Nm %s\n.Nd %s\n",
+		title, section, STEAD_VERSION, name, line);
+}
+
+static void option(struct buf *b, const struct option_row *r)
+{
+	buf_puts(b, ".It ");
+	if (r->letter != 0)
+		buf_printf(b, "Fl %c , ", r->letter);
+	buf_printf(b, "Fl Fl %s", r->name);
+	if (r->argument[0] != '\0')
+		buf_printf(b, " Ar %s", r->argument);
+	buf_putc(b, '\n');
+	text(b, r->about);
+}
+
+void conf_man_stead(struct buf *b)
+{
+	head(b, "STEAD", "1", "stead", "take a web app from its folder to a live site");
+	buf_puts(b,
+		".Sh SYNOPSIS\n.Nm\n.Ar verb\n.Op Ar argument\n.Op Ar option ...\n"
+		".Sh DESCRIPTION\n.Nm\nserves, supervises and gives a database to the web app in a "
+		"folder, without any setting.\nWhat it finds out can be written in\n"
+		".Xr stead.conf 5 .\n.Sh VERBS\n");
+	for (enum verb v = 0; v < VERB_END; v++) {
+		const struct command_row *r = &command_rows[v];
+
+		buf_printf(b, ".Ss stead %s%s%s\n", r->name, r->arguments[0] != '\0' ? " " : "",
+			r->arguments);
+		text(b, r->prose);
+		buf_puts(b, ".Bl -tag -width Ds\n");
+		for (enum option o = 0; o < OPTION_END; o++)
+			if ((option_rows[o].verbs & (1u << v)) &&
+				option_rows[o].verbs != (1u << VERB_END) - 1)
+				option(b, &option_rows[o]);
+		if (b->len > 19 && memcmp(b->p + b->len - 19, ".Bl -tag -width Ds\n", 19) == 0)
+			b->len -= 19;
+		else
+			buf_puts(b, ".El\n");
+	}
+	buf_puts(b, ".Sh OPTIONS\nEvery verb has these.\n.Bl -tag -width Ds\n");
+	for (enum option o = 0; o < OPTION_END; o++)
+		if (option_rows[o].verbs == (1u << VERB_END) - 1 || option_rows[o].verbs == 0)
+			option(b, &option_rows[o]);
+	buf_puts(b,
+		".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev STEAD_STATE\n"
+		"The state folder, when\n.Fl Fl state\nis not given.\n.El\n"
+		".Sh FILES\n.Bl -tag -width Ds\n.It Pa FOLDER/stead.conf\n"
+		"The app's configuration,\n.Xr stead.conf 5 .\n.It Pa FOLDER/.stead\n"
+		"The state: logs, the database's files, a virtual environment made for the app.\n"
+		".El\n.Sh EXIT STATUS\n.Bl -tag -width Ds\n");
+	for (unsigned i = 0; i < VERB_EXIT_END; i++) {
+		buf_printf(b, ".It %u\n", i);
+		text(b, verb_exit_texts[i]);
+	}
+	buf_puts(b, ".El\n.Sh SEE ALSO\n.Xr stead.conf 5\n");
+}
+
+static void bounds(struct buf *b, const struct conf_row *r)
+{
+	bool number = r->type == CONF_TYPE_INT || r->type == CONF_TYPE_COUNT ||
+		      r->type == CONF_TYPE_SIZE || r->type == CONF_TYPE_TIME;
+
+	if (r->type == CONF_TYPE_ENUM) {
+		buf_puts(b, "One of: ");
+		text(b, r->unit);
+	} else if (number) {
+		buf_printf(b, "From %llu to %llu %s.\n", (unsigned long long)r->min,
+			(unsigned long long)r->max, r->unit);
+	} else if (r->flags & CONF_MANY) {
+		buf_printf(b,
+			"A list of at most %llu; the key can be repeated, and an empty value "
+			"empties it.\n",
+			(unsigned long long)r->max);
+	}
+}
+
+static void key(struct buf *b, const struct conf_row *r)
+{
+	static const char *const whens[] = {[WHEN_RELOAD] = "at the next reload",
+		[WHEN_RESTART] = "when the app's workers are next replaced",
+		[WHEN_UP] = "at the next start of stead"};
+
+	buf_printf(b, ".It Cm %s Ns =", r->key);
+	if (r->deflt[0] != '\0')
+		buf_printf(b, " Pq default: %s", r->deflt);
+	else if (r->flags & CONF_DETECT)
+		buf_puts(b, " Pq default: found in the folder");
+	buf_putc(b, '\n');
+	buf_printf(b, "%c", r->line[0] >= 'a' && r->line[0] <= 'z' ? r->line[0] - 32 : r->line[0]);
+	text(b, r->line + 1);
+	b->len--;
+	buf_puts(b, ".\n");
+	text(b, r->prose);
+	bounds(b, r);
+	buf_printf(b, "A change takes effect %s.\n.Dl %s\n", whens[r->when], r->example);
+}
+
+/* The later or noted keys of a section, in one sentence. */
+static void known(struct buf *b, enum conf_section s, bool later)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < conf_known_rows_n; i++) {
+		if (conf_known_rows[i].section != s || conf_known_rows[i].later != later)
+			continue;
+		if (!any)
+			buf_puts(b, later ? ".Pp\nNot in this version:\n"
+					  : ".Pp\nNoted, without effect:\n");
+		else
+			buf_puts(b, " ,\n");
+		any = true;
+		buf_printf(b, ".Cm %s Ns =", conf_known_rows[i].key);
+	}
+	if (any)
+		buf_puts(b, " .\n");
+}
+
+void conf_man_stead_conf(struct buf *b)
+{
+	head(b, "STEAD.CONF", "5", "stead.conf", "configuration of an app that stead serves");
+	buf_puts(b,
+		".Sh DESCRIPTION\nThe file\n.Pa stead.conf\nin the app's folder, or the one\n"
+		".Pa NAME.service\nthere, is written in the syntax of\n.Xr systemd.syntax 7 .\n"
+		"Nothing in it is needed: what is not written is found out or has a default, and\n"
+		".Ql stead check\nshows each value with its origin.\n.Pp\n"
+		"A time is written 10s, 5min, 1h 30min or 500ms, and a number alone is in "
+		"seconds.\n"
+		"A size is written 100, 16K, 32M or 1G, in powers of 1024.\n"
+		"Paths are relative to the app's folder.\n"
+		"In paths and in the environment these specifiers are replaced:\n"
+		"%n (NAME.service), %N and %p (NAME), %h (home), %u, %U, %g, %G (user and group), "
+		"%s (shell), %H (host), %S (state folder), %t (runtime folder), %T (/tmp), "
+		"%V (/var/tmp) and %% (a percent sign).\n.Pp\n"
+		"An unknown key is an error in stead's own sections and a warning in [Unit], "
+		"[Service] and [Install].\n"
+		"Sections and keys that begin with X- are ignored.\n");
+	for (enum conf_section s = 0; s < SECTION_END; s++) {
+		bool any = false;
+
+		if (section_rows[s].flags & SECTION_LATER)
+			continue;
+		buf_printf(b, ".Sh [%s]\n%c", section_rows[s].name,
+			section_rows[s].about[0] >= 'a' ? section_rows[s].about[0] - 32
+							: section_rows[s].about[0]);
+		text(b, section_rows[s].about + 1);
+		b->len--;
+		buf_puts(b, ".\n");
+		for (enum conf_key k = 0; k < CONF_END; k++) {
+			if (conf_rows[k].section != s)
+				continue;
+			if (!any)
+				buf_puts(b, ".Bl -tag -width Ds\n");
+			any = true;
+			key(b, &conf_rows[k]);
+		}
+		if (any)
+			buf_puts(b, ".El\n");
+		known(b, s, true);
+		known(b, s, false);
+	}
+	buf_puts(b, ".Sh EXAMPLES\n.Bd -literal -offset indent\n[Site]\nDomain=shop.example\n"
+		    "Static=/static static\n\n[Python]\nWsgi=app:app\nWorkers=4\n.Ed\n"
+		    ".Sh SEE ALSO\n.Xr stead 1 ,\n.Xr systemd.syntax 7\n");
+}
