@@ -1,6 +1,7 @@
 /*
- * arena.c: memory that is given back all at once. Called by whoever serves connections and requests;
- * owns the blocks of its pool. Never frees a single piece, and never goes beyond the pool's bound.
+ * arena.c: memory that is given back all at once. Called by whoever serves connections and
+ * requests; owns the blocks of its pool. Never frees a single piece, and never goes beyond the
+ * pool's bound.
  */
 #include "lib/arena.h"
 #include "lib/must.h"
@@ -20,7 +21,8 @@ struct arena_block {
 };
 _Static_assert(sizeof(struct arena_block) % ARENA_ALIGN == 0, "bytes behind the head are aligned");
 
-void arena_pool_init(struct arena_pool *p, size_t block_bytes, size_t blocks_max, size_t blocks_keep)
+void arena_pool_init(
+	struct arena_pool *p, size_t block_bytes, size_t blocks_max, size_t blocks_keep)
 {
 	must(block_bytes >= 4 * sizeof(struct arena_block));
 	*p = (struct arena_pool){

@@ -1,6 +1,6 @@
 /*
- * buf.c: a growing byte string whose error sticks, and packed fields in it. Called by every part; owns
- * its memory unless fixed. Never terminates the program and never reports an error twice.
+ * buf.c: a growing byte string whose error sticks, and packed fields in it. Called by every part;
+ * owns its memory unless fixed. Never terminates the program and never reports an error twice.
  */
 #include "lib/buf.h"
 #include "lib/must.h"

@@ -2,8 +2,8 @@
  * chan.c: messages between stead's processes on the loop.
  *
  * Called by every process that has a loop, and by loop.c with completions. Owns its descriptor, the
- * queue of unsent messages and the descriptors duplicated into it. What arrives is input: it is checked
- * whole before the owner sees it, and the first fault ends the channel. Never blocks.
+ * queue of unsent messages and the descriptors duplicated into it. What arrives is input: it is
+ * checked whole before the owner sees it, and the first fault ends the channel. Never blocks.
  */
 #include "lib/chan.h"
 #include "lib/chan_priv.h"
@@ -71,7 +71,8 @@ int chan_init(struct chan *c, struct loop *l, int fd, const struct chan_ops *ops
 	return err;
 }
 
-int chan_init_oneway(struct chan *c, struct loop *l, int fd, const struct chan_ops *ops, void *owner)
+int chan_init_oneway(
+	struct chan *c, struct loop *l, int fd, const struct chan_ops *ops, void *owner)
 {
 	int err = init(c, l, fd, ops, owner);
 
@@ -170,8 +171,8 @@ void chan_on_in(struct loop *l, struct op *op, int res)
 			break;
 		if (got == -EINTR)
 			continue;
-		/* A peer that ended with unread messages is told once as a reset; what it sent before is
-		 * still there to be read. */
+		/* A peer that ended with unread messages is told once as a reset; what it sent
+		 * before is still there to be read. */
 		if (got == -ECONNRESET && !reset) {
 			reset = true;
 			continue;
@@ -201,13 +202,15 @@ static int send_now(struct chan *c, struct iovec *iov, size_t iovcnt, const int 
 		return 0;
 	if (n == -ECONNRESET || n == -ENOTCONN)
 		return -EPIPE;
-	/* Too many descriptors under way in this user's sockets, or no memory: the owner decides. */
+	/* Too many descriptors under way in this user's sockets, or no memory: the owner decides.
+	 */
 	if (n == -ETOOMANYREFS || n == -ENOMEM)
 		return -ENOBUFS;
 	return (int)n;
 }
 
-static int enqueue(struct chan *c, const struct iovec *iov, size_t iovcnt, const int *fds, unsigned nfds)
+static int enqueue(
+	struct chan *c, const struct iovec *iov, size_t iovcnt, const int *fds, unsigned nfds)
 {
 	struct chan_out *o;
 	size_t len = 0;
@@ -245,10 +248,11 @@ static int enqueue(struct chan *c, const struct iovec *iov, size_t iovcnt, const
 	return 0;
 }
 
-int chan_send(struct chan *c, uint16_t type, uint64_t id, const void *a, size_t a_len, const void *b,
-	size_t b_len, const int *fds, unsigned nfds)
+int chan_send(struct chan *c, uint16_t type, uint64_t id, const void *a, size_t a_len,
+	const void *b, size_t b_len, const int *fds, unsigned nfds)
 {
-	struct msg_head head = {.len = (uint32_t)(a_len + b_len), .type = type, .major = 1, .id = id};
+	struct msg_head head = {
+		.len = (uint32_t)(a_len + b_len), .type = type, .major = 1, .id = id};
 	struct iovec iov[3] = {
 		{&head, sizeof(head)}, {(void *)a, a ? a_len : 0}, {(void *)b, b ? b_len : 0}};
 	int err;
@@ -282,8 +286,8 @@ void chan_on_out(struct loop *l, struct op *op, int res)
 			drop_queue(c);
 			return;
 		}
-		/* Its owner was told that it is sent, so it may be neither dropped nor kept for ever: no
-		 * edge follows an error of this kind. */
+		/* Its owner was told that it is sent, so it may be neither dropped nor kept for
+		 * ever: no edge follows an error of this kind. */
 		if (err) {
 			chan_close(c);
 			c->ops->gone(c, err);

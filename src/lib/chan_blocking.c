@@ -1,6 +1,6 @@
 /*
- * chan_blocking.c: a datagram of a channel, taken apart and put together; and the blocking channel of
- * one-shot processes, which have no loop.
+ * chan_blocking.c: a datagram of a channel, taken apart and put together; and the blocking channel
+ * of one-shot processes, which have no loop.
  *
  * Called by chan.c and by check, db, build and act. Owns nothing: descriptors received are the
  * message's, and those of a refused message are closed here.
@@ -106,8 +106,8 @@ static int wait_for(int fd, short events)
 	return 0;
 }
 
-/* A peer that ended with our last words unread is told once as ECONNRESET; what it sent before still
- * lies behind that, so the call is made again. */
+/* A peer that ended with our last words unread is told once as ECONNRESET; what it sent before
+ * still lies behind that, so the call is made again. */
 static ssize_t recv_retrying(int fd, struct msghdr *m)
 {
 	bool reset = false;
@@ -155,7 +155,8 @@ int chan_recv_blocking(int fd, struct msg *ret_msg, void *mem)
 	nfds = chan_take_fds(&m, fds);
 	if (m.msg_flags & MSG_CTRUNC)
 		err = -EMFILE;
-	/* The head lies apart from the payload here, so only its figures are checked with the parser. */
+	/* The head lies apart from the payload here, so only its figures are checked with the
+	 * parser. */
 	if (!err && m.msg_flags & MSG_TRUNC)
 		err = -EPROTO;
 	if (!err)
@@ -171,10 +172,11 @@ int chan_recv_blocking(int fd, struct msg *ret_msg, void *mem)
 	return 0;
 }
 
-int chan_send_blocking(int fd, uint16_t type, uint64_t id, const void *a, size_t a_len, const void *b,
-	size_t b_len, const int *fds, unsigned nfds)
+int chan_send_blocking(int fd, uint16_t type, uint64_t id, const void *a, size_t a_len,
+	const void *b, size_t b_len, const int *fds, unsigned nfds)
 {
-	struct msg_head head = {.len = (uint32_t)(a_len + b_len), .type = type, .major = 1, .id = id};
+	struct msg_head head = {
+		.len = (uint32_t)(a_len + b_len), .type = type, .major = 1, .id = id};
 	struct iovec iov[3] = {
 		{&head, sizeof(head)}, {(void *)a, a ? a_len : 0}, {(void *)b, b ? b_len : 0}};
 	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 3};

@@ -1,13 +1,14 @@
 /*
- * chan_priv.h: building and taking apart one datagram, shared by the looping and the blocking channel.
+ * chan_priv.h: building and taking apart one datagram, shared by the looping and the blocking
+ * channel.
  */
 #ifndef STEAD_LIB_CHAN_PRIV_H
 #define STEAD_LIB_CHAN_PRIV_H
 
 #include "lib/chan.h"
 
-/* The kernel's own bound on descriptors in one message (SCM_MAX_FD). Room for all of them means that a
- * cut control message is our own lack of descriptors and never the peer's trick. */
+/* The kernel's own bound on descriptors in one message (SCM_MAX_FD). Room for all of them means
+ * that a cut control message is our own lack of descriptors and never the peer's trick. */
 enum { CHAN_SCM_FDS_MAX = 253 };
 
 /* A received datagram's control part, as big as it can get. */

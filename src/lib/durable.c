@@ -1,6 +1,6 @@
 /*
- * durable.c: the one way in which a file that matters is written. Called by ctl and by one-shots; owns
- * nothing behind the call. Never leaves a half-written file under the real name.
+ * durable.c: the one way in which a file that matters is written. Called by ctl and by one-shots;
+ * owns nothing behind the call. Never leaves a half-written file under the real name.
  */
 #include "lib/durable.h"
 #include "lib/buf.h"

@@ -36,8 +36,8 @@ void event_field_i64(struct buf *b, const char *name, int64_t value)
 }
 
 /* One pass over the fields; `each` may be NULL, which only checks. */
-static bool walk_fields(struct unpack u, void (*each)(void *arg, const char *name, const char *value),
-	void *arg)
+static bool walk_fields(
+	struct unpack u, void (*each)(void *arg, const char *name, const char *value), void *arg)
 {
 	while (u.p < u.end && !u.bad) {
 		const char *name = unpack_str(&u);

@@ -2,10 +2,11 @@
  * logring.c: records from one process to the log process through memory; both ends.
  *
  * The writer's side is called by every process that logs, the reader's by the log process only. The
- * ring is a page of head and then the data. Positions count bytes ever written and never wrap; a record
- * never crosses the ring's end, so every multiple of the ring's size is where a record begins, which is
- * where a reader that was overtaken goes on. The reader trusts nothing in the ring: each figure is read
- * once, bounded, and used; and what it copied counts only if the writer had not begun to overwrite it.
+ * ring is a page of head and then the data. Positions count bytes ever written and never wrap; a
+ * record never crosses the ring's end, so every multiple of the ring's size is where a record
+ * begins, which is where a reader that was overtaken goes on. The reader trusts nothing in the
+ * ring: each figure is read once, bounded, and used; and what it copied counts only if the writer
+ * had not begun to overwrite it.
  */
 #include "lib/logring.h"
 #include "lib/must.h"
@@ -99,7 +100,8 @@ static void reserve(struct logring_writer *w, uint64_t to)
 	atomic_thread_fence(memory_order_release);
 }
 
-void logring_put(struct logring_writer *w, enum logrec type, uint64_t wall_us, const void *p, size_t n)
+void logring_put(
+	struct logring_writer *w, enum logrec type, uint64_t wall_us, const void *p, size_t n)
 {
 	struct ring *r = w->map;
 	uint64_t off = w->head % LOGRING_BYTES, left = LOGRING_BYTES - off;
@@ -142,8 +144,8 @@ void logring_flush(struct logring_writer *w)
 		return;
 	w->dirty = false;
 	publish(w);
-	/* Pairs with the reader, which says `sleeping` and then looks at head once more: one of the two
-	 * sees the other. */
+	/* Pairs with the reader, which says `sleeping` and then looks at head once more: one of the
+	 * two sees the other. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (w->page && w->wake_fd >= 0 && atomic_load(&w->page->slot[w->slot].sleeping)) {
 		/* A full pipe is a wake-up under way; a dead reader is the parent's matter. */
@@ -189,7 +191,8 @@ int logring_open(struct logring_reader *r, int fd, uint64_t tail)
 	if (tail == UINT64_MAX) {
 		uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
 
-		tail = ring_reserved(ring) <= LOGRING_BYTES ? 0 : head / LOGRING_BYTES * LOGRING_BYTES;
+		tail = ring_reserved(ring) <= LOGRING_BYTES ? 0
+							    : head / LOGRING_BYTES * LOGRING_BYTES;
 	}
 	*r = (struct logring_reader){.map = map, .tail = tail};
 	return 0;
@@ -221,9 +224,9 @@ static int take_record(struct logring_reader *r, uint64_t head, void *mem, struc
 	else
 		rec = (struct record){.type = LOGREC_FILLER};
 	bytes = rec.type == LOGREC_FILLER ? left : record_bytes(rec.len);
-	sane = rec.type == LOGREC_FILLER ?
-		left < RECORD_HEAD_BYTES || rec.len == left - RECORD_HEAD_BYTES :
-		rec.len <= LOGRING_RECORD_MAX && bytes <= left;
+	sane = rec.type == LOGREC_FILLER
+		       ? left < RECORD_HEAD_BYTES || rec.len == left - RECORD_HEAD_BYTES
+		       : rec.len <= LOGRING_RECORD_MAX && bytes <= left;
 	sane = sane && rec.type <= LOGREC_ACCESS && bytes <= head - r->tail;
 	if (sane && rec.type != LOGREC_FILLER && rec.len)
 		memcpy(mem, ring->data + off + RECORD_HEAD_BYTES, rec.len);
@@ -246,8 +249,8 @@ int logring_next(struct logring_reader *r, void *mem, enum logrec *ret_type, uin
 {
 	const struct ring *ring = r->map;
 
-	/* Overtaken, a filler, and then a record: more looks than that only a hostile writer needs, and
-	 * it may wait for its next turn. */
+	/* Overtaken, a filler, and then a record: more looks than that only a hostile writer needs,
+	 * and it may wait for its next turn. */
 	for (int looks = 0; looks < 4; looks++) {
 		uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
 		struct record rec;

@@ -1,10 +1,10 @@
 /*
  * loop.c: turns of the loop: what is ready, what is due, whose turn it is; descriptors and buffers.
  *
- * Called by every process that waits. Owns the ready queue, the timer wheel, the buffer pool and the
- * table of descriptors; a backend (loop_epoll.c, loop_sim.c) owns the waiting. Never delivers a
- * completion from inside a submission, and touches neither an op nor its descriptor after completing it,
- * because the owner may have freed both.
+ * Called by every process that waits. Owns the ready queue, the timer wheel, the buffer pool and
+ * the table of descriptors; a backend (loop_epoll.c, loop_sim.c) owns the waiting. Never delivers a
+ * completion from inside a submission, and touches neither an op nor its descriptor after
+ * completing it, because the owner may have freed both.
  */
 #include "lib/loop_priv.h"
 #include "lib/must.h"
@@ -95,7 +95,8 @@ static void run_op(struct loop *l, struct op *op)
 	}
 }
 
-/* Move all of `from` to the empty list head `to`, so that what is added meanwhile waits its turn. */
+/* Move all of `from` to the empty list head `to`, so that what is added meanwhile waits its turn.
+ */
 static void take_list(struct op *from, struct op *to)
 {
 	op_list_init(to);
@@ -232,7 +233,8 @@ int loop_add(struct loop *l, struct lfd *f, int fd)
 		return err;
 	s = slot_of(l, fd);
 	must(!s->f);
-	/* What was accepted a moment ago was made non-blocking there: one call less a connection. */
+	/* What was accepted a moment ago was made non-blocking there: one call less a connection.
+	 */
 	err = fd == l->accepted_fd ? 0 : l->be->nonblock(l, fd);
 	if (err)
 		return err;
@@ -444,7 +446,8 @@ void loop_clock_jump(struct loop *l, struct op *op)
 	must(!l->jump && op->state == OPS_IDLE);
 	if (l->jump_lfd.fd < 0) {
 		l->jump_offset = clock_offset(l);
-		/* Without this watch (no descriptor left) jumps are not told; nothing else is lost. */
+		/* Without this watch (no descriptor left) jumps are not told; nothing else is lost.
+		 */
 		(void)l->be->watch_clock(l);
 	}
 	l->jump = op;

@@ -1,10 +1,10 @@
 /*
  * loop_epoll.c: the loop on the kernel's epoll, edge-triggered.
  *
- * Reached through loop.c only. Owns the epoll descriptor and the timerfd that notices a set clock. Each
- * descriptor is registered once, for everything; there is no epoll_ctl per request. Descriptors are
- * deregistered before they are closed, because another process may hold the same open file, which would
- * keep the registration alive.
+ * Reached through loop.c only. Owns the epoll descriptor and the timerfd that notices a set clock.
+ * Each descriptor is registered once, for everything; there is no epoll_ctl per request.
+ * Descriptors are deregistered before they are closed, because another process may hold the same
+ * open file, which would keep the registration alive.
  */
 #include "lib/loop_priv.h"
 #include "lib/must.h"
@@ -62,7 +62,8 @@ static void ep_unwatch(struct loop *l, int fd)
 static int ep_wait(struct loop *l, int64_t timeout_ms)
 {
 	struct epoll_backend *ep = l->backend;
-	int n = epoll_wait(ep->fd, ep->events, EVENTS_MAX, (int)min_of(timeout_ms, (int64_t)INT_MAX));
+	int n = epoll_wait(
+		ep->fd, ep->events, EVENTS_MAX, (int)min_of(timeout_ms, (int64_t)INT_MAX));
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
@@ -121,7 +122,8 @@ static int ep_watch_clock(struct loop *l)
 			close(fd);
 			return err;
 		}
-		l->jump_op = (struct op){.what = WHAT_JUMP_FD, .state = OPS_WAIT, .lfd = &l->jump_lfd};
+		l->jump_op =
+			(struct op){.what = WHAT_JUMP_FD, .state = OPS_WAIT, .lfd = &l->jump_lfd};
 		l->jump_lfd.rd = &l->jump_op;
 	}
 	if (timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0)

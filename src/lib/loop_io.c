@@ -2,9 +2,9 @@
  * loop_io.c: receiving, sending and accepting: submissions and their turns; the pool of buffers.
  *
  * Called by owners of descriptors and by loop.c when an op's turn comes. Owns nothing but the free
- * buffers. Readiness is remembered per descriptor (lfd.flags), so a request on a kept connection costs
- * one receive and one send: a receive that did not fill its buffer has emptied a stream, and the next
- * byte makes a new edge.
+ * buffers. Readiness is remembered per descriptor (lfd.flags), so a request on a kept connection
+ * costs one receive and one send: a receive that did not fill its buffer has emptied a stream, and
+ * the next byte makes a new edge.
  */
 #include "lib/loop_priv.h"
 #include "lib/must.h"
@@ -180,8 +180,8 @@ static ssize_t send_iov(struct loop *l, struct lfd *f, struct send_op *s)
 		return l->be->writev(l, f->fd, iov, (int)n);
 	m.msg_iovlen = n;
 	/* The kernel takes one piece with less work by its address. */
-	res = n == 1 ? l->be->send(l, f->fd, iov[0].iov_base, iov[0].iov_len, flags) :
-		       l->be->sendmsg(l, f->fd, &m, flags);
+	res = n == 1 ? l->be->send(l, f->fd, iov[0].iov_base, iov[0].iov_len, flags)
+		     : l->be->sendmsg(l, f->fd, &m, flags);
 	if (res != -ENOTSOCK)
 		return res;
 	f->flags |= LFD_NOT_SOCKET;
@@ -204,7 +204,8 @@ static int send_some(struct loop *l, struct lfd *f, struct send_op *s)
 			n = send_iov(l, f, s);
 		} else {
 			uint64_t off = s->sent - head;
-			size_t want = (size_t)min_of(s->file_len - off, (uint64_t)LOOP_SENDFILE_ONCE);
+			size_t want =
+				(size_t)min_of(s->file_len - off, (uint64_t)LOOP_SENDFILE_ONCE);
 
 			if (file_once >= LOOP_SENDFILE_ONCE)
 				return 1;
@@ -311,8 +312,8 @@ static void run_recv(struct loop *l, struct lfd *f, struct op *op)
 		f->flags &= ~(uint32_t)LFD_READABLE;
 		return;
 	}
-	/* A short read of a stream emptied it, and what comes now makes a new edge. Once an end or an
-	 * error was announced no further edge comes, so then the next receive asks again. */
+	/* A short read of a stream emptied it, and what comes now makes a new edge. Once an end or
+	 * an error was announced no further edge comes, so then the next receive asks again. */
 	if (n > 0 && n < LOOP_BUF_BYTES && !(f->flags & LFD_CLOSING))
 		f->flags &= ~(uint32_t)LFD_READABLE;
 	if (n < 0)
@@ -384,8 +385,9 @@ void loop_io_run(struct loop *l, struct op *op)
 		run_hup(l, f, op);
 		return;
 	case WHAT_READABLE:
-		/* Forgotten now, and remembered again by each raw read that yields something: an owner that
-		 * reads until EAGAIN waits for an edge, one that stops earlier is called again. */
+		/* Forgotten now, and remembered again by each raw read that yields something: an
+		 * owner that reads until EAGAIN waits for an edge, one that stops earlier is called
+		 * again. */
 		f->flags &= ~(uint32_t)LFD_READABLE;
 		f->rd = NULL;
 		op_complete(l, op, 0);

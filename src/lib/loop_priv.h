@@ -1,9 +1,9 @@
 /*
  * loop_priv.h: what loop.c, loop_io.c, wheel.c and the two backends share; for nobody else.
  *
- * loop.c and loop_io.c hold everything that has meaning (which op waits, which is ready, what readiness
- * is remembered); a backend only says which descriptors became ready and does the calls. So the
- * simulator runs the same code as production.
+ * loop.c and loop_io.c hold everything that has meaning (which op waits, which is ready, what
+ * readiness is remembered); a backend only says which descriptors became ready and does the calls.
+ * So the simulator runs the same code as production.
  */
 #ifndef STEAD_LIB_LOOP_PRIV_H
 #define STEAD_LIB_LOOP_PRIV_H
@@ -35,7 +35,7 @@ enum op_what {
 enum {
 	LFD_READABLE = 1,
 	LFD_WRITABLE = 2,
-	LFD_FULL = 4,     /* the last send was told EAGAIN */
+	LFD_FULL = 4, /* the last send was told EAGAIN */
 	LFD_RDHUP = 8,
 	LFD_HUP = 16,
 	LFD_ERR = 32,
@@ -47,9 +47,9 @@ enum {
 
 enum {
 	LOOP_BUF_BYTES = 16 * 1024,
-	LOOP_BUFS_MAX = 4096,  /* lent at once: 64 MB */
-	LOOP_BUFS_KEEP = 32,   /* free ones kept */
-	LOOP_ROUNDS_MAX = 8,   /* of ready ops in a turn before the kernel is asked again */
+	LOOP_BUFS_MAX = 4096, /* lent at once: 64 MB */
+	LOOP_BUFS_KEEP = 32,  /* free ones kept */
+	LOOP_ROUNDS_MAX = 8,  /* of ready ops in a turn before the kernel is asked again */
 	LOOP_SENDFILE_ONCE = 1024 * 1024, /* bytes; a fast reader must not hold the loop */
 };
 
@@ -96,7 +96,8 @@ struct loop_backend {
 	ssize_t (*recvmsg)(struct loop *l, int fd, struct msghdr *m, int flags);
 	ssize_t (*sendmsg)(struct loop *l, int fd, const struct msghdr *m, int flags);
 	ssize_t (*sendfile)(struct loop *l, int fd, int file_fd, uint64_t off, size_t n);
-	int (*accept)(struct loop *l, int fd, struct sockaddr_storage *ret_peer, socklen_t *ret_len);
+	int (*accept)(
+		struct loop *l, int fd, struct sockaddr_storage *ret_peer, socklen_t *ret_len);
 	int (*socket_error)(struct loop *l, int fd); /* an errno ≥ 0, told once */
 	int (*nonblock)(struct loop *l, int fd);
 	int (*shutdown)(struct loop *l, int fd, int how);
@@ -144,7 +145,8 @@ struct loop {
 
 void loop_init(struct loop *l, const struct loop_backend *be, void *backend, int fd_base,
 	op_done *const *table, unsigned kinds);
-/* A backend tells: LFD_READABLE | LFD_WRITABLE | LFD_RDHUP | LFD_HUP | LFD_ERR of fd became true. */
+/* A backend tells: LFD_READABLE | LFD_WRITABLE | LFD_RDHUP | LFD_HUP | LFD_ERR of fd became true.
+ */
 void loop_note(struct loop *l, int fd, uint32_t generation, uint32_t flags);
 /* The backend's clock was set: tell who waits, if it jumped far enough. */
 void loop_clock_was_set(struct loop *l);

@@ -1,8 +1,8 @@
 /*
  * loop_sim.c: the loop in the simulated world of sim.c.
  *
- * Reached through loop.c only. Owns nothing but the link between a loop and its world. A loop that is
- * stepped by hand with a timeout lets virtual time pass by itself; in a world with several loops
+ * Reached through loop.c only. Owns nothing but the link between a loop and its world. A loop that
+ * is stepped by hand with a timeout lets virtual time pass by itself; in a world with several loops
  * sim_step() does that.
  */
 #include "lib/must.h"
@@ -59,7 +59,8 @@ static void sm_unwatch(struct loop *l, int fd)
 	}
 }
 
-/* Tell the loop of its pending descriptors, in any order, and of some not yet. How many were told. */
+/* Tell the loop of its pending descriptors, in any order, and of some not yet. How many were told.
+ */
 static unsigned tell_pending(struct sim *s, struct loop *l)
 {
 	int fds[512];
@@ -90,7 +91,8 @@ static unsigned tell_pending(struct sim *s, struct loop *l)
 static int sm_wait(struct loop *l, int64_t timeout_ms)
 {
 	struct sim *s = world(l);
-	uint64_t until = timeout_ms < 0 ? UINT64_MAX : s->now_us / 1000 * 1000 + (uint64_t)timeout_ms * 1000;
+	uint64_t until =
+		timeout_ms < 0 ? UINT64_MAX : s->now_us / 1000 * 1000 + (uint64_t)timeout_ms * 1000;
 
 	for (;;) {
 		uint64_t next;
@@ -180,7 +182,8 @@ static int sm_accept(struct loop *l, int fd, struct sockaddr_storage *ret_peer, 
 {
 	struct sim *s = world(l);
 	struct sim_file *f = sim_file_of(s, fd), *got;
-	struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in peer = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int new_fd;
 
 	if (!f || f->kind != SIM_LISTENER)

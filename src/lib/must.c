@@ -1,6 +1,6 @@
 /*
- * must.c: what to do when the program itself is wrong. Called by every part; owns nothing; allocates
- * nothing, because memory may be what is broken.
+ * must.c: what to do when the program itself is wrong. Called by every part; owns nothing;
+ * allocates nothing, because memory may be what is broken.
  */
 #include "lib/must.h"
 
@@ -12,8 +12,8 @@
 _Noreturn void must_failed(const char *file, int line, const char *func, const char *cond)
 {
 	char text[512];
-	int n = snprintf(text, sizeof(text), "stead: bug at %s:%d in %s(): not true: %s (pid %d)\n", file,
-		line, func, cond, (int)getpid());
+	int n = snprintf(text, sizeof(text), "stead: bug at %s:%d in %s(): not true: %s (pid %d)\n",
+		file, line, func, cond, (int)getpid());
 
 	if (n > 0) {
 		size_t len = (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;

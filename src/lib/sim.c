@@ -2,8 +2,8 @@
  * sim.c: the simulated world: clock, descriptors, open files, and whose turn it is.
  *
  * Called by tests and by loop_sim.c. Owns every simulated file and the list of loops in the world.
- * Everything that is left to chance comes from the one seeded generator, in an order that depends on
- * nothing else, so a failing seed fails again.
+ * Everything that is left to chance comes from the one seeded generator, in an order that depends
+ * on nothing else, so a failing seed fails again.
  */
 #include "lib/sim_priv.h"
 #include "lib/must.h"
@@ -314,7 +314,8 @@ int sim_connect(struct sim *s, int listener_fd)
 	err = sim_stream_pair(s, fds);
 	if (err)
 		return err;
-	/* The server's end lives in the queue until it is accepted and needs no descriptor there. */
+	/* The server's end lives in the queue until it is accepted and needs no descriptor there.
+	 */
 	listener->backlog[listener->backlog_n] = sim_file_of(s, fds[1]);
 	sim_file_ref(listener->backlog[listener->backlog_n++]);
 	sim_close(s, fds[1]);

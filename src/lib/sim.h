@@ -1,14 +1,16 @@
 /*
  * sim.h: a world in memory for the loop: a virtual clock and sockets that misbehave by a seed.
  *
- * For tests only. Several loops (one for each simulated process) share one world; the same seed gives
- * the same run. Descriptors are plain ints from SIM_FD_BASE on, so a call that goes past the loop meets
- * EBADF and never a real descriptor; real descriptors (a memfd) may be sent through simulated sockets.
- * Faults: bytes arrive in pieces and late, sends are short or refused for a while, events of one turn
- * come in any order and some in a later turn, connections are reset, descriptors run out.
+ * For tests only. Several loops (one for each simulated process) share one world; the same seed
+ * gives the same run. Descriptors are plain ints from SIM_FD_BASE on, so a call that goes past the
+ * loop meets EBADF and never a real descriptor; real descriptors (a memfd) may be sent through
+ * simulated sockets. Faults: bytes arrive in pieces and late, sends are short or refused for a
+ * while, events of one turn come in any order and some in a later turn, connections are reset,
+ * descriptors run out.
  *
- * What a peer on the network does is written with sim_connect(), sim_write(), sim_read(), sim_close()
- * and sim_reset() from the test itself. Time passes only when no loop has anything to do.
+ * What a peer on the network does is written with sim_connect(), sim_write(), sim_read(),
+ * sim_close() and sim_reset() from the test itself. Time passes only when no loop has anything to
+ * do.
  */
 #ifndef STEAD_LIB_SIM_H
 #define STEAD_LIB_SIM_H
@@ -19,9 +21,9 @@ enum { SIM_FD_BASE = 1 << 20 };
 
 struct sim_options {
 	uint64_t seed;
-	unsigned pieces_permille;  /* of writes that arrive in pieces instead of at once */
-	unsigned short_permille;   /* of writes that take only a part */
-	unsigned refuse_permille;  /* of writes that are told EAGAIN, and may go on a little later */
+	unsigned pieces_permille; /* of writes that arrive in pieces instead of at once */
+	unsigned short_permille;  /* of writes that take only a part */
+	unsigned refuse_permille; /* of writes that are told EAGAIN, and may go on a little later */
 	unsigned reorder_permille; /* of readiness that is told in a later turn */
 	unsigned emfile_permille;  /* of accepts that are told EMFILE */
 	uint64_t latency_us_max;   /* of each piece, on top of at once */
@@ -74,11 +76,12 @@ void sim_reset(struct sim *s, int fd);
 /* Open descriptors of the world, for leak checks. */
 unsigned sim_open_fds(const struct sim *s);
 
-/* One turn of one loop that has something to do, chosen by the seed; else the clock goes on to the next
- * thing that happens. False: nothing will ever happen again. */
+/* One turn of one loop that has something to do, chosen by the seed; else the clock goes on to the
+ * next thing that happens. False: nothing will ever happen again. */
 bool sim_step(struct sim *s);
 /* Step until done(arg), or nothing happens any more (-EDEADLK), or max_ms of virtual time went by
- * (-ETIMEDOUT), or the loops ran a million turns without time passing (-ELOOP: one of them spins). */
+ * (-ETIMEDOUT), or the loops ran a million turns without time passing (-ELOOP: one of them spins).
+ */
 int sim_run_until(struct sim *s, bool (*done)(void *arg), void *arg, uint64_t max_ms);
 /* Step for so long of virtual time, or until nothing happens any more. -ELOOP as above. */
 int sim_run_ms(struct sim *s, uint64_t ms);

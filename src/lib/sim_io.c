@@ -1,9 +1,9 @@
 /*
  * sim_io.c: what goes through simulated sockets and pipes, and how it goes wrong.
  *
- * Called by tests, sim.c and loop_sim.c. Owns the bytes and messages under way. It keeps what the kernel
- * promises and the loop relies on: a short read of a stream has emptied it, a full socket that has room
- * again makes an edge, an end comes behind all data. It promises nothing else.
+ * Called by tests, sim.c and loop_sim.c. Owns the bytes and messages under way. It keeps what the
+ * kernel promises and the loop relies on: a short read of a stream has emptied it, a full socket
+ * that has room again makes an edge, an end comes behind all data. It promises nothing else.
  */
 #include "lib/sim_priv.h"
 #include "lib/must.h"
@@ -182,7 +182,8 @@ static ssize_t write_bytes(struct sim *s, struct sim_file *f, const struct msghd
 	}
 	if (n > room) {
 		n = room;
-		/* As in the kernel: who was told of a partial write hears of the room that comes. */
+		/* As in the kernel: who was told of a partial write hears of the room that comes.
+		 */
 		q->writer_waits = true;
 	}
 	if (sim_chance(s, s->o.short_permille))
@@ -212,7 +213,9 @@ static int pass_fds(struct sim *s, struct sim_message *out, const struct msghdr 
 			if (p->file) {
 				sim_file_ref(p->file);
 			} else {
-				p->real_fd = fds[i] < SIM_FD_BASE ? fcntl(fds[i], F_DUPFD_CLOEXEC, 3) : -1;
+				p->real_fd = fds[i] < SIM_FD_BASE
+						     ? fcntl(fds[i], F_DUPFD_CLOEXEC, 3)
+						     : -1;
 				if (p->real_fd < 0)
 					return -EBADF;
 			}
@@ -312,7 +315,9 @@ static int unpass_fd(struct sim *s, struct sim_passed *p)
 
 static void take_fds(struct sim *s, struct sim_message *in, struct msghdr *m)
 {
-	size_t room = m->msg_controllen >= CMSG_LEN(0) ? (m->msg_controllen - CMSG_LEN(0)) / sizeof(int) : 0;
+	size_t room = m->msg_controllen >= CMSG_LEN(0)
+			      ? (m->msg_controllen - CMSG_LEN(0)) / sizeof(int)
+			      : 0;
 	struct cmsghdr *c = CMSG_FIRSTHDR(m);
 	unsigned n = 0;
 
@@ -364,7 +369,8 @@ ssize_t sim_recvmsg(struct sim *s, int fd, struct msghdr *m, int flags)
 	if (!f || f->kind == SIM_LISTENER || f->kind == SIM_PIPE_OUT)
 		return -EBADF;
 	err = f->err;
-	/* The error comes before the messages of a SEQPACKET socket, but behind the bytes of a stream. */
+	/* The error comes before the messages of a SEQPACKET socket, but behind the bytes of a
+	 * stream. */
 	if (err && (f->kind == SIM_SEQPACKET || !f->in.arrived)) {
 		f->err = 0;
 		return -err;

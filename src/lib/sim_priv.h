@@ -13,8 +13,8 @@
 enum { SIM_PASSED_MAX = 253 }; /* as the kernel: SCM_MAX_FD */
 enum sim_kind { SIM_STREAM, SIM_SEQPACKET, SIM_PIPE_IN, SIM_PIPE_OUT, SIM_LISTENER };
 
-/* One message of a SEQPACKET socket; its bytes follow. Its descriptors are files of the world or real
- * ones, duplicated. */
+/* One message of a SEQPACKET socket; its bytes follow. Its descriptors are files of the world or
+ * real ones, duplicated. */
 struct sim_message {
 	struct sim_message *next;
 	size_t len;
@@ -30,9 +30,9 @@ struct sim_message {
 struct sim_queue {
 	char *bytes; /* streams and pipes */
 	struct sim_message *first, **last;
-	size_t len;     /* bytes, or messages */
-	size_t arrived; /* the same unit */
-	size_t weight;  /* bytes, bounded by the capacity */
+	size_t len;      /* bytes, or messages */
+	size_t arrived;  /* the same unit */
+	size_t weight;   /* bytes, bounded by the capacity */
 	uint64_t due_us; /* when the next piece arrives; 0: nothing is under way */
 	bool fin, fin_arrived;
 	bool writer_waits; /* was told EAGAIN: is told when there is room */
@@ -41,7 +41,7 @@ struct sim_queue {
 struct sim_file {
 	enum sim_kind kind;
 	unsigned refs;
-	int first_fd; /* its descriptors, chained by sim_fd.next_fd; -1 */
+	int first_fd;          /* its descriptors, chained by sim_fd.next_fd; -1 */
 	struct sim_file *peer; /* NULL: gone */
 	struct sim_queue in;
 	int err; /* told once */

@@ -40,8 +40,8 @@ int sys_nonblock(int fd, bool on)
 
 int sys_socketpair_seqpacket(int ret_fds[2])
 {
-	/* A message is one datagram and must fit whole; the kernel doubles the figure and may cap it at
-	 * net.core.wmem_max, whose default holds three of the largest. */
+	/* A message is one datagram and must fit whole; the kernel doubles the figure and may cap
+	 * it at net.core.wmem_max, whose default holds three of the largest. */
 	int fds[2], bytes = 256 * 1024;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
@@ -75,8 +75,8 @@ static int open_how(int dirfd, const char *path, int flags, mode_t mode, uint64_
 	};
 	long fd;
 
-	/* EAGAIN: a rename elsewhere made the kernel unsure whether the path stayed below; it may well
-	 * be sure the next time. */
+	/* EAGAIN: a rename elsewhere made the kernel unsure whether the path stayed below; it may
+	 * well be sure the next time. */
 	for (int tries = 0; tries < 64; tries++) {
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 		if (fd >= 0)
@@ -167,7 +167,8 @@ int sys_read_file(int dirfd, const char *path, size_t max, char **ret_text, size
 			err = -EFBIG;
 			break;
 		}
-		/* One byte beyond max is asked for, which tells a file of max bytes from a larger one. */
+		/* One byte beyond max is asked for, which tells a file of max bytes from a larger
+		 * one. */
 		if (len == cap)
 			cap = cap > max / 2 ? max + 1 : cap * 2;
 	}

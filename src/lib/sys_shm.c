@@ -1,10 +1,11 @@
 /*
  * sys_shm.c: memory shared between processes that do not trust each other; rule 2 of the house.
  *
- * Called by whoever writes or reads a ring, a counters page or a snapshot. A page has one writer: it
- * maps first and seals then, and F_SEAL_FUTURE_WRITE leaves its own mapping writable while every later
- * one, also through /proc/PID/fd, is refused. MADV_DONTFORK keeps that mapping out of its children. The
- * reader checks seals and size before it maps, so nobody can shrink the file below its feet (SIGBUS).
+ * Called by whoever writes or reads a ring, a counters page or a snapshot. A page has one writer:
+ * it maps first and seals then, and F_SEAL_FUTURE_WRITE leaves its own mapping writable while every
+ * later one, also through /proc/PID/fd, is refused. MADV_DONTFORK keeps that mapping out of its
+ * children. The reader checks seals and size before it maps, so nobody can shrink the file below
+ * its feet (SIGBUS).
  */
 #include "lib/sys.h"
 

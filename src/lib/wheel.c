@@ -1,10 +1,10 @@
 /*
  * wheel.c: the timer wheel; ticks of 1 ms, 4 levels of 256 slots.
  *
- * Called by loop.c only; owns no memory but its slots. Arming and stopping cost the same however many
- * timers there are. A bit per slot says which are used, so the time of the next look is found without
- * ticking, and a process without timers waits for ever. A deadline more than 2^32 ms away lies in the
- * last slot that reaches and is put in anew from there.
+ * Called by loop.c only; owns no memory but its slots. Arming and stopping cost the same however
+ * many timers there are. A bit per slot says which are used, so the time of the next look is found
+ * without ticking, and a process without timers waits for ever. A deadline more than 2^32 ms away
+ * lies in the last slot that reaches and is put in anew from there.
  */
 #include "lib/loop_priv.h"
 #include "lib/must.h"
@@ -126,8 +126,8 @@ struct timer *wheel_take_due(struct wheel *w, uint64_t now_ms)
 		struct timer *t = w->slot[0][w->now_ms & 255];
 		uint64_t next;
 
-		/* The current slot of level 0 holds only what is due now: later timers of the same slot
-		 * number would be 256 ms away, which is level 1. */
+		/* The current slot of level 0 holds only what is due now: later timers of the same
+		 * slot number would be 256 ms away, which is level 1. */
 		if (t) {
 			wheel_del(w, t);
 			return t;

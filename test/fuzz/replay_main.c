@@ -1,9 +1,9 @@
 /*
  * replay_main.c: runs one fuzz target without a fuzzer.
  *
- * Linked with each target by an ordinary compiler. Its arguments are files or folders of inputs; each is
- * given to the target as it is, then cut at every length (short inputs) and changed in many fixed ways
- * from a fixed seed, so that two runs do the same. It keeps nothing and writes nothing.
+ * Linked with each target by an ordinary compiler. Its arguments are files or folders of inputs;
+ * each is given to the target as it is, then cut at every length (short inputs) and changed in many
+ * fixed ways from a fixed seed, so that two runs do the same. It keeps nothing and writes nothing.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -26,7 +26,8 @@ static uint64_t next_random(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* The target gets a copy of its exact size, so that a sanitizer sees the first byte read behind it. */
+/* The target gets a copy of its exact size, so that a sanitizer sees the first byte read behind it.
+ */
 static void run_once(const uint8_t *p, size_t n)
 {
 	uint8_t *copy = malloc(n ? n : 1);

@@ -1,6 +1,6 @@
 /*
- * fuzz_canary.c: must fail. A target that dies on an input whose last byte alone differs from its corpus;
- * when it passes, the replay has stopped to change inputs or to notice a death.
+ * fuzz_canary.c: must fail. A target that dies on an input whose last byte alone differs from its
+ * corpus; when it passes, the replay has stopped to change inputs or to notice a death.
  */
 #include "lib/must.h"
 

@@ -1,6 +1,6 @@
 /*
- * fuzz_event.c: an event as a process wrote it into its log ring. What decodes is rendered as JSON and
- * encoded again, which must give the same bytes.
+ * fuzz_event.c: an event as a process wrote it into its log ring. What decodes is rendered as JSON
+ * and encoded again, which must give the same bytes.
  */
 #include "lib/event.h"
 #include "lib/must.h"

@@ -1,7 +1,7 @@
 /*
- * fuzz_logring.c: a log ring whose writer has gone mad, read by the log process. The input is a list of
- * pokes {u32 offset, u8 length, bytes} into a good ring, with reads between them. The reader must never
- * leave the ring, never go backwards and never give a record that is too long.
+ * fuzz_logring.c: a log ring whose writer has gone mad, read by the log process. The input is a
+ * list of pokes {u32 offset, u8 length, bytes} into a good ring, with reads between them. The
+ * reader must never leave the ring, never go backwards and never give a record that is too long.
  */
 #include "lib/logring.h"
 #include "lib/must.h"

@@ -1,6 +1,6 @@
 /*
- * fuzz_unpack.c: packed fields of a message, read in an order that the input itself gives: the first
- * eight bytes choose the kind of each read.
+ * fuzz_unpack.c: packed fields of a message, read in an order that the input itself gives: the
+ * first eight bytes choose the kind of each read.
  */
 #include "lib/buf.h"
 #include "lib/must.h"

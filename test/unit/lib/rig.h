@@ -1,6 +1,6 @@
 /*
- * rig.h: one loop on either backend, with sockets whose other end the test holds, so that one test body
- * runs on both. The state of each test is the backend's name.
+ * rig.h: one loop on either backend, with sockets whose other end the test holds, so that one test
+ * body runs on both. The state of each test is the backend's name.
  */
 #ifndef STEAD_TEST_UNIT_LIB_RIG_H
 #define STEAD_TEST_UNIT_LIB_RIG_H
@@ -135,7 +135,10 @@ static inline void rig_settle(struct rig *r)
 		assert_int_equal(loop_step(r->l, 0), 0);
 }
 
-#define ON_BOTH(f) \
-	{#f " (epoll)", f, NULL, NULL, (void *)"epoll"}, {#f " (sim)", f, NULL, NULL, (void *)"sim"}
+#define ON_BOTH(f)                                                                                 \
+	{#f " (epoll)", f, NULL, NULL, (void *)"epoll"},                                           \
+	{                                                                                          \
+#f " (sim)", f, NULL, NULL, (void *)"sim"                                          \
+	}
 
 #endif

@@ -117,8 +117,10 @@ static void strings(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pieces_are_aligned_and_apart), cmocka_unit_test(bound_is_kept),
-		cmocka_unit_test(large_is_charged_by_size), cmocka_unit_test(strings),
+		cmocka_unit_test(pieces_are_aligned_and_apart),
+		cmocka_unit_test(bound_is_kept),
+		cmocka_unit_test(large_is_charged_by_size),
+		cmocka_unit_test(strings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

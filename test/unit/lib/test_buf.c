@@ -113,10 +113,11 @@ static void json(void **state)
 		{"a\"b\\c", "\"a\\\"b\\\\c\"", 5},
 		{"\b\f\n\r\t\x01\x1f\x7f", "\"\\b\\f\\n\\r\\t\\u0001\\u001f\\u007f\"", 8},
 		{"a\0b", "\"a\\u0000b\"", 3},
-		{"\xc3\xa4\xe2\x82\xac\xf0\x9f\x8e\x89", "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x8e\x89\"", 9},
-		{"x\xff", "\"x\xef\xbf\xbd\"", 2},                               /* never in UTF-8 */
-		{"\xc3", "\"\xef\xbf\xbd\"", 1},                                 /* cut */
-		{"\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\"", 2},                 /* overlong */
+		{"\xc3\xa4\xe2\x82\xac\xf0\x9f\x8e\x89", "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x8e\x89\"",
+			9},
+		{"x\xff", "\"x\xef\xbf\xbd\"", 2},               /* never in UTF-8 */
+		{"\xc3", "\"\xef\xbf\xbd\"", 1},                 /* cut */
+		{"\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\"", 2}, /* overlong */
 		{"\xe0\x80\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"", 3}, /* overlong */
 		{"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"", 3}, /* a surrogate */
 		{"\xf4\x90\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"", 4},
@@ -196,10 +197,15 @@ static void hostile_packings(void **state)
 		const char *bytes;
 		size_t n;
 	} cases[] = {
-		{"\xff\xff\xff\xff", 4},          /* a length that reaches far outside */
-		{"\x00\x00\x00\x00", 4},          /* no NUL */
-		{"\x02\x00\x00\x00" "ab" "x", 7}, /* another byte where the NUL belongs */
-		{"\x03\x00\x00\x00" "a\0b\0", 8}, /* a NUL inside a string */
+		{"\xff\xff\xff\xff", 4}, /* a length that reaches far outside */
+		{"\x00\x00\x00\x00", 4}, /* no NUL */
+		{"\x02\x00\x00\x00"
+		 "ab"
+		 "x",
+			7}, /* another byte where the NUL belongs */
+		{"\x03\x00\x00\x00"
+		 "a\0b\0",
+			8}, /* a NUL inside a string */
 	};
 
 	(void)state;
@@ -215,9 +221,13 @@ static void hostile_packings(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(grows_and_keeps), cmocka_unit_test(error_sticks),
-		cmocka_unit_test(printf_fits_exactly), cmocka_unit_test(numbers), cmocka_unit_test(json),
-		cmocka_unit_test(packs_and_unpacks), cmocka_unit_test(every_cut_is_bad),
+		cmocka_unit_test(grows_and_keeps),
+		cmocka_unit_test(error_sticks),
+		cmocka_unit_test(printf_fits_exactly),
+		cmocka_unit_test(numbers),
+		cmocka_unit_test(json),
+		cmocka_unit_test(packs_and_unpacks),
+		cmocka_unit_test(every_cut_is_bad),
 		cmocka_unit_test(hostile_packings),
 	};
 

@@ -1,5 +1,6 @@
 /*
- * test_chan.c: channels on both backends: messages, descriptors, bounds, faults; and the blocking form.
+ * test_chan.c: channels on both backends: messages, descriptors, bounds, faults; and the blocking
+ * form.
  */
 #include "rig.h"
 
@@ -14,9 +15,9 @@ struct peer {
 	uint64_t last_id;
 	char payload[CHAN_PAYLOAD_MAX];
 	uint32_t len;
-	int fd;             /* taken from the last message */
+	int fd; /* taken from the last message */
 	bool close_in_got;
-	uint16_t refuse;    /* this type is not allowed */
+	uint16_t refuse; /* this type is not allowed */
 };
 
 static bool allowed(struct chan *c, const struct msg_head *h, unsigned nfds)
@@ -147,11 +148,13 @@ static void descriptors_pass(void **state)
 	assert_int_equal(loop_sys_write(r.l, fds[1], "hi", 2), 2);
 	assert_int_equal(loop_sys_read(r.l, b.fd, p, 8), 2);
 	loop_sys_close(r.l, b.fd);
-	/* Those that the handler leaves are closed behind it: the pipe's other end sees no reader. */
+	/* Those that the handler leaves are closed behind it: the pipe's other end sees no reader.
+	 */
 	for (unsigned i = 0; i < ARRAY_LEN(many); i++)
 		many[i] = fds[1];
 	assert_int_equal(chan_send(&a.c, 7, 0, NULL, 0, NULL, 0, many, CHAN_FDS_MAX), 0);
-	assert_int_equal(chan_send(&a.c, 7, 0, NULL, 0, NULL, 0, many, CHAN_FDS_MAX + 1), -EMSGSIZE);
+	assert_int_equal(
+		chan_send(&a.c, 7, 0, NULL, 0, NULL, 0, many, CHAN_FDS_MAX + 1), -EMSGSIZE);
 	loop_sys_close(r.l, fds[1]);
 	turns(&r, 5);
 	assert_int_equal(b.got, 2);
@@ -188,7 +191,8 @@ static void queue_is_bounded(void **state)
 		if (b.got > before && b.fd >= 0)
 			loop_sys_close(r.l, b.fd);
 		if (b.got > before + 1)
-			break; /* a batch: descriptors of the earlier ones were left to the test's end */
+			break; /* a batch: descriptors of the earlier ones were left to the test's
+				  end */
 	}
 	while (b.got < sent)
 		turns(&r, 1);
@@ -198,7 +202,8 @@ static void queue_is_bounded(void **state)
 	chan_close(&b.c);
 	loop_sys_close(r.l, fds[0]);
 	loop_sys_close(r.l, fds[1]);
-	/* Every batch's descriptors but the last were overwritten in b.fd: the world closes them. */
+	/* Every batch's descriptors but the last were overwritten in b.fd: the world closes them.
+	 */
 	loop_free(r.l);
 	sim_free(r.sim);
 }
@@ -260,7 +265,8 @@ static void faults_lose_the_channel(void **state)
 		{{.len = 0, .type = 0, .major = 1}, 16, 0},
 		{{.len = 0, .type = 7, .major = 0}, 16, 0},
 		{{.len = 0, .type = 66, .major = 1}, 16, 0}, /* not allowed */
-		{{.len = CHAN_PAYLOAD_MAX + 1, .type = 7, .major = 1}, 16 + CHAN_PAYLOAD_MAX + 1, 0},
+		{{.len = CHAN_PAYLOAD_MAX + 1, .type = 7, .major = 1}, 16 + CHAN_PAYLOAD_MAX + 1,
+			0},
 		{{.len = CHAN_PAYLOAD_MAX, .type = 7, .major = 1}, 16 + CHAN_PAYLOAD_MAX + 50, 0},
 		{{.len = 0, .type = 7, .major = 1}, 16, CHAN_FDS_MAX + 1},
 		{{.len = 1, .type = 7, .major = 1}, 16, 3},
@@ -384,7 +390,8 @@ static void blocking(void **state)
 	assert_int_equal(chan_send_blocking(fds[0], 7, 9, big, sizeof(big), NULL, 0, NULL, 0), 0);
 	assert_int_equal(chan_recv_blocking(fds[1], &m, mem), 0);
 	assert_int_equal(((const char *)m.payload)[CHAN_PAYLOAD_MAX - 1], 'q');
-	assert_int_equal(chan_send_blocking(fds[0], 7, 9, big, sizeof(big), "x", 1, NULL, 0), -EMSGSIZE);
+	assert_int_equal(
+		chan_send_blocking(fds[0], 7, 9, big, sizeof(big), "x", 1, NULL, 0), -EMSGSIZE);
 	assert_int_equal(send(fds[0], "short", 5, 0), 5);
 	assert_int_equal(chan_recv_blocking(fds[1], &m, mem), -EPROTO);
 	/* Longer than the largest: cut to a size that would do. */
@@ -407,10 +414,16 @@ static void blocking(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		ON_BOTH(messages_both_ways), ON_BOTH(last_words_before_the_end), ON_BOTH(descriptors_pass),
-		ON_BOTH(queue_is_bounded), ON_BOTH(small_messages_are_bounded_too),
-		ON_BOTH(faults_lose_the_channel), ON_BOTH(closing_in_got_drops_the_rest), ON_BOTH(one_way),
-		cmocka_unit_test(reading_structs), cmocka_unit_test(blocking),
+		ON_BOTH(messages_both_ways),
+		ON_BOTH(last_words_before_the_end),
+		ON_BOTH(descriptors_pass),
+		ON_BOTH(queue_is_bounded),
+		ON_BOTH(small_messages_are_bounded_too),
+		ON_BOTH(faults_lose_the_channel),
+		ON_BOTH(closing_in_got_drops_the_rest),
+		ON_BOTH(one_way),
+		cmocka_unit_test(reading_structs),
+		cmocka_unit_test(blocking),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

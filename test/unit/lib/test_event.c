@@ -29,7 +29,8 @@ static void round_trip(void **state)
 	assert_int_equal(id, 1012);
 	assert_string_equal(buf_str(&text),
 		"role=gate;pid=18446744073709551615;status=-9223372036854775808;empty=;");
-	/* Any cut: either still a whole event with fewer fields, or refused without a single field. */
+	/* Any cut: either still a whole event with fewer fields, or refused without a single field.
+	 */
 	for (size_t cut = 0; cut < b.len; cut++) {
 		buf_reset(&text);
 		id = 7;

@@ -220,7 +220,8 @@ static void *write_on(void *arg)
 	return NULL;
 }
 
-/* A writer that overtakes the reader all the time: whatever is read is whole and newer than before. */
+/* A writer that overtakes the reader all the time: whatever is read is whole and newer than before.
+ */
 static void a_torn_record_is_never_seen(void **state)
 {
 	struct race race = {0};
@@ -312,11 +313,14 @@ static void refuses_what_is_no_ring(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(records_come_in_order), cmocka_unit_test(wraps_without_loss),
+		cmocka_unit_test(records_come_in_order),
+		cmocka_unit_test(wraps_without_loss),
 		cmocka_unit_test(a_slow_reader_loses_and_counts),
 		cmocka_unit_test(unpublished_writing_counts_as_overtaken),
-		cmocka_unit_test(longer_than_a_record_is_cut), cmocka_unit_test(wakes_only_a_sleeper),
-		cmocka_unit_test(a_torn_record_is_never_seen), cmocka_unit_test(refuses_a_mad_writer),
+		cmocka_unit_test(longer_than_a_record_is_cut),
+		cmocka_unit_test(wakes_only_a_sleeper),
+		cmocka_unit_test(a_torn_record_is_never_seen),
+		cmocka_unit_test(refuses_a_mad_writer),
 		cmocka_unit_test(refuses_what_is_no_ring),
 	};
 

@@ -1,91 +1,9 @@
 /*
- * test_loop.c: the loop's promises, each on both backends.
+ * test_loop.c: what the loop promises of descriptors, each on both backends.
  */
-#include "rig.h"
+#include "ends.h"
 
 #include <sys/mman.h>
-#include <sys/timerfd.h>
-#include <time.h>
-
-enum { OP_A = OP_USER, OP_B, OP_SEND, OP_TIMER, OP_ACCEPT, OP_CLOSER, OP_FREER, OP_KINDS };
-
-/* What a completion left behind; ops are embedded beside it. */
-struct end {
-	struct lfd f;
-	struct op a, b;
-	struct send_op s;
-	struct timer t;
-	bool done_a, done_b, done_s, done_t;
-	int res_a, res_b, res_s, calls_a, calls_b;
-	char got[64 * 1024];
-	size_t got_n;
-	struct end *other; /* closed or freed by a completion of this one */
-	bool again;        /* receive again at once */
-	bool take;
-	char *taken;
-};
-
-static void end_init(struct end *e)
-{
-	memset(e, 0, sizeof(*e));
-	e->f = (struct lfd)LFD_INIT;
-	e->a.kind = OP_A;
-	e->b.kind = OP_B;
-	e->s.op.kind = OP_SEND;
-	e->t.op.kind = OP_TIMER;
-}
-
-static void on_a(struct loop *l, struct op *op, int res)
-{
-	struct end *e = container_of(op, struct end, a);
-
-	e->done_a = true;
-	e->calls_a++;
-	e->res_a = res;
-	if (res > 0 && op->buf) {
-		assert_true((size_t)res <= loop_buf_bytes(l) && op->buf_len == loop_buf_bytes(l));
-		assert_true(e->got_n + (size_t)res <= sizeof(e->got));
-		memcpy(e->got + e->got_n, op->buf, (size_t)res);
-		e->got_n += (size_t)res;
-		if (e->take)
-			e->taken = loop_buf_take(l, op);
-		if (e->again)
-			loop_recv(l, &e->f, op);
-	}
-}
-
-static void on_b(struct loop *l, struct op *op, int res)
-{
-	struct end *e = container_of(op, struct end, b);
-
-	(void)l;
-	e->done_b = true;
-	e->calls_b++;
-	e->res_b = res;
-}
-
-static void on_send(struct loop *l, struct op *op, int res)
-{
-	struct end *e = container_of(op, struct end, s.op);
-
-	(void)l;
-	e->done_s = true;
-	e->res_s = res;
-}
-
-static void on_timer(struct loop *l, struct op *op, int res)
-{
-	struct end *e = container_of(op, struct end, t.op);
-
-	assert_int_equal(res, 0);
-	assert_int_equal(e->t.at_ms, 0);
-	e->done_t = true;
-	e->calls_b++;
-	if (e->again) {
-		e->again = false;
-		loop_timer_in(l, &e->t, 1);
-	}
-}
 
 static void on_accept(struct loop *l, struct op *op, int res)
 {
@@ -102,7 +20,8 @@ static void on_accept(struct loop *l, struct op *op, int res)
 	}
 }
 
-/* A completion that closes another owner, which may have its own completion waiting in this batch. */
+/* A completion that closes another owner, which may have its own completion waiting in this batch.
+ */
 static void on_closer(struct loop *l, struct op *op, int res)
 {
 	struct end *e = container_of(op, struct end, a);
@@ -140,16 +59,6 @@ static op_done *const table[OP_KINDS] = {
 	[OP_CLOSER] = on_closer,
 	[OP_FREER] = on_freer,
 };
-
-static void open_end(struct rig *r, struct end *e, int *ret_peer)
-{
-	int fds[2];
-
-	end_init(e);
-	rig_pair(r, fds);
-	assert_int_equal(loop_add(r->l, &e->f, fds[0]), 0);
-	*ret_peer = fds[1];
-}
 
 static void receives(void **state)
 {
@@ -328,7 +237,8 @@ static void sends_more_than_fits(void **state)
 	assert_false(e.done_s);
 	drain_pattern(&r, peer, 100);
 	/* A file that is shorter than promised. */
-	e.s = (struct send_op){.op.kind = OP_SEND, .file_fd = file, .file_off = 77 + FILE_PART, .file_len = 1};
+	e.s = (struct send_op){
+		.op.kind = OP_SEND, .file_fd = file, .file_off = 77 + FILE_PART, .file_len = 1};
 	assert_int_equal(loop_send(r.l, &e.f, &e.s), -EIO);
 	close(file);
 	loop_close(r.l, &e.f);
@@ -516,7 +426,8 @@ static void freeing_in_a_batch(void **state)
 	rig_done(&r);
 }
 
-/* A descriptor's number is reused inside the batch; the old one's event must not reach the new owner. */
+/* A descriptor's number is reused inside the batch; the old one's event must not reach the new
+ * owner. */
 static void stale_events_miss_the_new_owner(void **state)
 {
 	static struct end a, b;
@@ -542,8 +453,9 @@ static void stale_events_miss_the_new_owner(void **state)
 	rig_done(&r);
 }
 
-/* Someone closed the descriptor before the loop let go of it, and the open file lives on elsewhere: its
- * registration cannot be taken back, and its events name a number that is somebody else's by now. */
+/* Someone closed the descriptor before the loop let go of it, and the open file lives on elsewhere:
+ * its registration cannot be taken back, and its events name a number that is somebody else's by
+ * now. */
 static void events_of_a_lost_file_miss_too(void **state)
 {
 	static struct end a, b;
@@ -576,205 +488,21 @@ static void events_of_a_lost_file_miss_too(void **state)
 	rig_done(&r);
 }
 
-static void timers(void **state)
-{
-	static struct end e, many[300];
-	struct rig r;
-	uint64_t start;
-
-	rig_open(&r, state, table, OP_KINDS);
-	end_init(&e);
-	start = loop_now_ms(r.l);
-	loop_timer_in(r.l, &e.t, 20);
-	while (!e.done_t)
-		assert_int_equal(loop_step(r.l, -1), 0);
-	assert_true(loop_now_ms(r.l) >= start + 20);
-	assert_true(loop_now_ms(r.l) < start + 500);
-	/* Stopped, armed anew, armed for the past, armed again by its completion. */
-	e.done_t = false;
-	loop_timer_in(r.l, &e.t, 1);
-	loop_timer_stop(r.l, &e.t);
-	loop_timer_stop(r.l, &e.t);
-	assert_int_equal(e.t.at_ms, 0);
-	assert_int_equal(loop_step(r.l, 5), 0);
-	assert_false(e.done_t);
-	loop_timer(r.l, &e.t, 1);
-	loop_timer_stop(r.l, &e.t);
-	rig_settle(&r);
-	assert_false(e.done_t);
-	loop_timer_in(r.l, &e.t, 100000);
-	loop_timer_in(r.l, &e.t, 3);
-	e.again = true;
-	e.calls_b = 0;
-	while (e.calls_b < 2)
-		assert_int_equal(loop_step(r.l, -1), 0);
-	for (int i = 0; i < 300; i++) {
-		end_init(&many[i]);
-		loop_timer_in(r.l, &many[i].t, (uint64_t)i);
-	}
-	for (int i = 0; i < 300; i++) {
-		while (!many[i].done_t)
-			assert_int_equal(loop_step(r.l, -1), 0);
-		assert_int_equal(many[i].calls_b, 1);
-	}
-	loop_timer_in(r.l, &e.t, UINT64_MAX);
-	loop_timer_stop(r.l, &e.t);
-	rig_done(&r);
-}
-
-/* With nothing armed the loop waits for ever: it makes no turn by itself. */
-static void idle_has_no_ticks(void **state)
-{
-	struct rig r;
-	struct timespec a, b;
-
-	rig_open(&r, state, table, OP_KINDS);
-	if (r.sim) {
-		assert_int_equal(loop_step(r.l, -1), -EDEADLK);
-	} else {
-		clock_gettime(CLOCK_MONOTONIC, &a);
-		assert_int_equal(loop_step(r.l, 60), 0);
-		clock_gettime(CLOCK_MONOTONIC, &b);
-		assert_true((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000 >= 59);
-	}
-	rig_done(&r);
-}
-
-static void deferred_ops_come_last_and_once(void **state)
-{
-	static struct end e;
-	struct rig r;
-	int peer;
-
-	rig_open(&r, state, table, OP_KINDS);
-	open_end(&r, &e, &peer);
-	rig_write(&r, peer, "x");
-	loop_defer(r.l, &e.b);
-	loop_defer(r.l, &e.b);
-	loop_recv(r.l, &e.f, &e.a);
-	rig_settle(&r);
-	assert_int_equal(e.calls_b, 1);
-	assert_int_equal(e.calls_a, 1);
-	loop_defer(r.l, &e.b);
-	loop_defer_cancel(r.l, &e.b);
-	rig_settle(&r);
-	assert_int_equal(e.calls_b, 1);
-	loop_close(r.l, &e.f);
-	rig_close(&r, peer);
-	rig_done(&r);
-}
-
-static void raw_readiness(void **state)
-{
-	static struct end e, w;
-	struct rig r;
-	int fds[2];
-	char p[8];
-
-	rig_open(&r, state, table, OP_KINDS);
-	end_init(&e);
-	end_init(&w);
-	assert_int_equal(loop_sys_pipe(r.l, fds), 0);
-	assert_int_equal(loop_add(r.l, &e.f, fds[0]), 0);
-	assert_int_equal(loop_add(r.l, &w.f, fds[1]), 0);
-	loop_writable(r.l, &w.f, &w.a);
-	rig_until(&r, &w.done_a);
-	w.done_a = false;
-	loop_writable(r.l, &w.f, &w.a);
-	rig_settle(&r);
-	assert_false(w.done_a);
-	loop_send_cancel(r.l, &w.f);
-	loop_readable(r.l, &e.f, &e.a);
-	rig_settle(&r);
-	assert_false(e.done_a);
-	assert_int_equal(loop_sys_write(r.l, fds[1], "abc", 3), 3);
-	rig_until(&r, &e.done_a);
-	/* Not read at all: told again with the next edge only, so that who cannot read does not spin. */
-	e.done_a = false;
-	loop_readable(r.l, &e.f, &e.a);
-	rig_settle(&r);
-	assert_false(e.done_a);
-	assert_int_equal(loop_sys_write(r.l, fds[1], "d", 1), 1);
-	rig_until(&r, &e.done_a);
-	/* Not read to its end: asked again, it completes again. */
-	assert_int_equal(loop_sys_read(r.l, fds[0], p, 1), 1);
-	e.done_a = false;
-	loop_readable(r.l, &e.f, &e.a);
-	rig_until(&r, &e.done_a);
-	assert_int_equal(loop_sys_read(r.l, fds[0], p, 8), 3);
-	assert_int_equal(loop_sys_read(r.l, fds[0], p, 8), -EAGAIN);
-	e.done_a = false;
-	loop_readable(r.l, &e.f, &e.a);
-	rig_settle(&r);
-	assert_false(e.done_a);
-	/* A stream op works on a pipe too, and hears its end. */
-	loop_recv_cancel(r.l, &e.f);
-	loop_recv(r.l, &e.f, &e.a);
-	w.s.iov[0] = (struct iovec){"pipe", 4};
-	w.s.iovcnt = 1;
-	assert_int_equal(loop_send(r.l, &w.f, &w.s), 0);
-	rig_until(&r, &e.done_a);
-	assert_memory_equal(e.got, "pipe", 4);
-	e.done_a = false;
-	loop_recv(r.l, &e.f, &e.a);
-	loop_close(r.l, &w.f);
-	rig_until(&r, &e.done_a);
-	assert_int_equal(e.res_a, 0);
-	assert_int_equal(loop_del(r.l, &e.f), fds[0]);
-	assert_int_equal(loop_del(r.l, &e.f), -1);
-	loop_sys_close(r.l, fds[0]);
-	rig_done(&r);
-}
-
-static void clock_jumps(void **state)
-{
-	static struct end e;
-	struct rig r;
-	uint64_t wall;
-
-	rig_open(&r, state, table, OP_KINDS);
-	end_init(&e);
-	loop_clock_jump(r.l, &e.b);
-	wall = loop_wall_us(r.l);
-	assert_true(wall > 1600000000ull * 1000000);
-	rig_settle(&r);
-	assert_false(e.done_b);
-	if (r.sim) {
-		sim_set_wall_us(r.sim, wall + 500000);
-		rig_settle(&r);
-		assert_false(e.done_b);
-		sim_set_wall_us(r.sim, wall - 5000000);
-		rig_until(&r, &e.done_b);
-		assert_true(loop_wall_us(r.l) < wall);
-		e.done_b = false;
-		loop_clock_jump(r.l, &e.b);
-		rig_settle(&r);
-		assert_false(e.done_b);
-	}
-	rig_done(&r);
-}
-
-static void stop_ends_run(void **state)
-{
-	struct rig r;
-
-	rig_open(&r, state, table, OP_KINDS);
-	loop_stop(r.l);
-	assert_int_equal(loop_run(r.l), 0);
-	rig_done(&r);
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		ON_BOTH(receives), ON_BOTH(bytes_then_end_in_one_edge),
-		ON_BOTH(cancelled_receive_keeps_the_bytes), ON_BOTH(buffers_are_lent_and_taken),
-		ON_BOTH(sends_more_than_fits), ON_BOTH(send_to_nobody), ON_BOTH(hup_beside_a_receive),
-		ON_BOTH(accepts_and_runs_out), ON_BOTH(closing_another_in_a_batch),
-		ON_BOTH(freeing_in_a_batch), ON_BOTH(stale_events_miss_the_new_owner),
-		ON_BOTH(events_of_a_lost_file_miss_too), ON_BOTH(timers),
-		ON_BOTH(idle_has_no_ticks), ON_BOTH(deferred_ops_come_last_and_once),
-		ON_BOTH(raw_readiness), ON_BOTH(clock_jumps), ON_BOTH(stop_ends_run),
+		ON_BOTH(receives),
+		ON_BOTH(bytes_then_end_in_one_edge),
+		ON_BOTH(cancelled_receive_keeps_the_bytes),
+		ON_BOTH(buffers_are_lent_and_taken),
+		ON_BOTH(sends_more_than_fits),
+		ON_BOTH(send_to_nobody),
+		ON_BOTH(hup_beside_a_receive),
+		ON_BOTH(accepts_and_runs_out),
+		ON_BOTH(closing_another_in_a_batch),
+		ON_BOTH(freeing_in_a_batch),
+		ON_BOTH(stale_events_miss_the_new_owner),
+		ON_BOTH(events_of_a_lost_file_miss_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /*
- * test_sim.c: the simulated world itself: an echo service under every fault, and that a seed repeats.
+ * test_sim.c: the simulated world itself: an echo service under every fault, and that a seed
+ * repeats.
  */
 #include "test.h"
 

@@ -42,12 +42,13 @@ static void only_the_writer_writes(void **state)
 	/* The mapping made before the seal stays writable, and the reader sees it. */
 	memcpy(map + 4096, "after", 6);
 	assert_string_equal((const char *)seen + 4096, "after");
-	/* Whoever else has the descriptor, or opens it anew, can neither map it writable nor write nor
-	 * change its size. */
+	/* Whoever else has the descriptor, or opens it anew, can neither map it writable nor write
+	 * nor change its size. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	other = open(path, O_RDWR | O_CLOEXEC);
 	if (other >= 0) {
-		assert_ptr_equal(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, other, 0), MAP_FAILED);
+		assert_ptr_equal(
+			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, other, 0), MAP_FAILED);
 		assert_int_equal(write(other, "x", 1), -1);
 		close(other);
 	}
@@ -73,7 +74,8 @@ static void a_child_has_no_mapping(void **state)
 	assert_int_equal(sys_shm_create("t", 4096, &fd, &map), 0);
 	pid = fork();
 	if (pid == 0) {
-		/* mincore() says whether anything is mapped, without a fault that a sanitizer would print. */
+		/* mincore() says whether anything is mapped, without a fault that a sanitizer would
+		 * print. */
 		unsigned char in_core;
 
 		_exit(mincore(map, 4096, &in_core) == -1 && errno == ENOMEM ? 42 : 0);
@@ -257,10 +259,14 @@ static void checksums_differ(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(only_the_writer_writes), cmocka_unit_test(a_child_has_no_mapping),
-		cmocka_unit_test(refuses_what_is_not_sealed), cmocka_unit_test(constants),
-		cmocka_unit_test(paths_stay_below), cmocka_unit_test(reads_files),
-		cmocka_unit_test(small_things), cmocka_unit_test(checksums_differ),
+		cmocka_unit_test(only_the_writer_writes),
+		cmocka_unit_test(a_child_has_no_mapping),
+		cmocka_unit_test(refuses_what_is_not_sealed),
+		cmocka_unit_test(constants),
+		cmocka_unit_test(paths_stay_below),
+		cmocka_unit_test(reads_files),
+		cmocka_unit_test(small_things),
+		cmocka_unit_test(checksums_differ),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

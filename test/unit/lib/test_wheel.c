@@ -23,10 +23,11 @@ static void arm(struct wheel *w, struct timer *t, uint64_t at)
 
 static void far_deadlines_are_exact(void **state)
 {
-	static const uint64_t in[] = {1, 2, 255, 256, 257, 511, 512, 65279, 65280, 65535, 65536, 65537,
-		(1 << 24) - 1, 1 << 24, (1 << 24) + 1, UINT32_MAX - 1ull, UINT32_MAX, 1ull << 32,
-		(1ull << 32) + 1, 5ull << 32, 1ull << 40};
-	static const uint64_t starts[] = {0, 1, 255, 256, 65535, 123456789, (1ull << 32) - 1, 1ull << 41};
+	static const uint64_t in[] = {1, 2, 255, 256, 257, 511, 512, 65279, 65280, 65535, 65536,
+		65537, (1 << 24) - 1, 1 << 24, (1 << 24) + 1, UINT32_MAX - 1ull, UINT32_MAX,
+		1ull << 32, (1ull << 32) + 1, 5ull << 32, 1ull << 40};
+	static const uint64_t starts[] = {
+		0, 1, 255, 256, 65535, 123456789, (1ull << 32) - 1, 1ull << 41};
 	struct wheel *w = malloc(sizeof(*w));
 
 	(void)state;
@@ -38,7 +39,8 @@ static void far_deadlines_are_exact(void **state)
 
 			wheel_init(w, starts[s]);
 			arm(w, &t, at);
-			/* Sleeping from look to look, as the loop does: never late, and few looks. */
+			/* Sleeping from look to look, as the loop does: never late, and few looks.
+			 */
 			for (;;) {
 				uint64_t next = wheel_next_ms(w);
 				struct timer *due;
