@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """check.py: all that CI runs. Called by `make check`, which has installed what is needed.
 
-Builds with gcc (build/) and with clang, ASan and UBSan (build-clang/), runs the tidy check, the unit,
+Builds with gcc (build-gcc/) and with clang, ASan and UBSan (build-clang/), runs the tidy check, the unit,
 simulation and fuzz-replay tests on both builds, the scenario tests on the first and their smoke subset on
 the second. The last line is `N passed, N failed[, N skipped]`; the exit status is 1 when anything failed.
 
@@ -18,7 +18,7 @@ import time
 import xml.etree.ElementTree as xml
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-GCC, CLANG = TOP / "build", TOP / "build-clang"
+GCC, CLANG = TOP / "build-gcc", TOP / "build-clang"
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99",
               "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
@@ -112,7 +112,7 @@ def step_bench(count):
         count.skipped += 1
         print(f"  skipped: bench: {', '.join(lacking)} not installed (bench/run installs them)")
         return
-    count.one("bench rows answer rightly", run(["bench/run", "--smoke"]) == 0)
+    count.one("bench rows answer rightly", run(["bench/run", "--smoke", "--stead", GCC / "stead"]) == 0)
 
 
 def main(wanted):
