@@ -32,7 +32,7 @@ def test_a_folder_without_an_app(stead, app_folder):
 
 def test_a_folder_that_is_not_there(stead, work):
     one = stead(work / "nowhere")
-    says(one.fails(2), str(work / "nowhere"), "no such")
+    says(one.fails(4), str(work / "nowhere"), "no such")
     one.gone()
 
 
