@@ -37,8 +37,12 @@ struct build {
 	char python[BUILD_PATH_MAX];       /* the answer: its bin/python */
 };
 
-/* Make or reuse the virtual environment; fills b->python. -errno with b->f set. */
+/* The interpreter to use in b->python: the app's own when it has everything, else that of an environment
+ * made or used again. -errno with b->f set. */
 int venv_make(struct build *b);
+
+/* Does the interpreter itself have all that the requirements file asks for? */
+bool build_satisfied(struct build *b);
 
 /* What the environment is made for, as the text of its stamp. -errno with b->f set. */
 int stamp_wanted(struct build *b, struct buf *ret_text);

@@ -282,6 +282,10 @@ int venv_make(struct build *b)
 	if (n < 0 || (size_t)n >= sizeof b->venv)
 		return failure_set(b->f, ENAMETOOLONG, EXIT_CODE_USAGE, "choose another with --state",
 			"The state folder's path is too long.");
+	if (build_satisfied(b)) {
+		(void)snprintf(b->python, sizeof b->python, "%s", b->interpreter);
+		return 0;
+	}
 	buf_init(&wanted, 1 << 16);
 	r = stamp_wanted(b, &wanted);
 	if (r == 0 && wanted.error)
