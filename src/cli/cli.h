@@ -1,0 +1,72 @@
+/*
+ * cli.h: the program `stead` in one page: arguments, which instance, the control socket, what people see.
+ *
+ * It holds nothing: every verb but check, introspect, completion and help is one request to ctl on
+ * STATE/control. `up` also starts the parent.
+ */
+#ifndef STEAD_CLI_CLI_H
+#define STEAD_CLI_CLI_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <jansson.h>
+
+#include "conf/conf.h"
+
+struct cli {
+	struct conf_args args;
+	bool json, quiet, tty;
+	char state[PATH_MAX];  /* the instance's state folder */
+	char run[256];         /* `up`: its runtime folder */
+	char folder[PATH_MAX]; /* `up`: the app's folder, absolute */
+	char roles[PATH_MAX];
+};
+
+/* ---- instance.c: which instance ---- */
+/* Fill in state (and folder, run for `up`). 0, or an exit code after an error was printed. */
+int instance_for_up(struct cli *c);
+int instance_find(struct cli *c);
+/* The folder of the roles' executables: beside this one. 0 or -errno. */
+int instance_roles(char *ret, size_t cap);
+
+/* ---- client.c: the control socket ---- */
+struct client {
+	int fd;
+	char *mem;
+	size_t len, at, cap;
+};
+/* 0; -ENOENT, -ECONNREFUSED: nothing runs there; -errno. */
+int client_connect(struct client *cl, const char *state);
+void client_close(struct client *cl);
+/* Send one request; takes the reference. 0 or -errno. */
+int client_ask(struct client *cl, json_t *request);
+/* The next object: 1 and a new reference; 0 at the end; -EAGAIN when there is none within timeout_ms
+ * (-1: wait); -errno. */
+int client_next(struct client *cl, int timeout_ms, json_t **ret_object);
+
+/* ---- show.c: what people see ---- */
+/* "stead: WHAT", and behind it why and what to do when they are not NULL; on stderr. */
+void show_error(const struct cli *c, const char *what, const char *todo);
+/* One event of the control socket, as people read it (or as JSON); the end is not shown. */
+void show_event(struct cli *c, const json_t *o);
+/* The end: errors on stderr. Its exit code. */
+int show_end(struct cli *c, const json_t *o);
+/* A record of the log. */
+void show_record(const struct cli *c, const json_t *o);
+void show_line_done(struct cli *c);
+/* ---- show_status.c ---- */
+void show_status(const struct cli *c, const json_t *status);
+
+/* ---- the verbs: each returns the exit code ---- */
+int verb_up(struct cli *c);
+int verb_status(struct cli *c);
+int verb_stop(struct cli *c);
+int verb_reload(struct cli *c);
+int verb_restart(struct cli *c);
+int verb_logs(struct cli *c);
+int verb_check(const char *roles_dir, const char *path, const char *state_dir_or_null, bool json);
+/* Ask, show everything, return the end's exit code. */
+int verb_ask(struct cli *c, json_t *request);
+
+#endif

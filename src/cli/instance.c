@@ -1,0 +1,278 @@
+/*
+ * instance.c: which instance a verb speaks to, and the folders that `up` gives it.
+ *
+ * --state > $STEAD_STATE > .stead of the folder (here or above) > the one instance of this user that
+ * runs. As root without --state the state lies in /var/lib/stead/up/ID, ID from the app's folder. The
+ * runtime folder holds PostgreSQL's socket, whose path must be short, and the link `state`, by which a
+ * running instance is found.
+ */
+#include "cli.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/sys.h"
+
+static const char root_states[] = "/var/lib/stead/up";
+
+int instance_roles(char *ret, size_t cap)
+{
+	char exe[PATH_MAX];
+	int err = sys_exe_dir(exe, sizeof exe);
+
+	if (err < 0)
+		return err;
+	if ((size_t)snprintf(ret, cap, "%s/libexec/stead/%s", exe, STEAD_VERSION) >= cap)
+		return -ENAMETOOLONG;
+	if (access(ret, X_OK) == 0)
+		return 0;
+	if ((size_t)snprintf(ret, cap, "%s/../libexec/stead/%s", exe, STEAD_VERSION) >= cap)
+		return -ENAMETOOLONG;
+	return access(ret, X_OK) == 0 ? 0 : -errno;
+}
+
+/* Where the runtime folders of this user's instances lie. */
+static void run_base(char ret[128])
+{
+	const char *xdg = getenv("XDG_RUNTIME_DIR");
+
+	if (geteuid() == 0)
+		(void)snprintf(ret, 128, "/run/stead-up");
+	else if (xdg && xdg[0] == '/' && strlen(xdg) < 40 && access(xdg, W_OK) == 0)
+		(void)snprintf(ret, 128, "%s/stead", xdg);
+	else
+		(void)snprintf(ret, 128, "/tmp/stead-%u", (unsigned)geteuid());
+}
+
+/* A folder that only we can change: /tmp is everybody's. */
+static int make_own(const char *path, mode_t mode)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		return -errno;
+	if (lstat(path, &st) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
+		return -EPERM;
+	return 0;
+}
+
+static int make_parents(const char *path)
+{
+	char part[PATH_MAX];
+
+	(void)snprintf(part, sizeof part, "%s", path);
+	for (char *at = part + 1; (at = strchr(at, '/')) != NULL; at++) {
+		*at = '\0';
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*at = '/';
+	}
+	return 0;
+}
+
+static int fail(struct cli *c, int exit_code, const char *where, int err, const char *todo)
+{
+	char text[PATH_MAX + 160];
+
+	(void)snprintf(text, sizeof text, "%s: %s", where, strerror(-err));
+	show_error(c, text, todo);
+	return exit_code;
+}
+
+static int make_run(struct cli *c)
+{
+	char base[128], link[300];
+	uint64_t id = sys_checksum(c->state, strlen(c->state));
+	int err;
+
+	run_base(base);
+	err = make_own(base, geteuid() == 0 ? 0755 : 0700);
+	(void)snprintf(c->run, sizeof c->run, "%s/%08x", base, (unsigned)(id ^ id >> 32));
+	if (err == 0)
+		err = make_own(c->run, geteuid() == 0 ? 0755 : 0700);
+	if (err < 0)
+		return fail(c, VERB_EXIT_NOT_PERMITTED, c->run, err,
+			"remove it if it is not yours to keep, or set XDG_RUNTIME_DIR to a folder of your own");
+	(void)snprintf(link, sizeof link, "%s/state", c->run);
+	if (unlink(link) < 0 && errno != ENOENT)
+		return fail(c, VERB_EXIT_FAILED, link, -errno, NULL);
+	if (symlink(c->state, link) < 0)
+		return fail(c, VERB_EXIT_FAILED, link, -errno, "free disk space, then try again");
+	return 0;
+}
+
+/* .stead ignores itself in git. */
+static void ignore_in_git(const char *state)
+{
+	int dir = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = dir >= 0 ? openat(dir, ".gitignore", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644) : -1;
+
+	if (fd >= 0) {
+		ssize_t ignored = write(fd, "*\n", 2);
+
+		(void)ignored;
+		close(fd);
+	}
+	if (dir >= 0)
+		close(dir);
+}
+
+static int make_state(struct cli *c, const char *given)
+{
+	char path[PATH_MAX];
+	uint64_t id = sys_checksum(c->folder, strlen(c->folder));
+	int n;
+
+	if (given)
+		n = snprintf(path, sizeof path, "%s", given);
+	else if (geteuid() == 0)
+		n = snprintf(path, sizeof path, "%s/%08x", root_states, (unsigned)(id ^ id >> 32));
+	else
+		n = snprintf(path, sizeof path, "%s/.stead", c->folder);
+	if ((size_t)n >= sizeof path)
+		return fail(c, VERB_EXIT_USAGE, "the state folder", -ENAMETOOLONG, "choose a shorter one");
+	if (!given && geteuid() == 0) {
+		int err = make_parents(path);
+
+		if (err < 0)
+			return fail(c, VERB_EXIT_FAILED, path, err, NULL);
+	}
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return fail(c, errno == EACCES || errno == EPERM ? VERB_EXIT_NOT_PERMITTED : VERB_EXIT_FAILED, path,
+			-errno,
+			errno == ENOSPC ? "free disk space, or choose another folder with --state" :
+					  "the state folder cannot be made there: choose another with --state");
+	if (!realpath(path, c->state))
+		return fail(c, VERB_EXIT_FAILED, path, -errno, "choose another folder with --state");
+	return 0;
+}
+
+int instance_for_up(struct cli *c)
+{
+	const char *folder = c->args.nargs ? c->args.arg[0] : ".";
+	const char *given = c->args.option[OPTION_STATE];
+	struct stat st;
+	int err;
+
+	if (!given)
+		given = getenv("STEAD_STATE");
+	if (!realpath(folder, c->folder))
+		return fail(c, errno == ENOENT ? VERB_EXIT_NO_SUCH : VERB_EXIT_FAILED, folder, -errno,
+			"name the folder of your app: stead up FOLDER");
+	if (stat(c->folder, &st) < 0 || !S_ISDIR(st.st_mode))
+		return fail(c, VERB_EXIT_USAGE, c->folder, -ENOTDIR, "name the folder of your app: stead up FOLDER");
+	err = make_state(c, given);
+	if (err)
+		return err;
+	if (stat(c->state, &st) < 0 || st.st_uid != geteuid()) {
+		char text[PATH_MAX + 160];
+
+		(void)snprintf(text, sizeof text,
+			"the state folder %s is owned by somebody else (uid %u; stead runs as uid %u)", c->state,
+			(unsigned)st.st_uid, (unsigned)geteuid());
+		show_error(c, text, "run stead as its owner, or choose another folder with --state");
+		return VERB_EXIT_NOT_PERMITTED;
+	}
+	ignore_in_git(c->state);
+	return make_run(c);
+}
+
+static bool has_control(const char *state)
+{
+	struct client cl;
+
+	if (client_connect(&cl, state) < 0)
+		return false;
+	client_close(&cl);
+	return true;
+}
+
+/* The one instance of this user that runs; false when there is none, or several. */
+static bool only_running(char ret[PATH_MAX])
+{
+	char base[128], path[PATH_MAX], to[PATH_MAX];
+	unsigned found = 0;
+	struct dirent *e;
+	DIR *d;
+
+	run_base(base);
+	d = opendir(base);
+	while (d && (e = readdir(d)) != NULL) {
+		ssize_t n;
+
+		if (e->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof path, "%s/%s/state", base, e->d_name);
+		n = readlink(path, to, sizeof to - 1);
+		if (n <= 0)
+			continue;
+		to[n] = '\0';
+		if (has_control(to) && found++ == 0)
+			memcpy(ret, to, (size_t)n + 1);
+	}
+	if (d)
+		closedir(d);
+	return found == 1;
+}
+
+static bool above(char ret[PATH_MAX])
+{
+	char here[PATH_MAX];
+
+	if (!getcwd(here, sizeof here))
+		return false;
+	for (;;) {
+		struct stat st;
+		char *slash;
+
+		if ((size_t)snprintf(ret, PATH_MAX, "%s/.stead", strcmp(here, "/") ? here : "") < PATH_MAX &&
+			lstat(ret, &st) == 0 && S_ISDIR(st.st_mode))
+			return true;
+		slash = strrchr(here, '/');
+		if (!slash || slash == here)
+			return false;
+		*slash = '\0';
+	}
+}
+
+/* As root the folder's state lies elsewhere, by the folder's name. */
+static bool of_root(char ret[PATH_MAX])
+{
+	char here[PATH_MAX];
+	uint64_t id;
+
+	if (geteuid() != 0 || !getcwd(here, sizeof here))
+		return false;
+	id = sys_checksum(here, strlen(here));
+	(void)snprintf(ret, PATH_MAX, "%s/%08x", root_states, (unsigned)(id ^ id >> 32));
+	return access(ret, F_OK) == 0;
+}
+
+int instance_find(struct cli *c)
+{
+	const char *given = c->args.option[OPTION_STATE];
+	char found[PATH_MAX];
+
+	if (!given)
+		given = getenv("STEAD_STATE");
+	if (given) {
+		(void)snprintf(c->state, sizeof c->state, "%s", given);
+		return 0;
+	}
+	if ((above(found) && has_control(found)) || (of_root(found) && has_control(found)) ||
+		only_running(found)) {
+		(void)snprintf(c->state, sizeof c->state, "%s", found);
+		return 0;
+	}
+	show_error(c, "no running stead was found here",
+		"start one with `stead up FOLDER`, or name its state folder with --state");
+	return VERB_EXIT_NOT_RUNNING;
+}

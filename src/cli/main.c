@@ -1,0 +1,125 @@
+/*
+ * stead: the program that people type. Arguments by the tables, then one verb.
+ *
+ * What needs no running stead (help, introspect, completion, check) is answered here; every other verb
+ * asks ctl over the control socket.
+ */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int print_buf(struct buf *b, int err)
+{
+	int code = VERB_EXIT_DONE;
+
+	if (err < 0 || b->error) {
+		(void)fputs("stead: no memory\n", stderr);
+		code = VERB_EXIT_FAILED;
+	} else if (fwrite(b->p, 1, b->len, stdout) != b->len || fflush(stdout) != 0) {
+		code = VERB_EXIT_FAILED;
+	}
+	buf_done(b);
+	return code;
+}
+
+static int verb_help(const char *verb)
+{
+	struct buf b;
+	int err;
+
+	buf_init(&b, SIZE_MAX);
+	err = conf_help(&b, verb);
+	return print_buf(&b, err);
+}
+
+static int verb_introspect(struct cli *c)
+{
+	struct buf b;
+	int err;
+
+	buf_init(&b, SIZE_MAX);
+	err = conf_introspect(&b, c->args.arg[0]);
+	if (err < 0 && !b.error) {
+		buf_done(&b);
+		show_error(c, "there is no such table",
+			"one of: config commands metrics events closes messages procs acts");
+		return VERB_EXIT_NO_SUCH;
+	}
+	return print_buf(&b, err);
+}
+
+static int verb_completion(struct cli *c)
+{
+	struct buf b;
+	int err;
+
+	buf_init(&b, SIZE_MAX);
+	err = conf_completion(&b, c->args.arg[0]);
+	if (err < 0 && !b.error) {
+		buf_done(&b);
+		show_error(c, "there is no completion for that shell", "one of: bash zsh fish");
+		return VERB_EXIT_NO_SUCH;
+	}
+	return print_buf(&b, err);
+}
+
+static int run_check(struct cli *c)
+{
+	const char *path = c->args.nargs ? c->args.arg[0] : ".";
+
+	return verb_check(c->roles, path, c->args.option[OPTION_STATE], c->json);
+}
+
+static int (*const verbs[VERB_END])(struct cli *) = {
+	[VERB_UP] = verb_up,
+	[VERB_CHECK] = run_check,
+	[VERB_STATUS] = verb_status,
+	[VERB_STOP] = verb_stop,
+	[VERB_RESTART] = verb_restart,
+	[VERB_RELOAD] = verb_reload,
+	[VERB_LOGS] = verb_logs,
+	[VERB_INTROSPECT] = verb_introspect,
+	[VERB_COMPLETION] = verb_completion,
+};
+
+static int run(struct cli *c, int argc, char **argv)
+{
+	struct buf why;
+
+	buf_init(&why, 4096);
+	if (conf_args_parse(argc, argv, &c->args, &why) < 0) {
+		(void)fprintf(stderr, "stead: %s\n", buf_str(&why));
+		buf_done(&why);
+		return VERB_EXIT_USAGE;
+	}
+	buf_done(&why);
+	c->json = c->args.option[OPTION_JSON] != NULL;
+	c->quiet = c->args.option[OPTION_QUIET] != NULL;
+	c->tty = isatty(STDOUT_FILENO);
+	if (c->args.option[OPTION_HELP])
+		return verb_help(c->args.verb == VERB_END ? NULL : command_rows[c->args.verb].name);
+	if (c->args.option[OPTION_VERSION]) {
+		(void)puts("stead " STEAD_VERSION);
+		return VERB_EXIT_DONE;
+	}
+	if (c->args.verb == VERB_END) {
+		(void)verb_help(NULL);
+		return VERB_EXIT_USAGE;
+	}
+	if (instance_roles(c->roles, sizeof c->roles) < 0) {
+		show_error(c, "stead's own executables are not beside this one: the installation is not whole",
+			"install stead again, or build it with `make build`");
+		return VERB_EXIT_FAILED;
+	}
+	return verbs[c->args.verb](c);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct cli empty;
+	struct cli c = empty;
+
+	return run(&c, argc, argv);
+}
