@@ -245,7 +245,6 @@ enum watch_event {
 	WATCH_TIMER,  /* this phase's time is over */
 	WATCH_EVENTS
 };
-const char *watch_event_name(enum watch_event e);
 void watch_event(struct run *r, enum watch_event e);
 void slot_init(struct slot *s, struct parent *p, enum proc role, uint32_t index, struct set *set);
 /* Start it when nothing of it runs; end a backoff's wait. */
@@ -463,6 +462,8 @@ op_done oneshot_on_timer;
 /* ---- stop.c ---- */
 int stop_init(struct parent *p, int lifeline_fd);
 void stop_begin(struct parent *p, const char *why);
+/* No more patience: what waits for somebody's good will is over now. */
+void stop_hurry(struct parent *p);
 /* As far as what has ended allows. */
 void stop_settle(struct parent *p);
 op_done stop_on_signals, stop_on_lifeline;

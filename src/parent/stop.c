@@ -60,7 +60,7 @@ static void hurry(struct parent *p, struct slot *s)
 	}
 }
 
-static void hurry_all(struct parent *p)
+void stop_hurry(struct parent *p)
 {
 	p->stop_now = true;
 	for (unsigned i = 0; i < p->gates; i++)
@@ -116,7 +116,8 @@ static bool step_over(struct parent *p)
 		if (!slot_down(p->ctl))
 			return false;
 		say_text(p, EV_STOPPED, NULL, NULL, NULL, NULL);
-		logring_flush(&p->own_ring);
+		if (p->own_ring.map != NULL)
+			logring_flush(&p->own_ring);
 		slot_unwant(p->log);
 		return true;
 	case STOP_LOG:
@@ -152,7 +153,7 @@ void stop_on_signals(struct loop *l, struct op *op, int res)
 		} else if (p->stop_step != STOP_NOT) {
 			/* One Ctrl-C may come twice: from the terminal, and passed on by the command. */
 			if (loop_now_ms(l) - p->stop_ms >= STOP_TWICE_MS)
-				hurry_all(p);
+				stop_hurry(p);
 		} else {
 			stop_begin(p, si.ssi_signo == SIGTERM ? "SIGTERM" :
 				si.ssi_signo == SIGINT ? "SIGINT" : "SIGHUP");

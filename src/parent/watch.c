@@ -97,6 +97,18 @@ static void act_bug(struct run *r)
 	must(r == NULL);
 }
 
+static void act_up(struct run *r)
+{
+	struct slot *s = r->slot;
+	struct parent *p = s->parent;
+
+	r->up_ms = loop_now_ms(p->loop);
+	say_run(p, EV_PROC_READY, r, "ms", r->up_ms - r->started_ms, NULL);
+	phase_set(r, PHASE_UP, NO_TIMER);
+	if (r == slot_run(s))
+		watch_event(slot_other(s), WATCH_RETIRE);
+}
+
 static void act_start(struct run *r)
 {
 	struct slot *s = r->slot;
@@ -120,25 +132,12 @@ static void act_start(struct run *r)
 	say_run(p, EV_PROC_STARTED, r, NULL, 0, NULL);
 	if (s->role == PROC_SERVICE || s->role == PROC_POSTGRES) {
 		/* Nothing tells when such a program is ready: ctl asks it in its own way. */
-		r->up_ms = r->started_ms;
-		phase_set(r, PHASE_UP, NO_TIMER);
+		act_up(r);
 	} else {
 		phase_set(r, PHASE_STARTING, start_ms(r));
 		if (s->role == PROC_WORKER)
 			workers_link_new(p, r);
 	}
-}
-
-static void act_up(struct run *r)
-{
-	struct slot *s = r->slot;
-	struct parent *p = s->parent;
-
-	r->up_ms = loop_now_ms(p->loop);
-	say_run(p, EV_PROC_READY, r, "ms", r->up_ms - r->started_ms, NULL);
-	phase_set(r, PHASE_UP, NO_TIMER);
-	if (r == slot_run(s))
-		watch_event(slot_other(s), WATCH_RETIRE);
 }
 
 static void say_death(struct run *r, uint32_t next_ms)
@@ -310,14 +309,6 @@ static watch_action *const table[][WATCH_EVENTS] = {
 	},
 };
 
-const char *watch_event_name(enum watch_event e)
-{
-	static const char *const names[WATCH_EVENTS] = {"start", "ready", "died", "retire", "idle", "bad",
-		"stuck", "stop", "timer"};
-
-	return names[e];
-}
-
 void watch_event(struct run *r, enum watch_event e)
 {
 	must(r->phase < ARRAY_LEN(table) && e < WATCH_EVENTS);
@@ -382,10 +373,7 @@ void slot_replace(struct slot *s, bool rolling)
 	if (!s->wanted)
 		return;
 	if (r->phase == PHASE_UP && rolling) {
-		if (slot_other(s)->phase != PHASE_DOWN) {
-			s->stale = true; /* tried again when the older one is gone */
-			return;
-		}
+		must(slot_other(s)->phase == PHASE_DOWN); /* else sets.c waits */
 		s->restarts = 0;
 		s->backoff_ms = 0;
 		start_successor(s);

@@ -1,0 +1,547 @@
+/*
+ * sim_parent.c: the parent's table, sets, workers and stop on a virtual clock, with made-up processes.
+ *
+ * Each seed is one life of a parent: processes start slowly or never, die, ignore their signals, break
+ * their links, get stuck; ctl asks for sets, drops and restarts at random; at a random time everything
+ * stops, in some lives with a second signal. After every step:
+ *
+ *   - a run has a process exactly in the phases that say so, and no process is forgotten;
+ *   - what is wanted is up, or has a timer that brings it on;
+ *   - at most two generations share a slot; only the newest is starting or waiting, and when it is up
+ *     the older one is on its way out;
+ *   - a backoff is within ± 20 % of 100 ms · 2ⁿ, grows, and is never above 60 s;
+ *   - generations only grow.
+ *
+ * A stop ends within a bounded time with nothing left, no descriptor and no byte leaked.
+ * STEAD_SIM_SEEDS: how many lives (default 300).
+ */
+#include "lib/sim.h"
+#include "parent.h"
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	OP_FAKE = PARENT_OP_KINDS,
+	OP_DRIVER,
+	SIM_OP_KINDS,
+
+	FAKES_MAX = 256,
+	IDLES_MAX = 256,
+	APPS = 3,
+	STOP_MS_MAX = 60 * 1000,
+	LIFE_MS_MAX = 10 * 60 * 1000,
+};
+
+/* A made-up process. One timer: the next thing that it does. */
+struct fake {
+	struct run *run; /* NULL: free */
+	struct world *world;
+	uint64_t generation;
+	struct timer timer;
+	uint64_t hello_ms, ready_ms, die_ms; /* 0: never, or done */
+	bool deaf; /* ignores what asks it to end */
+	bool killed;
+	int status;
+};
+
+/* A gate's answer that is under way. */
+struct idle {
+	struct msg_worker worker;
+	uint32_t gate;
+	uint64_t at_ms; /* 0: free */
+};
+
+struct world {
+	struct sim *sim;
+	struct loop *loop;
+	struct parent *p;
+	struct fake fake[FAKES_MAX];
+	struct idle idle[IDLES_MAX];
+	struct timer driver;
+	uint64_t stop_ms, hurry_ms;
+	uint64_t generation_seen;
+	int next_pid;
+	unsigned alive, deaths, starts, swept;
+	uint32_t release; /* makes each PROC_SET differ */
+	bool spawn_fails;
+};
+
+static uint64_t below(struct world *w, uint64_t n)
+{
+	return sim_below(w->sim, n);
+}
+
+static bool chance(struct world *w, unsigned permille)
+{
+	return sim_chance(w->sim, permille);
+}
+
+/* ---- made-up processes ---- */
+
+static void fake_arm(struct fake *f)
+{
+	uint64_t at = 0, t[3] = {f->hello_ms, f->ready_ms, f->die_ms};
+
+	for (int i = 0; i < 3; i++)
+		if (t[i] != 0 && (at == 0 || t[i] < at))
+			at = t[i];
+	loop_timer_stop(f->world->loop, &f->timer);
+	if (at != 0)
+		loop_timer(f->world->loop, &f->timer, at);
+}
+
+static struct fake *fake_of(struct world *w, const struct run *r)
+{
+	for (unsigned i = 0; i < FAKES_MAX; i++)
+		if (w->fake[i].run == r && w->fake[i].generation == r->generation)
+			return &w->fake[i];
+	return NULL;
+}
+
+static void fake_die_in(struct fake *f, uint64_t ms, int status)
+{
+	uint64_t at = loop_now_ms(f->world->loop) + ms;
+
+	if (f->die_ms == 0 || at < f->die_ms) {
+		f->die_ms = max_of(at, (uint64_t)1);
+		f->status = status;
+	}
+	fake_arm(f);
+}
+
+static int sim_spawn(struct parent *p, struct run *r)
+{
+	struct world *w = p->sim;
+	uint64_t now = loop_now_ms(w->loop);
+	struct fake *f = NULL;
+
+	must(r->generation > w->generation_seen);
+	w->generation_seen = r->generation;
+	must(r->child.pid == 0 && r->spec == NULL);
+	if (w->spawn_fails || chance(w, 30))
+		return -EAGAIN;
+	for (unsigned i = 0; i < FAKES_MAX && f == NULL; i++)
+		if (w->fake[i].run == NULL)
+			f = &w->fake[i];
+	must(f != NULL);
+	*f = (struct fake){.run = r, .world = w, .generation = r->generation, .timer.op.kind = OP_FAKE};
+	f->deaf = chance(w, 100);
+	if (!chance(w, 50))
+		f->ready_ms = now + 2 + below(w, 400);
+	if (r->slot->set == NULL)
+		f->hello_ms = now + 1;
+	if (chance(w, 300))
+		f->die_ms = now + 1 + below(w, chance(w, 500) ? 500 : 30000);
+	f->status = chance(w, 500) ? -SIGSEGV : (int)below(w, 3);
+	r->child.pid = ++w->next_pid;
+	if (r->slot->set != NULL)
+		r->spec = spec_ref(r->slot->set->spec);
+	w->alive++;
+	w->starts++;
+	fake_arm(f);
+	return 0;
+}
+
+static void sim_signal(struct parent *p, struct run *r, int sig)
+{
+	struct world *w = p->sim;
+	struct fake *f = fake_of(w, r);
+
+	must(f != NULL); /* a signal goes to a living process only */
+	if (sig == SIGKILL)
+		f->killed = true;
+	if (sig == SIGKILL)
+		fake_die_in(f, below(w, 5), -SIGKILL);
+	else if (sig != SIGUSR1 && !f->deaf)
+		fake_die_in(f, below(w, 1500), -sig);
+}
+
+static void sim_release(struct parent *p, struct run *r)
+{
+	parent_release(p, r);
+}
+
+static void gate_says_idle(struct world *w, const struct run *gate, const void *worker)
+{
+	for (unsigned i = 0; i < IDLES_MAX; i++)
+		if (w->idle[i].at_ms == 0) {
+			memcpy(&w->idle[i].worker, worker, sizeof(w->idle[i].worker));
+			w->idle[i].gate = gate->slot->index;
+			w->idle[i].at_ms = loop_now_ms(w->loop) + 1 + below(w, 3000);
+			return;
+		}
+}
+
+static bool sim_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a,
+	size_t a_len, const void *b, size_t b_len, const int *fds, unsigned nfds)
+{
+	struct world *w = p->sim;
+	struct fake *f = fake_of(w, to);
+
+	(void)id;
+	(void)b;
+	(void)fds;
+	must(msg_allowed(PROC_PARENT, (enum proc)to->slot->role, type, a_len + b_len, nfds) || type == MSG_START);
+	if (f == NULL || !to->greeted)
+		return false;
+	if (type == MSG_STOP && !f->deaf)
+		fake_die_in(f, below(w, 6000), 0);
+	if (type == MSG_WORKER_DRAIN && !chance(w, 100))
+		gate_says_idle(w, to, a);
+	return true;
+}
+
+static int sim_link(struct parent *p, struct run *worker, const struct msg_worker *m, int fd)
+{
+	struct world *w = p->sim;
+
+	(void)fd;
+	must(fake_of(w, worker) != NULL && m->generation == worker->generation);
+	return chance(w, 10) ? -EAGAIN : 0;
+}
+
+static uint32_t sim_jitter(struct parent *p)
+{
+	return (uint32_t)sim_random(((struct world *)p->sim)->sim);
+}
+
+static void sim_sweep(struct parent *p)
+{
+	struct world *w = p->sim;
+
+	w->swept++;
+	must(w->alive == 0);
+}
+
+static void sim_say(struct parent *p, const void *event, size_t n)
+{
+	uint32_t id;
+
+	(void)p;
+	must(n >= sizeof(id));
+	memcpy(&id, event, sizeof(id));
+	must(event_row(id) != NULL);
+}
+
+static const struct parent_ops sim_ops = {
+	.spawn = sim_spawn,
+	.signal = sim_signal,
+	.release = sim_release,
+	.send = sim_send,
+	.link = sim_link,
+	.random = sim_jitter,
+	.sweep = sim_sweep,
+	.say = sim_say,
+};
+
+/* As hear.c would hear it. */
+static void hear(struct world *w, struct run *from, uint16_t type, const void *payload, size_t n)
+{
+	struct msg m = {.h = {.len = (uint32_t)n, .type = type, .major = 1}, .payload = payload};
+
+	must(msg_allowed((enum proc)from->slot->role, PROC_PARENT, type, n, 0));
+	hear_message(w->p, from, &m);
+}
+
+static void worker_says(struct world *w, const struct run *r, uint16_t type, uint32_t reason)
+{
+	struct msg_worker m = {
+		.app = r->slot->set->app, .slot = r->slot->index, .generation = r->generation, .reason = reason};
+	struct run *gate = core_gate(w->p, (unsigned)below(w, w->p->gates));
+
+	if (gate != NULL)
+		hear(w, gate, type, &m, sizeof(m));
+}
+
+static void fake_ready(struct fake *f)
+{
+	struct run *r = f->run;
+
+	f->ready_ms = 0;
+	if (r->slot->set == NULL) {
+		if (r->greeted)
+			hear(f->world, r, MSG_READY, NULL, 0);
+	} else if (r->slot->role == PROC_WORKER) {
+		worker_says(f->world, r, MSG_WORKER_UP, 0);
+	}
+}
+
+static void fake_on_timer(struct loop *l, struct op *op, int res)
+{
+	struct fake *f = container_of(op, struct fake, timer.op);
+	struct world *w = f->world;
+	struct run *r = f->run;
+	uint64_t now = loop_now_ms(l);
+
+	(void)res;
+	if (f->die_ms != 0 && f->die_ms <= now) {
+		f->run = NULL;
+		w->alive--;
+		w->deaths++;
+		r->child.pid = 0;
+		r->slot->status = f->status;
+		watch_event(r, WATCH_DIED);
+		return;
+	}
+	if (f->hello_ms != 0 && f->hello_ms <= now) {
+		f->hello_ms = 0;
+		r->greeted = true;
+		wire_greet(w->p, r);
+	}
+	if (f->run == r && f->ready_ms != 0 && f->ready_ms <= now)
+		fake_ready(f);
+	if (f->run == r)
+		fake_arm(f);
+}
+
+/* ---- what ctl, the gates and fate do ---- */
+
+static void ask_set(struct world *w, struct run *ctl)
+{
+	static const enum proc roles[] = {PROC_WORKER, PROC_WORKER, PROC_WORKER, PROC_SERVICE, PROC_POSTGRES};
+	struct msg_proc_set set = {
+		.role = roles[below(w, ARRAY_LEN(roles))],
+		.app = (uint32_t)below(w, APPS),
+		.count = 1 + (uint32_t)below(w, 4),
+		.flags = PROC_SET_LINK | (chance(w, 800) ? PROC_SET_ROLLING : 0),
+		.start_ms = 300 + (uint32_t)below(w, 2000),
+		.stop_ms = (uint32_t)below(w, 3000),
+		.argc = 1,
+		.envc = 1,
+	};
+	char env[32];
+	struct buf b;
+
+	if (chance(w, 500))
+		w->release++;
+	snprintf(env, sizeof(env), "RELEASE=%u", w->release);
+	buf_init(&b, CHAN_PAYLOAD_MAX);
+	buf_put(&b, &set, sizeof(set));
+	pack_str(&b, "app");
+	pack_str(&b, "/");
+	pack_str(&b, "/app");
+	pack_str(&b, "app");
+	pack_str(&b, "");
+	pack_str(&b, env);
+	pack_str(&b, "");
+	pack_str(&b, "TERM");
+	must(b.error == 0);
+	hear(w, ctl, MSG_PROC_SET, b.p, b.len);
+	buf_done(&b);
+}
+
+static void ask_ref(struct world *w, struct run *ctl, uint16_t type)
+{
+	struct msg_proc_ref ref = {
+		.role = chance(w, 700) ? PROC_WORKER : PROC_SERVICE, .app = (uint32_t)below(w, APPS)};
+
+	hear(w, ctl, type, &ref, sizeof(ref));
+}
+
+static void fate(struct world *w)
+{
+	static const uint32_t reasons[] = {CLOSE_APP_GARBAGE, CLOSE_LINK_DEAD, CLOSE_LINK_END, 0, 9999};
+	struct fake *f = &w->fake[below(w, FAKES_MAX)];
+
+	/* The next one that lives. */
+	for (unsigned i = 0; i < FAKES_MAX && f->run == NULL; i++)
+		f = f + 1 == w->fake + FAKES_MAX ? w->fake : f + 1;
+	if (f->run == NULL)
+		return;
+	if (f->run->slot->role != PROC_WORKER || chance(w, 300))
+		fake_die_in(f, 0, -SIGKILL);
+	else if (chance(w, 500))
+		worker_says(w, f->run, MSG_WORKER_STUCK, CLOSE_APP_TIMEOUT);
+	else
+		worker_says(w, f->run, MSG_WORKER_BAD, reasons[below(w, ARRAY_LEN(reasons))]);
+}
+
+static void answer_idle(struct world *w, uint64_t now)
+{
+	for (unsigned i = 0; i < IDLES_MAX; i++) {
+		struct idle *d = &w->idle[i];
+		struct run *gate;
+
+		if (d->at_ms == 0 || d->at_ms > now)
+			continue;
+		d->at_ms = 0;
+		if ((gate = core_gate(w->p, d->gate)) != NULL)
+			hear(w, gate, MSG_WORKER_IDLE, &d->worker, sizeof(d->worker));
+	}
+}
+
+static void driver_on_timer(struct loop *l, struct op *op, int res)
+{
+	struct world *w = container_of(op, struct world, driver.op);
+	struct run *ctl = core_ctl(w->p);
+	uint64_t now = loop_now_ms(l);
+
+	(void)res;
+	answer_idle(w, now);
+	if (w->p->stop_step == STOP_NOT && now >= w->stop_ms) {
+		w->stop_ms = now;
+		stop_begin(w->p, "the test");
+	}
+	if (w->hurry_ms != 0 && w->p->stop_step != STOP_NOT && now >= w->stop_ms + w->hurry_ms) {
+		w->hurry_ms = 0;
+		stop_hurry(w->p);
+	}
+	w->spawn_fails = chance(w, w->spawn_fails ? 900 : 5);
+	if (ctl != NULL && chance(w, 60))
+		ask_set(w, ctl);
+	if (ctl != NULL && chance(w, 10))
+		ask_ref(w, ctl, MSG_PROC_DROP);
+	if (ctl != NULL && chance(w, 40))
+		ask_ref(w, ctl, MSG_PROC_RESTART);
+	if (chance(w, 30))
+		fate(w);
+	loop_timer_in(l, &w->driver, 1 + below(w, 200));
+}
+
+/* ---- what must hold ---- */
+
+static void check_backoff(const struct slot *s)
+{
+	uint32_t n = s->backoff_ms == BACKOFF_MAX_MS ? 0 : s->backoff_ms / 2;
+
+	must(s->wait_ms <= BACKOFF_MAX_MS && s->backoff_ms <= BACKOFF_MAX_MS);
+	if (s->backoff_ms != 0 && s->backoff_ms != BACKOFF_MAX_MS)
+		must(s->backoff_ms % BACKOFF_FIRST_MS == 0 &&
+			__builtin_popcount(s->backoff_ms / BACKOFF_FIRST_MS) == 1);
+	if (s->wait_ms != 0 && n != 0)
+		must(s->wait_ms >= n * 8 / 10 && s->wait_ms <= n * 12 / 10);
+	if (s->wait_ms != 0 && n == 0)
+		must(s->wait_ms >= 25600); /* half of the cap or near it, minus 20 % */
+}
+
+static unsigned check_slot(struct world *w, struct slot *s)
+{
+	unsigned alive = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(s->run); i++) {
+		struct run *r = &s->run[i];
+		bool lives = r->phase != PHASE_DOWN && r->phase != PHASE_BACKOFF;
+
+		must(run_alive(r) == lives);
+		must(!lives || fake_of(w, r) != NULL);
+		if (lives && r->phase != PHASE_UP)
+			must(r->timer.at_ms != 0);
+		if (lives && fake_of(w, r)->killed)
+			must(r->phase == PHASE_STOPPING);
+		if (r->phase == PHASE_DRAINING)
+			must(r->drain_gates != 0);
+		alive += lives;
+	}
+	must(slot_other(s)->phase != PHASE_STARTING && slot_other(s)->phase != PHASE_BACKOFF);
+	must(slot_other(s)->phase == PHASE_DOWN || slot_other(s)->generation < slot_run(s)->generation);
+	must(slot_other(s)->phase != PHASE_UP || slot_run(s)->phase != PHASE_UP);
+	if (s->wanted) {
+		struct run *r = slot_run(s);
+
+		must(r->phase != PHASE_DOWN);
+		must(r->phase == PHASE_UP || r->timer.at_ms != 0);
+	} else {
+		must(slot_run(s)->phase != PHASE_BACKOFF);
+	}
+	if (slot_run(s)->phase == PHASE_BACKOFF)
+		check_backoff(s);
+	return alive;
+}
+
+static bool check_all(void *arg)
+{
+	struct world *w = arg;
+	struct parent *p = w->p;
+	unsigned alive = check_slot(w, p->log) + check_slot(w, p->ctl);
+
+	for (unsigned i = 0; i < p->gates; i++)
+		alive += check_slot(w, p->gate[i]);
+	for (struct set *set = p->sets; set != NULL; set = set->next)
+		for (struct slot *s = set->slots; s != NULL; s = s->next)
+			alive += check_slot(w, s);
+	must(alive == w->alive);
+	must(p->stop_step == STOP_NOT || loop_now_ms(w->loop) < w->stop_ms + STOP_MS_MAX);
+	return p->stop_step == STOP_DONE;
+}
+
+static unsigned open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	must(d != NULL);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void live(uint64_t seed, unsigned *starts)
+{
+	static const struct sim_options calm;
+	struct sim_options o = calm;
+	op_done *table[SIM_OP_KINDS];
+	struct world *w = calloc(1, sizeof(*w));
+	struct parent *p = calloc(1, sizeof(*p));
+
+	must(w != NULL && p != NULL);
+	memcpy(table, parent_op_table, sizeof(parent_op_table));
+	table[OP_FAKE] = fake_on_timer;
+	table[OP_DRIVER] = driver_on_timer;
+	o.seed = seed;
+	must(sim_new(&w->sim, &o) == 0);
+	must(loop_new_sim(&w->loop, w->sim, table, SIM_OP_KINDS) == 0);
+	w->p = p;
+	w->driver.op.kind = OP_DRIVER;
+	parent_init(p, &sim_ops);
+	p->sim = w;
+	p->loop = w->loop;
+	p->state_dir = p->run_dir = p->roles_dir = (char[]){"/"};
+	p->gates = 1 + (unsigned)below(w, 3);
+	must(core_new(p) == 0);
+	w->stop_ms = 1 + below(w, chance(w, 300) ? 2000 : LIFE_MS_MAX);
+	w->hurry_ms = chance(w, 300) ? 1 + below(w, 8000) : 0;
+	slot_want(p->log);
+	slot_want(p->ctl);
+	for (unsigned i = 0; i < p->gates; i++)
+		slot_want(p->gate[i]);
+	loop_timer_in(w->loop, &w->driver, 1);
+
+	int e = sim_run_until(w->sim, check_all, w, LIFE_MS_MAX + STOP_MS_MAX);
+	if (e < 0)
+		fprintf(stderr, "seed %llu: %s, stop step %d\n", (unsigned long long)seed, strerror(-e),
+			p->stop_step);
+	must(e == 0 && w->alive == 0 && w->swept == 1 && w->starts == w->deaths);
+	*starts += w->starts;
+	parent_done(p);
+	loop_timer_stop(w->loop, &w->driver);
+	loop_free(w->loop);
+	sim_free(w->sim);
+	free(p);
+	free(w);
+}
+
+int main(void)
+{
+	const char *asked = getenv("STEAD_SIM_SEEDS");
+	unsigned long seeds = asked != NULL ? strtoul(asked, NULL, 10) : 300;
+	const char *only = getenv("STEAD_SIM_SEED");
+	unsigned before = open_fds(), starts = 0;
+
+	if (only != NULL) {
+		live(strtoull(only, NULL, 10), &starts);
+		return 0;
+	}
+	for (unsigned long seed = 1; seed <= seeds; seed++) {
+		/* The last line before an abort names the seed. */
+		if (getenv("STEAD_SIM_VERBOSE") != NULL)
+			fprintf(stderr, "seed %lu\n", seed);
+		live(seed, &starts);
+		must(open_fds() == before);
+	}
+	printf("%lu lives, %u processes\n", seeds, starts);
+	return 0;
+}
