@@ -1,6 +1,6 @@
 /*
- * floor.c: the raw floor of bench/run: one epoll loop that answers each read with the same bytes and
- * parses nothing. What a server of HTTP over loopback cannot be cheaper than on this machine.
+ * floor.c: the raw floor of bench/run: one epoll loop that answers each read with the same bytes
+ * and parses nothing. What a server of HTTP over loopback cannot be cheaper than on this machine.
  *
  * Usage: floor PORT BODY-BYTES. Prints nothing; ends on a signal.
  */
@@ -19,7 +19,8 @@ enum { EVENTS = 256, BODY_MAX = 65536 };
 
 static int listen_on(unsigned port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port),
+	struct sockaddr_in a = {.sin_family = AF_INET,
+		.sin_port = htons((unsigned short)port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 

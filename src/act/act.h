@@ -11,7 +11,8 @@
 #include "oneshot/oneshot.h"
 
 enum {
-	ACT_UID_MIN = 50000, /* stead's own range; nothing outside it is ever made or taken for an app */
+	ACT_UID_MIN =
+		50000, /* stead's own range; nothing outside it is ever made or taken for an app */
 	ACT_UID_MAX = 59999,
 	ACT_FILES_MAX = 200000,
 	ACT_DEPTH_MAX = 64,
@@ -31,10 +32,11 @@ struct act_ctx {
 };
 
 /* Validation; true when the argument may be used. */
-bool act_role_valid(const char *role);        /* a role that has a system user of its own */
-bool act_app_valid(const char *name);         /* [a-z][a-z0-9-]{0,26} */
+bool act_role_valid(const char *role); /* a role that has a system user of its own */
+bool act_app_valid(const char *name);  /* [a-z][a-z0-9-]{0,26} */
 bool act_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret);
-/* The part of `path` below `root`, relative and without "." or ".." parts; NULL when it is not below. */
+/* The part of `path` below `root`, relative and without "." or ".." parts; NULL when it is not
+ * below. */
 const char *act_below(const char *root, const char *path);
 
 /* Each act: 0 or -errno with ctx->f set; ctx->result is the answer. All are idempotent. */

@@ -2,10 +2,10 @@
  * copy.c: an app's folder copied below stead's state, root's and readable by the app's group only.
  *
  * The source belongs to somebody else, who may change it while root reads: every step goes by
- * descriptor, a symlink is copied as a symlink and never followed, devices, sockets and pipes are left
- * out, and a file of several names that its folder's owner does not own is refused (a hard link is the
- * way to have root copy what one may not read). The copy is made under a temporary name, made durable,
- * and takes its place by one rename; an older copy stays until then.
+ * descriptor, a symlink is copied as a symlink and never followed, devices, sockets and pipes are
+ * left out, and a file of several names that its folder's owner does not own is refused (a hard
+ * link is the way to have root copy what one may not read). The copy is made under a temporary
+ * name, made durable, and takes its place by one rename; an older copy stays until then.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -78,7 +78,8 @@ static int copy_file(struct copy *c, int from, int to, const char *name)
 	}
 	if (st.st_nlink > 1 && st.st_uid != c->owner) {
 		(void)close(in);
-		return copy_failed(c, EPERM, "it has several names and another owner than its folder");
+		return copy_failed(
+			c, EPERM, "it has several names and another owner than its folder");
 	}
 	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	r = out < 0 ? -errno : copy_bytes(in, out);
@@ -227,10 +228,12 @@ int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const c
 	if (!rel || *from != '/' || !act_number(gid, ACT_UID_MIN, ACT_UID_MAX, &group) ||
 		strlen(rel) > 200)
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
-			"stead copies folders below %s only, for an app's group only (asked: \"%.200s\", "
+			"stead copies folders below %s only, for an app's group only (asked: "
+			"\"%.200s\", "
 			"group \"%.20s\").",
 			ctx->state_root, to, gid);
-	if (strncmp(to, from, n) == 0 && (to[n] == '/' || to[n] == 0 || (n > 0 && from[n - 1] == '/')))
+	if (strncmp(to, from, n) == 0 &&
+		(to[n] == '/' || to[n] == 0 || (n > 0 && from[n - 1] == '/')))
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "name the app's own folder",
 			"%s contains stead's own state and cannot be an app's folder.", from);
 	src = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -243,7 +246,8 @@ int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const c
 	(void)snprintf(parent_rel, sizeof parent_rel, "%.*s", name ? (int)(name - rel) : 0, rel);
 	r = act_open_below(ctx->state_root, parent_rel, &parent);
 	if (r < 0) {
-		r = failure_set(ctx->f, -r, EXIT_CODE_FAILED, "see that the filesystem can be written",
+		r = failure_set(ctx->f, -r, EXIT_CODE_FAILED,
+			"see that the filesystem can be written",
 			"The folder above %s cannot be made: %s.", to, strerror(-r));
 	} else {
 		r = copy_into(&c, src, parent, name ? name + 1 : rel);

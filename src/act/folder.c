@@ -1,6 +1,6 @@
 /*
- * folder.c: folders below stead's own two roots, with an owner from a short list. No symlink is ever
- * followed on the way, so whoever owns a folder there cannot lead root out of it.
+ * folder.c: folders below stead's own two roots, with an owner from a short list. No symlink is
+ * ever followed on the way, so whoever owns a folder there cannot lead root out of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -92,7 +92,8 @@ static bool mode_of(const char *text, mode_t *ret)
 	static const struct {
 		const char *text;
 		mode_t mode;
-	} modes[] = {{"0700", 0700}, {"0710", 0710}, {"0711", 0711}, {"0750", 0750}, {"0755", 0755}};
+	} modes[] = {
+		{"0700", 0700}, {"0710", 0710}, {"0711", 0711}, {"0750", 0750}, {"0755", 0755}};
 
 	for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
 		if (strcmp(text, modes[i].text) == 0) {
@@ -118,19 +119,22 @@ int act_folder_make(struct act_ctx *ctx, const char *path, const char *owner, co
 	}
 	if (!rel || !mode_of(mode, &bits) || !owner_of(owner, &uid) || !group_of(group, &gid))
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
-			"stead makes folders below %s and %s only, for its own accounts only (asked: "
+			"stead makes folders below %s and %s only, for its own accounts only "
+			"(asked: "
 			"\"%.200s\", owner \"%.60s\", group \"%.60s\", mode \"%.8s\").",
 			ctx->state_root, ctx->run_root, path, owner, group, mode);
 	r = act_open_below(root, rel, &fd);
 	if (r < 0)
 		return failure_set(ctx->f, -r, EXIT_CODE_FAILED,
-			r == -ELOOP ? "remove the symlink" : "see that the filesystem can be written",
+			r == -ELOOP ? "remove the symlink"
+				    : "see that the filesystem can be written",
 			"The folder %s cannot be made: %s.", path, strerror(-r));
 	if (fstat(fd, &st) < 0 || (st.st_uid != 0 && st.st_uid != uid))
 		r = failure_set(ctx->f, EPERM, EXIT_CODE_NOT_PERMITTED, "move that folder away",
 			"The folder %s belongs to the user number %u.", path, (unsigned)st.st_uid);
 	else if (fchmod(fd, 0700) < 0 || fchown(fd, uid, gid) < 0 || fchmod(fd, bits) < 0)
-		r = failure_set(ctx->f, errno, EXIT_CODE_FAILED, "see that the filesystem can be written",
+		r = failure_set(ctx->f, errno, EXIT_CODE_FAILED,
+			"see that the filesystem can be written",
 			"The folder %s cannot be given to %s:%s: %s.", path, owner, group,
 			strerror(errno));
 	(void)close(fd);

@@ -1,9 +1,10 @@
 /*
  * stead-act: does one privileged thing from tbl/acts.h and ends.
  *
- * Started by the parent as root: for ctl (descriptor 3 is the channel: ACT_ASK, DB_STEP*, ACT_END), or
- * with --boot by the parent itself, to make the accounts that the roles run as. There is no shell, no
- * path or name from the question reaches a program unchecked, and nothing is read from the environment.
+ * Started by the parent as root: for ctl (descriptor 3 is the channel: ACT_ASK, DB_STEP*, ACT_END),
+ * or with --boot by the parent itself, to make the accounts that the roles run as. There is no
+ * shell, no path or name from the question reaches a program unchecked, and nothing is read from
+ * the environment.
  */
 #include <errno.h>
 #include <signal.h>
@@ -72,8 +73,7 @@ static int boot(struct act_ctx *ctx)
 int main(int argc, char **argv)
 {
 	struct failure f = {0};
-	struct act_ctx ctx = {
-		.f = &f, .state_root = "/var/lib/stead", .run_root = "/run/stead"};
+	struct act_ctx ctx = {.f = &f, .state_root = "/var/lib/stead", .run_root = "/run/stead"};
 	const char *args[ARGS_MAX];
 	struct oneshot o;
 	enum act act;

@@ -51,7 +51,8 @@ static int run_account_program(struct act_ctx *ctx, const char *const *argv)
 		(void)nanosleep(&pause, NULL);
 	}
 	return failure_set(ctx->f, EIO, EXIT_CODE_FAILED,
-		"see what it says; a read-only /etc or a lock left in /etc (*.lock) are the usual causes",
+		"see what it says; a read-only /etc or a lock left in /etc (*.lock) are the usual "
+		"causes",
 		"%s failed (%s %d): %s", argv[0], end.status < 0 ? "signal" : "exit status",
 		end.status < 0 ? -end.status : end.status, end.tail);
 }
@@ -60,8 +61,8 @@ int act_user_role(struct act_ctx *ctx, const char *role)
 {
 	char name[32], mem[4096];
 	const char *argv[] = {"/usr/sbin/useradd", "--system", "--user-group", "--no-create-home",
-		"--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", "--comment",
-		"stead", "--", name, NULL};
+		"--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", "--comment", "stead",
+		"--", name, NULL};
 	struct passwd pw;
 	int r;
 
@@ -79,10 +80,11 @@ int act_user_role(struct act_ctx *ctx, const char *role)
 	if (r < 0 || pw.pw_uid == 0 || pw.pw_gid == 0 || pw.pw_uid > SYSTEM_UID_MAX)
 		return failure_set(ctx->f, EEXIST, EXIT_CODE_NOT_PERMITTED,
 			"rename or remove that account",
-			"The user %s exists and is not a system account, so stead does not run as it.",
+			"The user %s exists and is not a system account, so stead does not run as "
+			"it.",
 			name);
-	(void)snprintf(ctx->result, sizeof ctx->result, "%u:%u", (unsigned)pw.pw_uid,
-		(unsigned)pw.pw_gid);
+	(void)snprintf(
+		ctx->result, sizeof ctx->result, "%u:%u", (unsigned)pw.pw_uid, (unsigned)pw.pw_gid);
 	return 0;
 }
 
@@ -92,18 +94,20 @@ static bool in_range(unsigned long id)
 }
 
 /* An account in stead's range and with a group of that range. */
-static int answer_app(struct act_ctx *ctx, const char *name, const struct passwd *pw,
-	unsigned long wanted)
+static int answer_app(
+	struct act_ctx *ctx, const char *name, const struct passwd *pw, unsigned long wanted)
 {
 	if (!in_range(pw->pw_uid) || !in_range(pw->pw_gid))
 		return failure_set(ctx->f, EEXIST, EXIT_CODE_NOT_PERMITTED,
 			"rename or remove that account, or give the app another Name= in [Site]",
-			"The user %s exists with the number %u and the group %u, and stead runs apps only "
+			"The user %s exists with the number %u and the group %u, and stead runs "
+			"apps only "
 			"as users that it made (%d to %d).",
 			name, (unsigned)pw->pw_uid, (unsigned)pw->pw_gid, ACT_UID_MIN, ACT_UID_MAX);
 	if (wanted && pw->pw_uid != wanted)
 		return failure_set(ctx->f, EEXIST, EXIT_CODE_FAILED, "",
-			"The user %s has the number %u, not %lu.", name, (unsigned)pw->pw_uid, wanted);
+			"The user %s has the number %u, not %lu.", name, (unsigned)pw->pw_uid,
+			wanted);
 	(void)snprintf(ctx->result, sizeof ctx->result, "%u:%u", (unsigned)pw->pw_uid,
 		(unsigned)pw->pw_gid);
 	return 0;
@@ -113,18 +117,17 @@ int act_user_app(struct act_ctx *ctx, const char *name, const char *uid)
 {
 	char user[40], mem[4096], min[32], max[32], gid_min[32], gid_max[32];
 	const char *argv[] = {"/usr/sbin/useradd", "--user-group", "--no-create-home", "--home-dir",
-		"/nonexistent", "--shell", "/usr/sbin/nologin", "--comment", "stead app", "-K", min, "-K",
-		max, "-K", gid_min, "-K", gid_max, "-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0",
-		"--", user, NULL};
+		"/nonexistent", "--shell", "/usr/sbin/nologin", "--comment", "stead app", "-K", min,
+		"-K", max, "-K", gid_min, "-K", gid_max, "-K", "SUB_UID_COUNT=0", "-K",
+		"SUB_GID_COUNT=0", "--", user, NULL};
 	unsigned long wanted = 0;
 	struct passwd pw;
 	int r;
 
-	if (!act_app_valid(name) ||
-		(*uid && !act_number(uid, ACT_UID_MIN, ACT_UID_MAX, &wanted)))
+	if (!act_app_valid(name) || (*uid && !act_number(uid, ACT_UID_MIN, ACT_UID_MAX, &wanted)))
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
-			"That is not an app's name, or not a user number between %d and %d.", ACT_UID_MIN,
-			ACT_UID_MAX);
+			"That is not an app's name, or not a user number between %d and %d.",
+			ACT_UID_MIN, ACT_UID_MAX);
 	(void)snprintf(user, sizeof user, ACT_APP_PREFIX "%s", name);
 	(void)snprintf(min, sizeof min, "UID_MIN=%lu", wanted ? wanted : ACT_UID_MIN);
 	(void)snprintf(max, sizeof max, "UID_MAX=%lu", wanted ? wanted : ACT_UID_MAX);
@@ -132,7 +135,8 @@ int act_user_app(struct act_ctx *ctx, const char *name, const char *uid)
 	(void)snprintf(gid_max, sizeof gid_max, "GID_MAX=%d", ACT_UID_MAX);
 	if (find_user(user, &pw, mem, sizeof mem) == 0)
 		return answer_app(ctx, user, &pw, wanted);
-	/* The group that useradd makes follows the user's number; one left over by that name does not. */
+	/* The group that useradd makes follows the user's number; one left over by that name does
+	 * not. */
 	if (getgrnam(user))
 		return failure_set(ctx->f, EEXIST, EXIT_CODE_FAILED, "remove that group (groupdel)",
 			"The group %s exists without its user.", user);
@@ -148,8 +152,7 @@ int act_user_app(struct act_ctx *ctx, const char *name, const char *uid)
 
 int act_boot(struct act_ctx *ctx)
 {
-	static const char *const group[] = {
-		"/usr/sbin/groupadd", "--system", "--", "stead", NULL};
+	static const char *const group[] = {"/usr/sbin/groupadd", "--system", "--", "stead", NULL};
 	static const char *const roles[] = {"gate", "ctl", "log", "check", "db"};
 	int r = 0;
 

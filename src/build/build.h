@@ -1,8 +1,8 @@
 /*
  * build.h: what the files of stead-build share. The virtual environment of an app is
- * STATE/venv/CHECKSUM; the file .stead-stamp in it is written last and says for what it was made, so one
- * without the right stamp is half-made and is made again. (A virtual environment holds its own path: it
- * cannot be made elsewhere and renamed.)
+ * STATE/venv/CHECKSUM; the file .stead-stamp in it is written last and says for what it was made,
+ * so one without the right stamp is half-made and is made again. (A virtual environment holds its
+ * own path: it cannot be made elsewhere and renamed.)
  */
 #ifndef STEAD_BUILD_BUILD_H
 #define STEAD_BUILD_BUILD_H
@@ -37,8 +37,8 @@ struct build {
 	char python[BUILD_PATH_MAX];       /* the answer: its bin/python */
 };
 
-/* The interpreter to use in b->python: the app's own when it has everything, else that of an environment
- * made or used again. -errno with b->f set. */
+/* The interpreter to use in b->python: the app's own when it has everything, else that of an
+ * environment made or used again. -errno with b->f set. */
 int venv_make(struct build *b);
 
 /* Does the interpreter itself have all that the requirements file asks for? */
@@ -47,8 +47,9 @@ bool build_satisfied(struct build *b);
 /* What the environment is made for, as the text of its stamp. -errno with b->f set. */
 int stamp_wanted(struct build *b, struct buf *ret_text);
 
-/* The environment of started programs out of `from`: PIP_*, proxies, certificates, HOME, LANG, PATH and
- * TMPDIR, nothing else. The strings stay from's; `to` holds BUILD_ENV_MAX pointers with the NULL. */
+/* The environment of started programs out of `from`: PIP_*, proxies, certificates, HOME, LANG, PATH
+ * and TMPDIR, nothing else. The strings stay from's; `to` holds BUILD_ENV_MAX pointers with the
+ * NULL. */
 void env_select(char *const *from, const char **to);
 
 #endif

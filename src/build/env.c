@@ -1,7 +1,7 @@
 /*
- * env.c: what of the caller's environment pip and the interpreter may see. PYTHON* variables would turn
- * the build into that of another app; secrets of the user's shell are none of a package's set-up's
- * business.
+ * env.c: what of the caller's environment pip and the interpreter may see. PYTHON* variables would
+ * turn the build into that of another app; secrets of the user's shell are none of a package's
+ * set-up's business.
  */
 #include <string.h>
 
@@ -9,10 +9,10 @@
 
 static bool wanted(const char *e)
 {
-	static const char *const names[] = {"HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "http_proxy",
-		"https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-		"ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CC", "CFLAGS",
-		"LDFLAGS"};
+	static const char *const names[] = {"HOME", "PATH", "LANG", "LC_ALL", "TMPDIR",
+		"http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY",
+		"NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+		"CC", "CFLAGS", "LDFLAGS"};
 	size_t n = strcspn(e, "=");
 
 	if (strncmp(e, "PIP_", 4) == 0)

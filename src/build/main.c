@@ -1,10 +1,11 @@
 /*
- * stead-build: makes what an app needs to run; today a virtual environment from a requirements file.
+ * stead-build: makes what an app needs to run; today a virtual environment from a requirements
+ * file.
  *
- * A one-shot process: ctl asks (BUILD_ASK: folder, state folder, interpreter, requirements file), steps
- * are told by DB_STEP, the answer is BUILD_END with the interpreter to use. It runs as the app's user,
- * because package set-up is code of strangers. It owns STATE/venv; it never writes into the app's
- * folder and never runs a shell.
+ * A one-shot process: ctl asks (BUILD_ASK: folder, state folder, interpreter, requirements file),
+ * steps are told by DB_STEP, the answer is BUILD_END with the interpreter to use. It runs as the
+ * app's user, because package set-up is code of strangers. It owns STATE/venv; it never writes into
+ * the app's folder and never runs a shell.
  */
 #include <errno.h>
 #include <signal.h>

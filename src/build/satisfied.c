@@ -1,8 +1,8 @@
 /*
  * satisfied.c: does the interpreter have everything already? On Debian the packages of an app often
- * come from the distribution (python3-flask, python3-psycopg2); then no environment is made, nothing
- * is downloaded and the app starts at once. Anything that cannot be decided for certain (options,
- * addresses, extras) counts as missing, and pip decides.
+ * come from the distribution (python3-flask, python3-psycopg2); then no environment is made,
+ * nothing is downloaded and the app starts at once. Anything that cannot be decided for certain
+ * (options, addresses, extras) counts as missing, and pip decides.
  */
 #include <stdio.h>
 #include <string.h>

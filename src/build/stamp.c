@@ -1,6 +1,6 @@
 /*
- * stamp.c: what a virtual environment was made for, as text: the interpreter's kind, version and prefix,
- * where it lies, and a checksum over the requirements with the files that they include.
+ * stamp.c: what a virtual environment was made for, as text: the interpreter's kind, version and
+ * prefix, where it lies, and a checksum over the requirements with the files that they include.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +21,8 @@ struct gather {
 
 static int gather_file(struct gather *g, const char *path, const char *from);
 
-/* The file named by a `-r FILE`, `-rFILE`, `--requirement FILE`, `--requirement=FILE` or the same of -c
- * and --constraint; NULL when the line is another one. */
+/* The file named by a `-r FILE`, `-rFILE`, `--requirement FILE`, `--requirement=FILE` or the same
+ * of -c and --constraint; NULL when the line is another one. */
 static const char *included(char *line)
 {
 	static const char *const options[] = {"--requirement", "--constraint", "-r", "-c"};
@@ -97,9 +97,9 @@ static int gather_file(struct gather *g, const char *path, const char *from)
 /* Kind, version and prefix of the interpreter, in its own words: also the proof that it runs. */
 static int interpreter_identity(struct build *b, char *mem, size_t cap)
 {
-	static const char ask[] =
-		"import sys; print('stead:', sys.implementation.name, '%d.%d' % sys.version_info[:2], "
-		"sys.prefix)";
+	static const char ask[] = "import sys; print('stead:', sys.implementation.name, '%d.%d' % "
+				  "sys.version_info[:2], "
+				  "sys.prefix)";
 	const char *argv[] = {b->interpreter, "-I", "-S", "-c", ask, NULL};
 	struct run run = {.argv = argv, .envp = b->env, .cwd = "/", .timeout_ms = 20000};
 	struct run_end end;
@@ -114,7 +114,8 @@ static int interpreter_identity(struct build *b, char *mem, size_t cap)
 	if (end.status != 0 || !at)
 		return failure_set(b->f, EINVAL, EXIT_CODE_FAILED,
 			"see what Interpreter= in [Python] of stead.conf names",
-			"%s does not answer like a Python interpreter:\n%s", b->interpreter, end.tail);
+			"%s does not answer like a Python interpreter:\n%s", b->interpreter,
+			end.tail);
 	(void)snprintf(mem, cap, "%.*s", (int)strcspn(at, "\n"), at);
 	return 0;
 }

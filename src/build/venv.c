@@ -1,10 +1,10 @@
 /*
- * venv.c: the virtual environment from nothing to usable: `python -m venv`, then pip, then the stamp.
- * Called by the entry; owns STATE/venv while it works; never touches the app's folder.
+ * venv.c: the virtual environment from nothing to usable: `python -m venv`, then pip, then the
+ * stamp. Called by the entry; owns STATE/venv while it works; never touches the app's folder.
  *
- * Each content has a folder of its own, named by its stamp's checksum: workers run on the old one while
- * the new one is made, and when that fails nothing has changed for them. The one before the newest is
- * kept for that; older ones go.
+ * Each content has a folder of its own, named by its stamp's checksum: workers run on the old one
+ * while the new one is made, and when that fails nothing has changed for them. The one before the
+ * newest is kept for that; older ones go.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -59,7 +59,8 @@ static int venv_failed(struct build *b, int r, const struct run_end *end)
 	if (strstr(end->tail, "ensurepip is not") || strstr(end->tail, "No module named venv") ||
 		strstr(end->tail, "No module named ensurepip"))
 		return failure_set(b->f, ENOENT, EXIT_CODE_FAILED, "apt install python3-venv",
-			"The app has a requirements file but no virtual environment, and %s cannot make "
+			"The app has a requirements file but no virtual environment, and %s cannot "
+			"make "
 			"one: its venv module is not installed.",
 			b->interpreter);
 	if (strstr(end->tail, "No space left"))
@@ -68,8 +69,10 @@ static int venv_failed(struct build *b, int r, const struct run_end *end)
 			"The disk became full while %s was made.", b->venv);
 	if (end->timed_out)
 		return failure_set(b->f, ETIMEDOUT, EXIT_CODE_FAILED, "try again",
-			"%s -m venv did not end within %d s.", b->interpreter, BUILD_VENV_MS / 1000);
-	return failure_set(b->f, EIO, EXIT_CODE_FAILED, "the lines above are Python's own and say why",
+			"%s -m venv did not end within %d s.", b->interpreter,
+			BUILD_VENV_MS / 1000);
+	return failure_set(b->f, EIO, EXIT_CODE_FAILED,
+		"the lines above are Python's own and say why",
 		"The virtual environment %s could not be made (%s %d):\n%s", b->venv,
 		end->status < 0 ? "killed by signal" : "exit status",
 		end->status < 0 ? -end->status : end->status, end->tail);
@@ -84,7 +87,8 @@ static int pip_failed(struct build *b, int r, const struct run_end *end)
 			"%s cannot be started: %s.", b->python, strerror(-r));
 	if (end->timed_out)
 		return failure_set(b->f, ETIMEDOUT, EXIT_CODE_FAILED,
-			"see whether the package index can be reached (PIP_INDEX_URL, proxies), then try "
+			"see whether the package index can be reached (PIP_INDEX_URL, proxies), "
+			"then try "
 			"again",
 			"pip did not end within %d minutes:\n%s", BUILD_PIP_MS / 60000, end->tail);
 	if (end->status == -9)
@@ -98,10 +102,12 @@ static int pip_failed(struct build *b, int r, const struct run_end *end)
 		todo = "the package index could not be reached: see the network, PIP_INDEX_URL and "
 		       "the proxies";
 	else if (strstr(end->tail, "No matching distribution"))
-		todo = "see the name and version in the requirements file; another Python version may "
+		todo = "see the name and version in the requirements file; another Python version "
+		       "may "
 		       "have it";
 	else if (strstr(end->tail, "gcc") || strstr(end->tail, "error: command"))
-		todo = "a package is built from source here: apt install build-essential python3-dev, "
+		todo = "a package is built from source here: apt install build-essential "
+		       "python3-dev, "
 		       "and the libraries named above";
 	return failure_set(b->f, EIO, EXIT_CODE_FAILED, todo,
 		"pip could not install %s (%s %d):\n%s", b->requirements,
@@ -128,8 +134,12 @@ static int run_pip(struct build *b)
 	const char *argv[] = {b->python, "-I", "-m", "pip", "install",
 		"--disable-pip-version-check", "--no-input", "--progress-bar", "off", "-r",
 		b->requirements, NULL};
-	struct run run = {.argv = argv, .envp = b->env, .cwd = b->folder,
-		.timeout_ms = BUILD_PIP_MS, .line = pip_line, .arg = b};
+	struct run run = {.argv = argv,
+		.envp = b->env,
+		.cwd = b->folder,
+		.timeout_ms = BUILD_PIP_MS,
+		.line = pip_line,
+		.arg = b};
 	struct run_end end;
 	int r;
 
@@ -141,7 +151,8 @@ static int run_pip(struct build *b)
 	return r < 0 || end.status != 0 || end.timed_out ? pip_failed(b, r, &end) : 0;
 }
 
-/* A Python without the venv module may leave a folder without pip: seen before anything is removed. */
+/* A Python without the venv module may leave a folder without pip: seen before anything is removed.
+ */
 static int make_whole(struct build *b, int fd, const struct buf *wanted)
 {
 	uint64_t free_bytes = tree_free_bytes(fd);
@@ -150,13 +161,15 @@ static int make_whole(struct build *b, int fd, const struct buf *wanted)
 	if (free_bytes < BUILD_FREE_BYTES_MIN)
 		return failure_set(b->f, ENOSPC, EXIT_CODE_FAILED,
 			"free some disk space, then start again",
-			"Installing the app's packages needs at least %llu MB, and the disk of %s has "
+			"Installing the app's packages needs at least %llu MB, and the disk of %s "
+			"has "
 			"%llu MB left.",
 			BUILD_FREE_BYTES_MIN >> 20, b->state, (unsigned long long)free_bytes >> 20);
 	r = tree_empty(fd);
 	if (r < 0)
 		return failure_set(b->f, -r, EXIT_CODE_FAILED, "remove that folder and start again",
-			"The old virtual environment %s cannot be removed: %s.", b->venv, strerror(-r));
+			"The old virtual environment %s cannot be removed: %s.", b->venv,
+			strerror(-r));
 	r = run_venv(b);
 	if (r == 0)
 		r = run_pip(b);
@@ -168,7 +181,8 @@ static int make_whole(struct build *b, int fd, const struct buf *wanted)
 	if (r == 0)
 		r = durable_write(fd, BUILD_STAMP, wanted->p, wanted->len, 0644);
 	if (r < 0)
-		return failure_set(b->f, -r, EXIT_CODE_FAILED, "free some disk space, then start again",
+		return failure_set(b->f, -r, EXIT_CODE_FAILED,
+			"free some disk space, then start again",
 			"%s could not be written to the disk: %s.", b->venv, strerror(-r));
 	return 0;
 }
@@ -184,7 +198,8 @@ static int open_own(struct build *b, const char *path, int *ret_fd)
 		return failure_set(b->f, e,
 			e == EACCES ? EXIT_CODE_NOT_PERMITTED : EXIT_CODE_FAILED,
 			"see that the state folder exists and is this user's (--state)",
-			"The folder %s for the app's packages cannot be made: %s.", path, strerror(e));
+			"The folder %s for the app's packages cannot be made: %s.", path,
+			strerror(e));
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid()) {
@@ -255,8 +270,8 @@ static int make_in(struct build *b, int base, const struct buf *wanted)
 	n = snprintf(b->venv, sizeof b->venv, "%s/%s", base_path, name);
 	m = snprintf(b->python, sizeof b->python, "%s/%s/bin/python", base_path, name);
 	if (n < 0 || (size_t)n >= sizeof b->venv || m < 0 || (size_t)m >= sizeof b->python)
-		return failure_set(b->f, ENAMETOOLONG, EXIT_CODE_USAGE, "choose another with --state",
-			"The state folder's path is too long.");
+		return failure_set(b->f, ENAMETOOLONG, EXIT_CODE_USAGE,
+			"choose another with --state", "The state folder's path is too long.");
 	r = open_own(b, b->venv, &fd);
 	if (r < 0)
 		return r;
@@ -280,8 +295,8 @@ int venv_make(struct build *b)
 
 	n = snprintf(b->venv, sizeof b->venv, "%s/venv", b->state);
 	if (n < 0 || (size_t)n >= sizeof b->venv)
-		return failure_set(b->f, ENAMETOOLONG, EXIT_CODE_USAGE, "choose another with --state",
-			"The state folder's path is too long.");
+		return failure_set(b->f, ENAMETOOLONG, EXIT_CODE_USAGE,
+			"choose another with --state", "The state folder's path is too long.");
 	if (build_satisfied(b)) {
 		(void)snprintf(b->python, sizeof b->python, "%s", b->interpreter);
 		return 0;

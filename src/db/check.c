@@ -1,6 +1,6 @@
 /*
- * check.c: is the question one that may be done? Names that would mean something else to PostgreSQL,
- * and paths it cannot use, are refused here with words instead of later with a riddle.
+ * check.c: is the question one that may be done? Names that would mean something else to
+ * PostgreSQL, and paths it cannot use, are refused here with words instead of later with a riddle.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +19,8 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* A role or database of an app: [a-z_][a-z0-9_]*, at most 63 bytes, and none of the server's own. */
+/* A role or database of an app: [a-z_][a-z0-9_]*, at most 63 bytes, and none of the server's own.
+ */
 static bool name_usable(const char *s)
 {
 	static const char *const reserved[] = {
@@ -38,8 +39,8 @@ static bool name_usable(const char *s)
 	return true;
 }
 
-/* What useradd makes, and what directory services make of it; no quote, blank or leading slash, which
- * pg_ident.conf would take for something else. */
+/* What useradd makes, and what directory services make of it; no quote, blank or leading slash,
+ * which pg_ident.conf would take for something else. */
 static bool os_user_usable(const char *s)
 {
 	static const char other[] = "._-@+$";
@@ -70,7 +71,8 @@ int db_check(struct db *db)
 
 	if (!name_usable(db->role) || !name_usable(db->database))
 		return failure_set(db->f, EINVAL, EXIT_CODE_USAGE,
-			"give the app another name: Name= in [Site], or Database= in [Postgres], of "
+			"give the app another name: Name= in [Site], or Database= in [Postgres], "
+			"of "
 			"stead.conf",
 			"\"%s\" cannot be the name of an app's role or database in PostgreSQL.",
 			name_usable(db->role) ? db->database : db->role);
@@ -79,13 +81,15 @@ int db_check(struct db *db)
 			"The user name \"%s\" cannot be written into PostgreSQL's user map.",
 			db->os_user);
 	if (!path_usable(db->data) || !path_usable(db->sockets))
-		return failure_set(db->f, EINVAL, EXIT_CODE_USAGE, "choose another folder with --state",
+		return failure_set(db->f, EINVAL, EXIT_CODE_USAGE,
+			"choose another folder with --state",
 			"The path \"%s\" is not one that PostgreSQL's configuration can hold.",
 			path_usable(db->data) ? db->sockets : db->data);
 	if (strlen(db->sockets) + sizeof file > sizeof un.sun_path)
 		return failure_set(db->f, ENAMETOOLONG, EXIT_CODE_USAGE,
 			"let XDG_RUNTIME_DIR or TMPDIR name a folder with a shorter path",
-			"The database's socket %s%s would be %zu bytes long; the system's limit is %zu.",
+			"The database's socket %s%s would be %zu bytes long; the system's limit is "
+			"%zu.",
 			db->sockets, file, strlen(db->sockets) + sizeof file - 1,
 			sizeof un.sun_path - 1);
 	return 0;

@@ -1,7 +1,7 @@
 /*
- * conf.c: the three files that decide how the private server runs and who may come in. They are stead's
- * alone and written whole; a file that holds the same text already is not touched, and another one is
- * replaced by a durable write, so the server never reads half a file.
+ * conf.c: the three files that decide how the private server runs and who may come in. They are
+ * stead's alone and written whole; a file that holds the same text already is not touched, and
+ * another one is replaced by a durable write, so the server never reads half a file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -69,11 +69,12 @@ static void put_server(struct buf *b, const struct db *db)
 
 static void put_hba(struct buf *b)
 {
-	buf_puts(b, "# Written by stead at each start; what is changed here is lost.\n"
-		    "# Only processes of this machine whose user pg_ident.conf maps to the role; no "
-		    "password, no network.\n"
-		    "# TYPE  DATABASE  USER  METHOD\n"
-		    "local   all       all   peer map=stead\n");
+	buf_puts(b,
+		"# Written by stead at each start; what is changed here is lost.\n"
+		"# Only processes of this machine whose user pg_ident.conf maps to the role; no "
+		"password, no network.\n"
+		"# TYPE  DATABASE  USER  METHOD\n"
+		"local   all       all   peer map=stead\n");
 }
 
 static void put_ident(struct buf *b, const struct db *db)
@@ -116,7 +117,8 @@ static int put_file(struct db *db, int dirfd, const char *name, struct buf *b, b
 	if (r == 0)
 		return 0;
 	return failure_set(db->f, -r, EXIT_CODE_FAILED,
-		r == -ENOSPC ? "free some disk space, then start again" : "see that the folder is writable",
+		r == -ENOSPC ? "free some disk space, then start again"
+			     : "see that the folder is writable",
 		"%s/%s could not be written: %s.", db->data, name, strerror(-r));
 }
 

@@ -8,8 +8,8 @@
  *   user   the owner of DATA (as root: the postgres account, with the app's group as its gid)
  *   stop   SIGINT (fast shutdown: clients are told to go; SIGTERM would wait for them for ever)
  *   umask  0077
- * The app gets PGHOST=SOCKETS, PGPORT=5432, PGUSER=ROLE, PGDATABASE=DATABASE; PGPORT because a port in
- * the caller's environment would lead it past the socket.
+ * The app gets PGHOST=SOCKETS, PGPORT=5432, PGUSER=ROLE, PGDATABASE=DATABASE; PGPORT because a port
+ * in the caller's environment would lead it past the socket.
  */
 #ifndef STEAD_DB_DB_H
 #define STEAD_DB_DB_H

@@ -1,8 +1,9 @@
 /*
  * find.c: where is the installed PostgreSQL? Debian and Ubuntu keep each version below
- * /usr/lib/postgresql/VERSION/bin and not on the PATH; others put initdb on the PATH. A data folder that
- * exists decides: only the major version that made it can read it. STEAD_PG_DIRS (colon-separated bin
- * folders) replaces the whole search, for tests and for servers in unusual places.
+ * /usr/lib/postgresql/VERSION/bin and not on the PATH; others put initdb on the PATH. A data folder
+ * that exists decides: only the major version that made it can read it. STEAD_PG_DIRS
+ * (colon-separated bin folders) replaces the whole search, for tests and for servers in unusual
+ * places.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,13 +1,14 @@
 /*
- * init.c: the data folder from nothing to whole, so that a crash at any moment leaves none or a whole one.
+ * init.c: the data folder from nothing to whole, so that a crash at any moment leaves none or a
+ * whole one.
  *
- * initdb works in DATA/.new; then every entry but PG_VERSION moves up, then PG_VERSION: that rename is
- * the commit. A folder without PG_VERSION that has .new is a half-made one and is made again; one
- * without both that is not empty belongs to somebody else and is refused. initdb runs without fsync,
- * which would keep the user waiting; .stead-unsynced says so until init_sync() has made the whole
- * filesystem durable, and ctl reports nothing as live before. A power cut before that can leave a
- * cluster whose control file is empty: together with the mark that proves that nothing in it was ever
- * reported, so it is made again too.
+ * initdb works in DATA/.new; then every entry but PG_VERSION moves up, then PG_VERSION: that rename
+ * is the commit. A folder without PG_VERSION that has .new is a half-made one and is made again;
+ * one without both that is not empty belongs to somebody else and is refused. initdb runs without
+ * fsync, which would keep the user waiting; .stead-unsynced says so until init_sync() has made the
+ * whole filesystem durable, and ctl reports nothing as live before. A power cut before that can
+ * leave a cluster whose control file is empty: together with the mark that proves that nothing in
+ * it was ever reported, so it is made again too.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -51,9 +52,11 @@ static int open_own(struct db *db, const char *path, mode_t mode, const char *wh
 
 	if (mkdir(path, mode) < 0 && errno != EEXIST) {
 		e = errno;
-		return failure_set(db->f, e, e == EACCES ? EXIT_CODE_NOT_PERMITTED : EXIT_CODE_FAILED,
+		return failure_set(db->f, e,
+			e == EACCES ? EXIT_CODE_NOT_PERMITTED : EXIT_CODE_FAILED,
 			e == ENOSPC ? "free some disk space, then start again"
-				    : "see that the folder above it exists and that this user may write there",
+				    : "see that the folder above it exists and that this user may "
+				      "write there",
 			"%s %s could not be made by the user %s: %s.", what, path, db->owner,
 			strerror(e));
 	}
@@ -62,9 +65,11 @@ static int open_own(struct db *db, const char *path, mode_t mode, const char *wh
 		e = errno;
 		if (fd >= 0)
 			(void)close(fd);
-		return failure_set(db->f, e, e == EACCES ? EXIT_CODE_NOT_PERMITTED : EXIT_CODE_FAILED,
+		return failure_set(db->f, e,
+			e == EACCES ? EXIT_CODE_NOT_PERMITTED : EXIT_CODE_FAILED,
 			"see that it is a folder of this user",
-			"%s %s cannot be used by the user %s: %s.", what, path, db->owner, strerror(e));
+			"%s %s cannot be used by the user %s: %s.", what, path, db->owner,
+			strerror(e));
 	}
 	if (st.st_uid != geteuid()) {
 		(void)close(fd);
@@ -85,12 +90,13 @@ static int socket_folder(struct db *db)
 
 	if (r < 0)
 		return r;
-	if (fstat(fd, &st) < 0 || (db->gid && st.st_gid != db->gid && fchown(fd, (uid_t)-1, db->gid) < 0) ||
+	if (fstat(fd, &st) < 0 ||
+		(db->gid && st.st_gid != db->gid && fchown(fd, (uid_t)-1, db->gid) < 0) ||
 		fchmod(fd, db->gid ? 0710 : 0700) < 0)
 		r = failure_set(db->f, errno, EXIT_CODE_NOT_PERMITTED,
 			"remove that folder and start again",
-			"The runtime folder %s cannot be opened to the app's group %u: %s.", db->sockets,
-			(unsigned)db->gid, strerror(errno));
+			"The runtime folder %s cannot be opened to the app's group %u: %s.",
+			db->sockets, (unsigned)db->gid, strerror(errno));
 	(void)close(fd);
 	return r;
 }
@@ -227,18 +233,21 @@ static int initdb_failed(struct db *db, int r, const struct run_end *end)
 	const char *todo = "the last lines above are initdb's own and say why";
 
 	if (r < 0)
-		return failure_set(db->f, -r, EXIT_CODE_FAILED, "apt install --reinstall postgresql",
-			"%s/initdb could not be started: %s.", db->bin, strerror(-r));
+		return failure_set(db->f, -r, EXIT_CODE_FAILED,
+			"apt install --reinstall postgresql", "%s/initdb could not be started: %s.",
+			db->bin, strerror(-r));
 	if (strstr(end->tail, "No space left") || strstr(end->tail, "Disk quota"))
 		todo = "free some disk space, then start again; nothing half-made is left in use";
 	else if (end->status == -9)
-		todo = "free some memory (the kernel kills what asks for too much), then start again";
+		todo = "free some memory (the kernel kills what asks for too much), then start "
+		       "again";
 	else if (strstr(end->tail, "locale"))
 		todo = "the locale C.UTF-8 is missing here: apt install libc-bin";
 	if (end->timed_out)
 		return failure_set(db->f, ETIMEDOUT, EXIT_CODE_FAILED,
 			"the disk may be very slow or full; try again",
-			"initdb did not finish making %s within %d s.", db->data, DB_INIT_MS / 1000);
+			"initdb did not finish making %s within %d s.", db->data,
+			DB_INIT_MS / 1000);
 	return failure_set(db->f, EIO, EXIT_CODE_FAILED, todo,
 		"initdb could not make the database cluster in %s (%s %d):\n%s", db->data,
 		end->status < 0 ? "killed by signal" : "exit status",
@@ -250,15 +259,16 @@ static int make_cluster(struct db *db, int dirfd)
 	static const char *const env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL};
 	char program[DB_PATH_MAX + 16], path[DB_PATH_MAX + 16];
 	const char *argv[] = {program, "-D", path, "--username=" DB_SUPERUSER, "--auth-local=peer",
-		"--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
-		"--wal-segsize=4", "--no-sync", NULL};
+		"--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8",
+		"--data-checksums", "--wal-segsize=4", "--no-sync", NULL};
 	struct run run = {.argv = argv, .envp = env, .cwd = "/", .timeout_ms = DB_INIT_MS};
 	uint64_t free_bytes = tree_free_bytes(dirfd);
 	struct run_end end;
 	int fd, r;
 
 	if (free_bytes < DB_FREE_BYTES_MIN)
-		return failure_set(db->f, ENOSPC, EXIT_CODE_FAILED, "free some disk space, then start again",
+		return failure_set(db->f, ENOSPC, EXIT_CODE_FAILED,
+			"free some disk space, then start again",
 			"A new database needs %llu MB, and the disk of %s has %llu MB left.",
 			DB_FREE_BYTES_MIN >> 20, db->data, (unsigned long long)free_bytes >> 20);
 	if (db->o)
@@ -285,7 +295,8 @@ static int make_cluster(struct db *db, int dirfd)
 	if (r == 0)
 		return 0;
 	return failure_set(db->f, -r, EXIT_CODE_FAILED,
-		r == -ENOSPC ? "free some disk space, then start again" : "see that the folder is writable",
+		r == -ENOSPC ? "free some disk space, then start again"
+			     : "see that the folder is writable",
 		"The database cluster in %s could not be made: %s.", db->data, strerror(-r));
 }
 
@@ -301,8 +312,10 @@ static int existing_cluster(struct db *db, int dirfd)
 	}
 	if (made != have)
 		return failure_set(db->f, EINVAL, EXIT_CODE_PROTECTED,
-			"install the PostgreSQL that made it, or move that folder away to begin anew",
-			"The database in %s was made by PostgreSQL %u, and %s is version %u, which cannot "
+			"install the PostgreSQL that made it, or move that folder away to begin "
+			"anew",
+			"The database in %s was made by PostgreSQL %u, and %s is version %u, which "
+			"cannot "
 			"read it.",
 			db->data, made, db->bin, have);
 	return conf_write(db, dirfd, false);
@@ -321,13 +334,15 @@ static int init_locked(struct db *db, int dirfd)
 			oneshot_step(db->o, UINT32_MAX, "removing a half-made database cluster");
 		r = remove_half_made(dirfd);
 		if (r < 0)
-			return failure_set(db->f, -r, EXIT_CODE_FAILED, "remove that folder and start again",
+			return failure_set(db->f, -r, EXIT_CODE_FAILED,
+				"remove that folder and start again",
 				"The half-made database in %s could not be removed: %s.", db->data,
 				strerror(-r));
 	} else if (!folder_empty(dirfd)) {
 		return failure_set(db->f, ENOTEMPTY, EXIT_CODE_PROTECTED,
 			"move that folder away, or choose another one with --state",
-			"%s holds files but no database cluster (there is no PG_VERSION); stead does not "
+			"%s holds files but no database cluster (there is no PG_VERSION); stead "
+			"does not "
 			"write over them.",
 			db->data);
 	}

@@ -1,9 +1,10 @@
 /*
  * stead-db: makes the private PostgreSQL cluster, its role and its database, and speaks SQL to it.
  *
- * A one-shot process: ctl asks one thing (DB_ASK, enum db_what), steps are told by DB_STEP, the answer
- * is DB_END. It runs as the owner of the cluster, never as root. It owns the data folder while it
- * works; it never starts the server (the parent does) and never deletes a cluster that was whole.
+ * A one-shot process: ctl asks one thing (DB_ASK, enum db_what), steps are told by DB_STEP, the
+ * answer is DB_END. It runs as the owner of the cluster, never as root. It owns the data folder
+ * while it works; it never starts the server (the parent does) and never deletes a cluster that was
+ * whole.
  */
 #include <errno.h>
 #include <pwd.h>
@@ -77,7 +78,8 @@ static int set_owner(struct db *db)
 
 	if (geteuid() == 0)
 		return failure_set(db->f, EPERM, EXIT_CODE_NOT_PERMITTED,
-			"install the postgresql package, which makes the user postgres, and start again",
+			"install the postgresql package, which makes the user postgres, and start "
+			"again",
 			"The database cannot run as root: PostgreSQL refuses that.");
 	if (!pw || copy_text(db->owner, sizeof db->owner, pw->pw_name) < 0)
 		return failure_set(db->f, ENOENT, EXIT_CODE_FAILED,

@@ -1,10 +1,11 @@
 /*
- * sql.c: what stead says to the private server in SQL, as its superuser over the socket: wait until it
- * answers, give the app a role and a database of its own and nothing else, tell how it is.
+ * sql.c: what stead says to the private server in SQL, as its superuser over the socket: wait until
+ * it answers, give the app a role and a database of its own and nothing else, tell how it is.
  *
  * Every statement is idempotent, so that each start walks the same way. Names go through
- * PQescapeIdentifier. A new role could connect to every database (PUBLIC may), so CONNECT is taken from
- * PUBLIC everywhere, and the app owns its database, which is what gives it the schema on every version.
+ * PQescapeIdentifier. A new role could connect to every database (PUBLIC may), so CONNECT is taken
+ * from PUBLIC everywhere, and the app owns its database, which is what gives it the schema on every
+ * version.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,8 +59,8 @@ static int connect_super(struct db *db, const char *database, PGconn **ret)
 	return r;
 }
 
-/* The server notes in its pid file that it is ready (line 8). Asking it before that makes it write a
- * FATAL line into the log, which people would take for a fault. */
+/* The server notes in its pid file that it is ready (line 8). Asking it before that makes it write
+ * a FATAL line into the log, which people would take for a fault. */
 static bool noted_ready(const struct db *db)
 {
 	char path[DB_PATH_MAX + 32], *text;
@@ -83,8 +84,7 @@ static bool noted_ready(const struct db *db)
 int sql_wait(struct db *db)
 {
 	const char *const keys[] = {"host", "port", "user", "dbname", "connect_timeout", NULL};
-	const char *const values[] = {
-		db->sockets, DB_PORT, DB_SUPERUSER, DB_SUPERUSER, "5", NULL};
+	const char *const values[] = {db->sockets, DB_PORT, DB_SUPERUSER, DB_SUPERUSER, "5", NULL};
 	const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
 	struct timespec start, now;
 	PGPing ping = PQPING_NO_RESPONSE;
@@ -102,7 +102,8 @@ int sql_wait(struct db *db)
 			return failure_set(db->f, ETIMEDOUT, EXIT_CODE_FAILED,
 				"`stead logs` shows what the server says",
 				ping == PQPING_REJECT
-					? "The database server at %s runs but still refuses clients "
+					? "The database server at %s runs but still refuses "
+					  "clients "
 					  "after %d s (it may be repairing after a crash)."
 					: "The database server did not answer at %s within %d s.",
 				db->sockets, DB_WAIT_MS / 1000);
@@ -129,7 +130,8 @@ static int exec_sql(struct db *db, PGconn *c, const char *tolerated, const char 
 	n = vsnprintf(sql, sizeof sql, fmt, ap);
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof sql)
-		return failure_set(db->f, EOVERFLOW, EXIT_CODE_FAILED, "", "A statement is too long.");
+		return failure_set(
+			db->f, EOVERFLOW, EXIT_CODE_FAILED, "", "A statement is too long.");
 	res = PQexec(c, sql);
 	state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK &&
@@ -154,7 +156,8 @@ static int query_text(struct db *db, PGconn *c, const char *sql, const char *a, 
 
 	mem[0] = 0;
 	if (PQresultStatus(res) != PGRES_TUPLES_OK)
-		r = failure_set(db->f, EIO, EXIT_CODE_FAILED, "`stead logs` shows what the server says",
+		r = failure_set(db->f, EIO, EXIT_CODE_FAILED,
+			"`stead logs` shows what the server says",
 			"The database refused \"%s\": %s", sql, error_text(c, text, sizeof text));
 	else if (PQntuples(res) > 0)
 		(void)snprintf(mem, cap, "%s", PQgetvalue(res, 0, 0));
@@ -162,7 +165,8 @@ static int query_text(struct db *db, PGconn *c, const char *sql, const char *a, 
 	return r;
 }
 
-/* The role: nothing but LOGIN, and a bounded number of connections. Written only when it differs. */
+/* The role: nothing but LOGIN, and a bounded number of connections. Written only when it differs.
+ */
 static int put_role(struct db *db, PGconn *c, const char *role)
 {
 	static const char rights[] = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION "
@@ -199,8 +203,8 @@ static int put_database(struct db *db, PGconn *c, const char *role, const char *
 	if (owner[0] && strcmp(owner, db->role) != 0)
 		return failure_set(db->f, EEXIST, EXIT_CODE_PROTECTED,
 			"name another one with Database= in [Postgres] of stead.conf",
-			"The database %s exists and belongs to the role %s, not to %s.", db->database,
-			owner, db->role);
+			"The database %s exists and belongs to the role %s, not to %s.",
+			db->database, owner, db->role);
 	if (!owner[0]) {
 		if (db->o)
 			oneshot_step(db->o, UINT32_MAX, "making the database %s", db->database);
@@ -213,7 +217,8 @@ static int put_database(struct db *db, PGconn *c, const char *role, const char *
 static int close_databases(struct db *db, PGconn *c)
 {
 	static const char open_sql[] =
-		"SELECT string_agg(quote_ident(datname), ',') FROM pg_database WHERE datallowconn AND "
+		"SELECT string_agg(quote_ident(datname), ',') FROM pg_database WHERE datallowconn "
+		"AND "
 		"(datacl IS NULL OR EXISTS (SELECT FROM aclexplode(datacl) WHERE grantee = 0))";
 	char list[900];
 	int r = query_text(db, c, open_sql, NULL, NULL, list, sizeof list);
@@ -234,11 +239,13 @@ static int reload_access(struct db *db, PGconn *c)
 		NULL, NULL, text, sizeof text);
 
 	if (r == 0 && text[0])
-		r = failure_set(db->f, EINVAL, EXIT_CODE_FAILED, "start stead again; it writes the file anew",
+		r = failure_set(db->f, EINVAL, EXIT_CODE_FAILED,
+			"start stead again; it writes the file anew",
 			"PostgreSQL rejects %s/pg_hba.conf: %s", db->data, text);
 	if (r == 0)
 		r = query_text(db, c,
-			"SELECT pg_reload_conf() WHERE (pg_stat_file('pg_ident.conf')).modification >= "
+			"SELECT pg_reload_conf() WHERE "
+			"(pg_stat_file('pg_ident.conf')).modification >= "
 			"date_trunc('second', pg_conf_load_time())",
 			NULL, NULL, text, sizeof text);
 	return r;
@@ -257,8 +264,8 @@ static int try_as_app(struct db *db)
 	if (PQstatus(c) != CONNECTION_OK)
 		r = failure_set(db->f, ECONNREFUSED, EXIT_CODE_FAILED,
 			"`stead logs` shows what the server says",
-			"The role %s cannot enter its database %s at %s: %s", db->role, db->database,
-			db->sockets, error_text(c, text, sizeof text));
+			"The role %s cannot enter its database %s at %s: %s", db->role,
+			db->database, db->sockets, error_text(c, text, sizeof text));
 	PQfinish(c);
 	return r;
 }
@@ -274,7 +281,8 @@ int sql_app(struct db *db)
 	role = PQescapeIdentifier(c, db->role, strlen(db->role));
 	database = PQescapeIdentifier(c, db->database, strlen(db->database));
 	if (!role || !database)
-		r = failure_set(db->f, ENOMEM, EXIT_CODE_FAILED, "free some memory", "Out of memory.");
+		r = failure_set(
+			db->f, ENOMEM, EXIT_CODE_FAILED, "free some memory", "Out of memory.");
 	if (r == 0)
 		r = reload_access(db, c);
 	if (r == 0)

@@ -85,8 +85,8 @@ void oneshot_step(struct oneshot *o, uint32_t permille, const char *fmt, ...)
 	buf_init(&b, CHAN_PAYLOAD_MAX);
 	pack_str(&b, text);
 	pack_u32(&b, permille);
-	if (b.error || chan_send_blocking(
-			       o->fd, MSG_DB_STEP, o->id, b.p, b.len, NULL, 0, NULL, 0) < 0)
+	if (b.error ||
+		chan_send_blocking(o->fd, MSG_DB_STEP, o->id, b.p, b.len, NULL, 0, NULL, 0) < 0)
 		o->gone = true;
 	buf_done(&b);
 }
@@ -102,8 +102,7 @@ int oneshot_end(struct oneshot *o, uint16_t type, const struct failure *f, const
 	pack_str(&b, f->err ? f->todo : "");
 	pack_str(&b, result);
 	r = b.error ? b.error
-		    : chan_send_blocking(
-			      o->fd, type, o->id, &end, sizeof end, b.p, b.len, NULL, 0);
+		    : chan_send_blocking(o->fd, type, o->id, &end, sizeof end, b.p, b.len, NULL, 0);
 	buf_done(&b);
 	return r;
 }

@@ -1,11 +1,12 @@
 /*
- * run.c: see run.h. The child gets /dev/null as its input and one pipe as its output; it dies with its
- * starter (PR_SET_PDEATHSIG), so a killed one-shot leaves no initdb or pip working on its own.
+ * run.c: see run.h. The child gets /dev/null as its input and one pipe as its output; it dies with
+ * its starter (PR_SET_PDEATHSIG), so a killed one-shot leaves no initdb or pip working on its own.
  */
 #include "run.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -62,7 +63,8 @@ void run_tail_add(char *tail, size_t cap, const char *p, size_t n)
 	}
 }
 
-/* Runs in the child; never returns. The errno of a failed exec goes to the starter through err_fd. */
+/* Runs in the child; never returns. The errno of a failed exec goes to the starter through err_fd.
+ */
 static _Noreturn void child(const struct run *run, int out_fd, int err_fd, pid_t starter)
 {
 	sigset_t none;
@@ -77,9 +79,8 @@ static _Noreturn void child(const struct run *run, int out_fd, int err_fd, pid_t
 	null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(out_fd, 2) < 0)
 		goto fail;
-	/* The channel to ctl (3) must never reach a program; all others are close-on-exec too. */
-	if (fcntl(3, F_GETFD) >= 0 && err_fd != 3)
-		(void)sys_cloexec(3, true);
+	/* Neither the channel to ctl (3) nor anything else that we hold may reach a program. */
+	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	if (run->cwd && chdir(run->cwd) < 0)
 		goto fail;
 	(void)execve(run->argv[0], (char *const *)(uintptr_t)run->argv,
@@ -143,7 +144,8 @@ static void feed_lines(const struct run *run, struct lines *l, const char *p, si
 }
 
 /* One read of the output; false when there is no more of it now. */
-static bool drain(int fd, const struct run *run, struct lines *l, struct run_end *end, bool *ret_eof)
+static bool drain(
+	int fd, const struct run *run, struct lines *l, struct run_end *end, bool *ret_eof)
 {
 	char mem[4096];
 	ssize_t n = read(fd, mem, sizeof mem);

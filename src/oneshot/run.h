@@ -1,8 +1,10 @@
 /*
- * run.h: run one program to its end, without a shell, bounded in time, keeping the end of its output.
+ * run.h: run one program to its end, without a shell, bounded in time, keeping the end of its
+ * output.
  *
  * Used by db (initdb), build (python, pip) and act (useradd). Whatever the program leaves behind is
- * ended before run_program() returns, also after a timeout: the caller becomes a subreaper for that.
+ * ended before run_program() returns, also after a timeout: the caller becomes a subreaper for
+ * that.
  */
 #ifndef STEAD_ONESHOT_RUN_H
 #define STEAD_ONESHOT_RUN_H
@@ -22,12 +24,13 @@ struct run {
 };
 
 struct run_end {
-	int status;     /* >= 0 the exit code, < 0 minus the signal */
-	bool timed_out; /* killed by us after timeout_ms */
+	int status;                    /* >= 0 the exit code, < 0 minus the signal */
+	bool timed_out;                /* killed by us after timeout_ms */
 	char tail[RUN_TAIL_BYTES + 1]; /* the last lines of stdout and stderr together */
 };
 
-/* 0 when the program ran (see ret_end), or -errno when it could not be started (-ENOENT, -EACCES …). */
+/* 0 when the program ran (see ret_end), or -errno when it could not be started (-ENOENT, -EACCES
+ * …). */
 int run_program(const struct run *run, struct run_end *ret_end);
 /* Remember output in `tail`, dropping whole lines from its front; exposed for tests. */
 void run_tail_add(char *tail, size_t cap, const char *p, size_t n);

@@ -1,6 +1,6 @@
 /*
- * tree.c: see tree.h. Works by descriptors from folder to folder, so that a name which is replaced by a
- * symlink meanwhile leads nowhere.
+ * tree.c: see tree.h. Works by descriptors from folder to folder, so that a name which is replaced
+ * by a symlink meanwhile leads nowhere.
  */
 #include "tree.h"
 
@@ -55,7 +55,8 @@ static int remove_at(int dirfd, const char *name, dev_t dev, unsigned depth)
 		(void)close(fd);
 		return -EXDEV;
 	}
-	/* A folder without write permission for its owner (pip and git leave such) must go as well. */
+	/* A folder without write permission for its owner (pip and git leave such) must go as well.
+	 */
 	if ((st.st_mode & S_IRWXU) != S_IRWXU)
 		(void)fchmod(fd, S_IRWXU);
 	r = empty_fd(fd, dev, depth + 1);

@@ -73,5 +73,6 @@ char *rig_read(const char *folder, const char *name)
 	char *text;
 	size_t n;
 
-	return sys_read_file(AT_FDCWD, rig_path(folder, name), 1 << 20, &text, &n) == 0 ? text : NULL;
+	return sys_read_file(AT_FDCWD, rig_path(folder, name), 1 << 20, &text, &n) == 0 ? text
+											: NULL;
 }

@@ -1,6 +1,6 @@
 /*
- * rig.h: what the tests of the one-shots share: a scratch folder, and becoming an ordinary user, since
- * PostgreSQL refuses to run as root.
+ * rig.h: what the tests of the one-shots share: a scratch folder, and becoming an ordinary user,
+ * since PostgreSQL refuses to run as root.
  */
 #ifndef STEAD_TEST_RIG_H
 #define STEAD_TEST_RIG_H

@@ -1,6 +1,6 @@
 /*
- * test_act.c: stead-act's validation and refusals, and the copy of a folder below a scratch root. As
- * root everything runs; an ordinary user skips what needs to give files away.
+ * test_act.c: stead-act's validation and refusals, and the copy of a folder below a scratch root.
+ * As root everything runs; an ordinary user skips what needs to give files away.
  */
 #include "rig.h"
 
@@ -46,8 +46,8 @@ static void test_valid(void **state)
 static void test_below(void **state)
 {
 	static const char *const bad[] = {"/var/lib/stead", "/var/lib/stead/", "/var/lib/steady/x",
-		"/var/lib/stead/../x", "/var/lib/stead/a/..", "/var/lib/stead/./a", "/var/lib/stead//a",
-		"/var/lib/stead/a/", "/var/lib/stead/a\nb", "x", "", "/etc"};
+		"/var/lib/stead/../x", "/var/lib/stead/a/..", "/var/lib/stead/./a",
+		"/var/lib/stead//a", "/var/lib/stead/a/", "/var/lib/stead/a\nb", "x", "", "/etc"};
 
 	(void)state;
 	assert_string_equal(act_below("/var/lib/stead", "/var/lib/stead/up/a"), "up/a");
@@ -82,9 +82,11 @@ static void test_refusals(void **state)
 	c = ctx_in(&f, "/nonexistent/state");
 	assert_int_equal(act_tree_copy(&c, "/", "/nonexistent/state/x", "50000"), -EINVAL);
 	c = ctx_in(&f, "/nonexistent/state");
-	assert_int_equal(act_folder_make(&c, "/nonexistent/state/x", "root", "root", "0777"), -EINVAL);
+	assert_int_equal(
+		act_folder_make(&c, "/nonexistent/state/x", "root", "root", "0777"), -EINVAL);
 	c = ctx_in(&f, "/nonexistent/state");
-	assert_int_equal(act_folder_make(&c, "/nonexistent/state/x", "daemon", "root", "0700"), -EINVAL);
+	assert_int_equal(
+		act_folder_make(&c, "/nonexistent/state/x", "daemon", "root", "0700"), -EINVAL);
 	c = ctx_in(&f, "/nonexistent/state");
 	assert_int_equal(act_folder_make(&c, "/etc/x", "root", "root", "0700"), -EINVAL);
 }
@@ -175,9 +177,9 @@ static void test_folder(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_valid), cmocka_unit_test(test_below),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_copy),
-		cmocka_unit_test(test_folder)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_valid),
+		cmocka_unit_test(test_below), cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_copy), cmocka_unit_test(test_folder)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

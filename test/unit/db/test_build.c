@@ -1,6 +1,7 @@
 /*
- * test_build.c: stead-build's parts: which environment programs get, the stamp, and what is made, used
- * again, kept and removed. The interpreter is a stand-in, so that no test needs seconds or a network.
+ * test_build.c: stead-build's parts: which environment programs get, the stamp, and what is made,
+ * used again, kept and removed. The interpreter is a stand-in, so that no test needs seconds or a
+ * network.
  */
 #include "rig.h"
 
@@ -29,7 +30,8 @@ static void test_env(void **state)
 	assert_null(to[5]);
 }
 
-/* Answers who it is; `-m venv DIR` makes DIR/bin/python, a copy of itself; pip does what FOLDER/pip says. */
+/* Answers who it is; `-m venv DIR` makes DIR/bin/python, a copy of itself; pip does what FOLDER/pip
+ * says. */
 static const char interpreter[] =
 	"#!/bin/sh\n"
 	"case \"$*\" in\n"
@@ -125,11 +127,12 @@ static void test_errors(void **state)
 	(void)state;
 	made(dir, old);
 	rig_write(dir, "app/requirements.txt", "other\n", 0600);
-	expect(dir, "echo ERROR: No matching distribution found for x; exit 1\n", "No matching distribution",
-		"name and version");
+	expect(dir, "echo ERROR: No matching distribution found for x; exit 1\n",
+		"No matching distribution", "name and version");
 	expect(dir, "echo No space left on device; exit 1\n", "No space left", "disk space");
 	expect(dir, "kill -9 $$\n", "memory ran out", "memory");
-	expect(dir, "echo Temporary failure in name resolution; exit 1\n", "name resolution", "network");
+	expect(dir, "echo Temporary failure in name resolution; exit 1\n", "name resolution",
+		"network");
 	assert_int_equal(access(old, X_OK), 0); /* the last good one stays */
 	rig_write(dir, "app/requirements.txt", "-r missing.txt\n", 0600);
 	expect(dir, "exit 0\n", "missing.txt", "write the file");
@@ -137,7 +140,8 @@ static void test_errors(void **state)
 	expect(dir, "exit 0\n", "includes more than", "each other");
 	rig_write(dir, "app/requirements.txt", "x\n", 0600);
 	rig_write(dir, "python3",
-		"#!/bin/sh\ncase \"$*\" in *metadata*) exit 3;; *'-m venv'*) echo ensurepip is not available; "
+		"#!/bin/sh\ncase \"$*\" in *metadata*) exit 3;; *'-m venv'*) echo ensurepip is not "
+		"available; "
 		"exit 1;; esac\necho 'stead: cpython 3.11 /usr'\n",
 		0700);
 	expect(dir, "exit 0\n", "cannot make one", "apt install python3-venv");

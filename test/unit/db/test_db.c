@@ -1,6 +1,6 @@
 /*
- * test_db.c: stead-db's parts against the real PostgreSQL: what is refused, what initdb makes, every
- * half-made state that a crash can leave, who may enter the server.
+ * test_db.c: stead-db's parts against the real PostgreSQL: what is refused, what initdb makes,
+ * every half-made state that a crash can leave, who may enter the server.
  */
 #include "rig.h"
 
@@ -38,9 +38,10 @@ static void test_names(void **state)
 	static const struct {
 		const char *name;
 		bool good;
-	} cases[] = {{"guestbook", true}, {"a", true}, {"_x9", true}, {"", false}, {"postgres", false},
-		{"template1", false}, {"pg_x", false}, {"public", false}, {"all", false}, {"9a", false},
-		{"a-b", false}, {"A", false}, {"a\"b", false}, {"replication", false}};
+	} cases[] = {{"guestbook", true}, {"a", true}, {"_x9", true}, {"", false},
+		{"postgres", false}, {"template1", false}, {"pg_x", false}, {"public", false},
+		{"all", false}, {"9a", false}, {"a-b", false}, {"A", false}, {"a\"b", false},
+		{"replication", false}};
 	struct failure f;
 
 	(void)state;
@@ -69,7 +70,8 @@ static void test_users_and_paths(void **state)
 	db = base(&f, "relative", "me");
 	assert_int_equal(db_check(&db), -EINVAL);
 	db = base(&f, "/tmp", "me");
-	(void)snprintf(db.sockets, sizeof db.sockets, "/%092d", 0); /* 93 + 14 bytes and a NUL: just fits */
+	(void)snprintf(db.sockets, sizeof db.sockets, "/%092d",
+		0); /* 93 + 14 bytes and a NUL: just fits */
 	assert_int_equal(db_check(&db), 0);
 	(void)snprintf(db.sockets, sizeof db.sockets, "/%093d", 0);
 	assert_int_equal(db_check(&db), -ENAMETOOLONG);
@@ -204,7 +206,8 @@ static void fake_server(const char *dir)
 	assert_int_equal(mkdir(rig_path(dir, "bin"), 0700), 0);
 	rig_write(dir, "bin/postgres", "#!/bin/sh\necho 'postgres (PostgreSQL) 15.3'\n", 0700);
 	rig_write(dir, "bin/initdb",
-		"#!/bin/sh\ncd \"$2\" && mkdir base && echo x >base/1 && echo 15 >PG_VERSION\n", 0700);
+		"#!/bin/sh\ncd \"$2\" && mkdir base && echo x >base/1 && echo 15 >PG_VERSION\n",
+		0700);
 }
 
 static struct db fake_db(struct failure *f, const char *dir, const char *user)
@@ -277,7 +280,8 @@ static void test_refusals(void **state)
 	assert_int_equal(unlink(rig_path(db.data, "PG_VERSION")), 0);
 
 	db = fake_db(&f, dir, user);
-	rig_write(dir, "bin/initdb", "#!/bin/sh\necho 'FATAL: No space left on device'; exit 1\n", 0700);
+	rig_write(dir, "bin/initdb", "#!/bin/sh\necho 'FATAL: No space left on device'; exit 1\n",
+		0700);
 	assert_int_equal(init_cluster(&db), -EIO);
 	assert_non_null(strstr(f.text, "No space left on device"));
 	assert_non_null(strstr(f.todo, "disk space"));

@@ -1,5 +1,6 @@
 /*
- * test_oneshot.c: running programs, their last lines, removing trees, and the conversation with ctl.
+ * test_oneshot.c: running programs, their last lines, removing trees, and the conversation with
+ * ctl.
  */
 #include "rig.h"
 
@@ -41,7 +42,8 @@ static void test_run_ends(void **state)
 	assert_int_equal(sh("kill -9 $$", 5000, &end), 0);
 	assert_int_equal(end.status, -9);
 	assert_false(end.timed_out);
-	assert_int_equal(sh("test -z \"$HOME\" && test $(ls /proc/self/fd | wc -l) -eq 4", 5000, &end), 0);
+	assert_int_equal(
+		sh("test -z \"$HOME\" && test $(ls /proc/self/fd | wc -l) -eq 4", 5000, &end), 0);
 	assert_int_equal(end.status, 0);
 }
 
@@ -96,9 +98,12 @@ static void count_line(void *arg, const char *line)
 static void test_run_tail(void **state)
 {
 	const char *argv[] = {"/bin/sh", "-c",
-		"i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo \"line $i\"; done; printf 'line end'", NULL};
+		"i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo \"line $i\"; done; printf 'line "
+		"end'",
+		NULL};
 	unsigned lines = 0, breaks = 0;
-	struct run run = {.argv = argv, .envp = env, .timeout_ms = 10000, .line = count_line, .arg = &lines};
+	struct run run = {
+		.argv = argv, .envp = env, .timeout_ms = 10000, .line = count_line, .arg = &lines};
 	struct run_end end;
 
 	(void)state;
