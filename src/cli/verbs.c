@@ -18,7 +18,7 @@
 static int not_running(struct cli *c)
 {
 	if (c->json && c->args.verb == VERB_STATUS) {
-		(void)puts("{\"event\":\"end\",\"exit\":3,\"status\":{\"state\":\"not running\"}}");
+		(void)puts("{\"state\":\"not running\",\"sites\":[],\"processes\":[]}");
 		return VERB_EXIT_NOT_RUNNING;
 	}
 	show_error(c, "not running: nothing answers at the control socket",
@@ -38,6 +38,27 @@ static int open_client(struct cli *c, struct client *cl)
 		return VERB_EXIT_NOT_PERMITTED;
 	}
 	return err < 0 ? not_running(c) : 0;
+}
+
+/* The end of a request. With --json, what was asked for and not its envelope. */
+static int show_answer(struct cli *c, const json_t *end)
+{
+	const json_t *status = json_object_get(end, "status");
+	json_int_t code = json_integer_value(json_object_get(end, "exit"));
+
+	if (json_is_object(status) && !c->json)
+		show_status(c, status);
+	else if (json_is_object(status) && code == 0) {
+		char *text = json_dumps(status, JSON_INDENT(2));
+
+		if (text)
+			(void)puts(text);
+		free(text);
+		return 0;
+	} else if (c->json && c->args.verb == VERB_LOGS && code == 0) {
+		return 0;
+	}
+	return show_end(c, end);
 }
 
 int verb_ask(struct cli *c, json_t *request)
@@ -61,11 +82,7 @@ int verb_ask(struct cli *c, json_t *request)
 		if (got < 0)
 			break;
 		if (event && strcmp(event, "end") == 0 && !json_object_get(o, "kind")) {
-			const json_t *status = json_object_get(o, "status");
-
-			if (status && !c->json)
-				show_status(c, status);
-			code = show_end(c, o);
+			code = show_answer(c, o);
 		} else {
 			show_event(c, o);
 		}
@@ -185,8 +202,8 @@ int verb_logs(struct cli *c)
 		char *end;
 
 		n = strtol(lines, &end, 10);
-		if (*end || end == lines || n < 0 || n > 10000) {
-			show_error(c, "-n takes a number from 0 to 10000", NULL);
+		if (*end || end == lines || n < 0 || n > 1000000) {
+			show_error(c, "-n takes a number from 0 to 1000000", NULL);
 			return VERB_EXIT_USAGE;
 		}
 	}

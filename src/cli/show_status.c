@@ -1,0 +1,113 @@
+/*
+ * show_status.c: what runs, as a person reads it: the site first, then the processes, the database and
+ * the protections that are off.
+ *
+ * Called by the verbs with ctl's answer, which it takes as it comes: a member that is not there is left
+ * out.
+ */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static long long number_of(const json_t *o, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(o, key));
+}
+
+/* "3d 4h", "12min", "8s": two units at the most. */
+static const char *span(long long ms, char ret[32])
+{
+	long long s = ms / 1000;
+
+	if (s >= 86400)
+		(void)snprintf(ret, 32, "%lldd %lldh", s / 86400, s % 86400 / 3600);
+	else if (s >= 3600)
+		(void)snprintf(ret, 32, "%lldh %lldmin", s / 3600, s % 3600 / 60);
+	else if (s >= 60)
+		(void)snprintf(ret, 32, "%lldmin %llds", s / 60, s % 60);
+	else
+		(void)snprintf(ret, 32, "%llds", s);
+	return ret;
+}
+
+static const char *size(long long bytes, char ret[32])
+{
+	if (bytes >= 1 << 20)
+		(void)snprintf(ret, 32, "%.1f MB", (double)bytes / (1 << 20));
+	else
+		(void)snprintf(ret, 32, "%lld KB", bytes >> 10);
+	return ret;
+}
+
+static void show_site(const struct cli *c, const json_t *site)
+{
+	const char *state = text_of(site, "state"), *colour = strcmp(state, "live") == 0 ? "32" : "31";
+
+	if (c->tty)
+		(void)printf("\033[%sm●\033[0m ", colour);
+	else
+		(void)fputs("● ", stdout);
+	(void)printf("%s  %s  %s\n", text_of(site, "name"), *state ? state : "live", text_of(site, "url"));
+	if (*text_of(site, "folder"))
+		(void)printf("  folder     %s\n", text_of(site, "folder"));
+	(void)printf("  workers    %lld\n", number_of(site, "workers"));
+	(void)printf("  requests   %lld, %lld of them errors\n", number_of(site, "requests"),
+		number_of(site, "errors"));
+	if (json_object_get(site, "queued"))
+		(void)printf("  queued     %lld\n", number_of(site, "queued"));
+}
+
+static void show_process(const json_t *p)
+{
+	char memory[32], up[32], name[64];
+	const char *app = text_of(p, "app");
+
+	(void)snprintf(name, sizeof name, "%s %lld", text_of(p, "role"), number_of(p, "index"));
+	(void)printf("  %-12s %-16s %7lld  %-10s %9s  %8lld  %s\n", name, app, number_of(p, "pid"),
+		text_of(p, "phase"), size(number_of(p, "memory"), memory), number_of(p, "restarts"),
+		span(number_of(p, "uptime_ms"), up));
+}
+
+static void show_database(const json_t *db)
+{
+	char bytes[32];
+
+	(void)printf("\ndatabase\n  %s  %s", text_of(db, "name"), text_of(db, "state"));
+	if (*text_of(db, "version"))
+		(void)printf("  PostgreSQL %s", text_of(db, "version"));
+	if (json_object_get(db, "size"))
+		(void)printf("  %s", size(number_of(db, "size"), bytes));
+	(void)printf("\n  socket     %s\n", text_of(db, "socket"));
+}
+
+void show_status(const struct cli *c, const json_t *status)
+{
+	const json_t *off = json_object_get(status, "protections_off"), *db;
+	json_t *o;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "sites"), i, o)
+		show_site(c, o);
+	(void)printf("\n  %-12s %-16s %7s  %-10s %9s  %8s  %s\n", "process", "app", "pid", "state", "memory",
+		"restarts", "uptime");
+	json_array_foreach(json_object_get(status, "processes"), i, o)
+		show_process(o);
+	db = json_object_get(status, "database");
+	if (json_is_object(db))
+		show_database(db);
+	if (json_array_size(off)) {
+		(void)puts("\noff, because stead does not run as root");
+		json_array_foreach(off, i, o)
+			if (json_is_string(o))
+				(void)printf("  %s\n", json_string_value(o));
+	}
+	(void)fflush(stdout);
+}
