@@ -41,8 +41,28 @@ def family(root):
     return {pid: table[pid] for pid in inside}
 
 
+def with_argument(name, argument):
+    """The processes of that name that were started with that argument."""
+    found = []
+    for pid, row in processes().items():
+        if row[2] != name:
+            continue
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                if argument.encode() in f.read().split(b"\0"):
+                    found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
+def families(roots):
+    """All of them together, each process once."""
+    return {pid: row for root in roots for pid, row in family(root).items()}
+
+
 def cpu_seconds(roots):
-    return sum(row[3] for root in roots for row in family(root).values())
+    return sum(row[3] for row in families(roots).values())
 
 
 def pss_bytes(pid):
@@ -57,7 +77,7 @@ def pss_bytes(pid):
 
 
 def pss_of(roots):
-    return sum(pss_bytes(pid) for root in roots for pid in family(root))
+    return sum(pss_bytes(pid) for pid in families(roots))
 
 
 def get(port, path="/"):

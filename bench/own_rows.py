@@ -53,7 +53,7 @@ def memory(args):
     server = servers.Stead(guestbook(), "/", True, args.stead)
     try:
         time.sleep(0.5 if args.smoke else 3)
-        table = {pid: row for root in server.roots() for pid, row in measure.family(root).items()}
+        table = measure.families(server.roots())
         own = {row[2]: measure.pss_bytes(pid) for pid, row in sorted(table.items()) if is_stead(row)}
         other = sum(measure.pss_bytes(pid) for pid, row in table.items() if not is_stead(row))
     finally:

@@ -157,6 +157,10 @@ class Stead(Server):
         if wait:
             self.wait(path)
 
+    def roots(self):
+        """The command, and the parent that it started, wherever that hangs in the tree of processes."""
+        return super().roots() + measure.with_argument("stead-parent", self.state)
+
     def set_key(self, section, line):
         conf = os.path.join(self.site, "stead.conf")
         text = ""
