@@ -21,6 +21,7 @@ enum {
 	ACT_RESULT_MAX = 64,
 };
 #define ACT_APP_PREFIX "app-"
+#define ACT_APP_COMMENT "stead app" /* in /etc/passwd: who made the account */
 #define ACT_ROLE_PREFIX "stead-"
 
 struct act_ctx {

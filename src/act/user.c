@@ -93,11 +93,13 @@ static bool in_range(unsigned long id)
 	return id >= ACT_UID_MIN && id <= ACT_UID_MAX;
 }
 
-/* An account in stead's range and with a group of that range. */
+/* An account that stead made, in its range and with a group of that range. The number alone proves
+ * nothing: useradd gives a person the next one after the highest there is. */
 static int answer_app(
 	struct act_ctx *ctx, const char *name, const struct passwd *pw, unsigned long wanted)
 {
-	if (!in_range(pw->pw_uid) || !in_range(pw->pw_gid))
+	if (!in_range(pw->pw_uid) || !in_range(pw->pw_gid) ||
+		strcmp(pw->pw_gecos, ACT_APP_COMMENT) != 0)
 		return failure_set(ctx->f, EEXIST, EXIT_CODE_NOT_PERMITTED,
 			"rename or remove that account, or give the app another Name= in [Site]",
 			"The user %s exists with the number %u and the group %u, and stead runs "
@@ -117,8 +119,8 @@ int act_user_app(struct act_ctx *ctx, const char *name, const char *uid)
 {
 	char user[40], mem[4096], min[32], max[32], gid_min[32], gid_max[32];
 	const char *argv[] = {"/usr/sbin/useradd", "--user-group", "--no-create-home", "--home-dir",
-		"/nonexistent", "--shell", "/usr/sbin/nologin", "--comment", "stead app", "-K", min,
-		"-K", max, "-K", gid_min, "-K", gid_max, "-K", "SUB_UID_COUNT=0", "-K",
+		"/nonexistent", "--shell", "/usr/sbin/nologin", "--comment", ACT_APP_COMMENT, "-K",
+		min, "-K", max, "-K", gid_min, "-K", gid_max, "-K", "SUB_UID_COUNT=0", "-K",
 		"SUB_GID_COUNT=0", "--", user, NULL};
 	unsigned long wanted = 0;
 	struct passwd pw;

@@ -1,0 +1,173 @@
+"""stead-act as root, in a mount namespace with an /etc, /run and /var/lib of its own, so that the machine's accounts
+stay as they are. Each test speaks to the real process over its channel, as ctl does."""
+
+import os
+import pathlib
+import re
+import socket
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from parentbed import BUILD, HEAD, hello, packed
+
+pytestmark = pytest.mark.root
+ACT = BUILD / "src" / "act" / "stead-act"
+USER_ROLE, USER_APP, TREE_COPY, FOLDER_MAKE = 1, 2, 3, 4
+ACT_ASK, ACT_END = 630, 631
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Command words that run a program in a namespace kept alive by its first process."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
+        pytest.skip("no mount namespaces here")
+    folder = tmp_path_factory.mktemp("act")
+    script = ('set -e; mount --make-rprivate /; mkdir "$0/etc"; cp -a /etc/. "$0/etc/"; mount --bind "$0/etc" /etc; '
+              'mount -t tmpfs none /run; mount -t tmpfs none /var/lib; echo ready; exec cat')
+    keeper = subprocess.Popen(["unshare", "-m", "sh", "-c", script, str(folder)], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE)
+    assert keeper.stdout.readline() == b"ready\n"
+    yield ["nsenter", f"--mount=/proc/{keeper.pid}/ns/mnt", "--"]
+    keeper.stdin.close()
+    keeper.wait(10)
+
+
+def inside(world, code):
+    """A line of Python in the namespace: what it prints."""
+    names = "import os, pwd, grp, stat, pathlib; "
+    return subprocess.run([*world, sys.executable, "-c", names + code], check=True, stdout=subprocess.PIPE,
+                          text=True).stdout.strip()
+
+
+def ask(world, act, *arguments):
+    """(errno, exit code, error, what to do, result), or None when the process refused to talk."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def give():
+        os.dup2(theirs.fileno(), 3)
+        os.set_inheritable(3, True)
+    process = subprocess.Popen([*world, str(ACT)], close_fds=False, preexec_fn=give, stderr=subprocess.DEVNULL)
+    theirs.close()
+    body = struct.pack("<I", act) + packed(*arguments)
+    ours.settimeout(30)
+    ours.send(HEAD.pack(len(hello()), 1, 1, 0) + hello())
+    ours.send(HEAD.pack(len(body), ACT_ASK, 1, 7) + body)
+    answer = None
+    while data := ours.recv(1 << 17):
+        _, kind, _, ident = HEAD.unpack_from(data)
+        if kind != ACT_END:
+            continue
+        assert ident == 7
+        err, code = struct.unpack_from("<II", data, 16)
+        texts, at = [], 24
+        while at < len(data):
+            n, = struct.unpack_from("<I", data, at)
+            texts.append(data[at + 4:at + 4 + n].decode())
+            at += 4 + n + 1
+        answer = (err, code, *texts)
+    process.wait(10)
+    ours.close()
+    return answer
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "app"
+    (folder / "sub" / ".git").mkdir(parents=True)
+    (folder / ".stead").mkdir()
+    (folder / ".stead" / "secret").write_text("x")
+    (folder / "app.py").write_text("print(1)\n")
+    (folder / "sub" / "run.sh").write_text("#!/bin/sh\n")
+    (folder / "sub" / "run.sh").chmod(0o755)
+    (folder / "evil").symlink_to("/etc/shadow")
+    os.mkfifo(folder / "fifo")
+    return folder
+
+
+def app_user(world, name="shop"):
+    err, _, error, _, result = ask(world, USER_APP, name, "")
+    assert err == 0, error
+    return result.split(":")
+
+
+def test_accounts_at_boot(world):
+    before = pathlib.Path("/etc/passwd").read_bytes()
+    for _ in range(2):
+        subprocess.run([*world, str(ACT), "--boot"], check=True)
+    told = inside(world, "print(*(f'{u.pw_name}:{u.pw_shell}:{u.pw_uid < 1000}' for u in pwd.getpwall() "
+                         "if u.pw_name.startswith('stead-')), grp.getgrnam('stead').gr_name)")
+    for role in ("gate", "ctl", "log", "check", "db"):
+        assert f"stead-{role}:/usr/sbin/nologin:True" in told
+    assert told.endswith(" stead")
+    assert pathlib.Path("/etc/passwd").read_bytes() == before
+
+
+def test_an_apps_user(world):
+    uid, gid = app_user(world)
+    assert 50000 <= int(uid) <= 59999 and 50000 <= int(gid) <= 59999
+    assert app_user(world) == [uid, gid]
+    assert inside(world, "u = pwd.getpwnam('app-shop'); print(u.pw_uid, u.pw_dir, u.pw_shell)") == (
+        f"{uid} /nonexistent /usr/sbin/nologin")
+    assert ask(world, USER_APP, "shop", "59999")[0] != 0
+    assert re.fullmatch(r"50777:5\d{4}", ask(world, USER_APP, "other", "50777")[4])
+
+
+@pytest.mark.parametrize("uid", [1500, 50500])
+def test_an_account_that_stead_did_not_make_is_refused(world, uid):
+    """Even in stead's range: useradd gives a person the number after the highest."""
+    subprocess.run([*world, "/usr/sbin/useradd", "--no-create-home", "--uid", str(uid), f"app-mine{uid}"], check=True)
+    err, code, error, todo, _ = ask(world, USER_APP, f"mine{uid}", "")
+    assert (err != 0, code) == (True, 5) and "app-mine" in error and "Name=" in todo
+
+
+@pytest.mark.parametrize("act, arguments", [
+    (USER_ROLE, ["root"]), (USER_ROLE, ["../x"]), (USER_APP, ["Bad", ""]), (USER_APP, ["-x", ""]),
+    (USER_APP, ["x", "0"]), (USER_APP, ["x", "60000"]), (USER_APP, ["x" * 28, ""]),
+    (TREE_COPY, ["/tmp", "/etc/x", "50000"]), (TREE_COPY, ["/tmp", "/var/lib/stead/../x", "50000"]),
+    (TREE_COPY, ["/tmp", "/var/lib/stead/a", "0"]), (TREE_COPY, ["/var", "/var/lib/stead/a", "50000"]),
+    (FOLDER_MAKE, ["/etc/stead", "root", "root", "0700"]), (FOLDER_MAKE, ["/run/stead/a", "root", "root", "0777"]),
+    (FOLDER_MAKE, ["/run/stead/a", "daemon", "root", "0700"]), (FOLDER_MAKE, ["/run/stead/a", "0", "root", "0700"])])
+def test_what_is_not_stead_s_is_refused(world, act, arguments):
+    assert ask(world, act, *arguments)[0] == 22
+
+
+@pytest.mark.parametrize("act, arguments", [(0, []), (99, ["x"]), (USER_ROLE, []), (USER_ROLE, ["gate", "more"])])
+def test_what_is_no_act_ends_the_talk(world, act, arguments):
+    assert ask(world, act, *arguments) is None
+
+
+def test_a_copy(world, source):
+    _, gid = app_user(world)
+    to = "/var/lib/stead/up/one/app"
+    for _ in range(2):
+        err, _, error, _, _ = ask(world, TREE_COPY, str(source), to, gid)
+        assert err == 0, error
+    seen = inside(world, f"[print(p.relative_to('{to}'), oct(p.lstat().st_mode), p.lstat().st_uid, p.lstat().st_gid) "
+                         f"for p in sorted(pathlib.Path('{to}').rglob('*'))]").splitlines()
+    assert seen == [f"app.py 0o100640 0 {gid}", f"evil 0o120777 0 {gid}", f"sub 0o40750 0 {gid}",
+                    f"sub/run.sh 0o100750 0 {gid}"]
+    assert inside(world, "print(os.listdir('/var/lib/stead/up/one'))") == "['app']"
+
+
+def test_a_copy_by_way_of_a_hard_link_or_a_symlink_is_refused(world, source):
+    _, gid = app_user(world)
+    os.chown(source, 12345, 12345)
+    os.link(source / "app.py", source / "zz.py")
+    err, _, error, _, _ = ask(world, TREE_COPY, str(source), "/var/lib/stead/up/two/app", gid)
+    assert err == 1 and ".py" in error
+    assert inside(world, "print(os.listdir('/var/lib/stead/up/two'))") == "[]"
+    inside(world, "os.symlink('/etc', '/var/lib/stead/up/link')")
+    err, _, error, _, _ = ask(world, TREE_COPY, str(source / "sub"), "/var/lib/stead/up/link/app", gid)
+    assert err == 40 and inside(world, "print(os.path.exists('/etc/app'))") == "False"
+
+
+def test_folders(world):
+    _, gid = app_user(world)
+    for _ in range(2):
+        assert ask(world, FOLDER_MAKE, "/run/stead/x/pg", "postgres", gid, "0710")[0] == 0
+    assert inside(world, "s = os.stat('/run/stead/x/pg'); print(pwd.getpwuid(s.st_uid).pw_name, s.st_gid, "
+                         "oct(stat.S_IMODE(s.st_mode)))") == f"postgres {gid} 0o710"
+    assert ask(world, FOLDER_MAKE, "/run/stead/x/pg", gid, gid, "0700")[0] == 1
