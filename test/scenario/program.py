@@ -251,4 +251,4 @@ def is_worker(pid):
         parts = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return b"python" in os.path.basename(parts[0]) and b"stead" in b" ".join(parts[1:])
+    return b"python" in os.path.basename(parts[0]) and b"stead_worker" in b" ".join(parts[1:])
