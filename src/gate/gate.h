@@ -19,19 +19,18 @@ enum gate_op {
 	OP_ACCEPT_TIMER,
 	OP_CONN_RECV,
 	OP_CONN_TIMER,
-	OP_CONN_LINGER,
+	OP_CONN_HUP,
 	OP_H1_SEND,
-	OP_H1_HUP,
 	OP_H1_TURN,
 	OP_ACCESS_FLUSH,
 	OP_DRAIN_TIMER,
 	OP_FAKE_TURN, /* test/unit/gate only */
-	OP_APP = 48,  /* to_app's own kinds are OP_APP … OP_GATE_END - 1 */
+	OP_APP = 48,  /* to_app's own kinds begin here (TO_APP_OP_TABLE) */
 	OP_GATE_END = 64
 };
 
 struct conn;
-struct app_state;
+struct to_app;
 struct filecache;
 struct mime;
 struct outbuf;
@@ -48,7 +47,7 @@ struct gate {
 	uint64_t generation;
 	uint32_t index, gates;
 	bool root;          /* jailed: folders lie below this process's own root */
-	bool started, ready_sent;
+	bool parent_hello, started;
 
 	struct chan parent; /* fd 3 */
 	struct chan ctl;    /* closed (chan_open() false) while there is none */
@@ -85,7 +84,8 @@ struct gate {
 
 	struct filecache *files;
 	struct mime *mime;
-	struct app_state *apps;     /* to_app's */
+	struct to_app *to_app;
+	uint64_t maintenance[COUNTER_SITES_MAX / 64]; /* bit per site's number */
 
 	bool draining;
 	uint64_t drain_end_ms, drain_idle_ms;
@@ -105,6 +105,7 @@ void gate_set_snap(struct gate *g, struct snap *s);
  * called when nothing is left; it is main.c's (or the test's) to end the loop there. */
 void gate_drain(struct gate *g, uint32_t drain_ms);
 void gate_drained(struct gate *g);
+op_done drain_on_timer;
 
 static inline void gate_count(struct gate *g, enum metric m, int64_t n)
 {

@@ -34,6 +34,7 @@ struct req {
 	bool tls;
 	bool head_sent, ended, body_done; /* answer's head gone; answer whole; request's body whole */
 	bool expect_continue;
+	bool no_body;                   /* of the answer: HEAD, 204, 304 */
 	enum close_id close;            /* CLOSE_NONE until it ends */
 	uint16_t status;                /* as answered */
 	uint64_t body_in, body_out;     /* bytes of content, without framing */
@@ -84,6 +85,9 @@ void req_on_bad(struct req *r, enum close_id why);
 void req_on_body(struct req *r, const void *p, size_t n);
 void req_on_end(struct req *r);
 void req_on_room(struct req *r);
+/* The protocol met a fault of the client's in the body. The handler is aborted and, when no head was sent
+ * yet, the close's error page is answered: true. Else false: the protocol cuts the stream. */
+bool req_on_fault(struct req *r, enum close_id why);
 void req_on_reset(struct req *r, enum close_id why);
 /* The protocol has passed the whole answer on: writes the record; the req is dead afterwards. */
 void req_done(struct req *r, enum close_id why);
@@ -98,6 +102,10 @@ void req_consume(struct req *r, size_t n);
 /* End with a fault: before the head an error page with the close's status (and Retry-After when
  * retry_after_s > 0) is answered, after it the stream is cut. The handler forgets r. */
 void req_fail(struct req *r, enum close_id why, unsigned retry_after_s);
+/* The same with a field more in the error page's head (Allow, Content-Range); NULL: none. */
+void req_fail_with(struct req *r, enum close_id why, unsigned retry_after_s, const struct field *f);
+/* Does anybody take the request's body? */
+bool req_wants_body(const struct req *r);
 /* The value of a received field (lower-case name), or NULL. */
 const struct field *req_field(const struct req *r, const char *name);
 

@@ -1,0 +1,316 @@
+/*
+ * conn.c: connections: their memory, their ledger, their one timer and their end.
+ *
+ * Called by accept.c with new ones, by the loop with bytes and time, by http1*.c. Owns the descriptor,
+ * the buffer with bytes not used yet, and the h1 that hangs on it. Knows nothing of HTTP but its name.
+ * Deadlines are coarse: the timer is not touched when a request comes or goes, but looks, when it
+ * fires, at what the connection waits for and since when.
+ */
+#include "conn.h"
+#include "counters.h"
+#include "http1.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SPARES_MAX = 1024,
+	LINGER_MS = 2000,
+	LINGER_BYTES = 256 * 1024,
+};
+
+static void name_peer(struct conn *c, const struct sockaddr *peer, socklen_t len)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
+
+	c->peer[0] = 0;
+	c->peer_port = 0;
+	if (!peer || len < sizeof(sa_family_t))
+		return;
+	if (peer->sa_family == AF_INET && len >= sizeof(*v4)) {
+		inet_ntop(AF_INET, &v4->sin_addr, c->peer, sizeof(c->peer));
+		c->peer_port = ntohs(v4->sin_port);
+	} else if (peer->sa_family == AF_INET6 && len >= sizeof(*v6)) {
+		/* An IPv4 client on a socket for both is shown as what it is. */
+		if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+			inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], c->peer, sizeof(c->peer));
+		else
+			inet_ntop(AF_INET6, &v6->sin6_addr, c->peer, sizeof(c->peer));
+		c->peer_port = ntohs(v6->sin6_port);
+	}
+}
+
+int conn_new(struct gate *g, int fd, struct listener *from, const struct sockaddr *peer,
+	socklen_t peer_len)
+{
+	struct conn *c = g->conns_free;
+	int err;
+
+	if (c) {
+		g->conns_free = c->next;
+		g->conns_free_n--;
+	} else {
+		c = malloc(sizeof(*c));
+		if (!c)
+			return -ENOMEM;
+	}
+	*c = (struct conn){
+		.lfd = LFD_INIT,
+		.recv.kind = OP_CONN_RECV,
+		.hup.kind = OP_CONN_HUP,
+		.timer.op.kind = OP_CONN_TIMER,
+		.gate = g,
+		.listener = from,
+		.state = CONN_OPEN,
+		.start_us = loop_now_us(g->loop),
+		.since_ms = loop_now_ms(g->loop),
+	};
+	err = loop_add(g->loop, &c->lfd, fd);
+	if (err) {
+		free(c);
+		return err;
+	}
+	from->refs++;
+	name_peer(c, peer, peer_len);
+	c->next = g->conns;
+	if (g->conns)
+		g->conns->prev = c;
+	g->conns = c;
+	g->conns_n++;
+	gate_count(g, METRIC_CONNS_ACCEPTED, 1);
+	gate_count(g, METRIC_CONNS_OPEN, 1);
+	conn_wake_in(c, g->limits.header_ms);
+	conn_receive(c, true);
+	return 0;
+}
+
+static void conn_free(struct conn *c)
+{
+	struct gate *g = c->gate;
+
+	if (g->conns_free_n >= SPARES_MAX) {
+		free(c);
+	} else {
+		c->state = CONN_FREE;
+		c->next = g->conns_free;
+		g->conns_free = c;
+		g->conns_free_n++;
+	}
+	if (g->draining && !g->conns)
+		gate_drained(g);
+}
+
+void conn_free_spares(struct gate *g)
+{
+	while (g->conns_free) {
+		struct conn *c = g->conns_free;
+
+		g->conns_free = c->next;
+		g->conns_free_n--;
+		free(c);
+	}
+}
+
+static void drop_input(struct conn *c)
+{
+	if (c->in_taken)
+		loop_buf_give(c->gate->loop, c->in);
+	c->in = NULL;
+	c->in_at = c->in_len = 0;
+	c->in_taken = false;
+}
+
+void conn_end(struct conn *c, enum close_id why)
+{
+	struct gate *g = c->gate;
+
+	if (c->state == CONN_ENDED)
+		return;
+	/* A lingering connection ended when its answer did; this is only its last breath. */
+	if (c->state == CONN_LINGER)
+		why = c->why;
+	c->state = CONN_ENDED;
+	c->why = (uint8_t)why;
+	conn_enter(c);
+	if (c->h1)
+		http1_gone(c, why);
+	drop_input(c);
+	loop_timer_stop(g->loop, &c->timer);
+	loop_close(g->loop, &c->lfd);
+	if (c->next)
+		c->next->prev = c->prev;
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		g->conns = c->next;
+	g->conns_n--;
+	g->closes[why]++;
+	gate_count(g, METRIC_CONNS_OPEN, -1);
+	gate_count(g, METRIC_BYTES_IN, (int64_t)c->bytes_in);
+	listener_unref(c->listener);
+	conn_leave(c);
+}
+
+void conn_leave(struct conn *c)
+{
+	must(c->busy > 0);
+	if (--c->busy == 0 && c->state == CONN_ENDED)
+		conn_free(c);
+}
+
+void conn_linger(struct conn *c, enum close_id why)
+{
+	if (c->state != CONN_OPEN)
+		return;
+	must(!c->h1);
+	drop_input(c);
+	if (c->eof || loop_sys_shutdown(c->gate->loop, c->lfd.fd, SHUT_WR) < 0) {
+		conn_end(c, why);
+		return;
+	}
+	c->state = CONN_LINGER;
+	c->why = (uint8_t)why;
+	c->since_ms = loop_now_ms(c->gate->loop);
+	conn_wake_in(c, LINGER_MS);
+	conn_receive(c, true);
+}
+
+void conn_wake_in(struct conn *c, uint64_t ms)
+{
+	uint64_t at = loop_now_ms(c->gate->loop) + ms;
+
+	if (!c->timer.at_ms || c->timer.at_ms > at)
+		loop_timer(c->gate->loop, &c->timer, at);
+}
+
+void conn_receive(struct conn *c, bool on)
+{
+	struct loop *l = c->gate->loop;
+
+	if (on && !c->receiving && !c->eof) {
+		must(c->in_at == c->in_len);
+		drop_input(c);
+		c->receiving = true;
+		loop_recv(l, &c->lfd, &c->recv);
+	} else if (!on && c->receiving) {
+		c->receiving = false;
+		loop_recv_cancel(l, &c->lfd);
+	}
+}
+
+void conn_watch(struct conn *c)
+{
+	if (c->hup_waits)
+		return;
+	c->hup_waits = true;
+	loop_hup(c->gate->loop, &c->lfd, &c->hup);
+}
+
+/* 1: the client shut its side, and may still read; whoever receives will see it. Else it is gone. */
+void conn_on_hup(struct loop *l, struct op *op, int res)
+{
+	struct conn *c = container_of(op, struct conn, hup);
+
+	(void)l;
+	c->hup_waits = false;
+	conn_enter(c);
+	if (res == 1)
+		conn_watch(c);
+	else if (!c->receiving)
+		conn_end(c, c->h1 ? CLOSE_CLIENT_GONE : CLOSE_CLIENT_END);
+	conn_leave(c);
+}
+
+static void linger_got(struct conn *c, int res)
+{
+	c->linger_bytes += res > 0 ? (uint32_t)res : 0;
+	if (res <= 0 || c->linger_bytes > LINGER_BYTES)
+		conn_end(c, c->why);
+	else
+		conn_receive(c, true);
+}
+
+/* Bytes that are still there when this call ends are kept in the loop's own buffer. */
+static void keep_rest(struct conn *c, struct op *op)
+{
+	if (c->state == CONN_ENDED || !c->in || c->in_taken)
+		return;
+	if (c->in_at == c->in_len)
+		drop_input(c);
+	else if (loop_buf_take(c->gate->loop, op))
+		c->in_taken = true;
+	else
+		conn_end(c, CLOSE_NO_MEMORY);
+}
+
+void conn_on_recv(struct loop *l, struct op *op, int res)
+{
+	struct conn *c = container_of(op, struct conn, recv);
+
+	(void)l;
+	c->receiving = false;
+	if (res > 0)
+		c->bytes_in += (uint64_t)res;
+	conn_enter(c);
+	if (c->state == CONN_LINGER) {
+		linger_got(c, res);
+	} else if (res < 0) {
+		conn_end(c, c->h1 ? CLOSE_CLIENT_GONE : res == -ECONNRESET ? CLOSE_CLIENT_END :
+				CLOSE_IO_ERROR);
+	} else {
+		if (res == 0) {
+			c->eof = true;
+			c->eof_us = loop_now_us(c->gate->loop);
+		} else {
+			c->in = op->buf;
+			c->in_at = 0;
+			c->in_len = (uint32_t)res;
+		}
+		http1_run(c);
+		keep_rest(c, op);
+	}
+	conn_leave(c);
+}
+
+void conn_on_timer(struct loop *l, struct op *op, int res)
+{
+	struct conn *c = container_of(op, struct conn, timer.op);
+	struct gate *g = c->gate;
+	uint64_t now = loop_now_ms(l), due;
+
+	(void)res;
+	conn_enter(c);
+	if (c->state == CONN_LINGER) {
+		due = c->since_ms + LINGER_MS;
+		if (now >= due)
+			conn_end(c, c->why);
+		else
+			conn_wake_in(c, due - now);
+	} else if (!c->h1) {
+		due = c->since_ms + (c->requests ? g->limits.idle_ms : g->limits.header_ms);
+		if (g->draining && g->drain_idle_ms < due)
+			due = g->drain_idle_ms;
+		if (now >= due)
+			conn_end(c, g->draining ? CLOSE_DRAINED : CLOSE_IDLE);
+		else
+			conn_wake_in(c, due - now);
+	} else {
+		http1_timer(c);
+	}
+	conn_leave(c);
+}
+
+void conn_end_all(struct gate *g, bool idle, enum close_id why)
+{
+	struct conn *next;
+
+	for (struct conn *c = g->conns; c; c = next) {
+		next = c->next;
+		if (!idle || !c->h1)
+			conn_end(c, why);
+	}
+}

@@ -1,0 +1,316 @@
+/*
+ * control.c: messages from the parent and from ctl, and what the gate says to them.
+ *
+ * Called by main.c and by channels. Owns the two channels. Whatever arrives was checked against
+ * tbl/msgs.h before it is looked at; a snapshot is checked whole before it serves, and a damaged one
+ * leaves the old one serving. The parent's end means the gate's own: nobody would restart or feed it.
+ */
+#include "control.h"
+#include "conn.h"
+#include "lib/buf.h"
+#include "lib/event.h"
+#include "to_app.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void hello(struct chan *c)
+{
+	struct msg_hello h = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_GATE,
+		.build = STEAD_VERSION};
+
+	(void)chan_send(c, MSG_HELLO, 0, &h, sizeof(h), NULL, 0, NULL, 0);
+}
+
+static bool hello_holds(const struct msg *m)
+{
+	struct msg_hello h;
+
+	return m->h.type == MSG_HELLO && msg_get(m, &h, sizeof(h), sizeof(h)) == 0 &&
+		h.min <= MSG_MAJOR_MAX && h.max >= MSG_MAJOR_MIN;
+}
+
+static void send_page(struct gate *g, enum page_kind kind, int fd)
+{
+	struct msg_page page = {
+		.kind = kind, .role = PROC_GATE, .index = g->index, .generation = g->generation};
+
+	(void)chan_send(&g->parent, MSG_PAGE, 0, &page, sizeof(page), NULL, 0, &fd, 1);
+}
+
+void control_event(struct gate *g, enum event ev, const char *name, ...)
+{
+	char mem[1024];
+	struct buf b;
+	va_list ap;
+
+	if (!g->ring_ready)
+		return;
+	buf_fixed(&b, mem, sizeof(mem));
+	event_begin(&b, ev);
+	va_start(ap, name);
+	for (; name; name = va_arg(ap, const char *))
+		event_field_str(&b, name, va_arg(ap, const char *));
+	va_end(ap);
+	if (b.error)
+		return;
+	logring_put(&g->ring, LOGREC_EVENT, loop_wall_us(g->loop), b.p, b.len);
+	loop_defer(g->loop, &g->access_flush);
+}
+
+/* ctl */
+
+static bool ctl_allowed(struct chan *c, const struct msg_head *h, unsigned nfds)
+{
+	(void)c;
+	return msg_allowed(PROC_CTL, PROC_GATE, h->type, h->len, nfds);
+}
+
+static void overlay(struct gate *g, const struct msg *m)
+{
+	struct msg_overlay o;
+
+	if (msg_get(m, &o, sizeof(o), sizeof(o)) < 0)
+		return;
+	if (o.kind == OVERLAY_MAINTENANCE && o.key < COUNTER_SITES_MAX) {
+		uint64_t bit = 1ull << o.key % 64;
+
+		if (o.on)
+			g->maintenance[o.key / 64] |= bit;
+		else
+			g->maintenance[o.key / 64] &= ~bit;
+	} else {
+		to_app_on_overlay(g->to_app, &o);
+	}
+}
+
+static void say_loaded(struct gate *g, uint64_t generation, int err)
+{
+	struct msg_snap s = {.generation = generation, .err = (uint32_t)-err};
+
+	if (chan_open(&g->ctl) && g->ctl_hello)
+		(void)chan_send(&g->ctl, MSG_SNAP_LOADED, 0, &s, sizeof(s), NULL, 0, NULL, 0);
+}
+
+static void ctl_got(struct chan *c, struct msg *m)
+{
+	struct gate *g = c->owner;
+
+	if (!g->ctl_hello) {
+		g->ctl_hello = hello_holds(m);
+		if (!g->ctl_hello)
+			chan_close(c);
+		/* A ctl that has just come learns what serves, as it would have when it was loaded. */
+		else if (g->snap)
+			say_loaded(g, snap_generation(g->snap), 0);
+	} else if (m->h.type == MSG_OVERLAY) {
+		overlay(g, m);
+	}
+}
+
+static void ctl_gone(struct chan *c, int why)
+{
+	(void)c;
+	(void)why;
+}
+
+static const struct chan_ops ctl_ops = {ctl_allowed, ctl_got, ctl_gone};
+
+static void hear_channel(struct gate *g, struct msg *m)
+{
+	struct msg_channel to;
+	int fd;
+
+	if (msg_get(m, &to, sizeof(to), sizeof(to)) < 0 || to.role != PROC_CTL)
+		return;
+	chan_close(&g->ctl);
+	g->ctl_hello = false;
+	fd = msg_take_fd(m, 0);
+	if (chan_init(&g->ctl, g->loop, fd, &ctl_ops, g) < 0)
+		close(fd);
+	else
+		hello(&g->ctl);
+}
+
+/* parent */
+
+static void hear_snap(struct gate *g, struct msg *m)
+{
+	struct msg_snap said;
+	struct snap *s;
+	int err;
+
+	if (msg_get(m, &said, sizeof(said), sizeof(said)) < 0)
+		return;
+	err = snap_load(m->fds, m->nfds, &s);
+	if (err) {
+		char generation[24];
+
+		(void)snprintf(generation, sizeof(generation), "%llu", (unsigned long long)said.generation);
+		control_event(g, EV_SNAPSHOT_REFUSED, "generation", generation, "error", strerror(-err),
+			(char *)NULL);
+	} else {
+		gate_set_snap(g, s);
+		to_app_on_snap(g->to_app, s);
+	}
+	say_loaded(g, said.generation, err);
+}
+
+static void hear_listener(struct gate *g, struct msg *m)
+{
+	struct msg_listener l;
+	char address[128] = "";
+	const char *text;
+	size_t n;
+	int fd, err;
+
+	if (msg_get(m, &l, sizeof(l), sizeof(l)) < 0)
+		return;
+	text = msg_tail(m, sizeof(l), &n);
+	memcpy(address, text, min_of(n, sizeof(address) - 1));
+	fd = msg_take_fd(m, 0);
+	/* Speaking plain text on a port for TLS would look like it worked. */
+	err = g->draining || l.tls ? -EPROTONOSUPPORT : accept_listen(g, l.listener, l.tls, fd, address);
+	if (err) {
+		close(fd);
+		if (!g->draining)
+			control_event(g, EV_BIND_FAILED, "address", address, "error", strerror(-err),
+				(char *)NULL);
+	}
+}
+
+static void hear_start(struct gate *g, const struct msg *m)
+{
+	struct msg_start s;
+	int err;
+
+	if (g->started || msg_get(m, &s, sizeof(s), sizeof(s)) < 0)
+		fatal("gate", "malformed START");
+	g->started = true;
+	g->index = s.index;
+	g->gates = s.gates;
+	g->generation = s.generation;
+	g->root = s.root;
+	g->counters->generation = s.generation;
+	err = control_started(g);
+	if (err)
+		fatal("gate", "cannot start: %s", strerror(-err));
+	send_page(g, PAGE_LOGRING, g->ring.fd);
+	send_page(g, PAGE_COUNTERS, g->counters_fd);
+	(void)chan_send(&g->parent, MSG_READY, 0, NULL, 0, NULL, 0, NULL, 0);
+}
+
+static void hear_worker(struct gate *g, struct msg *m)
+{
+	struct msg_worker w;
+
+	if (msg_get(m, &w, sizeof(w), sizeof(w)) < 0)
+		return;
+	if (m->h.type == MSG_WORKER)
+		to_app_on_worker(g->to_app, &w, msg_take_fd(m, 0));
+	else if (m->h.type == MSG_WORKER_GONE)
+		to_app_on_worker_gone(g->to_app, &w);
+	else
+		to_app_on_worker_drain(g->to_app, &w);
+}
+
+static void hear_log_page(struct gate *g, struct msg *m)
+{
+	struct msg_page p;
+	int wake;
+
+	if (msg_get(m, &p, sizeof(p), sizeof(p)) < 0)
+		return;
+	wake = msg_take_fd(m, 1);
+	if (logring_attach(&g->ring, m->fds[0], p.slot, wake) < 0)
+		close(wake);
+	else
+		loop_defer(g->loop, &g->access_flush);
+}
+
+static void hear(struct gate *g, struct msg *m)
+{
+	struct msg_listener l;
+	struct msg_stop stop;
+
+	switch (m->h.type) {
+	case MSG_CHANNEL:
+		hear_channel(g, m);
+		break;
+	case MSG_SNAP:
+		hear_snap(g, m);
+		break;
+	case MSG_LISTENER:
+		hear_listener(g, m);
+		break;
+	case MSG_UNLISTEN:
+		if (msg_get(m, &l, sizeof(l), sizeof(l)) == 0)
+			accept_unlisten(g, l.listener);
+		break;
+	case MSG_WORKER:
+	case MSG_WORKER_GONE:
+	case MSG_WORKER_DRAIN:
+		hear_worker(g, m);
+		break;
+	case MSG_LOG_PAGE:
+		hear_log_page(g, m);
+		break;
+	case MSG_STOP:
+		if (msg_get(m, &stop, sizeof(stop), sizeof(stop)) == 0)
+			gate_drain(g, stop.drain_ms);
+		break;
+	default:
+		break;
+	}
+}
+
+static bool parent_allowed(struct chan *c, const struct msg_head *h, unsigned nfds)
+{
+	(void)c;
+	return msg_allowed(PROC_PARENT, PROC_GATE, h->type, h->len, nfds);
+}
+
+static void parent_got(struct chan *c, struct msg *m)
+{
+	struct gate *g = c->owner;
+
+	if (!g->parent_hello) {
+		if (!hello_holds(m))
+			fatal("gate", "the parent speaks another version");
+		g->parent_hello = true;
+	} else if (m->h.type == MSG_START) {
+		hear_start(g, m);
+	} else if (!g->started) {
+		fatal("gate", "a message before START");
+	} else {
+		hear(g, m);
+	}
+}
+
+static void parent_gone(struct chan *c, int why)
+{
+	struct gate *g = c->owner;
+
+	(void)why;
+	loop_stop(g->loop);
+}
+
+static const struct chan_ops parent_ops = {parent_allowed, parent_got, parent_gone};
+
+int control_open(struct gate *g, int fd)
+{
+	int err = chan_init(&g->parent, g->loop, fd, &parent_ops, g);
+
+	if (!err)
+		hello(&g->parent);
+	return err;
+}
+
+void control_close(struct gate *g)
+{
+	chan_close(&g->ctl);
+	chan_close(&g->parent);
+}

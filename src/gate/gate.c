@@ -1,0 +1,155 @@
+/*
+ * gate.c: a gate's birth, its snapshot, its end. Called by main.c, control.c and tests. Owns what struct
+ * gate holds; talks to nobody itself.
+ */
+#include "gate.h"
+#include "conn.h"
+#include "counters.h"
+#include "filecache.h"
+#include "http1.h"
+#include "mime.h"
+#include "route.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+	BLOCK_BYTES = 4096,
+	BLOCKS_MAX = 16384, /* 64 MB of requests under way */
+	BLOCKS_KEEP = 64,
+	BUDGET_BYTES = 16 * 1024 * 1024,
+	FDS_RESERVED = 1024, /* of files, links, channels */
+	DRAIN_IDLE_MS = 1000,
+};
+
+static unsigned conns_bound(void)
+{
+	struct rlimit lim;
+	rlim_t n = 1024;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0)
+		n = lim.rlim_cur;
+	if (n == RLIM_INFINITY || n > 1000000)
+		n = 1000000;
+	return (unsigned)(n > 2 * FDS_RESERVED ? n - FDS_RESERVED : n / 2);
+}
+
+static void set_limits(struct gate *g)
+{
+	const struct snap_site *s = route_default_site(g->snap);
+	struct gate_limits *l = &g->limits;
+
+	if (!s && g->snap)
+		s = snap_site(g->snap, 0);
+	*l = (struct gate_limits){10000, 60000, 100, HTTP1_HEAD_MAX};
+	if (!s)
+		return;
+	if (s->header_timeout_ms)
+		l->header_ms = s->header_timeout_ms;
+	if (s->idle_timeout_ms)
+		l->idle_ms = s->idle_timeout_ms;
+	if (s->head_max)
+		l->head_max = s->head_max < 1024 ? 1024 : min_of(s->head_max, 1024u * 1024);
+	l->rate_min = s->rate_min;
+}
+
+int gate_new(struct gate **ret_gate, struct loop *l, const struct stream_ops *const *protos,
+	const struct handler_ops *const *handlers)
+{
+	struct gate *g = calloc(1, sizeof(*g));
+	int err;
+
+	if (!g)
+		return -ENOMEM;
+	g->loop = l;
+	g->protos = protos;
+	g->handlers = handlers;
+	g->counters_fd = -1;
+	g->ring = (struct logring_writer){.fd = -1, .wake_fd = -1};
+	g->parent.lfd = g->ctl.lfd = (struct lfd)LFD_INIT;
+	g->access_flush.kind = OP_ACCESS_FLUSH;
+	g->drain_timer.op.kind = OP_DRAIN_TIMER;
+	g->accept_timer.op.kind = OP_ACCEPT_TIMER;
+	g->conns_max = conns_bound();
+	g->budget_max = BUDGET_BYTES;
+	arena_pool_init(&g->pool, BLOCK_BYTES, BLOCKS_MAX, BLOCKS_KEEP);
+	set_limits(g);
+	err = counters_new(g);
+	if (!err)
+		err = logring_create(&g->ring);
+	g->ring_ready = !err;
+	if (!err)
+		err = filecache_new(g);
+	if (!err)
+		err = mime_new(&g->mime, "/etc/mime.types");
+	if (err) {
+		gate_free(g);
+		return err;
+	}
+	*ret_gate = g;
+	return 0;
+}
+
+void gate_free(struct gate *g)
+{
+	if (!g)
+		return;
+	g->draining = false;
+	accept_unlisten_all(g);
+	conn_end_all(g, false, CLOSE_DRAINED);
+	conn_free_spares(g);
+	http1_free_spares(g);
+	filecache_free(g);
+	mime_free(g->mime);
+	snap_unref(g->snap);
+	loop_timer_stop(g->loop, &g->drain_timer);
+	loop_timer_stop(g->loop, &g->accept_timer);
+	loop_defer_cancel(g->loop, &g->access_flush);
+	if (g->ring_ready) {
+		logring_flush(&g->ring);
+		logring_done(&g->ring);
+	}
+	counters_free(g);
+	arena_pool_done(&g->pool);
+	free(g);
+}
+
+void gate_set_snap(struct gate *g, struct snap *s)
+{
+	struct snap *old = g->snap;
+
+	g->snap = s;
+	set_limits(g);
+	snap_unref(old);
+}
+
+void gate_drain(struct gate *g, uint32_t drain_ms)
+{
+	uint64_t now = loop_now_ms(g->loop);
+
+	if (g->draining)
+		return;
+	g->draining = true;
+	g->drain_end_ms = now + drain_ms;
+	/* A client that reuses a connection just now finds it open, and is told to close by its answer. */
+	g->drain_idle_ms = now + min_of(drain_ms / 4, (uint32_t)DRAIN_IDLE_MS);
+	accept_unlisten_all(g);
+	for (struct conn *c = g->conns; c; c = c->next)
+		conn_wake_in(c, g->drain_idle_ms - now);
+	loop_timer(g->loop, &g->drain_timer, g->conns ? g->drain_end_ms : now);
+}
+
+/* Nobody is left, or the time is over. */
+void drain_on_timer(struct loop *l, struct op *op, int res)
+{
+	struct gate *g = container_of(op, struct gate, drain_timer.op);
+
+	(void)l;
+	(void)res;
+	if (g->conns)
+		conn_end_all(g, false, CLOSE_DRAINED);
+	else
+		gate_drained(g);
+}

@@ -1,0 +1,21 @@
+/*
+ * handlers.c: who answers, by number: the tables that requests are sent through. Read by main.c; tests
+ * bring their own. Constant, so that no code pointer lies in a request's memory.
+ */
+#include "http1.h"
+
+#include "errorpage.h"
+#include "to_app.h"
+#include "to_static.h"
+
+#include "control.h"
+
+const struct handler_ops *const req_handlers[HANDLER_END] = {
+	[HANDLER_ERROR] = &errorpage_handler,
+	[HANDLER_STATIC] = &to_static_handler,
+	[HANDLER_APP] = &to_app_handler,
+};
+
+const struct stream_ops *const gate_protos[PROTO_END] = {
+	[PROTO_HTTP1] = &http1_stream_ops,
+};

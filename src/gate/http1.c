@@ -1,0 +1,475 @@
+/*
+ * http1.c: the order of things on an HTTP/1 connection: heads, exchanges one after another, ends.
+ *
+ * Called by conn.c with bytes and time and through http1_stream_ops by requests. Owns the struct h1 of
+ * the exchange under way. Requests that were sent ahead (pipelined) wait in the connection's buffer:
+ * the next head is looked at when the exchange before it is over, so answers keep their order by
+ * themselves. Never answers anything itself: even a head that was not understood becomes a request
+ * that fails (RFC 9112; sections in http1_parse.c).
+ */
+#include "http1.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+	HEAD_FIRST = 2048,    /* copied at once of what came; most heads are shorter */
+	EOF_GRACE_US = 100000,
+	RATE_WINDOW_MS = 10000,
+};
+
+const struct stream_ops http1_stream_ops = {
+	.interim = http1_interim,
+	.head = http1_head,
+	.body = http1_body,
+	.file = http1_file,
+	.room = http1_room,
+	.consume = http1_consume,
+	.reset = http1_reset,
+};
+
+void http1_kick(struct h1 *h)
+{
+	if (!h->conn->busy)
+		loop_defer(h->conn->gate->loop, &h->turn);
+}
+
+static struct h1 *exchange_new(struct conn *c)
+{
+	struct gate *g = c->gate;
+	struct arena a;
+	struct h1 *h;
+
+	arena_init(&a, &g->pool);
+	h = arena_zalloc(&a, sizeof(*h));
+	if (!h)
+		return NULL;
+	h->conn = c;
+	h->stream.proto = PROTO_HTTP1;
+	h->arena = a;
+	h->owner = &h->arena;
+	h->start_us = loop_now_us(g->loop);
+	h->send.op.kind = OP_H1_SEND;
+	h->turn.kind = OP_H1_TURN;
+	h->file_fd = -1;
+	h->out_left = -1;
+	c->h1 = h;
+	return h;
+}
+
+/* Everything of the exchange but its request, which is done by now. */
+static void exchange_free(struct h1 *h)
+{
+	struct conn *c = h->conn;
+	struct arena a = *h->owner;
+
+	must(!h->req);
+	loop_defer_cancel(c->gate->loop, &h->turn);
+	if (h->sending)
+		loop_send_cancel(c->gate->loop, &c->lfd);
+	http1_out_drop(h);
+	c->h1 = NULL;
+	arena_reset(&a);
+}
+
+static bool request_new(struct h1 *h)
+{
+	struct conn *c = h->conn;
+	struct req *r = req_new(c->gate, &h->stream, &h->arena);
+
+	if (!r) {
+		conn_end(c, CLOSE_NO_MEMORY);
+		return false;
+	}
+	h->req = r;
+	h->owner = &r->arena;
+	h->stream.req = r;
+	h->state = H1_ACTIVE;
+	c->requests++;
+	r->start_us = h->start_us;
+	r->tls = c->listener->tls;
+	r->local_port = c->listener->port;
+	r->peer_port = c->peer_port;
+	memcpy(r->peer, c->peer, sizeof(r->peer));
+	memcpy(r->local, c->listener->local, sizeof(r->local));
+	return true;
+}
+
+static void name_request(struct req *r, const struct http1_head *head)
+{
+	r->method = head->method;
+	r->version_minor = head->version_minor;
+	if (head->method_str) {
+		r->method_str = head->method_str;
+		r->method_len = head->method_len;
+	}
+	if (head->target) {
+		r->target = head->target;
+		r->target_len = head->target_len;
+	}
+}
+
+/* Nothing that follows on this connection can be trusted to begin where we think. */
+static void begin_bad(struct h1 *h, const struct http1_head *head, enum close_id why)
+{
+	if (!request_new(h))
+		return;
+	if (head)
+		name_request(h->req, head);
+	h->bad = true;
+	h->body_done = h->body_told = true;
+	h->close_why = (uint8_t)why;
+	req_on_bad(h->req, why);
+}
+
+static void begin(struct h1 *h, const struct http1_head *head)
+{
+	struct conn *c = h->conn;
+	struct req *r;
+
+	if (!request_new(h))
+		return;
+	r = h->req;
+	name_request(r, head);
+	/* The blanks behind them are ours to end the strings with. */
+	((char *)head->method_str)[head->method_len] = 0;
+	((char *)head->target)[head->target_len] = 0;
+	r->path_raw = head->path;
+	r->path_raw_len = head->path_len;
+	r->host = head->host;
+	r->host_len = head->host_len;
+	r->host_port = head->host_port;
+	r->content_length = head->content_length;
+	r->expect_continue = head->expect_continue && head->content_length != 0;
+	r->fields = arena_alloc(&r->arena, (head->nfields + 1) * sizeof(struct field));
+	if (!r->fields) {
+		h->bad = true;
+		h->body_done = h->body_told = true;
+		h->close_why = CLOSE_NO_MEMORY;
+		req_on_bad(r, CLOSE_NO_MEMORY);
+		return;
+	}
+	memcpy(r->fields, head->fields, head->nfields * sizeof(struct field));
+	r->nfields = head->nfields;
+	if (!head->keep_alive)
+		h->close_why = CLOSE_KEEPALIVE_OFF;
+	else if (c->gate->draining)
+		h->close_why = CLOSE_DRAINED;
+	http1_body_begin(h, head);
+	req_on_head(r);
+}
+
+/* The head's first bytes: parsed in a copy, because the request keeps pointers into it. 1 begun or
+ * refused, 0 all was taken and more is needed. */
+static int head_first(struct h1 *h, const char *p, size_t n, size_t head_max)
+{
+	struct http1_head head __attribute__((uninitialized));
+	struct conn *c = h->conn;
+	size_t take = n < HEAD_FIRST ? n : HEAD_FIRST;
+	char *copy;
+	int res;
+
+	for (;;) {
+		take = take < head_max ? take : head_max;
+		copy = arena_alloc(&h->arena, take + 1);
+		if (!copy) {
+			conn_end(c, CLOSE_NO_MEMORY);
+			return 1;
+		}
+		memcpy(copy, p, take);
+		res = http1_parse_head(copy, take, head_max, &head);
+		if (res != 0 || take == n)
+			break;
+		take = n;
+	}
+	if (res > 0) {
+		conn_used(c, (size_t)res);
+		begin(h, &head);
+		return 1;
+	}
+	if (res == 0) {
+		h->head = copy;
+		h->head_len = h->head_cap = (uint32_t)take;
+		conn_used(c, n);
+		res = http1_scan_head(copy, take, head_max, &h->head_scanned);
+		must(res <= 0);
+		if (res == 0)
+			return 0;
+	}
+	begin_bad(h, &head, (enum close_id)-res);
+	return 1;
+}
+
+static bool head_room(struct h1 *h, size_t need, size_t head_max)
+{
+	size_t cap = h->head_cap;
+	char *p;
+
+	if (need <= cap)
+		return true;
+	while (cap < need)
+		cap *= 2;
+	cap = cap < head_max ? cap : head_max;
+	p = arena_alloc(&h->arena, cap + 1);
+	if (!p) {
+		conn_end(h->conn, CLOSE_NO_MEMORY);
+		return false;
+	}
+	memcpy(p, h->head, h->head_len);
+	h->head = p;
+	h->head_cap = (uint32_t)cap;
+	return true;
+}
+
+/* A further piece of the head. As head_first(). */
+static int head_more(struct h1 *h, const char *p, size_t n, size_t head_max)
+{
+	struct http1_head head __attribute__((uninitialized));
+	struct conn *c = h->conn;
+	size_t had = h->head_len, take = n < head_max - had ? n : head_max - had;
+	int res;
+
+	if (!head_room(h, had + take, head_max))
+		return 1;
+	memcpy(h->head + had, p, take);
+	h->head_len += (uint32_t)take;
+	res = http1_scan_head(h->head, h->head_len, head_max, &h->head_scanned);
+	if (res == 0) {
+		conn_used(c, take);
+		return 0;
+	}
+	if (res > 0) {
+		int end = res;
+
+		res = http1_parse_head(h->head, (size_t)end, head_max, &head);
+		if (res > 0) {
+			must(res == end);
+			conn_used(c, (size_t)end - had);
+			begin(h, &head);
+			return 1;
+		}
+		/* What scan takes for an end and parse does not is no head at all. */
+		begin_bad(h, &head, res ? (enum close_id)-res : CLOSE_BAD_REQUEST);
+		return 1;
+	}
+	begin_bad(h, NULL, (enum close_id)-res);
+	return 1;
+}
+
+static bool read_head(struct conn *c)
+{
+	size_t n, head_max = c->gate->limits.head_max;
+	const char *p = conn_in(c, &n);
+	struct h1 *h = c->h1;
+
+	if (n == 0) {
+		if (c->eof)
+			conn_end(c, h ? CLOSE_CLIENT_GONE : CLOSE_CLIENT_END);
+		return false;
+	}
+	if (!h)
+		h = exchange_new(c);
+	if (!h) {
+		conn_end(c, CLOSE_NO_MEMORY);
+		return false;
+	}
+	if (h->head_len)
+		return head_more(h, p, n, head_max) == 1;
+	return head_first(h, p, n, head_max) == 1;
+}
+
+/* The answer went out whole: write the record, and go on, drop the rest of the body, or end. */
+static void finish(struct h1 *h)
+{
+	struct conn *c = h->conn;
+	struct req *r = h->req;
+	enum close_id why = (enum close_id)h->close_why;
+
+	if (r) {
+		h->req = NULL;
+		req_done(r, r->close ? r->close : CLOSE_DONE);
+	}
+	if (!why && !h->body_done) {
+		if (http1_body_small(h)) {
+			h->state = H1_DISCARD;
+			return;
+		}
+		why = CLOSE_KEEPALIVE_OFF;
+	}
+	if (why) {
+		bool rest = h->bad || !h->body_done;
+
+		exchange_free(h);
+		/* Unread bytes would make the kernel send a reset that overtakes the answer. */
+		if (rest || c->in_at < c->in_len)
+			conn_linger(c, why);
+		else
+			conn_end(c, why);
+		return;
+	}
+	exchange_free(h);
+	c->since_ms = loop_now_ms(c->gate->loop);
+}
+
+/* One step; false: nothing to do until something happens. */
+static bool step(struct conn *c)
+{
+	struct h1 *h = c->h1;
+	size_t n;
+
+	if (!h || h->state == H1_HEAD)
+		return read_head(c);
+	if (h->cut) {
+		conn_end(c, (enum close_id)h->cut);
+		return false;
+	}
+	if (http1_body_run(h))
+		return true;
+	if (http1_out_run(h)) {
+		http1_tell_room(h);
+		return true;
+	}
+	if (h->state == H1_DISCARD ? h->body_done || !http1_body_small(h) : http1_out_done(h)) {
+		bool discarded = h->state == H1_DISCARD;
+
+		if (discarded && !h->body_done)
+			h->close_why = CLOSE_KEEPALIVE_OFF;
+		finish(h);
+		return true;
+	}
+	conn_in(c, &n);
+	if (c->eof && n == 0 && !h->body_done && !h->out_ended) {
+		conn_end(c, CLOSE_CLIENT_GONE);
+		return false;
+	}
+	return false;
+}
+
+/* A client that shuts its side right behind its request still reads (a pipe into nc does so); one that
+ * does it later has gone away, and its handler shall not work in vain. */
+static bool left_early(const struct conn *c)
+{
+	const struct h1 *h = c->h1;
+
+	return c->eof && h && h->state == H1_ACTIVE && !h->out_ended &&
+		c->eof_us > h->start_us + EOF_GRACE_US;
+}
+
+/* The client is who we wait for: look now and then whether it is fast enough. */
+static void watch_rate(struct h1 *h, bool waits)
+{
+	struct conn *c = h->conn;
+
+	if (!waits) {
+		h->rate_on = false;
+		return;
+	}
+	if (h->rate_on)
+		return;
+	h->rate_on = true;
+	h->rate_at_ms = loop_now_ms(c->gate->loop);
+	h->rate_bytes = h->sending ? c->bytes_out + h->send.sent : c->bytes_in;
+	conn_wake_in(c, RATE_WINDOW_MS);
+}
+
+static void settle(struct conn *c)
+{
+	struct h1 *h = c->h1;
+	bool head = !h || h->state == H1_HEAD;
+	size_t left;
+
+	if (left_early(c)) {
+		conn_end(c, CLOSE_CLIENT_GONE);
+		return;
+	}
+	conn_in(c, &left);
+	if (left == 0 && (head || h->body_done || http1_body_wants(h)))
+		conn_receive(c, true);
+	if (!c->receiving)
+		conn_watch(c);
+	if (!h)
+		return;
+	if (head)
+		conn_wake_in(c, c->gate->limits.header_ms);
+	else
+		watch_rate(h, h->sending || (!h->body_done && c->receiving));
+}
+
+void http1_run(struct conn *c)
+{
+	conn_enter(c);
+	while (conn_open(c) && step(c))
+		;
+	if (conn_open(c))
+		settle(c);
+	conn_leave(c);
+}
+
+void http1_on_turn(struct loop *l, struct op *op, int res)
+{
+	struct h1 *h = container_of(op, struct h1, turn);
+
+	(void)l;
+	(void)res;
+	http1_run(h->conn);
+}
+
+static void check_rate(struct h1 *h)
+{
+	struct conn *c = h->conn;
+	uint64_t now = loop_now_ms(c->gate->loop), took = now - h->rate_at_ms;
+	uint64_t bytes = h->sending ? c->bytes_out + h->send.sent : c->bytes_in;
+	enum close_id why = h->sending ? CLOSE_SEND_TOO_SLOW : CLOSE_BODY_TOO_SLOW;
+
+	if (took < RATE_WINDOW_MS) {
+		conn_wake_in(c, RATE_WINDOW_MS - took);
+		return;
+	}
+	if (bytes >= h->rate_bytes &&
+		(bytes - h->rate_bytes) * 1000 >= (uint64_t)c->gate->limits.rate_min * took) {
+		h->rate_on = false;
+		watch_rate(h, true);
+		return;
+	}
+	if (!h->sending && h->req && req_on_fault(h->req, why)) {
+		h->bad = true;
+		h->close_why = (uint8_t)why;
+		http1_run(c);
+	} else {
+		conn_end(c, why);
+	}
+}
+
+void http1_timer(struct conn *c)
+{
+	struct h1 *h = c->h1;
+	uint64_t now = loop_now_ms(c->gate->loop), due;
+
+	if (h->state == H1_HEAD) {
+		due = h->start_us / 1000 + c->gate->limits.header_ms;
+		if (now < due) {
+			conn_wake_in(c, due - now);
+			return;
+		}
+		begin_bad(h, NULL, CLOSE_HEADER_TIMEOUT);
+		http1_run(c);
+		return;
+	}
+	if (h->rate_on)
+		check_rate(h);
+	else
+		conn_wake_in(c, c->gate->limits.idle_ms);
+}
+
+void http1_gone(struct conn *c, enum close_id why)
+{
+	struct h1 *h = c->h1;
+	struct req *r = h->req;
+
+	if (r) {
+		req_on_reset(r, why);
+		h->req = NULL;
+		req_done(r, r->close ? r->close : why);
+	}
+	exchange_free(h);
+}

@@ -1,0 +1,580 @@
+/*
+ * http1_out.c: the answer: its head (RFC 9112 sections 4, 6, 9), its framing and its way out.
+ *
+ * Called through http1_stream_ops by requests and by http1.c. Owns the buffers that hold what a slow
+ * client has not taken, charged to the gate's budget. A head and a body that are known at once leave in
+ * one system call, the body's bytes from where they are; only what the socket does not take is copied.
+ */
+#include "http1.h"
+#include "httpdate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SPARES_MAX = 16, HEAD_FIXED = 256 };
+
+static const char last_chunk[] = "0\r\n\r\n";
+
+/* Buffers. */
+
+static struct outbuf *outbuf_new(struct gate *g)
+{
+	struct outbuf *b = g->out_free;
+
+	if (g->budget_used + sizeof(*b) > g->budget_max)
+		return NULL;
+	if (b) {
+		g->out_free = b->next;
+		g->out_free_n--;
+	} else {
+		b = malloc(sizeof(*b));
+		if (!b)
+			return NULL;
+	}
+	g->budget_used += sizeof(*b);
+	gate_count(g, METRIC_BUDGET_BYTES, sizeof(*b));
+	b->next = NULL;
+	b->at = b->len = 0;
+	return b;
+}
+
+static void outbuf_free(struct gate *g, struct outbuf *b)
+{
+	g->budget_used -= sizeof(*b);
+	gate_count(g, METRIC_BUDGET_BYTES, -(int64_t)sizeof(*b));
+	if (g->out_free_n >= SPARES_MAX) {
+		free(b);
+		return;
+	}
+	b->next = g->out_free;
+	g->out_free = b;
+	g->out_free_n++;
+}
+
+void http1_free_spares(struct gate *g)
+{
+	while (g->out_free) {
+		struct outbuf *b = g->out_free;
+
+		g->out_free = b->next;
+		g->out_free_n--;
+		free(b);
+	}
+}
+
+static void drop_file(struct h1 *h)
+{
+	if (h->file_fd >= 0 && h->file_owned)
+		close(h->file_fd);
+	h->file_fd = -1;
+	h->file_len = 0;
+}
+
+void http1_out_drop(struct h1 *h)
+{
+	while (h->out_first) {
+		struct outbuf *b = h->out_first;
+
+		h->out_first = b->next;
+		outbuf_free(h->conn->gate, b);
+	}
+	h->out_last = NULL;
+	h->out_bytes = 0;
+	drop_file(h);
+}
+
+/* Copy to the buffers. False: no memory; the exchange is cut. */
+static bool put(struct h1 *h, const char *p, size_t n)
+{
+	struct gate *g = h->conn->gate;
+
+	while (n) {
+		struct outbuf *b = h->out_last;
+		size_t take;
+
+		if (!b || b->len == sizeof(b->bytes)) {
+			b = outbuf_new(g);
+			if (!b) {
+				h->cut = CLOSE_BUDGET;
+				http1_kick(h);
+				return false;
+			}
+			if (h->out_last)
+				h->out_last->next = b;
+			else
+				h->out_first = b;
+			h->out_last = b;
+		}
+		take = min_of(n, sizeof(b->bytes) - b->len);
+		memcpy(b->bytes + b->len, p, take);
+		b->len += (uint32_t)take;
+		h->out_bytes += (uint32_t)take;
+		p += take;
+		n -= take;
+	}
+	return true;
+}
+
+/* Sending. */
+
+/* How many of the first n bytes of op's vector are gone is op->sent; copy the others to the buffers. */
+static bool keep_unsent(struct h1 *h, const struct iovec *iov, unsigned n, uint64_t sent)
+{
+	for (unsigned i = 0; i < n; i++) {
+		size_t skip = (size_t)min_of(sent, (uint64_t)iov[i].iov_len);
+
+		sent -= skip;
+		if (!put(h, (const char *)iov[i].iov_base + skip, iov[i].iov_len - skip))
+			return false;
+	}
+	return true;
+}
+
+static void send_failed(struct h1 *h, int err)
+{
+	h->cut = err == -EPIPE || err == -ECONNRESET || err == -ETIMEDOUT ? CLOSE_CLIENT_GONE :
+		err == -EIO ? CLOSE_FILE_ERROR : CLOSE_IO_ERROR;
+	http1_kick(h);
+}
+
+static void sent(struct h1 *h)
+{
+	h->conn->bytes_out += h->send.sent;
+	gate_count(h->conn->gate, METRIC_BYTES_OUT, (int64_t)h->send.sent);
+}
+
+/* Head and last piece of body at once, straight from the caller's memory. */
+static void send_direct(struct h1 *h, const struct iovec *iov, unsigned n)
+{
+	struct send_op *s = &h->send;
+	struct conn *c = h->conn;
+	int res;
+
+	memcpy(s->iov, iov, n * sizeof(*iov));
+	s->iovcnt = (uint8_t)n;
+	s->more = false;
+	s->file_len = 0;
+	res = loop_send(c->gate->loop, &c->lfd, s);
+	if (res == -EINPROGRESS) {
+		uint64_t gone = s->sent;
+
+		/* The caller's bytes are lent for this call only. */
+		loop_send_cancel(c->gate->loop, &c->lfd);
+		sent(h);
+		if (!keep_unsent(h, iov, n, gone))
+			return;
+		http1_out_run(h);
+	} else if (res < 0) {
+		send_failed(h, res);
+	} else {
+		sent(h);
+	}
+}
+
+/* A buffer may have grown while it was on its way, so what went is counted in bytes. */
+static void release_sent(struct h1 *h)
+{
+	uint64_t left = h->send.sent - h->send.file_len;
+
+	sent(h);
+	h->sending = false;
+	if (h->out_head) {
+		left -= h->out_head_len;
+		h->out_head = NULL;
+	}
+	while (left) {
+		struct outbuf *b = h->out_first;
+		uint32_t n = (uint32_t)min_of(left, (uint64_t)(b->len - b->at));
+
+		b->at += n;
+		h->out_bytes -= n;
+		left -= n;
+		if (b->at < b->len)
+			break;
+		h->out_first = b->next;
+		if (!h->out_first)
+			h->out_last = NULL;
+		outbuf_free(h->conn->gate, b);
+	}
+	if (!h->send.file_len)
+		return;
+	drop_file(h);
+	if (h->file_chunk)
+		put(h, "\r\n0\r\n\r\n", 7);
+	h->file_chunk = false;
+}
+
+bool http1_out_run(struct h1 *h)
+{
+	struct send_op *s = &h->send;
+	struct conn *c = h->conn;
+	struct outbuf *b = h->out_first;
+	unsigned n = 0;
+	int res;
+
+	if (h->sending || h->cut || (!h->out_head && !b && h->file_fd < 0))
+		return false;
+	if (h->out_head)
+		s->iov[n++] = (struct iovec){h->out_head, h->out_head_len};
+	for (; b && n < SEND_IOV_MAX; b = b->next)
+		s->iov[n++] = (struct iovec){b->bytes + b->at, b->len - b->at};
+	s->iovcnt = (uint8_t)n;
+	s->more = b != NULL;
+	s->file_len = 0;
+	if (!b && h->file_fd >= 0) {
+		s->file_fd = h->file_fd;
+		s->file_off = h->file_off;
+		s->file_len = h->file_len;
+	}
+	res = loop_send(c->gate->loop, &c->lfd, s);
+	if (res == -EINPROGRESS) {
+		h->sending = true;
+		return false;
+	}
+	if (res < 0) {
+		send_failed(h, res);
+		return true;
+	}
+	release_sent(h);
+	return true;
+}
+
+void http1_tell_room(struct h1 *h)
+{
+	if (!h->room_wanted || h->out_ended || !h->req || http1_room(h->conn->gate, &h->stream) == 0)
+		return;
+	h->room_wanted = false;
+	req_on_room(h->req);
+}
+
+void http1_on_send(struct loop *l, struct op *op, int res)
+{
+	struct h1 *h = container_of(op, struct h1, send.op);
+	struct conn *c = h->conn;
+
+	(void)l;
+	conn_enter(c);
+	if (res < 0) {
+		h->sending = false;
+		send_failed(h, res);
+	} else {
+		release_sent(h);
+		http1_tell_room(h);
+	}
+	http1_run(c);
+	conn_leave(c);
+}
+
+bool http1_out_done(const struct h1 *h)
+{
+	return h->out_ended && !h->sending && !h->out_head && !h->out_first && h->file_fd < 0;
+}
+
+/* Heads. */
+
+static char *add(char *p, const char *s, size_t n)
+{
+	memcpy(p, s, n);
+	return p + n;
+}
+
+#define ADD(p, literal) add(p, literal, sizeof(literal) - 1)
+
+static char *add_number(char *p, uint64_t v)
+{
+	char digits[20], *d = digits + sizeof(digits);
+
+	do
+		*--d = (char)('0' + v % 10);
+	while (v /= 10);
+	return add(p, d, (size_t)(digits + sizeof(digits) - d));
+}
+
+static char *add_status(char *p, unsigned status, const char *reason)
+{
+	p = ADD(p, "HTTP/1.1 ");
+	*p++ = (char)('0' + status / 100 % 10);
+	*p++ = (char)('0' + status / 10 % 10);
+	*p++ = (char)('0' + status % 10);
+	*p++ = ' ';
+	p = add(p, reason, strlen(reason));
+	return ADD(p, "\r\n");
+}
+
+static char *add_fields(char *p, const struct field *f, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		p = add(p, f[i].name, f[i].name_len);
+		p = ADD(p, ": ");
+		p = add(p, f[i].value, f[i].value_len);
+		p = ADD(p, "\r\n");
+	}
+	return p;
+}
+
+static size_t fields_bytes(const struct field *f, unsigned n)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += (size_t)f[i].name_len + f[i].value_len + 4;
+	return bytes;
+}
+
+static const char *reason_of(uint16_t status, const char *given)
+{
+	return given && *given && strlen(given) < 64 ? given : http_reason(status);
+}
+
+int http1_interim(struct gate *g, struct stream *s, uint16_t status, const struct field *f, unsigned n)
+{
+	struct h1 *h = container_of(s, struct h1, stream);
+	char *from, *p;
+
+	(void)g;
+	if (h->head_sent || h->cut)
+		return -EPIPE;
+	if (h->req->version_minor == 0)
+		return 0;
+	if (status == 100) {
+		if (!h->upload_expected)
+			return 0;
+		h->upload_expected = false;
+	}
+	from = arena_alloc(&h->req->arena, HEAD_FIXED + fields_bytes(f, n));
+	if (!from)
+		return -ENOMEM;
+	p = add_status(from, status, http_reason(status));
+	p = add_fields(p, f, n);
+	p = ADD(p, "\r\n");
+	if (!put(h, from, (size_t)(p - from)))
+		return -ENOMEM;
+	http1_kick(h);
+	return 0;
+}
+
+/* How does the client know where the answer ends (RFC 9112 section 6.3)? */
+static char *add_framing(char *p, struct h1 *h, const struct resp_head *head, bool end)
+{
+	const struct req *r = h->req;
+
+	h->no_body = r->method == METHOD_HEAD || head->status < 200 || head->status == 204 ||
+		head->status == 304;
+	h->out_left = head->content_length;
+	if (head->status < 200 || head->status == 204 || head->status == 304)
+		return p;
+	if (head->content_length < 0 && end && !h->no_body)
+		h->out_left = 0;
+	if (h->out_left >= 0) {
+		p = ADD(p, "Content-Length: ");
+		p = add_number(p, (uint64_t)h->out_left);
+		return ADD(p, "\r\n");
+	}
+	if (r->version_minor > 0) {
+		h->chunked_out = !h->no_body;
+		return h->no_body && end ? p : ADD(p, "Transfer-Encoding: chunked\r\n");
+	}
+	if (!h->close_why && !h->no_body)
+		h->close_why = CLOSE_KEEPALIVE_OFF;
+	return p;
+}
+
+static void decide_close(struct h1 *h)
+{
+	const struct req *r = h->req;
+
+	if (h->close_why)
+		return;
+	if (r->close && close_rows[r->close].scope & CLOSE_CONN)
+		h->close_why = (uint8_t)r->close;
+	else if (h->conn->gate->draining)
+		h->close_why = CLOSE_DRAINED;
+	else if (r->method == METHOD_CONNECT || (!h->body_done && !http1_body_small(h) && !req_wants_body(r)))
+		h->close_why = CLOSE_KEEPALIVE_OFF;
+}
+
+int http1_head(struct gate *g, struct stream *s, const struct resp_head *head, bool end)
+{
+	struct h1 *h = container_of(s, struct h1, stream);
+	const char *reason = reason_of(head->status, head->reason);
+	char *p;
+
+	if (h->head_sent || h->cut)
+		return -EPIPE;
+	p = arena_alloc(&h->req->arena,
+		HEAD_FIXED + strlen(reason) + fields_bytes(head->fields, head->nfields));
+	if (!p) {
+		h->cut = CLOSE_NO_MEMORY;
+		http1_kick(h);
+		return -ENOMEM;
+	}
+	h->head_sent = true;
+	h->out_head = p;
+	decide_close(h);
+	p = add_status(p, head->status, reason);
+	p = ADD(p, "Server: stead\r\nDate: ");
+	p = add(p, http_date_now(g), HTTP_DATE_BYTES);
+	p = ADD(p, "\r\n");
+	p = add_fields(p, head->fields, head->nfields);
+	p = add_framing(p, h, head, end);
+	if (h->close_why)
+		p = ADD(p, "Connection: close\r\n");
+	else if (h->req->version_minor == 0)
+		p = ADD(p, "Connection: keep-alive\r\n");
+	p = ADD(p, "\r\n");
+	h->out_head_len = (uint32_t)(p - h->out_head);
+	/* An interim answer that still waits goes first. */
+	if (h->out_first || h->sending) {
+		if (!put(h, h->out_head, h->out_head_len))
+			return -ENOMEM;
+		h->out_head = NULL;
+	}
+	h->out_ended = end;
+	if (end)
+		http1_out_run(h);
+	http1_kick(h);
+	return 0;
+}
+
+/* Bodies. */
+
+size_t http1_room(struct gate *g, struct stream *s)
+{
+	struct h1 *h = container_of(s, struct h1, stream);
+	size_t room;
+
+	(void)g;
+	if (h->out_ended || h->cut || h->file_fd >= 0)
+		return 0;
+	room = h->out_bytes < STREAM_WINDOW ? STREAM_WINDOW - h->out_bytes : 0;
+	h->room_wanted = room == 0;
+	return room;
+}
+
+/* The size line of a chunk of n bytes; its length. */
+static unsigned chunk_line(char *line, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned len = 0;
+	int shift = 60;
+
+	while (shift > 0 && !(n >> shift))
+		shift -= 4;
+	for (; shift >= 0; shift -= 4)
+		line[len++] = digits[n >> shift & 15];
+	line[len++] = '\r';
+	line[len++] = '\n';
+	return len;
+}
+
+static void body_direct(struct h1 *h, const char *p, size_t n)
+{
+	struct iovec iov[SEND_IOV_MAX];
+	unsigned k = 0;
+
+	if (h->out_head)
+		iov[k++] = (struct iovec){h->out_head, h->out_head_len};
+	h->out_head = NULL;
+	if (h->chunked_out && n)
+		iov[k++] = (struct iovec){h->chunk_line, chunk_line(h->chunk_line, n)};
+	if (n)
+		iov[k++] = (struct iovec){(void *)p, n};
+	if (h->chunked_out && n)
+		iov[k++] = (struct iovec){(void *)"\r\n0\r\n\r\n", 7};
+	else if (h->chunked_out)
+		iov[k++] = (struct iovec){(void *)last_chunk, 5};
+	if (k)
+		send_direct(h, iov, k);
+}
+
+static bool body_put(struct h1 *h, const char *p, size_t n, bool end)
+{
+	char line[24];
+
+	if (h->chunked_out && n && !put(h, line, chunk_line(line, n)))
+		return false;
+	if (n && !put(h, p, n))
+		return false;
+	if (h->chunked_out && n && !put(h, "\r\n", 2))
+		return false;
+	return !(h->chunked_out && end) || put(h, last_chunk, 5);
+}
+
+/* The handler said the end before it gave as much as its Content-Length: the client must see that the
+ * answer is cut. */
+static bool is_short(struct h1 *h)
+{
+	if (h->out_left <= 0 || h->no_body)
+		return false;
+	h->cut = CLOSE_APP_SHORT;
+	return true;
+}
+
+size_t http1_body(struct gate *g, struct stream *s, const void *p, size_t n, bool end)
+{
+	struct h1 *h = container_of(s, struct h1, stream);
+	size_t room = http1_room(g, s);
+	bool last;
+
+	if (!h->head_sent || h->out_ended || h->cut)
+		return 0;
+	if (h->no_body)
+		n = 0;
+	if (h->out_left >= 0 && n > (uint64_t)h->out_left)
+		n = (size_t)h->out_left;
+	last = end && n <= room;
+	n = min_of(n, room);
+	if (h->out_left >= 0)
+		h->out_left -= (int64_t)n;
+	h->out_ended = last;
+	if (last && !h->out_first && !h->sending && !is_short(h)) {
+		body_direct(h, p, n);
+	} else if (body_put(h, p, n, last) && last && is_short(h)) {
+		h->cut = CLOSE_APP_SHORT;
+	}
+	h->room_wanted = !last && n == room;
+	http1_kick(h);
+	return n;
+}
+
+int http1_file(struct gate *g, struct stream *s, int fd, uint64_t off, uint64_t len, bool owned)
+{
+	struct h1 *h = container_of(s, struct h1, stream);
+
+	(void)g;
+	must(h->head_sent && !h->out_ended && h->file_fd < 0);
+	if (h->out_left >= 0 && len > (uint64_t)h->out_left)
+		len = (uint64_t)h->out_left;
+	if (h->out_left >= 0)
+		h->out_left -= (int64_t)len;
+	h->out_ended = true;
+	h->file_fd = fd;
+	h->file_owned = owned;
+	h->file_off = off;
+	h->file_len = len;
+	if (h->no_body || len == 0)
+		drop_file(h);
+	if (h->chunked_out && h->file_len) {
+		h->file_chunk = true;
+		put(h, h->chunk_line, chunk_line(h->chunk_line, len));
+	} else if (h->chunked_out) {
+		put(h, last_chunk, 5);
+	}
+	(void)is_short(h);
+	http1_out_run(h);
+	http1_kick(h);
+	return 0;
+}
+
+void http1_reset(struct gate *g, struct stream *s, enum close_id why)
+{
+	struct h1 *h = container_of(s, struct h1, stream);
+
+	(void)g;
+	if (!h->cut)
+		h->cut = (uint8_t)why;
+	http1_kick(h);
+}

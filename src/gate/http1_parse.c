@@ -1,0 +1,609 @@
+/*
+ * http1_parse.c: the head of an HTTP/1 request; see http1_parse.h. Called by http1.c and the fuzz
+ * targets. Owns nothing; writes only into the bytes it is given.
+ *
+ * Accepted although a narrower reading would refuse it, and why:
+ *   - one empty line before the request's line (RFC 9112 section 2.2: SHOULD ignore at least one);
+ *   - HTTP/1.2 to HTTP/1.9, as 1.1 (RFC 9110 section 2.5: the highest minor version known);
+ *   - bytes 0x80 to 0xff in field values (obs-text, RFC 9110 section 5.5), handed on as they are;
+ *   - | { } ^ ` and, in the query, \ in a target: browsers send them unencoded (WHATWG URL);
+ *   - leading zeroes in Content-Length (1*DIGIT);
+ *   - a field name that the standards do not know.
+ */
+#include "http1_parse.h"
+
+#include <string.h>
+
+/* The token characters of RFC 9110 section 5.6.2, each with its lower-case form; 0: no token. */
+static const unsigned char token[256] = {
+	['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*',
+	['+'] = '+', ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`', ['|'] = '|',
+	['~'] = '~', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5',
+	['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c',
+	['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j',
+	['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q',
+	['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x',
+	['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e',
+	['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l',
+	['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's',
+	['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
+};
+
+struct cursor {
+	char *p, *end;
+	char *start;
+};
+
+/* What the head says of the body and of the connection, gathered field by field. */
+struct gathered {
+	char *host_value;
+	uint32_t host_len;
+	unsigned hosts, lengths, codings;
+	const char *coding;
+	uint32_t coding_len;
+	int64_t length;
+	bool close, keep_alive, nominated, bad_expect, bad_length;
+};
+
+static bool is_ows(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* What may stand in a target: RFC 3986, and what browsers send besides. No '#': a fragment never goes
+ * over the wire. */
+static bool is_target(unsigned char c)
+{
+	return c > ' ' && c < 0x7f && c != '#' && c != '"' && c != '<' && c != '>';
+}
+
+static bool same(const char *p, size_t n, const char *lower)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!lower[i] || token[(unsigned char)p[i]] != (unsigned char)lower[i])
+			return false;
+	return lower[n] == 0;
+}
+
+static uint8_t method_of(const char *p, size_t n)
+{
+	switch (n) {
+	case 3:
+		if (!memcmp(p, "GET", 3))
+			return METHOD_GET;
+		return memcmp(p, "PUT", 3) ? METHOD_OTHER : METHOD_PUT;
+	case 4:
+		if (!memcmp(p, "POST", 4))
+			return METHOD_POST;
+		return memcmp(p, "HEAD", 4) ? METHOD_OTHER : METHOD_HEAD;
+	case 5:
+		if (!memcmp(p, "PATCH", 5))
+			return METHOD_PATCH;
+		return memcmp(p, "TRACE", 5) ? METHOD_OTHER : METHOD_TRACE;
+	case 6:
+		return memcmp(p, "DELETE", 6) ? METHOD_OTHER : METHOD_DELETE;
+	case 7:
+		if (!memcmp(p, "OPTIONS", 7))
+			return METHOD_OPTIONS;
+		return memcmp(p, "CONNECT", 7) ? METHOD_OTHER : METHOD_CONNECT;
+	default:
+		return METHOD_OTHER;
+	}
+}
+
+/* Bytes ended where more are needed: too long already, or wait. */
+static int more_of_line(const struct cursor *c)
+{
+	return c->end - c->start > HTTP1_LINE_MAX ? -CLOSE_LINE_TOO_LONG : 0;
+}
+
+/* "HTTP/1.1" CRLF. 1 done, 0 more, < 0. */
+static int parse_version(struct cursor *c, struct http1_head *h)
+{
+	static const char name[] = "HTTP/";
+	size_t n = (size_t)(c->end - c->p);
+
+	for (size_t i = 0; i < 10; i++) {
+		char ch;
+
+		if (i >= n)
+			return more_of_line(c);
+		ch = c->p[i];
+		if (i < 5 ? ch != name[i] :
+			i == 5 || i == 7 ? ch < '0' || ch > '9' :
+			i == 6 ? ch != '.' : ch != (i == 8 ? '\r' : '\n'))
+			return -CLOSE_BAD_REQUEST;
+	}
+	if (c->p[5] != '1')
+		return -CLOSE_BAD_VERSION;
+	h->version_minor = c->p[7] == '0' ? 0 : 1;
+	c->p += 10;
+	return 1;
+}
+
+static int parse_line(struct cursor *c, struct http1_head *h)
+{
+	char *from;
+
+	if (c->p < c->end && *c->p == '\r') {
+		if (c->end - c->p < 2)
+			return 0;
+		if (c->p[1] != '\n')
+			return -CLOSE_BAD_REQUEST;
+		c->p += 2;
+	}
+	c->start = from = c->p;
+	while (c->p < c->end && token[(unsigned char)*c->p])
+		c->p++;
+	if (c->p == c->end)
+		return more_of_line(c);
+	if (*c->p != ' ' || c->p == from)
+		return -CLOSE_BAD_REQUEST;
+	h->method_str = from;
+	h->method_len = (uint32_t)(c->p - from);
+	h->method = method_of(from, h->method_len);
+	from = ++c->p;
+	while (c->p < c->end && is_target((unsigned char)*c->p))
+		c->p++;
+	if (c->p == c->end)
+		return more_of_line(c);
+	if (c->p - c->start > HTTP1_LINE_MAX)
+		return -CLOSE_LINE_TOO_LONG;
+	h->target = from;
+	h->target_len = (uint32_t)(c->p - from);
+	if (*c->p != ' ' || c->p == from)
+		return -CLOSE_BAD_REQUEST;
+	c->p++;
+	return parse_version(c, h);
+}
+
+/* The first byte from p on that ends or spoils a field's value: a control character but HT, or DEL. */
+static char *value_end(char *p, const char *end)
+{
+	const uint64_t ones = 0x0101010101010101ull, high = 0x8080808080808080ull;
+
+	for (;;) {
+		while (end - p >= 8) {
+			uint64_t w, low, del;
+
+			memcpy(&w, p, 8);
+			low = (w - ones * 0x20) & ~w & high;
+			del = w ^ ones * 0x7f;
+			del = (del - ones) & ~del & high;
+			if (low | del)
+				break;
+			p += 8;
+		}
+		while (p < end && ((unsigned char)*p >= 0x20 ? *p != 0x7f : *p == '\t')) {
+			p++;
+			if (end - p >= 8 && ((uintptr_t)p & 7) == 0)
+				break;
+		}
+		if (p == end || ((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
+			return p;
+	}
+}
+
+/* Decimal digits only; -1: anything else, or more than an int64 holds. */
+static int64_t parse_length(const char *p, size_t n)
+{
+	int64_t v = 0;
+
+	if (n == 0 || n > 19)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] < '0' || p[i] > '9')
+			return -1;
+		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, p[i] - '0', &v))
+			return -1;
+	}
+	return v;
+}
+
+/* Connection's list. False: not a list of tokens. */
+static bool parse_connection(struct gathered *g, const char *p, size_t n)
+{
+	const char *end = p + n;
+
+	while (p < end) {
+		const char *from;
+
+		while (p < end && (is_ows(*p) || *p == ','))
+			p++;
+		from = p;
+		while (p < end && token[(unsigned char)*p])
+			p++;
+		if (same(from, (size_t)(p - from), "close"))
+			g->close = true;
+		else if (same(from, (size_t)(p - from), "keep-alive"))
+			g->keep_alive = true;
+		else if (p > from)
+			g->nominated = true;
+		while (p < end && is_ows(*p))
+			p++;
+		if (p < end && *p != ',')
+			return false;
+	}
+	return true;
+}
+
+/* A field that the protocol itself reads. Returns true when it goes no further (hop by hop). */
+static int take_known(struct http1_head *h, struct gathered *g, const struct field *f)
+{
+	const char *name = f->name;
+
+	switch (f->name_len) {
+	case 2:
+		return !memcmp(name, "te", 2);
+	case 4:
+		if (!memcmp(name, "host", 4)) {
+			g->hosts++;
+			g->host_value = (char *)f->value;
+			g->host_len = f->value_len;
+		}
+		return 0;
+	case 6:
+		if (memcmp(name, "expect", 6) || h->version_minor == 0)
+			return 0;
+		if (same(f->value, f->value_len, "100-continue"))
+			h->expect_continue = true;
+		else
+			g->bad_expect = true;
+		return 0;
+	case 7:
+		return !memcmp(name, "trailer", 7) || !memcmp(name, "upgrade", 7);
+	case 10:
+		if (!memcmp(name, "connection", 10))
+			return parse_connection(g, f->value, f->value_len) ? 1 : -CLOSE_BAD_REQUEST;
+		return !memcmp(name, "keep-alive", 10);
+	case 14:
+		if (!memcmp(name, "content-length", 14)) {
+			g->lengths++;
+			g->length = parse_length(f->value, f->value_len);
+			g->bad_length |= g->length < 0;
+		}
+		return 0;
+	case 16:
+		return !memcmp(name, "proxy-connection", 16);
+	case 17:
+		if (memcmp(name, "transfer-encoding", 17))
+			return 0;
+		g->codings++;
+		g->coding = f->value;
+		g->coding_len = f->value_len;
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* One line of the fields. 2: the empty line; 1: a field; 0 more; < 0. */
+static int parse_field(struct cursor *c, struct field *ret_field)
+{
+	char *from = c->p, *p = c->p, *end;
+	unsigned char low;
+
+	if (p == c->end)
+		return 0;
+	if (*p == '\r') {
+		if (c->end - p < 2)
+			return 0;
+		if (p[1] != '\n')
+			return -CLOSE_BAD_REQUEST;
+		c->p = p + 2;
+		return 2;
+	}
+	while (p < c->end && (low = token[(unsigned char)*p]) != 0)
+		*p++ = (char)low;
+	if (p == c->end)
+		return 0;
+	/* A blank before the colon and a folded line (section 5.1, 5.2) end here too. */
+	if (*p != ':' || p == from)
+		return -CLOSE_BAD_REQUEST;
+	ret_field->name = from;
+	ret_field->name_len = (uint32_t)(p - from);
+	p++;
+	while (p < c->end && is_ows(*p))
+		p++;
+	end = value_end(p, c->end);
+	if (end == c->end)
+		return 0;
+	if (*end != '\r')
+		return -CLOSE_BAD_REQUEST;
+	if (c->end - end < 2)
+		return 0;
+	if (end[1] != '\n')
+		return -CLOSE_BAD_REQUEST;
+	c->p = end + 2;
+	while (end > p && is_ows(end[-1]))
+		end--;
+	ret_field->value = p;
+	ret_field->value_len = (uint32_t)(end - p);
+	return 1;
+}
+
+bool http1_parse_host(char *p, size_t n, uint32_t *ret_len, uint16_t *ret_port)
+{
+	char *end = p + n, *at = p, *host_end;
+	unsigned port = 0;
+
+	if (n == 0 || n > 255 + 6)
+		return false;
+	if (*at == '[') {
+		unsigned colons = 0;
+
+		for (at++; at < end && *at != ']'; at++) {
+			char c = *at;
+
+			colons += c == ':';
+			if (c >= 'A' && c <= 'F')
+				*at = (char)(c + 32);
+			else if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == ':' || c == '.'))
+				return false;
+		}
+		if (at == end || colons < 2)
+			return false;
+		host_end = ++at;
+	} else {
+		char before = '.';
+
+		for (; at < end && *at != ':'; at++) {
+			char c = *at;
+
+			if (c >= 'A' && c <= 'Z')
+				*at = (char)(c + 32);
+			else if (c == '.' ? before == '.' : !((c >= 'a' && c <= 'z') ||
+				(c >= '0' && c <= '9') || c == '-' || c == '_'))
+				return false;
+			before = c;
+		}
+		host_end = at > p && at[-1] == '.' ? at - 1 : at;
+	}
+	if (host_end == p)
+		return false;
+	if (at < end) {
+		if (*at++ != ':' || end - at > 5 || at == end)
+			return false;
+		for (; at < end; at++) {
+			if (*at < '0' || *at > '9')
+				return false;
+			port = port * 10 + (unsigned)(*at - '0');
+		}
+		if (port > 65535 || port == 0)
+			return false;
+	}
+	*ret_len = (uint32_t)(host_end - p);
+	*ret_port = (uint16_t)port;
+	return true;
+}
+
+/* absolute-form (RFC 9112 section 3.2.2): its authority takes Host's place, and what is handed on says
+ * so. */
+static int parse_absolute(struct http1_head *h, struct gathered *g)
+{
+	char *p = (char *)h->target, *end = p + h->target_len, *slash;
+	struct field *f = h->fields;
+	size_t skip;
+
+	if (h->target_len > 7 && same(p, 4, "http") && !memcmp(p + 4, "://", 3))
+		skip = 7;
+	else if (h->target_len > 8 && same(p, 5, "https") && !memcmp(p + 5, "://", 3))
+		skip = 8;
+	else
+		return -CLOSE_BAD_TARGET;
+	p += skip;
+	for (slash = p; slash < end && *slash != '/' && *slash != '?'; slash++)
+		;
+	if (!http1_parse_host(p, (size_t)(slash - p), &h->host_len, &h->host_port))
+		return -CLOSE_BAD_TARGET;
+	h->host = p;
+	if (slash < end && *slash == '?')
+		return -CLOSE_BAD_TARGET;
+	h->path = slash < end ? slash : "/";
+	h->path_len = slash < end ? (uint32_t)(end - slash) : 1;
+	while (g->hosts && (f->name_len != 4 || memcmp(f->name, "host", 4)))
+		f++;
+	if (g->hosts) {
+		f->value = p;
+		f->value_len = (uint32_t)(slash - p);
+	}
+	return 1;
+}
+
+static int check_target(struct http1_head *h, struct gathered *g)
+{
+	if (g->hosts > 1 || (g->hosts == 0 && h->version_minor > 0))
+		return -CLOSE_BAD_HOST;
+	if (g->hosts && !http1_parse_host(g->host_value, g->host_len, &h->host_len, &h->host_port))
+		return -CLOSE_BAD_HOST;
+	h->host = g->hosts ? g->host_value : "";
+	h->path = h->target;
+	h->path_len = h->target_len;
+	if (h->method == METHOD_CONNECT) {
+		uint32_t len;
+		uint16_t port;
+
+		/* authority-form; nobody is a proxy here, so routing refuses the method. */
+		if (!http1_parse_host((char *)h->target, h->target_len, &len, &port) || !port)
+			return -CLOSE_BAD_TARGET;
+		h->path = "/";
+		h->path_len = 1;
+		return 1;
+	}
+	if (*h->target == '/')
+		return 1;
+	if (*h->target == '*')
+		return h->target_len == 1 && h->method == METHOD_OPTIONS ? 1 : -CLOSE_BAD_TARGET;
+	return parse_absolute(h, g);
+}
+
+/* How long is the body (RFC 9112 section 6.3)? Ambiguity is refused, never resolved. */
+static int check_framing(struct http1_head *h, const struct gathered *g)
+{
+	if (g->bad_length || g->lengths > 1 || g->codings > 1)
+		return -CLOSE_BAD_FRAMING;
+	if (g->codings && (g->lengths || h->version_minor == 0))
+		return -CLOSE_BAD_FRAMING;
+	if (g->codings) {
+		if (memchr(g->coding, ',', g->coding_len) && same(g->coding, 7, "chunked"))
+			return -CLOSE_BAD_FRAMING;
+		if (!same(g->coding, g->coding_len, "chunked"))
+			return -CLOSE_BAD_CODING;
+		h->chunked = true;
+		h->content_length = -1;
+	} else {
+		h->content_length = g->lengths ? g->length : 0;
+	}
+	return 1;
+}
+
+/* Fields that Connection may not take away, whatever it nominates: they belong to the message. */
+static bool end_to_end(const struct field *f)
+{
+	static const char *const names[] = {"host", "content-length", "content-type", "content-encoding",
+		"authorization", "cookie", "expect", "range", "if-range", "x-forwarded-for",
+		"x-forwarded-proto", "x-forwarded-host", "forwarded"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (f->name_len == strlen(names[i]) && !memcmp(f->name, names[i], f->name_len))
+			return true;
+	return false;
+}
+
+static bool list_has(const char *p, size_t n, const struct field *f)
+{
+	const char *end = p + n;
+
+	while (p < end) {
+		const char *from;
+
+		while (p < end && (is_ows(*p) || *p == ','))
+			p++;
+		from = p;
+		while (p < end && token[(unsigned char)*p])
+			p++;
+		if ((size_t)(p - from) == f->name_len && f->name_len) {
+			size_t i = 0;
+
+			while (i < f->name_len && token[(unsigned char)from[i]] == (unsigned char)f->name[i])
+				i++;
+			if (i == f->name_len)
+				return true;
+		}
+		while (p < end && *p != ',')
+			p++;
+	}
+	return false;
+}
+
+/* Connection's line again, to drop the fields that it nominates (RFC 9110 section 7.6.1). */
+static void drop_nominated(struct http1_head *h, const struct field *connection)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < h->nfields; i++) {
+		struct field *f = &h->fields[i];
+
+		if (end_to_end(f) || !list_has(connection->value, connection->value_len, f))
+			h->fields[kept++] = *f;
+	}
+	h->nfields = kept;
+}
+
+static int parse_fields(struct cursor *c, struct http1_head *h, struct gathered *g)
+{
+	struct field connection[4];
+	unsigned lines = 0, connections = 0;
+
+	for (;;) {
+		struct field f;
+		bool nominated = g->nominated;
+		int res = parse_field(c, &f);
+
+		if (res == 2)
+			break;
+		if (res <= 0)
+			return res;
+		if (++lines > REQ_FIELDS_MAX)
+			return -CLOSE_HEAD_TOO_LARGE;
+		g->nominated = false;
+		res = take_known(h, g, &f);
+		if (res < 0)
+			return res;
+		if (g->nominated) {
+			if (connections == sizeof(connection) / sizeof(connection[0]))
+				return -CLOSE_BAD_REQUEST;
+			connection[connections++] = f;
+		}
+		g->nominated |= nominated;
+		if (res == 0)
+			h->fields[h->nfields++] = f;
+	}
+	for (unsigned i = 0; i < connections; i++)
+		drop_nominated(h, &connection[i]);
+	return 1;
+}
+
+int http1_parse_head(char *p, size_t n, size_t head_max, struct http1_head *ret_head)
+{
+	struct cursor c = {p, p + n, p};
+	struct http1_head *h = ret_head;
+	struct gathered g = {0};
+	int res;
+
+	h->method_str = h->target = NULL;
+	h->method_len = h->target_len = 0;
+	h->host = "";
+	h->host_len = 0;
+	h->host_port = 0;
+	h->nfields = 0;
+	h->chunked = h->expect_continue = h->keep_alive = false;
+	h->content_length = 0;
+	h->method = METHOD_OTHER;
+	h->version_minor = 1;
+	res = parse_line(&c, h);
+	if (res <= 0)
+		return res;
+	res = parse_fields(&c, h, &g);
+	if (res == 0)
+		return n >= head_max ? -CLOSE_HEAD_TOO_LARGE : 0;
+	if (res < 0)
+		return res;
+	if ((size_t)(c.p - p) > head_max)
+		return -CLOSE_HEAD_TOO_LARGE;
+	h->keep_alive = !g.close && (h->version_minor > 0 || g.keep_alive);
+	res = check_framing(h, &g);
+	if (res > 0)
+		res = check_target(h, &g);
+	if (res < 0)
+		return res;
+	if (g.bad_expect)
+		return -CLOSE_BAD_EXPECT;
+	return (int)(c.p - p);
+}
+
+int http1_scan_head(const char *p, size_t n, size_t head_max, size_t *at)
+{
+	size_t i = *at;
+
+	for (; i < n; i++) {
+		if (p[i] == '\n') {
+			/* Every LF stands behind a CR, and a second pair ends the head; an empty line at the
+			 * very beginning is not its end. */
+			if (i == 0 || p[i - 1] != '\r')
+				return -CLOSE_BAD_REQUEST;
+			if (i >= 3 && p[i - 2] == '\n') {
+				*at = i + 1;
+				return i + 1 > head_max ? -CLOSE_HEAD_TOO_LARGE : (int)(i + 1);
+			}
+		} else if (i > 0 && p[i - 1] == '\r') {
+			return -CLOSE_BAD_REQUEST;
+		} else if (p[i] == 0) {
+			return -CLOSE_BAD_REQUEST;
+		}
+	}
+	*at = n;
+	if (n >= HTTP1_LINE_MAX && !memchr(p + 1, '\n', n - 1))
+		return -CLOSE_LINE_TOO_LONG;
+	return n >= head_max ? -CLOSE_HEAD_TOO_LARGE : 0;
+}

@@ -1,0 +1,208 @@
+/*
+ * req.c: a request's life: from its head through its handler to its one record.
+ *
+ * Called by protocols (req_on_*) and by whoever answers. Owns the reference to the snapshot and the
+ * calls of the handler; the memory is the arena that the protocol gave. Never sees a connection.
+ */
+#include "access.h"
+#include "counters.h"
+#include "errorpage.h"
+#include "lib/must.h"
+#include "req.h"
+#include "route.h"
+#include "target.h"
+
+#include <string.h>
+
+struct req *req_new(struct gate *g, struct stream *s, struct arena *arena)
+{
+	struct req *r = arena_zalloc(arena, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->arena = *arena;
+	r->gate = g;
+	r->stream = s;
+	s->req = r;
+	/* The lower 40 bits hold every request of a gate's life: 10^6 a second for 12 days; then the next
+	 * bit of the generation is entered, which the parent gives to nobody so soon. */
+	r->id = g->generation << 40 | (++g->req_seq & 0xffffffffffull);
+	r->start_us = loop_now_us(g->loop);
+	r->method_str = r->target = r->path_raw = r->query = r->host = "";
+	r->path = "/";
+	r->path_len = 1;
+	gate_count(g, METRIC_REQUESTS_ACTIVE, 1);
+	return r;
+}
+
+static const struct handler_ops *ops_of(const struct req *r)
+{
+	return r->handler ? r->gate->handlers[r->handler] : NULL;
+}
+
+/* The handler is out of it, whatever comes. */
+static void leave_handler(struct req *r)
+{
+	const struct handler_ops *ops = ops_of(r);
+
+	r->handler = HANDLER_NONE;
+	if (ops && ops->done)
+		ops->done(r);
+	r->handler_state = NULL;
+}
+
+bool req_wants_body(const struct req *r)
+{
+	const struct handler_ops *ops = ops_of(r);
+
+	return ops && ops->body;
+}
+
+void req_on_head(struct req *r)
+{
+	const struct handler_ops *ops;
+
+	if (r->gate->snap)
+		r->snap = snap_ref(r->gate->snap);
+	if (!target_parse(r)) {
+		req_fail(r, CLOSE_BAD_TARGET, 0);
+		return;
+	}
+	if (!route_request(r))
+		return;
+	ops = ops_of(r);
+	must(ops && ops->start);
+	if (r->site)
+		counters_site(r, SITE_ACTIVE, 1);
+	ops->start(r);
+	/* Whoever takes bodies wants this one, now that it has not answered at once. */
+	if (r->expect_continue && !r->ended && !r->head_sent && req_wants_body(r))
+		req_resp_interim(r, 100, NULL, 0);
+}
+
+void req_on_bad(struct req *r, enum close_id why)
+{
+	if (r->gate->snap)
+		r->snap = snap_ref(r->gate->snap);
+	req_fail(r, why, 0);
+}
+
+void req_on_body(struct req *r, const void *p, size_t n)
+{
+	const struct handler_ops *ops = ops_of(r);
+
+	r->body_in += n;
+	if (r->site && r->site->body_max && r->body_in > r->site->body_max) {
+		req_on_fault(r, CLOSE_BODY_TOO_LARGE);
+		return;
+	}
+	if (ops && ops->body)
+		ops->body(r, p, n);
+	else
+		req_consume(r, n);
+}
+
+void req_on_end(struct req *r)
+{
+	const struct handler_ops *ops = ops_of(r);
+
+	r->body_done = true;
+	if (ops && ops->body_end)
+		ops->body_end(r);
+}
+
+void req_on_room(struct req *r)
+{
+	const struct handler_ops *ops = ops_of(r);
+
+	if (!r->ended && ops && ops->room)
+		ops->room(r);
+}
+
+static void abort_handler(struct req *r, enum close_id why)
+{
+	const struct handler_ops *ops = ops_of(r);
+
+	if (!r->ended && ops && ops->abort)
+		ops->abort(r, why);
+	leave_handler(r);
+}
+
+bool req_on_fault(struct req *r, enum close_id why)
+{
+	const struct stream_ops *ops = r->gate->protos[r->stream->proto];
+
+	if (r->ended)
+		return false;
+	abort_handler(r, why);
+	if (!r->head_sent) {
+		req_fail(r, why, 0);
+		return true;
+	}
+	r->close = why;
+	r->ended = true;
+	ops->reset(r->gate, r->stream, why);
+	return true;
+}
+
+void req_on_reset(struct req *r, enum close_id why)
+{
+	abort_handler(r, why);
+	r->ended = true;
+	if (!r->close)
+		r->close = why;
+}
+
+void req_done(struct req *r, enum close_id why)
+{
+	struct gate *g = r->gate;
+	bool active = r->site && r->route;
+
+	must(r->stream);
+	r->close = why;
+	leave_handler(r);
+	access_record(r);
+	counters_request(r, active);
+	if (r->snap)
+		snap_unref(r->snap);
+	r->snap = NULL;
+	r->stream->req = NULL;
+	r->stream = NULL;
+	gate_count(g, METRIC_REQUESTS_ACTIVE, -1);
+}
+
+void req_fail_with(struct req *r, enum close_id why, unsigned retry_after_s, const struct field *f)
+{
+	struct gate *g = r->gate;
+	const struct stream_ops *ops = g->protos[r->stream->proto];
+
+	if (r->ended)
+		return;
+	leave_handler(r);
+	r->close = why;
+	if (!r->head_sent && close_rows[why].status) {
+		r->handler = HANDLER_ERROR;
+		errorpage_send(r, why, retry_after_s, f);
+		return;
+	}
+	r->ended = true;
+	ops->reset(g, r->stream, why);
+}
+
+void req_fail(struct req *r, enum close_id why, unsigned retry_after_s)
+{
+	req_fail_with(r, why, retry_after_s, NULL);
+}
+
+const struct field *req_field(const struct req *r, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (unsigned i = 0; i < r->nfields; i++) {
+		const struct field *f = &r->fields[i];
+
+		if (f->name_len == n && !memcmp(f->name, name, n))
+			return f;
+	}
+	return NULL;
+}

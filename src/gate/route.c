@@ -1,0 +1,76 @@
+/*
+ * route.c: host → site, path → route, route → handler, all on the snapshot. Called by req.c. Owns
+ * nothing; costs the same for one site and for many.
+ */
+#include "route.h"
+
+#include "gate.h"
+
+#include <string.h>
+
+const struct snap_site *route_default_site(struct snap *s)
+{
+	return s ? snap_site_by_host(s, "", 0) : NULL;
+}
+
+static bool in_maintenance(const struct gate *g, uint32_t site)
+{
+	return site < COUNTER_SITES_MAX && g->maintenance[site / 64] >> site % 64 & 1;
+}
+
+/* OPTIONS * asks about the server as a whole (RFC 9110 section 9.3.7). */
+static void answer_options(struct req *r)
+{
+	struct field allow = {"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", 5, 44};
+	struct resp_head h = {.status = 204, .content_length = 0, .fields = &allow, .nfields = 1};
+
+	r->handler = HANDLER_ERROR;
+	req_resp_head(r, &h, true);
+}
+
+bool route_request(struct req *r)
+{
+	struct gate *g = r->gate;
+
+	if (r->method == METHOD_TRACE || r->method == METHOD_CONNECT) {
+		static const struct field allow = {"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", 5, 44};
+
+		req_fail_with(r, CLOSE_BAD_METHOD, 0, &allow);
+		return false;
+	}
+	r->site = r->snap ? snap_site_by_host(r->snap, r->host, r->host_len) : NULL;
+	if (!r->site) {
+		req_fail(r, CLOSE_NO_SITE, 0);
+		return false;
+	}
+	if (r->path_len == 1 && *r->path == '*') {
+		answer_options(r);
+		return false;
+	}
+	if (in_maintenance(g, r->site->number)) {
+		req_fail(r, CLOSE_MAINTENANCE, 60);
+		return false;
+	}
+	if (r->site->body_max && r->content_length > 0 &&
+		(uint64_t)r->content_length > r->site->body_max) {
+		req_fail(r, CLOSE_BODY_TOO_LARGE, 0);
+		return false;
+	}
+	r->route = snap_route_match(r->snap, r->site, r->path, r->path_len);
+	if (!r->route) {
+		req_fail(r, CLOSE_NOT_FOUND, 0);
+		return false;
+	}
+	switch (r->route->to) {
+	case SNAP_TO_APP:
+		r->handler = HANDLER_APP;
+		return true;
+	case SNAP_TO_STATIC:
+		r->handler = HANDLER_STATIC;
+		return true;
+	default:
+		r->route = NULL;
+		req_fail(r, CLOSE_NOT_FOUND, 0);
+		return false;
+	}
+}

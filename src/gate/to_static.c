@@ -1,0 +1,452 @@
+/*
+ * to_static.c: static files: GET and HEAD, conditions, ranges, index, folders (RFC 9110 sections 8.8,
+ * 13, 14).
+ *
+ * Called by req.c as HANDLER_STATIC. Holds one cached file for each request. Never serves what begins
+ * with a dot (but .well-known), nor stead.conf; never lists a folder; never follows a symlink out.
+ */
+#include "to_static.h"
+#include "filecache.h"
+#include "gate.h"
+#include "httpdate.h"
+#include "lib/buf.h"
+#include "lib/must.h"
+#include "range.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PART_BYTES = 16 * 1024, PART_HEAD_MAX = 256, FIELDS_MAX = 6 };
+
+/* A multipart answer under way; arena memory. */
+struct parts {
+	struct range range[RANGES_MAX];
+	unsigned n, at;
+	uint64_t done;     /* bytes of the part at hand */
+	bool head_done;    /* its head is out */
+	char boundary[24];
+	char piece[PART_BYTES];
+	size_t piece_len, piece_at;
+};
+
+struct served {
+	struct file *file;
+	struct parts *parts; /* NULL: not multipart */
+};
+
+/* Does a segment of the path hide itself? */
+static bool is_hidden(const char *p, size_t n)
+{
+	const char *end = p + n;
+
+	while (p < end) {
+		const char *slash;
+
+		p++;
+		slash = memchr(p, '/', (size_t)(end - p));
+		if (!slash)
+			slash = end;
+		if (p < slash && *p == '.' && !(slash - p == 11 && !memcmp(p, ".well-known", 11)))
+			return true;
+		if (slash - p == 10 && !memcmp(p, "stead.conf", 10))
+			return true;
+		p = slash;
+	}
+	return false;
+}
+
+static struct field field(const char *name, const char *value, size_t len)
+{
+	return (struct field){name, value, (uint32_t)strlen(name), (uint32_t)len};
+}
+
+static void fail_open(struct req *r, int err)
+{
+	switch (err) {
+	case -ENOENT:
+	case -EISDIR:
+		req_fail(r, CLOSE_NOT_FOUND, 0);
+		return;
+	case -EACCES:
+	case -EPERM:
+		req_fail(r, CLOSE_FORBIDDEN, 0);
+		return;
+	default:
+		req_fail(r, CLOSE_FILE_ERROR, 0);
+	}
+}
+
+/* A folder without its slash: the same name with it, so that relative links in its page are right. */
+static void redirect(struct req *r)
+{
+	const char *raw = r->path_raw;
+	size_t n = r->path_raw_len;
+	char *to;
+	struct field f;
+	struct resp_head h = {.status = 301, .content_length = 0, .fields = &f, .nfields = 1};
+
+	/* "//host/…" would be another site. */
+	while (n > 1 && raw[1] == '/') {
+		raw++;
+		n--;
+	}
+	to = arena_printf(&r->arena, "%.*s/%s%.*s", (int)n, raw, r->query_len ? "?" : "",
+		(int)r->query_len, r->query);
+	if (!to) {
+		req_fail(r, CLOSE_NO_MEMORY, 0);
+		return;
+	}
+	f = field("Location", to, strlen(to));
+	req_resp_head(r, &h, true);
+}
+
+/* Conditions (RFC 9110 section 13). */
+
+/* Is the file's tag in the list? W/ matches only when `weak`. */
+static bool etag_in(const struct field *list, const struct file *f, bool weak)
+{
+	const char *p = list->value, *end = p + list->value_len;
+
+	if (list->value_len == 1 && *p == '*')
+		return true;
+	while (p < end) {
+		bool is_weak = false;
+		const char *close;
+
+		while (p < end && (*p == ' ' || *p == '\t' || *p == ','))
+			p++;
+		if (end - p > 2 && p[0] == 'W' && p[1] == '/') {
+			is_weak = true;
+			p += 2;
+		}
+		if (p == end || *p != '"')
+			return false;
+		close = memchr(p + 1, '"', (size_t)(end - p - 1));
+		if (!close)
+			return false;
+		if ((weak || !is_weak) && (size_t)(close + 1 - p) == f->etag_len &&
+			!memcmp(p, f->etag, f->etag_len))
+			return true;
+		p = close + 1;
+	}
+	return false;
+}
+
+static bool date_of(const struct field *f, int64_t *ret_s)
+{
+	return f && http_date_parse(f->value, f->value_len, ret_s);
+}
+
+/* 0: go on; 304, 412. */
+static unsigned check_conditions(const struct req *r, const struct file *f)
+{
+	const struct field *match = req_field(r, "if-match"), *none = req_field(r, "if-none-match");
+	int64_t date;
+
+	if (match) {
+		if (!etag_in(match, f, false))
+			return 412;
+	} else if (date_of(req_field(r, "if-unmodified-since"), &date) && f->mtime_s > date) {
+		return 412;
+	}
+	if (none)
+		return etag_in(none, f, true) ? 304 : 0;
+	if (date_of(req_field(r, "if-modified-since"), &date) && f->mtime_s <= date)
+		return 304;
+	return 0;
+}
+
+/* May the range be answered, or has the file changed since the client got its first part? */
+static bool if_range_holds(const struct req *r, const struct file *f)
+{
+	const struct field *c = req_field(r, "if-range");
+
+	if (!c)
+		return true;
+	if (c->value_len && (*c->value == '"' || *c->value == 'W'))
+		return c->value_len == f->etag_len && !memcmp(c->value, f->etag, f->etag_len);
+	return c->value_len == HTTP_DATE_BYTES && !memcmp(c->value, f->modified, HTTP_DATE_BYTES);
+}
+
+/* Answers. */
+
+static void send_bytes(struct req *r, struct file *f, struct resp_head *h, uint64_t from, uint64_t len)
+{
+	h->content_length = (int64_t)len;
+	if (r->method == METHOD_HEAD || len == 0) {
+		req_resp_head(r, h, true);
+		return;
+	}
+	if (req_resp_head(r, h, false) < 0)
+		return;
+	if (f->body)
+		req_resp_body(r, f->body + from, (size_t)len, true);
+	else
+		req_resp_file(r, f->fd, from, len, false);
+}
+
+static int part_head(char *p, const struct parts *m, const struct file *f)
+{
+	const struct range *g = &m->range[m->at];
+	struct buf b;
+
+	buf_fixed(&b, p, PART_HEAD_MAX);
+	buf_printf(&b, "\r\n--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
+		m->boundary, f->type, (unsigned long long)g->from,
+		(unsigned long long)(g->from + g->len - 1), (unsigned long long)f->size);
+	return b.error ? -1 : (int)b.len;
+}
+
+/* Fill the next piece: a part's head, some of a part, or the end. False: the file could not be read. */
+static bool next_piece(struct parts *m, const struct file *f)
+{
+	const struct range *g = &m->range[m->at];
+	size_t n;
+
+	m->piece_at = 0;
+	if (m->at == m->n) {
+		m->piece_len = strlen(m->boundary) + 8;
+		memcpy(m->piece, "\r\n--", 4);
+		memcpy(m->piece + 4, m->boundary, m->piece_len - 8);
+		memcpy(m->piece + m->piece_len - 4, "--\r\n", 4);
+		m->at++;
+		return true;
+	}
+	if (!m->head_done) {
+		int len = part_head(m->piece, m, f);
+
+		m->piece_len = len > 0 ? (size_t)len : 0;
+		m->head_done = true;
+		m->done = 0;
+		return len > 0;
+	}
+	n = (size_t)min_of(g->len - m->done, (uint64_t)sizeof(m->piece));
+	if (f->body) {
+		memcpy(m->piece, f->body + g->from + m->done, n);
+	} else {
+		ssize_t got = pread(f->fd, m->piece, n, (off_t)(g->from + m->done));
+
+		if (got <= 0)
+			return false;
+		n = (size_t)got;
+	}
+	m->piece_len = n;
+	m->done += n;
+	if (m->done == g->len) {
+		m->at++;
+		m->head_done = false;
+	}
+	return true;
+}
+
+static void push_parts(struct req *r)
+{
+	struct served *s = r->handler_state;
+	struct parts *m = s->parts;
+
+	while (!r->ended && req_resp_room(r)) {
+		bool last;
+		size_t took;
+
+		if (m->piece_at == m->piece_len && !next_piece(m, s->file)) {
+			req_fail(r, CLOSE_FILE_ERROR, 0);
+			return;
+		}
+		last = m->at > m->n;
+		took = req_resp_body(r, m->piece + m->piece_at, m->piece_len - m->piece_at, last);
+		m->piece_at += took;
+		if (r->ended || !took)
+			return;
+	}
+}
+
+static void send_parts(struct req *r, struct served *s, struct resp_head *h, struct field *type)
+{
+	struct parts *m = s->parts;
+	uint64_t bytes = 0;
+	char head[PART_HEAD_MAX], *value;
+
+	(void)snprintf(m->boundary, sizeof(m->boundary), "stead%016llx", (unsigned long long)r->id);
+	for (m->at = 0; m->at < m->n; m->at++) {
+		int len = part_head(head, m, s->file);
+
+		if (len < 0) {
+			req_fail(r, CLOSE_FILE_ERROR, 0);
+			return;
+		}
+		bytes += (uint64_t)len + m->range[m->at].len;
+	}
+	m->at = 0;
+	value = arena_printf(&r->arena, "multipart/byteranges; boundary=%s", m->boundary);
+	if (!value) {
+		req_fail(r, CLOSE_NO_MEMORY, 0);
+		return;
+	}
+	*type = field("Content-Type", value, strlen(value));
+	h->content_length = (int64_t)(bytes + strlen(m->boundary) + 8);
+	if (req_resp_head(r, h, r->method == METHOD_HEAD) == 0)
+		push_parts(r);
+}
+
+static void fail_range(struct req *r, const struct file *f)
+{
+	char *value = arena_printf(&r->arena, "bytes */%llu", (unsigned long long)f->size);
+	struct field range;
+
+	if (value)
+		range = field("Content-Range", value, strlen(value));
+	req_fail_with(r, CLOSE_RANGE_BAD, 0, value ? &range : NULL);
+}
+
+/* A Range field that counts. True: answered. */
+static bool answer_ranges(struct req *r, struct served *s, struct resp_head *h, struct field *f)
+{
+	const struct field *asked = r->method == METHOD_GET ? req_field(r, "range") : NULL;
+	struct range ranges[RANGES_MAX];
+	struct file *file = s->file;
+	char *value;
+	int n;
+
+	if (!asked || !if_range_holds(r, file))
+		return false;
+	n = range_parse(asked->value, asked->value_len, file->size, ranges);
+	if (n == 0)
+		return false;
+	if (n < 0) {
+		fail_range(r, file);
+		return true;
+	}
+	h->status = 206;
+	if (n > 1) {
+		s->parts = arena_zalloc(&r->arena, sizeof(*s->parts));
+		if (!s->parts) {
+			req_fail(r, CLOSE_NO_MEMORY, 0);
+			return true;
+		}
+		s->parts->n = (unsigned)n;
+		memcpy(s->parts->range, ranges, (size_t)n * sizeof(*ranges));
+		send_parts(r, s, h, &f[0]);
+		return true;
+	}
+	value = arena_printf(&r->arena, "bytes %llu-%llu/%llu", (unsigned long long)ranges[0].from,
+		(unsigned long long)(ranges[0].from + ranges[0].len - 1), (unsigned long long)file->size);
+	if (!value) {
+		req_fail(r, CLOSE_NO_MEMORY, 0);
+		return true;
+	}
+	f[h->nfields++] = field("Content-Range", value, strlen(value));
+	send_bytes(r, file, h, ranges[0].from, ranges[0].len);
+	return true;
+}
+
+static void answer(struct req *r, struct served *s)
+{
+	struct file *f = s->file;
+	struct field fields[FIELDS_MAX] = {
+		{"Content-Type", f->type, 12, f->type_len},
+		{"ETag", f->etag, 4, f->etag_len},
+		{"Last-Modified", f->modified, 13, HTTP_DATE_BYTES},
+		{"Accept-Ranges", "bytes", 13, 5},
+	};
+	struct resp_head h = {.status = 200, .fields = fields, .nfields = 4};
+	unsigned status = check_conditions(r, f);
+
+	if (status) {
+		h.status = (uint16_t)status;
+		/* What the client holds already is not told again, only by what to know it. */
+		h.fields = fields + 1;
+		h.nfields = 2;
+		req_resp_head(r, &h, true);
+		return;
+	}
+	if (!answer_ranges(r, s, &h, fields))
+		send_bytes(r, f, &h, 0, f->size);
+}
+
+/* The file that the path names, or the index of the folder that it names. */
+static int open_path(struct req *r, const char *root, size_t root_len, const char *path, size_t len,
+	struct file **ret_file)
+{
+	size_t index_len;
+	const char *index;
+	char *with;
+
+	if (len && path[len - 1] != '/')
+		return filecache_get(r->gate, root, root_len, path, len, ret_file);
+	index = snap_str(r->snap, r->route->index, &index_len);
+	if (!index_len) {
+		index = "index.html";
+		index_len = 10;
+	}
+	with = arena_alloc(&r->arena, len + index_len + 2);
+	if (!with)
+		return -ENOMEM;
+	memcpy(with, path, len);
+	if (!len)
+		with[len++] = '/';
+	memcpy(with + len, index, index_len);
+	with[len + index_len] = 0;
+	return filecache_get(r->gate, root, root_len, with, len + index_len, ret_file);
+}
+
+static void start(struct req *r)
+{
+	static const struct field allow = {"Allow", "GET, HEAD", 5, 9};
+	size_t root_len, strip = r->route->path.len;
+	const char *root = snap_str(r->snap, r->route->root, &root_len), *path = r->path;
+	size_t len = r->path_len;
+	struct served *s;
+	int err;
+
+	if (r->method != METHOD_GET && r->method != METHOD_HEAD) {
+		req_fail_with(r, CLOSE_BAD_METHOD, 0, &allow);
+		return;
+	}
+	/* The route's own path names the folder; what is left begins with its slash. */
+	if (strip > 1 && strip <= len) {
+		strip -= path[strip - 1] == '/';
+		path += strip;
+		len -= strip;
+	}
+	if (!root_len || is_hidden(path, len)) {
+		req_fail(r, CLOSE_NOT_FOUND, 0);
+		return;
+	}
+	if (!len) {
+		redirect(r);
+		return;
+	}
+	s = arena_zalloc(&r->arena, sizeof(*s));
+	if (!s) {
+		req_fail(r, CLOSE_NO_MEMORY, 0);
+		return;
+	}
+	err = open_path(r, root, root_len, path, len, &s->file);
+	if (err == -EISDIR && path[len - 1] != '/') {
+		redirect(r);
+		return;
+	}
+	if (err) {
+		fail_open(r, err);
+		return;
+	}
+	r->handler_state = s;
+	answer(r, s);
+}
+
+static void done(struct req *r)
+{
+	struct served *s = r->handler_state;
+
+	if (s)
+		file_release(r->gate, s->file);
+}
+
+const struct handler_ops to_static_handler = {
+	.name = "static",
+	.start = start,
+	.room = push_parts,
+	.done = done,
+};
