@@ -1,0 +1,294 @@
+/*
+ * harness.c: a real gate process without the rest of stead: plays the parent and ctl to it.
+ *
+ *   gate-harness GATE FOLDER [NAME=VALUE…]     e.g. header_ms=500 idle_ms=800 rate_min=100 body_max=1000
+ *
+ * Serves FOLDER on an ephemeral port of 127.0.0.1 and prints "port N". Then commands on standard input,
+ * each answered by lines and "ok": `records` (access records since the last time), `counters`, `snap
+ * FOLDER`, `damaged` (a snapshot with one byte changed), `unlisten`, `stop MS`. At the end of input the
+ * gate is stopped, and its exit status printed as "exit N". For test_http.py, benchmarks and profilers.
+ */
+#include "lib/chan.h"
+#include "lib/logring.h"
+#include "lib/must.h"
+#include "lib/sys.h"
+#include "snap/snap.h"
+#include "tbl/tbl.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct harness {
+	int chan, ctl, listener;
+	pid_t pid;
+	uint64_t generation;
+	struct snap_site limits;
+	struct logring_reader ring;
+	bool ring_open, gone;
+	int counters_fd;
+	const struct counters_page *counters;
+	char mem[CHAN_PAYLOAD_MAX + 64];
+};
+
+static void send_msg(int fd, enum msg_type type, const void *p, size_t n, const void *q, size_t m,
+	const int *fds, unsigned nfds)
+{
+	if (chan_send_blocking(fd, (uint16_t)type, 0, p, n, q, m, fds, nfds) < 0)
+		fprintf(stderr, "harness: message %d could not be sent\n", type);
+}
+
+static void send_hello(int fd, enum proc role)
+{
+	struct msg_hello h = {.min = 1, .max = 1, .role = role, .build = STEAD_VERSION};
+
+	send_msg(fd, MSG_HELLO, &h, sizeof(h), NULL, 0, NULL, 0);
+}
+
+static void got_page(struct harness *t, struct msg *m)
+{
+	struct msg_page p;
+
+	must(msg_get(m, &p, sizeof(p), sizeof(p)) == 0);
+	if (p.kind == PAGE_LOGRING) {
+		must(logring_open(&t->ring, m->fds[0], 0) == 0);
+		t->ring_open = true;
+	} else {
+		const void *map;
+
+		must(sys_shm_map(m->fds[0], sizeof(struct counters_page), 0, NULL, &map) == 0);
+		t->counters = map;
+	}
+	close(m->fds[0]);
+}
+
+/* Whatever the gate said until now, or within the time. The type of the last one. */
+static int hear(struct harness *t, int fd, int ms)
+{
+	struct pollfd pfd = {fd, POLLIN, 0};
+	struct msg m;
+	int last = 0;
+
+	while (!t->gone && poll(&pfd, 1, ms) > 0) {
+		int err = chan_recv_blocking(fd, &m, t->mem);
+
+		if (err < 0) {
+			t->gone = fd == t->chan;
+			return -1;
+		}
+		last = m.h.type;
+		if (m.h.type == MSG_PAGE) {
+			got_page(t, &m);
+		} else if (m.h.type == MSG_SNAP_LOADED) {
+			struct msg_snap s;
+
+			must(msg_get(&m, &s, sizeof(s), sizeof(s)) == 0);
+			printf("loaded %llu %u\n", (unsigned long long)s.generation, s.err);
+		}
+		if (m.h.type == MSG_READY || m.h.type == MSG_SNAP_LOADED || m.h.type == MSG_STOPPED)
+			return last;
+	}
+	return last;
+}
+
+static void build_snap(struct harness *t, const char *folder, int *fds, unsigned *nfds)
+{
+	static char path[2][4096];
+	const char *hosts[] = {"localhost", "example.org", "*.example.net"};
+	struct snap_route_in routes[] = {
+		{SNAP_MATCH_PREFIX, SNAP_TO_STATIC, "/", folder, "index.html", UINT32_MAX},
+		{SNAP_MATCH_PREFIX, SNAP_TO_STATIC, "/pre", folder, "index.html", UINT32_MAX},
+		{SNAP_MATCH_PREFIX, SNAP_TO_APP, "/app", "", "", 0},
+	};
+	struct snap_error_page_in pages[] = {{404, path[0]}};
+	struct snap_app_in app = {"harness", 1, 1, 1, 0};
+	struct snap_site_in site = {.name = "harness", .hosts = hosts, .nhosts = 3, .routes = routes,
+		.nroutes = 3, .error_pages = pages, .limits = t->limits};
+	struct snap_in in = {.generation = ++t->generation, .sites = &site, .nsites = 1, .apps = &app,
+		.napps = 1, .default_site = 0};
+
+	snprintf(path[0], sizeof(path[0]), "%s/404.html", folder);
+	site.nerror_pages = access(path[0], R_OK) == 0;
+	must(snap_build(&in, fds, nfds) == 0);
+}
+
+static void damage(int *fd)
+{
+	size_t n;
+	const void *map;
+	char *copy;
+
+	must(sys_memfd_map(*fd, 1 << 20, &n, &map) == 0);
+	copy = malloc(n);
+	must(copy);
+	memcpy(copy, map, n);
+	copy[n / 2] ^= 1;
+	close(*fd);
+	must(sys_memfd_sealed("damaged", copy, n, fd) == 0);
+	free(copy);
+}
+
+static void give_snap(struct harness *t, const char *folder, bool damaged)
+{
+	int fds[SNAP_SEGMENTS_MAX + 1];
+	unsigned n;
+	struct msg_snap m = {0};
+
+	build_snap(t, folder, fds, &n);
+	if (damaged)
+		damage(&fds[n - 1]);
+	m.generation = t->generation;
+	m.segments = n - 1;
+	send_msg(t->chan, MSG_SNAP, &m, sizeof(m), NULL, 0, fds, n);
+	for (unsigned i = 0; i < n; i++)
+		close(fds[i]);
+	hear(t, t->ctl, 2000);
+}
+
+static void give_listener(struct harness *t)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	struct msg_listener l = {.listener = 7};
+	char text[64];
+	int on = 1;
+
+	t->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	setsockopt(t->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	must(bind(t->listener, (struct sockaddr *)&a, sizeof(a)) == 0);
+	must(listen(t->listener, 4096) == 0);
+	must(getsockname(t->listener, (struct sockaddr *)&a, &len) == 0);
+	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(a.sin_port));
+	send_msg(t->chan, MSG_LISTENER, &l, sizeof(l), text, strlen(text) + 1, &t->listener, 1);
+	printf("pid %d\nport %u\n", (int)t->pid, ntohs(a.sin_port));
+}
+
+static void start(struct harness *t, const char *exe)
+{
+	struct msg_start s = {.role = PROC_GATE, .generation = 42, .gates = 1};
+	struct msg_channel c = {.role = PROC_CTL, .generation = 1};
+	int pair[2], ctl[2];
+
+	must(sys_socketpair_seqpacket(pair) == 0 && sys_socketpair_seqpacket(ctl) == 0);
+	t->pid = fork();
+	must(t->pid >= 0);
+	if (t->pid == 0) {
+		dup2(pair[1], 3);
+		sys_cloexec(3, false);
+		sys_close_from(4);
+		execl(exe, exe, (char *)NULL);
+		_exit(127);
+	}
+	close(pair[1]);
+	t->chan = pair[0];
+	t->ctl = ctl[0];
+	send_hello(t->chan, PROC_PARENT);
+	send_msg(t->chan, MSG_START, &s, sizeof(s), "", 0, NULL, 0);
+	while (hear(t, t->chan, 5000) > 0 && !t->counters)
+		;
+	send_msg(t->chan, MSG_CHANNEL, &c, sizeof(c), NULL, 0, &ctl[1], 1);
+	close(ctl[1]);
+	send_hello(t->ctl, PROC_CTL);
+}
+
+static void print_records(struct harness *t)
+{
+	static char mem[LOGRING_RECORD_MAX];
+	enum logrec type;
+	uint64_t wall;
+	size_t n;
+
+	while (t->ring_open && logring_next(&t->ring, mem, &type, &wall, &n) == 1) {
+		if (type == LOGREC_ACCESS)
+			printf("%.*s\n", (int)n, mem);
+		else
+			printf("event\n");
+	}
+}
+
+static void print_counters(struct harness *t)
+{
+	for (unsigned i = 0; t->counters && i < METRIC_END; i++)
+		printf("%s %llu\n", metric_rows[i].name, (unsigned long long)t->counters->gate[i]);
+}
+
+static void set_limit(struct harness *t, const char *text)
+{
+	static const struct {
+		const char *name;
+		size_t off;
+	} rows[] = {{"header_ms", offsetof(struct snap_site, header_timeout_ms)},
+		{"idle_ms", offsetof(struct snap_site, idle_timeout_ms)},
+		{"rate_min", offsetof(struct snap_site, rate_min)},
+		{"head_max", offsetof(struct snap_site, head_max)},
+		{"access", offsetof(struct snap_site, access)}};
+	const char *eq = strchr(text, '=');
+
+	must(eq);
+	if (!strncmp(text, "body_max", 8))
+		t->limits.body_max = strtoull(eq + 1, NULL, 10);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+		if (!strncmp(text, rows[i].name, (size_t)(eq - text)))
+			*(uint32_t *)((char *)&t->limits + rows[i].off) = (uint32_t)strtoul(eq + 1, NULL, 10);
+}
+
+static void obey(struct harness *t, char *line, const char *folder)
+{
+	struct msg_stop stop = {0};
+	struct msg_listener l = {.listener = 7};
+	char *arg = strchr(line, ' ');
+
+	if (arg)
+		*arg++ = 0;
+	if (!strcmp(line, "records"))
+		print_records(t);
+	else if (!strcmp(line, "counters"))
+		print_counters(t);
+	else if (!strcmp(line, "snap"))
+		give_snap(t, arg ? arg : folder, false);
+	else if (!strcmp(line, "damaged"))
+		give_snap(t, folder, true);
+	else if (!strcmp(line, "unlisten"))
+		send_msg(t->chan, MSG_UNLISTEN, &l, sizeof(l), NULL, 0, NULL, 0);
+	else if (!strcmp(line, "stop")) {
+		stop.drain_ms = arg ? (uint32_t)strtoul(arg, NULL, 10) : 1000;
+		send_msg(t->chan, MSG_STOP, &stop, sizeof(stop), NULL, 0, NULL, 0);
+	}
+	printf("ok\n");
+}
+
+int main(int argc, char **argv)
+{
+	static struct harness t;
+	char line[4096];
+	int status;
+
+	if (argc < 3)
+		return 2;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	t.limits = (struct snap_site){.access = SNAP_ACCESS_JSON, .body_max = 1 << 20,
+		.head_max = 32 * 1024, .header_timeout_ms = 10000, .idle_timeout_ms = 60000,
+		.request_timeout_ms = 30000, .rate_min = 100, .queue = 16, .queue_timeout_ms = 500};
+	for (int i = 3; i < argc; i++)
+		set_limit(&t, argv[i]);
+	start(&t, argv[1]);
+	give_snap(&t, argv[2], false);
+	give_listener(&t);
+	while (fgets(line, sizeof(line), stdin)) {
+		line[strcspn(line, "\n")] = 0;
+		obey(&t, line, argv[2]);
+	}
+	obey(&t, (char[]){"stop 0"}, argv[2]);
+	while (hear(&t, t.chan, 5000) > 0)
+		;
+	must(waitpid(t.pid, &status, 0) == t.pid);
+	print_records(&t);
+	printf("exit %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+	return 0;
+}
