@@ -1,0 +1,342 @@
+/*
+ * ctl.h: everything of ctl in one page: its objects and what each of its files offers.
+ *
+ *   struct ctl     the process: channels to the parent, the gates and the log, the control socket, state
+ *   struct client  one connection on the control socket: one request, a stream of events, one end
+ *   struct ask     one question to a one-shot process (check, build, db, act)
+ *   struct up      the flow that takes the folder live; one at a time
+ *   struct probe   the first real request, made through the listener as a client would
+ *   struct app     what the instance serves, as the state knows it
+ *
+ * ctl never parses the app's files (check does), never touches the app's folder, and is never waited
+ * for by a process that serves.
+ */
+#ifndef STEAD_CTL_CTL_H
+#define STEAD_CTL_CTL_H
+
+#pragma message("NOTE: src/log and src/cli are being written by the lead right now (22:58); keep to src/ctl, then integrate")
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+#include <sqlite3.h>
+
+#include "conf/conf.h"
+#include "lib/buf.h"
+#include "lib/chan.h"
+#include "lib/logring.h"
+#include "lib/loop.h"
+#include "lib/must.h"
+#include "tbl/tbl.h"
+
+#include "request.h"
+
+enum ctl_op {
+	OP_ACCEPT = OP_USER,
+	OP_CLIENT_RECV,
+	OP_CLIENT_SEND,
+	OP_CLIENT_TIMER,
+	OP_PROBE_CONNECT,
+	OP_PROBE_RECV,
+	OP_PROBE_TIMER,
+	OP_UP_TIMER,
+	OP_FLUSH,
+	CTL_OP_KINDS
+};
+
+enum {
+	CTL_GATES_MAX = 64,
+	CTL_PROCS_MAX = 1024,
+	CTL_CLIENTS_MAX = 64,
+	CTL_PATH_MAX = 4096,
+	CTL_DIR_MAX = 3072, /* of stead's own folders: room for what lies below */
+	CTL_CLIENT_OUT_MAX = 4 * 1024 * 1024, /* unread lines held for a slow client */
+	CTL_TAIL_LINES = 15,                  /* of the app's log, shown with a failure */
+	APP_NUMBER = 1,                       /* an instance serves one folder */
+	LISTENER_NUMBER = 1,
+};
+
+struct ctl;
+struct ask;
+
+/* ---- ask.c: one question to a one-shot ---- */
+struct ask_end {
+	uint32_t err; /* 0 done, else an errno */
+	unsigned exit_code;
+	const char *error, *todo, *result; /* never NULL */
+};
+struct ask_ops {
+	/* A finding on the way (CHECK_VALUE, CHECK_FINDING); NULL: only steps are expected. */
+	void (*heard)(struct ask *a, const struct msg *m);
+	/* DB_STEP: what is being done now; permille UINT32_MAX when unknown. May be NULL. */
+	void (*step)(struct ask *a, const char *text, uint32_t permille);
+	/* The answer, or why there is none. The ask is freed behind it. Called exactly once. */
+	void (*ended)(struct ask *a, const struct ask_end *end);
+};
+struct ask {
+	struct ask *next;
+	struct ctl *ctl;
+	void *owner; /* NULL: nobody waits any more; cleared by ask_forget() */
+	const struct ask_ops *ops;
+	uint64_t id;
+	enum proc role;
+	uint32_t what;    /* the asker's own: enum db_what and the like */
+	uint16_t type;
+	struct buf payload;
+	struct chan chan; /* open once SPAWNED came */
+	bool greeted, exited;
+	int32_t status;
+};
+/* Takes the payload's memory. The parent starts the role as uid:gid (0: its own). NULL without memory:
+ * then nothing is called. */
+struct ask *ask_start(struct ctl *c, enum proc role, uint32_t uid, uint32_t gid, uint32_t deadline_ms,
+	uint16_t type, struct buf *payload, const struct ask_ops *ops, void *owner);
+/* The owner goes: its asks are ended and nothing of it is called any more. */
+void ask_forget(struct ctl *c, const void *owner);
+void ask_spawned(struct ctl *c, struct msg *m);
+void ask_exited(struct ctl *c, struct msg *m);
+
+/* ---- control.c: the control socket ---- */
+struct client {
+	struct client *next;
+	struct ctl *ctl;
+	struct lfd lfd;
+	struct op recv;
+	struct send_op send;
+	struct timer timer;     /* the end of patience with a restart */
+	struct buf in;
+	struct buf out, lent;   /* lent: what the loop is sending now */
+	bool sending, asked, ended, closed, restarting;
+	struct request req;
+	uint64_t query;         /* of the log, 0: none */
+	uint64_t generation;    /* restart: what the workers must be newer than */
+};
+int control_open(struct ctl *c);
+void control_close(struct ctl *c);
+/* One JSON object as a line; takes the reference. Harmless when the client is NULL or gone. */
+void client_say(struct client *cl, json_t *object);
+/* A line that is JSON text already, without its newline. */
+void client_say_text(struct client *cl, const char *text, size_t n);
+/* {"event":"progress"}; permille UINT32_MAX when unknown. */
+void client_progress(struct client *cl, const char *step, const char *text, uint32_t permille);
+/* The last line of a request; members of `more` (may be NULL, taken) are added. */
+void client_end(struct client *cl, unsigned exit_code, const char *error, const char *todo, json_t *more);
+/* {"event":"finding"} */
+void client_finding(struct client *cl, unsigned level, const char *file, unsigned line, unsigned col,
+	const char *text, const char *todo);
+op_done control_on_accept, client_on_recv, client_on_send, client_on_timer;
+
+/* ---- state.c, state_app.c, state_secret.c: SQLite; each file owns its table ---- */
+/* One effective value as check told it; a row of app_value. */
+struct app_value {
+	struct app_value *next;
+	char *section, *arg, *key, *text, *origin, *file;
+	uint32_t line, col;
+};
+struct app {
+	char name[64], folder[CTL_PATH_MAX], http[128];
+	char instance[96];          /* the parent that it is live under; "" when it is not live */
+	char bin[CTL_PATH_MAX];     /* postgres' programs; "" when it has no database */
+	char python[CTL_PATH_MAX];  /* what runs the workers; "" without an app */
+	char work[CTL_PATH_MAX];    /* the folder that is served: as root a copy */
+	uint32_t release;           /* counts each `up` */
+	uint32_t uid, gid;          /* as root: the app's user */
+	struct app_value *values;
+	bool known;                 /* there is a row */
+};
+int state_open(struct ctl *c);
+void state_close(struct ctl *c);
+/* Report what SQLite said, as an event and as text for people. -EIO, or -ENOSPC. */
+int state_failed(struct ctl *c, const char *what);
+int state_exec(struct ctl *c, const char *sql);
+int state_make_meta(struct ctl *c);
+int state_meta_get(struct ctl *c, const char *key, uint64_t *ret_value);
+int state_meta_set(struct ctl *c, const char *key, uint64_t value);
+int state_make_app(struct ctl *c);
+int state_load_app(struct ctl *c, struct app *a);
+int state_save_app(struct ctl *c, const struct app *a);
+int state_make_secret(struct ctl *c);
+/* The app's secret, made at the first call; 64 hex digits. */
+int state_secret(struct ctl *c, const char *app, char ret[65]);
+void app_values_free(struct app *a);
+int app_value_add(struct app *a, const char *const text[6], uint32_t line, uint32_t col);
+
+/* ---- effective.c: values as check told them, as a checked conf ---- */
+/* The conf of these values, finished; NULL with the reason in ret_why. */
+struct conf *effective_conf(const struct ctl *c, const struct app *a, char *ret_why, size_t cap);
+/* `path` from the app's folder, absolute. */
+void effective_path(const struct app *a, const char *path, char ret[static CTL_PATH_MAX]);
+
+/* ---- procs.c: what the parent says of its processes ---- */
+struct proc_info {
+	struct msg_proc_state st;
+};
+void procs_heard(struct ctl *c, const struct msg_proc_state *st);
+/* How many of them are in that phase. */
+unsigned procs_count(const struct ctl *c, enum proc role, uint32_t app, enum proc_phase phase);
+/* How many slots of the app run a generation newer than that and are up. */
+unsigned procs_newer(const struct ctl *c, enum proc role, uint32_t app, uint64_t generation);
+uint64_t procs_newest(const struct ctl *c, enum proc role, uint32_t app);
+
+/* ---- peers.c: channels ---- */
+struct gate_peer {
+	struct chan chan;
+	struct ctl *ctl;
+	uint32_t index;
+	uint64_t generation;
+	bool greeted;
+	uint64_t loaded;       /* the snapshot's generation that it said it serves */
+	const struct counters_page *counters;
+	uint64_t counters_generation;
+};
+struct log_peer {
+	struct chan chan;
+	struct ctl *ctl;
+	bool greeted;
+};
+int peers_init(struct ctl *c);
+int parent_send(struct ctl *c, uint16_t type, uint64_t id, const void *a, size_t a_len, const void *b,
+	size_t b_len, const int *fds, unsigned nfds);
+
+/* ---- wants.c: what the parent is asked to run ---- */
+int wants_postgres(struct ctl *c, const struct app *a);
+int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id);
+/* The socket's folder and the cluster's data. */
+void wants_sockets(const struct ctl *c, char ret[static CTL_PATH_MAX]);
+void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX]);
+
+/* The account that owns the cluster. -ENOENT when PostgreSQL is not installed. */
+int up_root_postgres(uint32_t *ret_uid, uint32_t *ret_gid);
+
+/* ---- sites.c: the snapshot ---- */
+/* Build and send it; the generation goes up. 0 or -errno. */
+int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf);
+/* Do all gates that there shall be serve this generation? */
+bool sites_loaded(const struct ctl *c);
+
+/* ---- probe.c ---- */
+enum probe_end { PROBE_LIVE = 1, PROBE_TIMEOUT };
+struct probe {
+	struct ctl *ctl;
+	struct lfd lfd;
+	struct op connect, recv;
+	struct timer timer;
+	struct buf answer;
+	char address[128], path[1100];
+	uint64_t give_up_ms;
+	unsigned wanted, good; /* answers below 500 in a row */
+	unsigned status;       /* of the last answer, 0: none */
+	bool running;
+};
+void probe_start(struct ctl *c, struct probe *p, const char *address, const char *path, unsigned count,
+	uint64_t timeout_ms);
+void probe_stop(struct probe *p);
+/* The status of an HTTP/1.1 answer's first line; 0 when it is none (yet). */
+unsigned probe_status(const char *p, size_t n);
+op_done probe_on_connect, probe_on_recv, probe_on_timer;
+
+/* ---- up.c, up_check.c, up_db.c, up_root.c ---- */
+enum db_step { DB_NOT = 0, DB_INITS, DB_STARTS, DB_APPS, DB_READY };
+struct up {
+	struct ctl *ctl;
+	struct client *client; /* NULL: it went away */
+	struct app app;        /* what is coming */
+	struct conf *conf;
+	const struct conf_app *c;
+	bool reload;           /* only new values; nothing is started that does not run */
+	bool copying, check_asked, checked, check_failed, built, building, bound, binding, user_made;
+	bool snap_sent, workers_set, probing, syncing, synced, failing;
+	uint8_t db;            /* enum db_step */
+	bool folders_made, server_up;
+	unsigned folders_pending;
+	uint64_t started_us, started_wall_us, bind_id, set_id;
+	uint32_t deaths;       /* of workers that never came up */
+	struct timer timer;    /* the patience as a whole */
+	struct probe probe;
+	uint64_t tail_query;
+	json_t *tail;          /* the last lines, gathered for a failure */
+	unsigned fail_exit;
+	char fail_error[6000], fail_todo[600];
+};
+void up_start(struct ctl *c, struct client *cl);
+void reload_start(struct ctl *c, struct client *cl);
+/* Whatever is possible now is done. Called after each event. */
+void up_advance(struct up *u);
+void up_fail(struct up *u, unsigned exit_code, const char *todo, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+void up_free(struct ctl *c);
+void up_client_gone(struct ctl *c, const struct client *cl);
+void up_probed(struct ctl *c, enum probe_end end);
+void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address);
+void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text);
+void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was);
+void up_snap_refused(struct ctl *c, uint32_t err, const char *text);
+void up_tail_line(struct up *u, const char *text, size_t n);
+void up_tail_end(struct up *u);
+void up_check(struct up *u);
+void up_build(struct up *u);
+void up_db_start(struct up *u);
+void up_db_sync(struct up *u);
+void up_db_advance(struct up *u);
+/* As root: the app's user, its copy, the folders. False: not yet. */
+bool up_root_ready(struct up *u);
+/* A respawned ctl goes on where the last one stood. */
+void resume(struct ctl *c);
+/* What other verbs need to know of the configuration that is live. */
+void ctl_adopt(struct ctl *c, const struct conf_app *conf);
+op_done up_on_timer;
+
+/* ---- status.c, logs.c, verbs.c ---- */
+json_t *status_json(struct ctl *c);
+void logs_start(struct client *cl);
+void logs_stop(struct client *cl);
+void logs_heard(struct ctl *c, const struct msg *m);
+/* The log process is gone: whoever waits for it is told. */
+void logs_gone(struct ctl *c);
+/* Ask for the last lines of the app; the answer goes to the up flow. 0: there is no log to ask. */
+uint64_t logs_tail(struct ctl *c, const char *app, unsigned lines);
+void verbs_run(struct client *cl);
+/* Something changed that a waiting restart may have waited for. */
+void verbs_settle(struct ctl *c);
+void verbs_worker_died(struct ctl *c, const struct msg_proc_state *st);
+
+/* ---- main.c ---- */
+struct ctl {
+	struct loop *loop;
+	struct chan parent;
+	bool started, greeted, stopping, ready;
+	struct msg_start start;
+	char state_dir[CTL_DIR_MAX], run_dir[CTL_DIR_MAX], roles_dir[CTL_DIR_MAX];
+	int state_fd; /* the state folder */
+	char instance[96];
+	uint64_t ids;
+
+	struct gate_peer gate[CTL_GATES_MAX];
+	struct log_peer log;
+	struct logring_writer ring;
+	struct op flush;
+
+	struct lfd listener;
+	struct op accept;
+	struct client *clients;
+	unsigned clients_n;
+
+	sqlite3 *db;
+	struct app app;         /* what serves, or the last that did */
+	uint64_t snap_generation;
+	uint64_t live_us;       /* since when; 0: not live */
+	uint64_t parent_since_us;
+	uint64_t start_ms;      /* how long a worker may take */
+	unsigned workers;       /* how many there shall be */
+	char database[64];
+	struct proc_info *procs;
+	unsigned procs_n;
+	struct ask *asks;
+	struct up *up;
+};
+/* Write an event into the log: pairs of name and text, ended by NULL. */
+void say(struct ctl *c, enum event id, ...) __attribute__((sentinel));
+/* Everything that START allows is done: open the state, listen, say READY. */
+void ctl_started(struct ctl *c);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * procs.c: what the parent last said of each of its processes (PROC_STATE).
+ *
+ * Called by peers.c with each message; asked by status, the up flow and restart. Owns the table,
+ * bounded; the parent tells all of it again to a new ctl.
+ */
+#include "ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* During a replacement two generations share a slot, and both are told. */
+static struct proc_info *find(struct ctl *c, const struct msg_proc_state *st)
+{
+	struct proc_info *free_row = NULL;
+
+	for (unsigned i = 0; i < c->procs_n; i++) {
+		struct proc_info *p = &c->procs[i];
+
+		if (p->st.role == st->role && p->st.app == st->app && p->st.index == st->index) {
+			if (p->st.generation == st->generation)
+				return p;
+			/* Of an older generation only what still runs is of interest. */
+			if (p->st.pid == 0 || p->st.phase == PHASE_DOWN || p->st.phase == PHASE_BACKOFF)
+				free_row = p;
+		}
+	}
+	if (free_row)
+		return free_row;
+	if (c->procs_n >= CTL_PROCS_MAX)
+		return NULL;
+	free_row = realloc(c->procs, (c->procs_n + 1) * sizeof *c->procs);
+	if (!free_row)
+		return NULL;
+	c->procs = free_row;
+	memset(&c->procs[c->procs_n], 0, sizeof *c->procs);
+	return &c->procs[c->procs_n++];
+}
+
+void procs_heard(struct ctl *c, const struct msg_proc_state *st)
+{
+	struct proc_info *p = find(c, st);
+	enum proc_phase was = PHASE_DOWN;
+
+	if (!p)
+		return;
+	if (p->st.generation == st->generation)
+		was = (enum proc_phase)p->st.phase;
+	p->st = *st;
+	/* A retired generation leaves no row behind when another one holds the slot. */
+	if (st->phase == PHASE_DOWN)
+		*p = c->procs[--c->procs_n];
+	up_proc(c, st, was);
+}
+
+unsigned procs_count(const struct ctl *c, enum proc role, uint32_t app, enum proc_phase phase)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->procs_n; i++)
+		n += c->procs[i].st.role == role && c->procs[i].st.app == app && c->procs[i].st.phase == phase;
+	return n;
+}
+
+unsigned procs_newer(const struct ctl *c, enum proc role, uint32_t app, uint64_t generation)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->procs_n; i++)
+		n += c->procs[i].st.role == role && c->procs[i].st.app == app &&
+		     c->procs[i].st.phase == PHASE_UP && c->procs[i].st.generation > generation;
+	return n;
+}
+
+uint64_t procs_newest(const struct ctl *c, enum proc role, uint32_t app)
+{
+	uint64_t newest = 0;
+
+	for (unsigned i = 0; i < c->procs_n; i++)
+		if (c->procs[i].st.role == role && c->procs[i].st.app == app)
+			newest = max_of(newest, c->procs[i].st.generation);
+	return newest;
+}

@@ -1,0 +1,105 @@
+/*
+ * request.c: one request on the control socket: a JSON object on one line.
+ *
+ * Called by control.c with bytes of whoever may connect. Owns nothing after it returns. Never trusts a
+ * length, a type or a number; what it does not know it ignores, so that a newer client can say more.
+ */
+#include "request.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/must.h"
+
+static const struct {
+	const char *name;
+	enum request_verb verb;
+} verbs[] = {
+	{"up", REQUEST_UP}, {"status", REQUEST_STATUS}, {"stop", REQUEST_STOP},
+	{"reload", REQUEST_RELOAD}, {"restart", REQUEST_RESTART}, {"logs", REQUEST_LOGS},
+	{"ping", REQUEST_PING},
+};
+
+static int get_text(const json_t *object, const char *key, char *to, size_t cap)
+{
+	const json_t *v = json_object_get(object, key);
+	size_t n;
+
+	to[0] = '\0';
+	if (!v || json_is_null(v))
+		return 0;
+	n = json_string_length(v);
+	if (!json_is_string(v) || n >= cap || memchr(json_string_value(v), 0, n))
+		return -EINVAL;
+	memcpy(to, json_string_value(v), n);
+	to[n] = '\0';
+	return 0;
+}
+
+static int get_number(const json_t *object, const char *key, uint64_t max, uint64_t *ret)
+{
+	const json_t *v = json_object_get(object, key);
+
+	*ret = 0;
+	if (!v || json_is_null(v))
+		return 0;
+	if (!json_is_integer(v) || json_integer_value(v) < 0 || (uint64_t)json_integer_value(v) > max)
+		return -EINVAL;
+	*ret = (uint64_t)json_integer_value(v);
+	return 0;
+}
+
+static int fill(const json_t *object, struct request *r, const char **ret_why)
+{
+	uint64_t lines, level;
+	char verb[32];
+
+	*ret_why = "the request has no known \"verb\"";
+	if (get_text(object, "verb", verb, sizeof verb) < 0)
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (strcmp(verb, verbs[i].name) == 0)
+			r->verb = verbs[i].verb;
+	if (r->verb == REQUEST_NONE)
+		return -EINVAL;
+	*ret_why = "a member of the request has the wrong type or is too long";
+	if (get_text(object, "folder", r->folder, sizeof r->folder) < 0 ||
+		get_text(object, "http", r->http, sizeof r->http) < 0 ||
+		get_text(object, "app", r->app, sizeof r->app) < 0 ||
+		get_number(object, "lines", UINT32_MAX, &lines) < 0 ||
+		get_number(object, "level", 7, &level) < 0 ||
+		get_number(object, "since_us", INT64_MAX, &r->since_us) < 0)
+		return -EINVAL;
+	r->lines = (uint32_t)lines;
+	r->level = (uint32_t)level;
+	r->follow = json_is_true(json_object_get(object, "follow"));
+	*ret_why = "\"folder\" is not an absolute path";
+	if (r->verb == REQUEST_UP && r->folder[0] != '/')
+		return -EINVAL;
+	return 0;
+}
+
+int request_parse(const char *p, size_t n, struct request *ret, const char **ret_why)
+{
+	struct request r = {0};
+	json_error_t error;
+	json_t *object;
+	int err;
+
+	*ret_why = "the request is longer than 64 KB";
+	if (n > REQUEST_BYTES_MAX)
+		return -EINVAL;
+	*ret_why = "the request is not one JSON object on one line";
+	object = json_loadb(p, n, JSON_REJECT_DUPLICATES, &error);
+	if (!json_is_object(object)) {
+		json_decref(object);
+		return -EINVAL;
+	}
+	err = fill(object, &r, ret_why);
+	json_decref(object);
+	if (!err)
+		*ret = r;
+	return err;
+}

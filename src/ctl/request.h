@@ -1,0 +1,37 @@
+/*
+ * request.h: one request on the control socket, parsed and bounded. Untrusted bytes come in here.
+ */
+#ifndef STEAD_CTL_REQUEST_H
+#define STEAD_CTL_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { REQUEST_BYTES_MAX = 64 * 1024 };
+
+enum request_verb {
+	REQUEST_NONE = 0,
+	REQUEST_UP,
+	REQUEST_STATUS,
+	REQUEST_STOP,
+	REQUEST_RELOAD,
+	REQUEST_RESTART,
+	REQUEST_LOGS,
+	REQUEST_PING,
+};
+
+struct request {
+	enum request_verb verb;
+	char folder[4096]; /* up: absolute */
+	char http[128];    /* up: ADDR:PORT or "" */
+	char app[64];      /* "": the folder's app */
+	uint32_t lines, level;
+	uint64_t since_us;
+	bool follow;
+};
+
+/* One line without its newline. 0, or -EINVAL with a sentence in ret_why (a constant). */
+int request_parse(const char *p, size_t n, struct request *ret, const char **ret_why);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * resume.c: a ctl that was started again while its parent lives goes on where the last one stood.
+ *
+ * Called once, when the state is open. The app that is live under this very parent is described again,
+ * with the same bytes, so nothing of it changes; the snapshot is made again under the next generation,
+ * because gates tell only a ctl that asks. Nobody is asked anything.
+ */
+#include "ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/must.h"
+
+void ctl_adopt(struct ctl *c, const struct conf_app *conf)
+{
+	c->workers = conf->python ? conf->workers : 0;
+	c->start_ms = conf->health_timeout_ms;
+	(void)snprintf(c->database, sizeof c->database, "%s", conf->database);
+}
+
+void resume(struct ctl *c)
+{
+	const struct conf_app *conf;
+	struct conf *held;
+	char why[256] = "";
+	int err = 0;
+
+	if (state_meta_get(c, "snapshot", &c->snap_generation) < 0)
+		c->snap_generation = 0;
+	if (!c->app.known || strcmp(c->app.instance, c->instance) != 0)
+		return;
+	held = effective_conf(c, &c->app, why, sizeof why);
+	conf = held ? conf_app(held) : NULL;
+	if (!conf) {
+		say(c, EV_STATE_ERROR, "what", "read the values of the app", "error", why, NULL);
+		conf_free(held);
+		return;
+	}
+	c->live_us = loop_wall_us(c->loop);
+	ctl_adopt(c, conf);
+	if (c->app.bin[0])
+		err = wants_postgres(c, &c->app);
+	if (err == 0 && conf->python)
+		err = wants_worker(c, &c->app, conf, 0);
+	if (err == 0)
+		err = sites_send(c, &c->app, conf);
+	if (err)
+		say(c, EV_STATE_ERROR, "what", "go on after a restart", "error", strerror(-err), NULL);
+	conf_free(held);
+}

@@ -1,0 +1,124 @@
+/*
+ * state.c: STATE/state.db, and its table `meta`: the schema's version and small numbers.
+ *
+ * Called by every file of ctl that keeps something; each owns one table. SQLite in WAL mode with
+ * synchronous=FULL: what was committed survives a power cut, and only then a user is told that it is
+ * done. The schema carries version and min_reader, so an older stead refuses what it would damage.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { SCHEMA_VERSION = 1, SCHEMA_MIN_READER = 1 };
+
+int state_failed(struct ctl *c, const char *what)
+{
+	int code = sqlite3_extended_errcode(c->db);
+	const char *text = sqlite3_errmsg(c->db);
+
+	say(c, EV_STATE_ERROR, "what", what, "error", text, NULL);
+	(void)fprintf(stderr, "stead-ctl: state.db: %s: %s\n", what, text);
+	return (code & 0xff) == SQLITE_FULL ? -ENOSPC : -EIO;
+}
+
+int state_exec(struct ctl *c, const char *sql)
+{
+	return sqlite3_exec(c->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : state_failed(c, sql);
+}
+
+int state_make_meta(struct ctl *c)
+{
+	return state_exec(c, "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL)"
+			     " WITHOUT ROWID");
+}
+
+int state_meta_get(struct ctl *c, const char *key, uint64_t *ret_value)
+{
+	sqlite3_stmt *st = NULL;
+	int r = sqlite3_prepare_v2(c->db, "SELECT value FROM meta WHERE key = ?", -1, &st, NULL);
+
+	if (r == SQLITE_OK)
+		r = sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
+	if (r == SQLITE_OK)
+		r = sqlite3_step(st);
+	if (r == SQLITE_ROW)
+		*ret_value = (uint64_t)sqlite3_column_int64(st, 0);
+	(void)sqlite3_finalize(st);
+	if (r == SQLITE_ROW)
+		return 0;
+	return r == SQLITE_DONE ? -ENOENT : state_failed(c, "read meta");
+}
+
+int state_meta_set(struct ctl *c, const char *key, uint64_t value)
+{
+	sqlite3_stmt *st = NULL;
+	int r = sqlite3_prepare_v2(c->db, "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE"
+					  " SET value = excluded.value WHERE value <> excluded.value",
+		-1, &st, NULL);
+
+	if (r == SQLITE_OK)
+		r = sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
+	if (r == SQLITE_OK)
+		r = sqlite3_bind_int64(st, 2, (sqlite3_int64)value);
+	if (r == SQLITE_OK)
+		r = sqlite3_step(st);
+	(void)sqlite3_finalize(st);
+	return r == SQLITE_DONE ? 0 : state_failed(c, "write meta");
+}
+
+/* Made once; later starts only read. */
+static int make_schema(struct ctl *c)
+{
+	uint64_t version, min_reader = 0;
+	int err = state_make_meta(c);
+
+	if (err == 0)
+		err = state_meta_get(c, "version", &version);
+	if (err == -ENOENT) {
+		err = state_exec(c, "BEGIN IMMEDIATE");
+		if (err == 0)
+			err = state_make_app(c);
+		if (err == 0)
+			err = state_make_secret(c);
+		if (err == 0)
+			err = state_meta_set(c, "version", SCHEMA_VERSION);
+		if (err == 0)
+			err = state_meta_set(c, "min_reader", SCHEMA_MIN_READER);
+		return err ? err : state_exec(c, "COMMIT");
+	}
+	if (err == 0)
+		err = state_meta_get(c, "min_reader", &min_reader);
+	if (err == 0 && min_reader > SCHEMA_VERSION) {
+		(void)fprintf(stderr, "stead-ctl: %s/state.db was written by a newer stead (schema %u); use that "
+				      "one, or another folder with --state\n",
+			c->state_dir, (unsigned)version);
+		err = -EPROTONOSUPPORT;
+	}
+	return err;
+}
+
+int state_open(struct ctl *c)
+{
+	char path[CTL_PATH_MAX + 16];
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+	int err;
+
+	(void)snprintf(path, sizeof path, "%s/state.db", c->state_dir);
+	if (sqlite3_open_v2(path, &c->db, flags, NULL) != SQLITE_OK) {
+		(void)fprintf(stderr, "stead-ctl: %s: %s\n", path, sqlite3_errmsg(c->db));
+		return -EIO;
+	}
+	(void)sqlite3_busy_timeout(c->db, 2000);
+	err = state_exec(c, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			    " PRAGMA cache_size = -256; PRAGMA foreign_keys = ON");
+	return err ? err : make_schema(c);
+}
+
+void state_close(struct ctl *c)
+{
+	(void)sqlite3_close(c->db);
+	c->db = NULL;
+}

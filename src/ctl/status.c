@@ -1,0 +1,161 @@
+/*
+ * status.c: what runs, as one JSON object: sites, processes, the database, the protections that are off.
+ *
+ * Called for the verb status. Memory is read from /proc at that moment; requests are the sums of the
+ * gates' counters pages, which are input: a gate may write what it likes there.
+ */
+#include "ctl.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/sys.h"
+
+static const char *const phase_names[] = {
+	[PHASE_DOWN] = "down", [PHASE_STARTING] = "starting", [PHASE_UP] = "up",
+	[PHASE_DRAINING] = "draining", [PHASE_STOPPING] = "stopping", [PHASE_BACKOFF] = "waiting",
+};
+
+static uint64_t column(const struct ctl *c, unsigned col)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < CTL_GATES_MAX; i++)
+		if (c->gate[i].counters)
+			sum += atomic_load_explicit(&c->gate[i].counters->site[APP_NUMBER][col],
+				memory_order_relaxed);
+	return sum;
+}
+
+static json_t *site(const struct ctl *c)
+{
+	char url[160];
+
+	(void)snprintf(url, sizeof url, "http://%s", c->app.http);
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "name", c->app.name, "url", url, "state",
+		"live", "folder", c->app.folder, "workers",
+		(int)procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP), "requests",
+		(json_int_t)column(c, SITE_REQUESTS), "errors", (json_int_t)column(c, SITE_ERRORS_5XX),
+		"errors_4xx", (json_int_t)column(c, SITE_ERRORS_4XX), "active",
+		(json_int_t)column(c, SITE_ACTIVE), "queued", (json_int_t)column(c, SITE_QUEUED));
+}
+
+/* Of postgres the server's whole family counts: each of its processes is a child of the first. */
+static uint64_t memory_of(const struct msg_proc_state *st)
+{
+	char path[64], *text = NULL;
+	uint64_t sum = st->pid > 0 ? sys_pss_bytes(st->pid) : 0;
+	size_t n;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)st->pid, (int)st->pid);
+	if (st->role != PROC_POSTGRES || st->pid <= 0 ||
+		sys_read_file(AT_FDCWD, path, 65536, &text, &n) < 0)
+		return sum;
+	for (char *p = text, *end; *p; p = end) {
+		long pid = strtol(p, &end, 10);
+
+		if (end == p)
+			break;
+		sum += sys_pss_bytes((pid_t)pid);
+		end += *end == ' ';
+	}
+	free(text);
+	return sum;
+}
+
+static json_t *process(struct ctl *c, const struct msg_proc_state *st)
+{
+	uint64_t now = loop_wall_us(c->loop);
+	uint64_t since = st->pid > 0 && st->since_wall_us <= now ? now - st->since_wall_us : 0;
+
+	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:i, s:I, s:I}", "role", proc_rows[st->role].name, "index",
+		(int)st->index, "app", st->role == PROC_WORKER ? c->app.name : "", "pid", (int)st->pid, "phase",
+		st->phase < ARRAY_LEN(phase_names) ? phase_names[st->phase] : "?", "memory",
+		(json_int_t)memory_of(st), "restarts", (int)st->restarts, "uptime_ms",
+		(json_int_t)(since / 1000), "generation", (json_int_t)st->generation);
+}
+
+static json_t *processes(struct ctl *c)
+{
+	struct msg_proc_state parent = {.role = PROC_PARENT, .phase = PHASE_UP, .pid = getppid(),
+		.since_wall_us = c->parent_since_us};
+	json_t *list = json_array();
+
+	(void)json_array_append_new(list, process(c, &parent));
+	for (unsigned i = 0; i < c->procs_n; i++)
+		if (c->procs[i].st.role < PROC_END && c->procs[i].st.role > PROC_NONE)
+			(void)json_array_append_new(list, process(c, &c->procs[i].st));
+	return list;
+}
+
+/* The bytes of a folder, without following links; bounded in depth. */
+static uint64_t folder_bytes(int dir, const char *name, unsigned depth)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	uint64_t sum = 0;
+	struct dirent *e;
+	struct stat st;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return 0;
+	}
+	while ((e = readdir(d)) != NULL) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+			fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		sum += (uint64_t)st.st_blocks * 512;
+		if (S_ISDIR(st.st_mode) && depth < 6)
+			sum += folder_bytes(fd, e->d_name, depth + 1);
+	}
+	(void)closedir(d);
+	return sum;
+}
+
+static json_t *database(struct ctl *c)
+{
+	char sockets[CTL_PATH_MAX];
+	const char *state = procs_count(c, PROC_POSTGRES, APP_NUMBER, PHASE_UP) ? "running" : "not running";
+	uint64_t bytes;
+	json_t *o;
+
+	if (!c->app.bin[0])
+		return json_null();
+	wants_sockets(c, sockets);
+	o = json_pack("{s:s, s:s, s:s, s:s}", "name", c->database, "state", state, "socket", sockets, "programs",
+		c->app.bin);
+	/* As root the cluster is postgres' alone and cannot be measured from here. */
+	bytes = folder_bytes(c->state_fd, "pg", 0);
+	if (o && bytes > 4096)
+		(void)json_object_set_new(o, "size", json_integer((json_int_t)bytes));
+	return o;
+}
+
+static json_t *protections_off(const struct ctl *c)
+{
+	if (c->start.root)
+		return json_array();
+	return json_pack("[s, s, s, s]", "a system user of its own for the app and for each of stead's processes",
+		"a root folder of its own for the gates", "a cgroup for each app: memory and CPU limits",
+		"ports below 1024");
+}
+
+json_t *status_json(struct ctl *c)
+{
+	json_t *sites = json_array();
+
+	if (c->live_us)
+		(void)json_array_append_new(sites, site(c));
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "state",
+		c->stopping ? "stopping" : c->live_us ? "live" : c->up ? "starting" : "idle", "version", STEAD_VERSION,
+		"folder", c->app.folder, "sites", sites, "processes", processes(c), "database", database(c),
+		"protections_off", protections_off(c));
+}

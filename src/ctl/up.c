@@ -1,0 +1,448 @@
+/*
+ * up.c: the flow that takes a folder live, and the one that reads its configuration again.
+ *
+ * Called for the verbs up and reload, and after each event with up_advance(), which does whatever has
+ * become possible: nothing here waits in a row for what can overlap. The order that must hold: the
+ * listener before the snapshot's probe; the values before workers and snapshot; the database before the
+ * workers; everything before the first real request. Owns struct up. A failure ends the whole instance,
+ * except when the site was live already: then what is there serves on.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { UP_PATIENCE_MS = 25 * 60 * 1000, TAIL_PATIENCE_MS = 1000 };
+
+static void free_up(struct up *u)
+{
+	struct ctl *c = u->ctl;
+
+	ask_forget(c, u);
+	probe_stop(&u->probe);
+	loop_timer_stop(c->loop, &u->timer);
+	conf_free(u->conf);
+	app_values_free(&u->app);
+	json_decref(u->tail);
+	c->up = NULL;
+	free(u);
+}
+
+void up_free(struct ctl *c)
+{
+	if (c->up)
+		free_up(c->up);
+}
+
+static void shut_down(struct ctl *c)
+{
+	struct msg_stop stop = {0};
+
+	c->stopping = true;
+	(void)parent_send(c, MSG_SHUTDOWN, 0, &stop, sizeof stop, NULL, 0, NULL, 0);
+}
+
+/* ---- failure ---- */
+
+static void finish_failure(struct up *u)
+{
+	struct ctl *c = u->ctl;
+	bool keep = u->reload || c->live_us != 0;
+	json_t *more = json_pack("{s:O?}", "tail", u->tail);
+
+	client_end(u->client, u->fail_exit, u->fail_error, u->fail_todo, more);
+	free_up(u);
+	if (!keep)
+		shut_down(c);
+}
+
+void up_fail(struct up *u, unsigned exit_code, const char *todo, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (u->failing)
+		return;
+	u->failing = true;
+	u->fail_exit = exit_code ? exit_code : VERB_EXIT_FAILED;
+	va_start(ap, fmt);
+	(void)vsnprintf(u->fail_error, sizeof u->fail_error, fmt, ap);
+	va_end(ap);
+	(void)snprintf(u->fail_todo, sizeof u->fail_todo, "%s", todo ? todo : "");
+	ask_forget(u->ctl, u);
+	probe_stop(&u->probe);
+	/* What the app said last is most often the reason; it is fetched when something of it has run. */
+	u->tail_query = u->workers_set || u->db >= DB_STARTS ?
+		logs_tail(u->ctl, u->workers_set ? u->app.name : "postgres", CTL_TAIL_LINES) : 0;
+	loop_timer_in(u->ctl->loop, &u->timer, u->tail_query ? TAIL_PATIENCE_MS : 0);
+}
+
+void up_tail_line(struct up *u, const char *text, size_t n)
+{
+	json_t *line = json_loadb(text, n, 0, NULL);
+
+	if (line && u->tail)
+		(void)json_array_append(u->tail, line);
+	json_decref(line);
+}
+
+void up_tail_end(struct up *u)
+{
+	u->tail_query = 0;
+	if (u->failing)
+		finish_failure(u);
+}
+
+void up_on_timer(struct loop *l, struct op *op, int res)
+{
+	struct up *u = container_of(op, struct up, timer.op);
+
+	(void)l;
+	(void)res;
+	if (u->failing)
+		finish_failure(u);
+	else
+		up_fail(u, VERB_EXIT_FAILED, "see `stead logs`, then try again", "It took longer than %d minutes.",
+			UP_PATIENCE_MS / 60000);
+}
+
+void up_client_gone(struct ctl *c, const struct client *cl)
+{
+	/* The work goes on: who asked may have lost its terminal, and the answer is in `stead status`. */
+	if (c->up && c->up->client == cl)
+		c->up->client = NULL;
+}
+
+/* ---- beginning ---- */
+
+static struct up *up_new(struct ctl *c, struct client *cl)
+{
+	struct up *u = calloc(1, sizeof *u);
+
+	if (!u)
+		return NULL;
+	u->ctl = c;
+	u->client = cl;
+	u->started_us = loop_now_us(c->loop);
+	u->started_wall_us = loop_wall_us(c->loop);
+	u->timer.op.kind = OP_UP_TIMER;
+	u->probe.lfd.fd = -1;
+	u->tail = json_array();
+	loop_timer_in(c->loop, &u->timer, UP_PATIENCE_MS);
+	c->up = u;
+	return u;
+}
+
+static void url_of(const struct ctl *c, char *ret, size_t cap)
+{
+	(void)snprintf(ret, cap, "http://%s", c->app.http);
+}
+
+static bool refuse_busy(struct ctl *c, struct client *cl)
+{
+	char url[160], text[CTL_PATH_MAX + 200];
+
+	if (c->up) {
+		client_end(cl, VERB_EXIT_BUSY, "Another `stead up` or `stead reload` is under way here.",
+			"wait for its end; `stead status` shows it", NULL);
+		return true;
+	}
+	if (c->live_us == 0)
+		return false;
+	url_of(c, url, sizeof url);
+	(void)snprintf(text, sizeof text, "%s is live already at %s", c->app.folder, url);
+	client_end(cl, VERB_EXIT_BUSY, text, "`stead status` shows it, `stead reload` reads stead.conf again, `stead stop` ends it",
+		json_pack("{s:s}", "url", url));
+	return true;
+}
+
+/* What the last `up` of this folder left is a first guess that saves waiting; check decides. */
+static void guess(struct up *u, const struct app *last)
+{
+	if (!last->known || strcmp(last->folder, u->app.folder) != 0)
+		return;
+	u->app.release = last->release;
+	u->app.uid = last->uid;
+	u->app.gid = last->gid;
+	memcpy(u->app.name, last->name, sizeof u->app.name);
+	memcpy(u->app.bin, last->bin, sizeof u->app.bin);
+}
+
+static void bind_now(struct up *u, const char *address)
+{
+	struct msg_listener m = {.listener = LISTENER_NUMBER};
+
+	u->binding = true;
+	u->bind_id = ++u->ctl->ids;
+	(void)parent_send(u->ctl, MSG_BIND, u->bind_id, &m, sizeof m, address, strlen(address) + 1, NULL, 0);
+}
+
+void up_start(struct ctl *c, struct client *cl)
+{
+	struct up *u;
+
+	if (refuse_busy(c, cl))
+		return;
+	u = up_new(c, cl);
+	if (!u) {
+		client_end(cl, VERB_EXIT_FAILED, "no memory", "", NULL);
+		return;
+	}
+	memcpy(u->app.folder, cl->req.folder, sizeof u->app.folder);
+	memcpy(u->app.work, u->app.folder, sizeof u->app.work);
+	memcpy(u->app.http, cl->req.http, sizeof u->app.http);
+	conf_name_from_folder(u->app.folder, u->app.name);
+	guess(u, &c->app);
+	if (u->app.http[0])
+		bind_now(u, u->app.http);
+	up_advance(u);
+}
+
+void reload_start(struct ctl *c, struct client *cl)
+{
+	struct up *u;
+
+	if (c->up || c->live_us == 0) {
+		client_end(cl, c->up ? VERB_EXIT_BUSY : VERB_EXIT_NOT_RUNNING,
+			c->up ? "Another change is under way here." : "Nothing is live here.",
+			c->up ? "wait for its end" : "`stead up` takes the folder live", NULL);
+		return;
+	}
+	u = up_new(c, cl);
+	if (!u) {
+		client_end(cl, VERB_EXIT_FAILED, "no memory", "", NULL);
+		return;
+	}
+	u->app = c->app;
+	u->app.values = NULL;
+	u->reload = u->bound = u->synced = true;
+	u->db = c->app.bin[0] ? DB_READY : DB_NOT;
+	up_advance(u);
+}
+
+/* ---- what the parent answers ---- */
+
+void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address)
+{
+	struct up *u = c->up;
+
+	if (!u || id == 0 || id != u->bind_id)
+		return;
+	if (err) {
+		up_fail(u, err == EACCES ? VERB_EXIT_NOT_PERMITTED : VERB_EXIT_FAILED,
+			err == EADDRINUSE ? "end what uses it (`ss -ltnp` shows what), or choose another with --http" :
+			err == EACCES     ? "choose a port from 1024 on with --http, or run stead as root" :
+					    "choose another address with --http",
+			"Cannot listen on %s: %s.", address, strerror((int)err));
+		return;
+	}
+	u->bound = true;
+	if (address[0])
+		(void)snprintf(u->app.http, sizeof u->app.http, "%s", address);
+	up_advance(u);
+}
+
+void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text)
+{
+	struct up *u = c->up;
+
+	if (!u || id == 0 || id != u->set_id || err == 0)
+		return;
+	up_fail(u, VERB_EXIT_FAILED, "this is a bug in stead: please report it",
+		"The parent refused to run the app: %s.", text[0] ? text : strerror((int)err));
+}
+
+static void say_death(struct up *u, const struct msg_proc_state *st)
+{
+	char how[64];
+
+	if (st->status < 0)
+		(void)snprintf(how, sizeof how, "was ended by signal %d (%s)", -st->status,
+			strsignal(-st->status));
+	else
+		(void)snprintf(how, sizeof how, "ended with exit status %d", st->status);
+	if (st->role == PROC_POSTGRES)
+		up_fail(u, VERB_EXIT_FAILED, "its own lines above say why; `stead logs postgres` shows more",
+			"The database server %s.", how);
+	else
+		up_fail(u, VERB_EXIT_FAILED, "correct what its own lines above say, then run `stead up` again",
+			"The app's worker %s before it was ready.", how);
+}
+
+void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was)
+{
+	struct up *u = c->up;
+
+	if (st->role == PROC_WORKER && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
+		verbs_worker_died(c, st);
+	if (!u || u->failing || st->app != APP_NUMBER)
+		return;
+	/* One death before it was ever ready is enough: it would come again. During a reload the old ones
+	 * serve on. */
+	if (st->phase == PHASE_BACKOFF && !u->reload &&
+		((st->role == PROC_WORKER && was == PHASE_STARTING && u->workers_set) ||
+			(st->role == PROC_POSTGRES && u->db != DB_READY && u->db != DB_NOT))) {
+		say_death(u, st);
+		return;
+	}
+	if (st->role == PROC_WORKER && st->phase == PHASE_STOPPING && was == PHASE_STARTING && !u->reload &&
+		u->workers_set) {
+		up_fail(u, VERB_EXIT_FAILED, "its own lines above may say what it waits for; HealthTimeoutSec= is the bound",
+			"The app's worker was not ready in time.");
+		return;
+	}
+	up_advance(u);
+}
+
+void up_snap_refused(struct ctl *c, uint32_t err, const char *text)
+{
+	if (c->up)
+		up_fail(c->up, VERB_EXIT_FAILED, "this is a bug in stead: please report it",
+			"A gate refused the new configuration: %s", text[0] ? text : strerror((int)err));
+}
+
+/* ---- live ---- */
+
+static void say_live(struct up *u)
+{
+	struct ctl *c = u->ctl;
+	char url[160], ms[24];
+
+	url_of(c, url, sizeof url);
+	(void)snprintf(ms, sizeof ms, "%llu",
+		(unsigned long long)((loop_now_fresh_us(c->loop) - u->started_us) / 1000));
+	say(c, EV_SITE_LIVE, "site", c->app.name, "url", url, "ms", ms, NULL);
+	client_end(u->client, VERB_EXIT_DONE, "", "",
+		json_pack("{s:s, s:s, s:i, s:s}", "url", url, "name", c->app.name, "status", (int)u->probe.status,
+			"ms", ms));
+}
+
+/* From now on this is what the instance serves, also for the ctl that may come after this one. */
+static void go_live(struct up *u)
+{
+	struct ctl *c = u->ctl;
+	int err;
+
+	memcpy(u->app.instance, c->instance, sizeof u->app.instance);
+	u->app.known = true;
+	err = state_save_app(c, &u->app);
+	if (err) {
+		up_fail(u, VERB_EXIT_FAILED, err == -ENOSPC ? "free disk space, then try again" : "check the state folder",
+			"The state could not be written: %s.", strerror(-err));
+		return;
+	}
+	app_values_free(&c->app);
+	c->app = u->app;
+	u->app.values = NULL;
+	ctl_adopt(c, u->c);
+	if (c->live_us == 0)
+		c->live_us = loop_wall_us(c->loop);
+	say_live(u);
+	free_up(u);
+}
+
+void up_probed(struct ctl *c, enum probe_end end)
+{
+	struct up *u = c->up;
+
+	if (!u)
+		return;
+	if (end == PROBE_LIVE) {
+		up_advance(u);
+		return;
+	}
+	up_fail(u, VERB_EXIT_FAILED,
+		"correct what the lines above say, or name another path with [Site] Health=",
+		u->probe.status ? "GET %s was answered with status %u and not below 500 within %llu s." :
+				  "GET %s was not answered (status %u) within %llu s.",
+		u->probe.path, u->probe.status, (unsigned long long)(u->c->health_timeout_ms / 1000));
+}
+
+/* ---- the flow ---- */
+
+static void start_workers(struct up *u)
+{
+	int err;
+
+	client_progress(u->client, "start", "starting the app", UINT32_MAX);
+	u->workers_set = true;
+	u->set_id = ++u->ctl->ids;
+	err = wants_worker(u->ctl, &u->app, u->c, u->set_id);
+	if (err)
+		up_fail(u, VERB_EXIT_FAILED, "", "The app cannot be described to the parent: %s.", strerror(-err));
+}
+
+static void send_snap(struct up *u)
+{
+	int err = sites_send(u->ctl, &u->app, u->c);
+
+	u->snap_sent = true;
+	if (err)
+		up_fail(u, VERB_EXIT_FAILED, err == -ENOSPC ? "free disk space, then try again" : "",
+			"The configuration cannot be handed to the gates: %s.", strerror(-err));
+}
+
+static bool app_there(const struct up *u)
+{
+	return !u->c->python || procs_count(u->ctl, PROC_WORKER, APP_NUMBER, PHASE_UP) > 0;
+}
+
+/* The state folder's own corner of the app. */
+static void make_data(struct up *u)
+{
+	if (!u->ctl->start.root)
+		(void)mkdirat(u->ctl->state_fd, "data", 0700);
+	(void)mkdirat(u->ctl->state_fd, "pg", 0700);
+}
+
+static void advance_live(struct up *u)
+{
+	if (!u->snap_sent && u->bound)
+		send_snap(u);
+	if (!u->workers_set && u->c->python && u->built && (u->db == DB_READY || u->db == DB_NOT))
+		start_workers(u);
+	if (u->db == DB_READY)
+		up_db_sync(u);
+	if (u->failing || !u->snap_sent || !sites_loaded(u->ctl) || !app_there(u) || !u->bound)
+		return;
+	if (!u->probing) {
+		u->probing = true;
+		client_progress(u->client, "probe", "asking the app", UINT32_MAX);
+		probe_start(u->ctl, &u->probe, u->app.http, u->c->health, u->c->health_count,
+			u->c->health_timeout_ms);
+	} else if (!u->probe.running && u->probe.good >= u->probe.wanted &&
+		(u->db == DB_NOT || u->synced)) {
+		go_live(u);
+	}
+}
+
+void up_advance(struct up *u)
+{
+	if (u->failing)
+		return;
+	if (!u->folders_made) {
+		u->folders_made = true;
+		make_data(u);
+	}
+	if (!up_root_ready(u))
+		return;
+	if (!u->check_asked)
+		up_check(u);
+	/* The database of the last time is started while the folder is being looked at. */
+	if (!u->reload && u->db == DB_NOT && u->app.bin[0] && !u->failing)
+		up_db_start(u);
+	if (!u->checked || u->failing)
+		return;
+	if (!u->built && !u->building)
+		up_build(u);
+	if (!u->binding && !u->bound && !u->failing)
+		bind_now(u, u->app.http);
+	if (!u->failing)
+		up_db_advance(u);
+	if (!u->failing)
+		advance_live(u);
+}

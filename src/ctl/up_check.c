@@ -1,0 +1,178 @@
+/*
+ * up_check.c: the steps of the up flow that look at the folder: check, then build.
+ *
+ * Called by up_advance(). What check finds goes to the client as it comes; values become the conf of the
+ * flow. ctl itself never opens a file of the folder.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CHECK_MS = 120 * 1000, BUILD_MS = 20 * 60 * 1000 };
+
+static void heard_value(struct up *u, struct unpack *n)
+{
+	const char *text[6];
+	uint32_t line, col;
+
+	for (unsigned i = 0; i < 6; i++)
+		text[i] = unpack_str(n);
+	line = unpack_u32(n);
+	col = unpack_u32(n);
+	if (!n->bad && app_value_add(&u->app, text, line, col) < 0)
+		u->check_failed = true;
+}
+
+static void heard_finding(struct up *u, struct unpack *n)
+{
+	uint32_t level = unpack_u32(n), line, col;
+	const char *file = unpack_str(n), *text, *todo;
+
+	line = unpack_u32(n);
+	col = unpack_u32(n);
+	text = unpack_str(n);
+	todo = unpack_str(n);
+	if (!n->bad)
+		client_finding(u->client, level, file, line, col, text, todo);
+}
+
+static void heard(struct ask *a, const struct msg *m)
+{
+	struct up *u = a->owner;
+	struct unpack n;
+
+	unpack_init(&n, m->payload, m->h.len);
+	if (m->h.type == MSG_CHECK_VALUE)
+		heard_value(u, &n);
+	else if (m->h.type == MSG_CHECK_FINDING)
+		heard_finding(u, &n);
+}
+
+/* The database that the last time guessed is not wanted any more. */
+static void drop_database(struct up *u)
+{
+	struct msg_proc_ref ref = {.role = PROC_POSTGRES, .app = APP_NUMBER};
+
+	u->app.bin[0] = '\0';
+	u->db = DB_NOT;
+	ask_forget(u->ctl, u);
+	(void)parent_send(u->ctl, MSG_PROC_DROP, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
+}
+
+static void checked(struct ask *a, const struct ask_end *end)
+{
+	struct up *u = a->owner;
+	char why[512] = "";
+
+	if (end->err && end->error[0]) {
+		up_fail(u, end->exit_code, end->todo, "%s", end->error);
+		return;
+	}
+	if (end->err) {
+		up_fail(u, end->exit_code ? end->exit_code : VERB_EXIT_USAGE,
+			u->reload ? "correct it, then `stead reload` again; the old configuration serves on" :
+				    "correct it, then `stead up` again; `stead check` looks without starting anything",
+			"%s cannot be served as it is.", u->app.folder);
+		return;
+	}
+	for (const struct app_value *v = u->app.values; v; v = v->next)
+		if (strcmp(v->section, "Site") == 0 && strcmp(v->key, "Name") == 0 && !u->reload)
+			(void)snprintf(u->app.name, sizeof u->app.name, "%s", v->text);
+	u->conf = u->check_failed ? NULL : effective_conf(u->ctl, &u->app, why, sizeof why);
+	u->c = u->conf ? conf_app(u->conf) : NULL;
+	if (!u->c) {
+		up_fail(u, VERB_EXIT_FAILED, "this is a bug in stead: please report it",
+			"What was found in the folder does not hold: %s", why[0] ? why : "no memory");
+		return;
+	}
+	u->checked = true;
+	if (!u->app.http[0])
+		(void)snprintf(u->app.http, sizeof u->app.http, "%s",
+			u->c->listen && u->c->listen[0] ? u->c->listen[0] : "127.0.0.1:8080");
+	if (u->c->postgres == CONF_POSTGRES_YES && u->db == DB_NOT && !u->reload)
+		up_db_start(u);
+	else if (u->c->postgres != CONF_POSTGRES_YES && u->db != DB_NOT && !u->reload)
+		drop_database(u);
+	up_advance(u);
+}
+
+static void step(struct ask *a, const char *text, uint32_t permille)
+{
+	struct up *u = a->owner;
+
+	client_progress(u->client, "build", text, permille);
+}
+
+static const struct ask_ops check_ops = {.heard = heard, .ended = checked};
+
+static void start_failed(struct up *u, const char *role)
+{
+	up_fail(u, VERB_EXIT_FAILED, "try again", "stead-%s cannot be asked: no memory.", role);
+}
+
+void up_check(struct up *u)
+{
+	struct msg_check_ask ask = {.mode = CHECK_FOLDER, .uid = u->app.uid, .gid = u->app.gid};
+	char name[64];
+	struct buf b;
+
+	u->check_asked = true;
+	client_progress(u->client, "check", "looking at the folder", UINT32_MAX);
+	conf_name_from_folder(u->app.folder, name);
+	buf_init(&b, CHAN_PAYLOAD_MAX);
+	buf_put(&b, &ask, sizeof ask);
+	pack_str(&b, u->app.work);
+	pack_str(&b, name);
+	pack_str(&b, u->ctl->state_dir);
+	if (!ask_start(u->ctl, PROC_CHECK, u->app.uid, u->app.gid, CHECK_MS, MSG_CHECK_ASK, &b, &check_ops, u))
+		start_failed(u, "check");
+}
+
+/* ---- what the app runs with ---- */
+
+static void built(struct ask *a, const struct ask_end *end)
+{
+	struct up *u = a->owner;
+
+	if (end->err) {
+		up_fail(u, end->exit_code, end->todo, "%s", end->error);
+		return;
+	}
+	u->built = true;
+	(void)snprintf(u->app.python, sizeof u->app.python, "%s", end->result);
+	up_advance(u);
+}
+
+static const struct ask_ops build_ops = {.step = step, .ended = built};
+
+void up_build(struct up *u)
+{
+	const char *base = u->c->interpreter[0] ? u->c->interpreter : "/usr/bin/python3";
+	char path[CTL_PATH_MAX], interpreter[CTL_PATH_MAX];
+	struct buf b;
+
+	u->building = true;
+	effective_path(&u->app, base, interpreter);
+	if (!u->c->python || !u->c->requirements[0]) {
+		u->built = true;
+		u->app.python[0] = '\0';
+		if (u->c->python && u->c->venv[0] && !u->c->interpreter[0]) {
+			effective_path(&u->app, u->c->venv, path);
+			if (snprintf(interpreter, sizeof interpreter, "%s/bin/python", path) >= CTL_PATH_MAX)
+				interpreter[0] = '\0';
+		}
+		if (u->c->python)
+			memcpy(u->app.python, interpreter, sizeof u->app.python);
+		return;
+	}
+	client_progress(u->client, "build", "seeing to the app's packages", UINT32_MAX);
+	buf_init(&b, CHAN_PAYLOAD_MAX);
+	pack_str(&b, u->app.work);
+	pack_str(&b, u->ctl->state_dir);
+	pack_str(&b, interpreter);
+	pack_str(&b, u->c->requirements);
+	if (!ask_start(u->ctl, PROC_BUILD, u->app.uid, u->app.gid, BUILD_MS, MSG_BUILD_ASK, &b, &build_ops, u))
+		start_failed(u, "build");
+}

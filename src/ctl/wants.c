@@ -1,0 +1,235 @@
+/*
+ * wants.c: the app processes as the parent is asked to run them (PROC_SET): argv, environment, limits.
+ *
+ * Called by the up flow, by reload and by a respawned ctl; the same state gives the same bytes, so a
+ * question asked twice changes nothing. Environment's precedence: the configuration's over stead's own.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ENV_MAX = 512, ARGS_MAX = 64, POSTGRES_STOP_MS = 60 * 1000, WORKER_STOP_MS = 10 * 1000 };
+
+struct want {
+	struct msg_proc_set set;
+	const char *name, *cwd, *path, *stop_signal;
+	const char *argv[ARGS_MAX], *env[ENV_MAX];
+};
+
+static int send_want(struct ctl *c, const struct want *w, uint64_t id)
+{
+	struct msg_proc_set set = w->set;
+	struct buf b;
+	int err;
+
+	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof set);
+	pack_str(&b, w->name);
+	pack_str(&b, w->cwd);
+	pack_str(&b, w->path);
+	for (set.argc = 0; w->argv[set.argc]; set.argc++)
+		pack_str(&b, w->argv[set.argc]);
+	pack_str(&b, "");
+	for (set.envc = 0; w->env[set.envc]; set.envc++)
+		pack_str(&b, w->env[set.envc]);
+	pack_str(&b, "");
+	pack_str(&b, w->stop_signal);
+	err = b.error ? b.error : parent_send(c, MSG_PROC_SET, id, &set, sizeof set, b.p, b.len, NULL, 0);
+	buf_done(&b);
+	return err;
+}
+
+void wants_sockets(const struct ctl *c, char ret[static CTL_PATH_MAX])
+{
+	/* As root the folder belongs to postgres and is open to the app's group. */
+	(void)snprintf(ret, CTL_PATH_MAX, c->start.root ? "%s/pg" : "%s", c->run_dir);
+}
+
+void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX])
+{
+	(void)snprintf(ret, CTL_PATH_MAX, "%s/pg/data", c->state_dir);
+}
+
+int wants_postgres(struct ctl *c, const struct app *a)
+{
+	char path[CTL_PATH_MAX + 16], data[CTL_PATH_MAX], sockets[CTL_PATH_MAX];
+	struct want w = {.name = "postgres", .cwd = "/", .path = path, .stop_signal = "INT",
+		.argv = {"postgres", "-D", data, "-k", sockets},
+		.env = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"}};
+
+	wants_data(c, data);
+	wants_sockets(c, sockets);
+	(void)snprintf(path, sizeof path, "%s/postgres", a->bin);
+	w.set = (struct msg_proc_set){.role = PROC_POSTGRES, .app = APP_NUMBER, .count = 1,
+		.start_ms = 30 * 1000, .stop_ms = POSTGRES_STOP_MS, .umask_bits = 077};
+	if (c->start.root) {
+		int err = up_root_postgres(&w.set.uid, &w.set.gid);
+
+		if (err)
+			return err;
+		w.set.gid = a->gid;
+	}
+	return send_want(c, &w, 0);
+}
+
+/* ---- workers ---- */
+
+struct env_text {
+	struct buf b;
+	size_t at[ENV_MAX];
+	unsigned n;
+};
+
+static void add(struct env_text *e, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+static void add(struct env_text *e, const char *name, const char *fmt, ...)
+{
+	char value[CTL_PATH_MAX + 256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(value, sizeof value, fmt, ap);
+	va_end(ap);
+	if (e->n >= ENV_MAX - 1)
+		return;
+	e->at[e->n++] = e->b.len;
+	buf_printf(&e->b, "%s=%s", name, value);
+	buf_putc(&e->b, '\0');
+}
+
+/* Does the configuration set this variable itself? */
+static bool named(const struct conf_app *conf, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *const *v = conf->env; v && *v; v++)
+		if (strncmp(*v, name, n) == 0 && (*v)[n] == '=')
+			return true;
+	return false;
+}
+
+static void database_env(const struct ctl *c, const struct conf_app *conf, struct env_text *e)
+{
+	char sockets[CTL_PATH_MAX];
+
+	wants_sockets(c, sockets);
+	if (!named(conf, "DATABASE_URL"))
+		add(e, "DATABASE_URL", "postgresql:///%s?host=%s", conf->database, sockets);
+	if (!named(conf, "PGHOST"))
+		add(e, "PGHOST", "%s", sockets);
+	/* A port in the caller's environment would lead past the socket. */
+	if (!named(conf, "PGPORT"))
+		add(e, "PGPORT", "5432");
+	if (!named(conf, "PGUSER"))
+		add(e, "PGUSER", "%s", conf->database);
+	if (!named(conf, "PGDATABASE"))
+		add(e, "PGDATABASE", "%s", conf->database);
+}
+
+static int own_env(struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *e)
+{
+	char secret[65];
+	int err = state_secret(c, a->name, secret);
+
+	if (err)
+		return err;
+	if (a->bin[0])
+		database_env(c, conf, e);
+	if (!named(conf, "SECRET_KEY"))
+		add(e, "SECRET_KEY", "%s", secret);
+	if (!named(conf, "STEAD_APP"))
+		add(e, "STEAD_APP", "%s", a->name);
+	if (!named(conf, "STEAD_RELEASE"))
+		add(e, "STEAD_RELEASE", "%u", (unsigned)a->release);
+	if (!named(conf, "STATE_DIRECTORY"))
+		add(e, "STATE_DIRECTORY", "%s/data", c->state_dir);
+	if (!named(conf, "PYTHONUNBUFFERED"))
+		add(e, "PYTHONUNBUFFERED", "1");
+	explicit_bzero(secret, sizeof secret);
+	for (const char *const *v = conf->env; v && *v && e->n < ENV_MAX - 1; v++) {
+		e->at[e->n++] = e->b.len;
+		buf_puts(&e->b, *v);
+		buf_putc(&e->b, '\0');
+	}
+	return e->b.error;
+}
+
+/* The worker's program: beside the roles in a build folder, else where it was installed. */
+static int worker_program(const struct ctl *c, char ret[static CTL_PATH_MAX])
+{
+	const char *const places[] = {"python", "../../../lib/stead/python", STEAD_PYTHON_DIR};
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		int n = places[i][0] == '/' ?
+			snprintf(ret, CTL_PATH_MAX, "%s/stead_worker.py", places[i]) :
+			snprintf(ret, CTL_PATH_MAX, "%s/%s/stead_worker.py", c->roles_dir, places[i]);
+
+		if (n > 0 && n < CTL_PATH_MAX && access(ret, R_OK) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}
+
+struct python {
+	char program[CTL_PATH_MAX], cwd[CTL_PATH_MAX], path[16][CTL_PATH_MAX];
+	char threads[16], workers[16];
+};
+
+static void python_args(const struct app *a, const struct conf_app *conf, struct python *py, struct want *w)
+{
+	unsigned n = 0;
+
+	(void)snprintf(py->threads, sizeof py->threads, "%u", conf->threads);
+	(void)snprintf(py->workers, sizeof py->workers, "%u", conf->workers);
+	w->argv[n++] = "python3";
+	w->argv[n++] = py->program;
+	w->argv[n++] = "--wsgi";
+	w->argv[n++] = conf->wsgi;
+	for (unsigned i = 0; i < ARRAY_LEN(py->path) && conf->python_path && conf->python_path[i]; i++) {
+		effective_path(a, conf->python_path[i], py->path[i]);
+		w->argv[n++] = "--path";
+		w->argv[n++] = py->path[i];
+	}
+	w->argv[n++] = "--threads";
+	w->argv[n++] = py->threads;
+	w->argv[n++] = "--workers";
+	w->argv[n++] = py->workers;
+}
+
+int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id)
+{
+	struct python *py = calloc(1, sizeof *py);
+	struct env_text *e = calloc(1, sizeof *e);
+	struct want *w = calloc(1, sizeof *w);
+	int err = py && e && w ? worker_program(c, py->program) : -ENOMEM;
+
+	if (err == 0) {
+		buf_init(&e->b, CHAN_PAYLOAD_MAX);
+		err = own_env(c, a, conf, e);
+	}
+	if (err == 0) {
+		effective_path(a, conf->working_directory, py->cwd);
+		python_args(a, conf, py, w);
+		for (unsigned i = 0; i < e->n; i++)
+			w->env[i] = e->b.p + e->at[i];
+		w->name = a->name;
+		w->cwd = py->cwd;
+		w->path = a->python;
+		w->stop_signal = "TERM";
+		w->set = (struct msg_proc_set){.role = PROC_WORKER, .app = APP_NUMBER, .count = conf->workers,
+			.uid = a->uid, .gid = a->gid, .flags = PROC_SET_LINK | PROC_SET_ROLLING,
+			.start_ms = (uint32_t)min_of(conf->health_timeout_ms, (uint64_t)UINT32_MAX),
+			.stop_ms = WORKER_STOP_MS, .umask_bits = 022};
+		err = send_want(c, w, id);
+	}
+	if (e)
+		buf_done(&e->b);
+	free(e);
+	free(w);
+	free(py);
+	return err;
+}

@@ -1,0 +1,56 @@
+/*
+ * fuzz_snap.c: a snapshot's segment as garbage. The header's checks are passed by, so that the
+ * accessors meet the bytes themselves; the checks are run on them too.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "snap/snap.h"
+#include "snap/snap_priv.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void touch_site(const struct snap *s, const struct snap_site *site, const char *path, size_t len)
+{
+	const struct snap_error_page *page;
+	const struct snap_route *r;
+
+	(void)snap_str(s, site->name, NULL);
+	for (uint32_t i = 0; i < 16 && (r = snap_route(s, site, i)); i++)
+		(void)snap_str(s, r->root, NULL);
+	for (uint32_t i = 0; i < 16 && (page = snap_error_page(s, site, i)); i++)
+		(void)snap_str(s, page->file, NULL);
+	r = snap_route_match(s, site, path, len);
+	if (r)
+		(void)snap_str(s, r->index, NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct snap s = {.refs = 1, .nparts = 1};
+	struct snap_part parts[2];
+	struct snap *checked = NULL;
+	const struct snap_site *site;
+	char *copy;
+
+	if (size < sizeof(struct snap_sites))
+		return 0;
+	copy = malloc(size);
+	if (!copy)
+		return 0;
+	memcpy(copy, data, size);
+	s.parts[0] = (struct snap_part){copy, size};
+	s.sites = (const void *)copy;
+	for (uint32_t i = 0; i < 16 && (site = snap_site(&s, i)); i++)
+		touch_site(&s, site, "/static/deep/a.css", 18);
+	for (uint32_t i = 0; i < 16 && snap_app(&s, i); i++)
+		(void)snap_str(&s, snap_app(&s, i)->name, NULL);
+	(void)snap_site_by_host(&s, "shop.example", 12);
+	(void)snap_site_by_host(&s, "www.a.wild.example", 18);
+	parts[0] = parts[1] = s.parts[0];
+	if (snap_check(parts, 2, &checked) == 0)
+		snap_unref(checked);
+	free(copy);
+	return 0;
+}
