@@ -12,6 +12,7 @@
 
 #include "lib/buf.h"
 #include "lib/durable.h"
+#include "lib/must.h"
 #include "lib/sys.h"
 
 #include "db.h"
@@ -28,7 +29,30 @@ static void put_quoted(struct buf *b, const char *s)
 	buf_putc(b, '\'');
 }
 
-static void put_server(struct buf *b, const struct db *db)
+/* The server is started before the app's configuration has been read again; until that says more,
+ * the number that the file holds stays. */
+static uint32_t connections(const struct db *db, int dirfd)
+{
+	static const char key[] = "\nmax_connections = ";
+	unsigned long v = 0;
+	char *text;
+	const char *at;
+	size_t n;
+
+	if (db->connections_max)
+		return db->connections_max;
+	if (sys_read_file(dirfd, "postgresql.conf", 1 << 20, &text, &n) < 0)
+		return DB_CONNECTIONS_DEFAULT;
+	at = strstr(text, key);
+	if (at && at[sizeof key - 1] >= '1' && at[sizeof key - 1] <= '9')
+		v = strtoul(at + sizeof key - 1, NULL, 10);
+	free(text);
+	return v > DB_CONNECTIONS_RESERVED && v <= DB_CONNECTIONS_LIMIT + DB_CONNECTIONS_RESERVED
+		       ? (uint32_t)v - DB_CONNECTIONS_RESERVED
+		       : DB_CONNECTIONS_DEFAULT;
+}
+
+static void put_server(struct buf *b, const struct db *db, int dirfd)
 {
 	buf_puts(b, "# Written by stead at each start; what is changed here is lost.\n"
 		    "listen_addresses = ''\n"
@@ -36,7 +60,7 @@ static void put_server(struct buf *b, const struct db *db)
 	put_quoted(b, db->sockets);
 	/* With an app of another user the folder is the gate: 0710 and the app's group. */
 	buf_printf(b, "\nunix_socket_permissions = %s\n", db->gid ? "0777" : "0700");
-	buf_printf(b, "max_connections = %u\n", db->connections_max + DB_CONNECTIONS_RESERVED);
+	buf_printf(b, "max_connections = %u\n", connections(db, dirfd) + DB_CONNECTIONS_RESERVED);
 	buf_puts(b, "superuser_reserved_connections = 3\n"
 		    "password_encryption = scram-sha-256\n"
 		    "shared_buffers = 16MB\n"
@@ -139,9 +163,22 @@ int conf_write(struct db *db, int dirfd, bool fresh)
 		else if (files[i].which == 1)
 			put_hba(&b);
 		else
-			put_server(&b, db);
+			put_server(&b, db, dirfd);
 		r = put_file(db, dirfd, files[i].name, &b, fresh);
 	}
 	buf_done(&b);
+	return r;
+}
+
+int conf_rewrite(struct db *db)
+{
+	int fd = open(db->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return failure_set(db->f, errno, EXIT_CODE_FAILED,
+			"see that the folder is readable", "%s cannot be opened: %s.", db->data,
+			strerror(errno));
+	r = conf_write(db, fd, false);
+	(void)close(fd);
 	return r;
 }

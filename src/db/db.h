@@ -24,7 +24,9 @@ enum {
 	DB_PATH_MAX = 1024,
 	DB_INIT_MS = 60 * 1000,
 	DB_WAIT_MS = 30 * 1000,
+	DB_TRIES = 20, /* 50 ms apart */
 	DB_CONNECTIONS_DEFAULT = 20,
+	DB_CONNECTIONS_LIMIT = 10000,
 	DB_CONNECTIONS_RESERVED = 5, /* for stead itself and for psql beside a busy app */
 };
 /* A fresh cluster takes 31 MB; with its first write-ahead log and a margin. */
@@ -35,7 +37,7 @@ enum {
 struct db {
 	struct oneshot *o; /* for steps; NULL in tests */
 	struct failure *f;
-	uint32_t connections_max; /* of the app's role */
+	uint32_t connections_max; /* of the app's role; 0: as the server's configuration has it */
 	char bin[DB_PATH_MAX];    /* postgres' bin folder, "" until found */
 	char data[DB_PATH_MAX];
 	char sockets[DB_PATH_MAX];
@@ -62,6 +64,8 @@ int init_sync(struct db *db);
 /* Write postgresql.conf, pg_hba.conf and pg_ident.conf below dirfd; files that hold the same text
  * already are left alone. `fresh`: the folder is synced as a whole later. */
 int conf_write(struct db *db, int dirfd, bool fresh);
+/* The same for the data folder by its path, while the server runs: for its next start. */
+int conf_rewrite(struct db *db);
 
 int sql_wait(struct db *db);
 int sql_app(struct db *db);

@@ -68,7 +68,7 @@ static int read_ask(struct oneshot *o, struct db *db, struct msg_db_ask *ask)
 	r |= parse_gid(unpack_str(&u), &db->gid);
 	if (r != 0 || !unpack_done(&u))
 		return -EPROTO;
-	db->connections_max = ask->connections_max ? ask->connections_max : DB_CONNECTIONS_DEFAULT;
+	db->connections_max = min_of(ask->connections_max, (uint32_t)DB_CONNECTIONS_LIMIT);
 	return 0;
 }
 

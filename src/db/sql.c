@@ -174,7 +174,8 @@ static int put_role(struct db *db, PGconn *c, const char *role)
 	char have[32], limit[16];
 	int r;
 
-	(void)snprintf(limit, sizeof limit, "%u", db->connections_max);
+	(void)snprintf(limit, sizeof limit, "%u",
+		db->connections_max ? db->connections_max : DB_CONNECTIONS_DEFAULT);
 	r = query_text(db, c,
 		"SELECT rolcanlogin AND NOT (rolsuper OR rolcreatedb OR rolcreaterole OR "
 		"rolreplication OR rolbypassrls) AND rolconnlimit = $2::int FROM pg_roles "
@@ -251,23 +252,52 @@ static int reload_access(struct db *db, PGconn *c)
 	return r;
 }
 
-/* Really connect as the app, which only its own user can. */
+/* The server may have been started with room for fewer clients than the configuration says now; how
+ * many it takes is fixed until its next start. */
+static int see_to_room(struct db *db, PGconn *c)
+{
+	char enough[8], wanted[16];
+	int r;
+
+	if (db->connections_max == 0)
+		return 0;
+	(void)snprintf(wanted, sizeof wanted, "%u", db->connections_max + DB_CONNECTIONS_RESERVED);
+	r = query_text(db, c, "SELECT current_setting('max_connections')::int = $1::int", wanted,
+		NULL, enough, sizeof enough);
+	if (r < 0 || strcmp(enough, "t") == 0)
+		return r;
+	if (db->o)
+		oneshot_step(db->o, UINT32_MAX,
+			"ConnectionsMax=%u: the database server makes room for it at its next "
+			"start",
+			db->connections_max);
+	return 0;
+}
+
+/* Really connect as the app, which only its own user can. A moment's patience, because the server
+ * reads its access files again on a signal. */
 static int try_as_app(struct db *db)
 {
+	const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
 	char text[1024];
+	bool good;
 	PGconn *c;
-	int r = 0;
 
 	if (strcmp(db->owner, db->os_user) != 0)
 		return 0;
-	c = connect_as(db, db->role, db->database);
-	if (PQstatus(c) != CONNECTION_OK)
-		r = failure_set(db->f, ECONNREFUSED, EXIT_CODE_FAILED,
-			"`stead logs` shows what the server says",
-			"The role %s cannot enter its database %s at %s: %s", db->role,
-			db->database, db->sockets, error_text(c, text, sizeof text));
-	PQfinish(c);
-	return r;
+	for (unsigned i = 0; i < DB_TRIES; i++) {
+		c = connect_as(db, db->role, db->database);
+		good = PQstatus(c) == CONNECTION_OK;
+		(void)error_text(c, text, sizeof text);
+		PQfinish(c);
+		if (good)
+			return 0;
+		(void)nanosleep(&pause, NULL);
+	}
+	return failure_set(db->f, ECONNREFUSED, EXIT_CODE_FAILED,
+		"`stead logs` shows what the server says",
+		"The role %s cannot enter its database %s at %s: %s", db->role, db->database,
+		db->sockets, text);
 }
 
 int sql_app(struct db *db)
@@ -283,6 +313,10 @@ int sql_app(struct db *db)
 	if (!role || !database)
 		r = failure_set(
 			db->f, ENOMEM, EXIT_CODE_FAILED, "free some memory", "Out of memory.");
+	/* The server may have been started by what the last run knew: names and numbers are certain
+	 * now. */
+	if (r == 0)
+		r = conf_rewrite(db);
 	if (r == 0)
 		r = reload_access(db, c);
 	if (r == 0)
@@ -291,6 +325,8 @@ int sql_app(struct db *db)
 		r = put_database(db, c, role, database);
 	if (r == 0)
 		r = close_databases(db, c);
+	if (r == 0)
+		r = see_to_room(db, c);
 	PQfreemem(role);
 	PQfreemem(database);
 	PQfinish(c);
