@@ -69,19 +69,18 @@ static int run_act(struct parent *p)
 {
 	char path[PATH_MAX];
 	const char *step;
-	char *argv[] = {path, (char[]){"--boot"}, NULL};
+	char *argv[] = {(char[]){"stead-act"}, (char[]){"--boot"}, NULL};
 	struct spawn ask;
 	pid_t pid;
 	int pidfd;
 	siginfo_t si = {.si_pid = 0};
 
-	snprintf(path, sizeof(path), "%s/stead-act", p->roles_dir);
 	spawn_init(&ask, p);
-	ask.path = path;
+	int e = spawn_role(&ask, p, PROC_ACT, path);
 	ask.argv = argv;
-	ask.envp = p->env;
-	ask.jail.role = PROC_ACT;
-	int e = spawn_run(&ask, &pid, &pidfd, &step);
+	if (e == 0)
+		e = spawn_run(&ask, &pid, &pidfd, &step);
+	spawn_done(&ask);
 	if (e < 0)
 		return e;
 	struct pollfd ended = {.fd = pidfd, .events = POLLIN};

@@ -115,15 +115,6 @@ bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, con
 	return e == 0;
 }
 
-static void jail_of(struct spawn *ask, const struct parent *p, enum proc role)
-{
-	ask->jail.kind = proc_rows[role].jail;
-	ask->jail.role = (uint8_t)role;
-	ask->jail.uid = p->account[role].uid;
-	ask->jail.gid = ask->jail.gid_extra = p->account[role].gid;
-	ask->jail.exe = ask->path;
-}
-
 int core_spawn(struct parent *p, struct run *r)
 {
 	enum proc role = (enum proc)r->slot->role;
@@ -136,17 +127,12 @@ int core_spawn(struct parent *p, struct run *r)
 	int pair[2];
 
 	snprintf(name, sizeof(name), "stead-%s", proc_rows[role].name);
-	snprintf(path, sizeof(path), "%s/%s", p->roles_dir, name);
 	spawn_init(&ask, p);
-	ask.path = path;
+	int e = spawn_role(&ask, p, role, path);
 	ask.argv = argv;
-	ask.envp = p->env;
 	if (role == PROC_GATE)
 		ask.files_max = p->files_hard;
-	jail_of(&ask, p, role);
-
-	int e = sys_socketpair_seqpacket(pair);
-	if (e == 0) {
+	if (e == 0 && (e = sys_socketpair_seqpacket(pair)) == 0) {
 		ask.fd[3] = pair[1];
 		r->child.generation = r->generation;
 		e = child_start(p, &r->child, &ask, &step);
@@ -154,6 +140,7 @@ int core_spawn(struct parent *p, struct run *r)
 		if (e < 0)
 			close(pair[0]);
 	}
+	spawn_done(&ask);
 	if (e < 0) {
 		say_run(p, EV_SPAWN_FAILED, r, "error", (uint64_t)-e, step);
 		return e;

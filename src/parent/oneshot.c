@@ -20,35 +20,28 @@ static struct oneshot *place(struct parent *p)
 	return NULL;
 }
 
-static void ask_account(struct spawn *ask, const struct parent *p, const struct msg_oneshot *m)
-{
-	enum proc role = (enum proc)m->role;
-
-	ask->jail.kind = proc_rows[role].jail;
-	ask->jail.role = (uint8_t)role;
-	ask->jail.uid = m->uid != 0 ? m->uid : p->account[role].uid;
-	ask->jail.gid = m->uid != 0 ? m->gid : p->account[role].gid;
-	ask->jail.gid_extra = role == PROC_DB ? p->postgres.gid : ask->jail.gid;
-	ask->jail.exe = ask->path;
-}
-
 static int start(struct parent *p, struct oneshot *o, const struct msg_oneshot *m, int child_fd)
 {
 	char path[PATH_MAX], name[32];
 	const char *step;
-	char *argv[] = {name, NULL};
 	struct spawn ask;
 
 	snprintf(name, sizeof(name), "stead-%s", proc_rows[m->role].name);
-	snprintf(path, sizeof(path), "%s/%s", p->roles_dir, name);
 	spawn_init(&ask, p);
-	ask.path = path;
-	ask.argv = argv;
-	ask.envp = p->env;
+	int e = spawn_role(&ask, p, (enum proc)m->role, path);
+	if (m->uid != 0) {
+		ask.jail.uid = m->uid;
+		ask.jail.gid = ask.jail.gid_extra = m->gid;
+	}
+	if (m->role == PROC_DB)
+		ask.jail.gid_extra = p->postgres.gid;
+	ask.argv = (char *[]){name, NULL};
 	ask.fd[3] = child_fd;
-	ask_account(&ask, p, m);
 	o->child.generation = ++p->generation;
-	return child_start(p, &o->child, &ask, &step);
+	if (e == 0)
+		e = child_start(p, &o->child, &ask, &step);
+	spawn_done(&ask);
+	return e;
 }
 
 static int allowed(const struct parent *p, const struct msg_oneshot *m)

@@ -26,6 +26,7 @@
 #include "lib/sys.h"
 #include "tbl/tbl.h"
 #include <errno.h>
+#include <limits.h>
 #include <sys/types.h>
 
 enum parent_op {
@@ -140,6 +141,7 @@ struct spawn {
 	char *const *argv, *const *envp;
 	const char *cwd;    /* NULL: / */
 	int fd[4];          /* 0, 1, 2 and 3; -1: /dev/null for 0 and 1, inherited for 2, none for 3 */
+	int exe_fd;         /* the executable itself, or -1: by its path */
 	int cgroup_fd;      /* -1: none */
 	int nice;           /* 0: as the parent */
 	unsigned mask;      /* umask */
@@ -149,6 +151,10 @@ struct spawn {
 	char failed[SPAWN_STEP_MAX]; /* the failed step's name, after a failure */
 };
 void spawn_init(struct spawn *ask, const struct parent *p);
+/* One of stead's own executables, as its own user: path, environment, jail. The path lies in ret_path and
+ * must live as long as `ask`; spawn_done() closes what was opened. */
+int spawn_role(struct spawn *ask, const struct parent *p, enum proc role, char ret_path[static PATH_MAX]);
+void spawn_done(struct spawn *ask);
 /* Blocks until the program runs (exec succeeded) or could not. The pid is also its session. -errno and
  * the step that failed. */
 int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **ret_step);

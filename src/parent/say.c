@@ -31,6 +31,8 @@ void say_run(struct parent *p, enum event id, struct run *r, const char *name, u
 	event_field_i64(&b, "pid", r->last_pid);
 	if (id == EV_PROC_DIED || id == EV_PROC_ENDED)
 		event_field_i64(&b, "status", s->status);
+	if (id == EV_APP_CRASHING)
+		event_field_u64(&b, "restarts", s->restarts);
 	if (name != NULL)
 		event_field_u64(&b, name, number);
 	if (why != NULL)

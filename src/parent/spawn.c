@@ -9,6 +9,7 @@
  */
 #include "parent.h"
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -133,6 +134,7 @@ _Noreturn static void child_main(const struct spawn *ask, int pipe_fd, pid_t par
 {
 	const char *step = "descriptors";
 	int e, report = fcntl(pipe_fd, F_DUPFD_CLOEXEC, FD_ASIDE);
+	int exe = ask->exe_fd >= 0 ? fcntl(ask->exe_fd, F_DUPFD_CLOEXEC, FD_ASIDE) : -1;
 
 	if (report < 0)
 		_exit(127);
@@ -150,7 +152,11 @@ _Noreturn static void child_main(const struct spawn *ask, int pipe_fd, pid_t par
 	/* Everything of the parent's is close-on-exec already; this holds for what others left open. */
 	if (syscall(SYS_close_range, ask->fd[3] >= 0 ? 4U : 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		child_fail(report, "descriptors", -errno);
-	execve(ask->path, ask->argv, ask->envp);
+	/* By descriptor when there is one: the folder of the roles may be closed to the role's user. */
+	if (exe >= 0)
+		syscall(SYS_execveat, exe, "", ask->argv, ask->envp, AT_EMPTY_PATH);
+	else
+		execve(ask->path, ask->argv, ask->envp);
 	child_fail(report, "exec", -errno);
 }
 
@@ -158,6 +164,7 @@ void spawn_init(struct spawn *ask, const struct parent *p)
 {
 	*ask = (struct spawn){
 		.fd = {-1, -1, -1, -1},
+		.exe_fd = -1,
 		.cgroup_fd = -1,
 		.mask = 022,
 		.death_signal = SIGTERM,
@@ -213,6 +220,32 @@ int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **re
 	ask->failed[sizeof(ask->failed) - 1] = '\0';
 	*ret_step = ask->failed;
 	return f.err < 0 ? f.err : -EIO;
+}
+
+int spawn_role(struct spawn *ask, const struct parent *p, enum proc role, char ret_path[static PATH_MAX])
+{
+	int n = snprintf(ret_path, PATH_MAX, "%s/stead-%s", p->roles_dir, proc_rows[role].name);
+
+	if (n < 0 || n >= PATH_MAX)
+		return -ENAMETOOLONG;
+	ask->path = ret_path;
+	ask->envp = p->env;
+	ask->jail.kind = proc_rows[role].jail;
+	ask->jail.role = (uint8_t)role;
+	ask->jail.uid = p->account[role].uid;
+	ask->jail.gid = ask->jail.gid_extra = p->account[role].gid;
+	ask->jail.exe = ret_path;
+	/* Inside a root folder of its own the executable is mapped at its path. */
+	if (p->root && ask->jail.kind != JAIL_ROOT)
+		ask->exe_fd = open(ret_path, O_PATH | O_CLOEXEC);
+	return 0;
+}
+
+void spawn_done(struct spawn *ask)
+{
+	if (ask->exe_fd >= 0)
+		close(ask->exe_fd);
+	ask->exe_fd = -1;
 }
 
 /* As root the values are fixed; the user's own stead keeps the user's, because that is where an

@@ -12,7 +12,7 @@
 #include "parent.h"
 #include <signal.h>
 
-enum { KILL_AGAIN_MS = 1000, NO_TIMER = -1 };
+enum { KILL_AGAIN_MS = 1000, NO_TIMER = -1, CRASHING_RESTARTS = 3 };
 
 typedef void watch_action(struct run *r);
 
@@ -82,6 +82,8 @@ static void backoff(struct run *r, bool spawn_failed)
 	s->at_once = false;
 	r->up_ms = 0;
 	phase_set(r, PHASE_BACKOFF, s->wait_ms);
+	if (!is_core(s) && s->restarts >= CRASHING_RESTARTS)
+		say_run(p, EV_APP_CRASHING, r, "next_ms", s->wait_ms, NULL);
 }
 
 /* ---- actions ---- */
@@ -272,7 +274,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 		[WATCH_BAD] = act_bad,
 		[WATCH_STUCK] = act_stuck,
 		[WATCH_STOP] = act_drain,
-		[WATCH_TIMER] = act_none,
+		[WATCH_TIMER] = act_bad, /* its channel or link ended and it did not */
 	},
 	[PHASE_DRAINING] = {
 		[WATCH_START] = act_none,

@@ -199,6 +199,13 @@ def test_a_process_that_says_nothing_before_hello_else_is_replaced(make):
     assert bed.next("stead-log")
 
 
+@pytest.mark.parametrize("when", ["ready", "begin"])
+def test_a_process_that_closes_its_channel_and_lives_is_replaced(make, when):
+    bed = make().launch()
+    getattr(bed.next("stead-log"), when)().do("hangup")
+    bed.next("stead-log").ready()
+
+
 # ---- what is kept ----
 
 def memfd(text):

@@ -102,7 +102,7 @@ def test_the_state_folder_belongs_to_root_and_lets_ctl_add_to_it(bed):
 
 def test_missing_accounts_are_made_first(make):
     bed = make(names=("gate", "ctl")).launch()
-    act = bed.next(str(bed.roles / "stead-act"))
+    act = bed.next("stead-act")
     assert act.facts["uid"] == "0" and act.facts["args"] == "2"
     bed.passwd.write_text(passwd(ACCOUNTS))  # in place: it is mounted
     act.do("exit 0")
@@ -110,9 +110,17 @@ def test_missing_accounts_are_made_first(make):
     assert status(bed.log.pid, "Uid")[0] == str(ACCOUNTS["log"])
 
 
+def test_roles_in_a_folder_closed_to_others_run_all_the_same(make):
+    bed = make()
+    bed.roles.chmod(0o700)
+    bed.boot()
+    assert oneshot(bed, "check", 5)[0] == 0
+    assert status(bed.next("stead-check").pid, "Uid")[0] == str(ACCOUNTS["check"])
+
+
 def test_accounts_that_cannot_be_made_end_the_start(make):
     bed = make(names=("gate", "ctl")).launch()
-    bed.next(str(bed.roles / "stead-act")).do("exit 1")
+    bed.next("stead-act").do("exit 1")
     assert bed.wait() == 1
     assert "accounts" in bed.errors()
 

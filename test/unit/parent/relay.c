@@ -12,7 +12,8 @@
  *   daemon            double fork with setsid, then sleep
  *   busy              stop relaying and spin
  *   stat PATH         answer with "PATH errno" to the test
- *   dup               ignore the end of descriptor 3
+ *   hangup            close descriptor 3 and live on
+ *   catch usr1        do not die of it
  */
 #include "lib/chan.h"
 #include <errno.h>
@@ -85,6 +86,10 @@ static void command(int test, char *text)
 		sigaction((int)strtol(text + 7, NULL, 10), &ignore, NULL);
 	} else if (strcmp(text, "catch usr1") == 0) {
 		sigaction(SIGUSR1, &stacks, NULL);
+	} else if (strcmp(text, "hangup") == 0) {
+		close(FD_UP);
+		for (;;)
+			pause();
 	} else if (strcmp(text, "child") == 0) {
 		sleeper(false);
 	} else if (strcmp(text, "daemon") == 0) {
