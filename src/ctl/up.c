@@ -77,16 +77,19 @@ void up_fail(struct up *u, unsigned exit_code, const char *todo, const char *fmt
 	probe_stop(&u->probe);
 	/* What the app said last is most often the reason; it is fetched when something of it has run. */
 	u->tail_query = u->workers_set || u->db >= DB_STARTS ?
-		logs_tail(u->ctl, u->workers_set ? u->app.name : "postgres", CTL_TAIL_LINES) : 0;
+		logs_tail(u->ctl, u->workers_set ? u->app.name : "postgres", CTL_TAIL_LINES * 4) : 0;
 	loop_timer_in(u->ctl->loop, &u->timer, u->tail_query ? TAIL_PATIENCE_MS : 0);
 }
 
 void up_tail_line(struct up *u, const char *text, size_t n)
 {
 	json_t *line = json_loadb(text, n, 0, NULL);
+	const char *kind = json_string_value(json_object_get(line, "kind"));
 
-	if (line && u->tail)
-		(void)json_array_append(u->tail, line);
+	/* Its own words; that it started and ended is said already. */
+	if (kind && strcmp(kind, "app") == 0 && json_array_append(u->tail, line) == 0 &&
+		json_array_size(u->tail) > CTL_TAIL_LINES)
+		(void)json_array_remove(u->tail, 0);
 	json_decref(line);
 }
 

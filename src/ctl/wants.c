@@ -58,7 +58,7 @@ int wants_postgres(struct ctl *c, const struct app *a)
 {
 	char path[CTL_PATH_MAX + 16], data[CTL_PATH_MAX], sockets[CTL_PATH_MAX];
 	struct want w = {.name = "postgres", .cwd = "/", .path = path, .stop_signal = "INT",
-		.argv = {"postgres", "-D", data, "-k", sockets},
+		.argv = {path, "-D", data, "-k", sockets}, /* it finds its own files by argv[0] */
 		.env = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"}};
 
 	wants_data(c, data);

@@ -3,7 +3,7 @@
  *
  * The server itself is started by the parent, as ctl's PROC_SET with role POSTGRES says:
  *   exec   BIN/postgres              BIN: the third packed string of DB_END to DB_FIND or DB_INIT
- *   argv   postgres -D DATA -k SOCKETS
+ *   argv   BIN/postgres -D DATA -k SOCKETS   (it finds its own files by argv[0])
  *   env    PATH=/usr/bin:/bin LC_ALL=C.UTF-8 and nothing else that begins with PG or LC_
  *   user   the owner of DATA (as root: the postgres account, with the app's group as its gid)
  *   stop   SIGINT (fast shutdown: clients are told to go; SIGTERM would wait for them for ever)
