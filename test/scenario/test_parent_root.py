@@ -100,6 +100,20 @@ def test_the_state_folder_belongs_to_root_and_lets_ctl_add_to_it(bed):
     assert facts(bed.state / "pg")[0::2] == (POSTGRES, 0o700)
 
 
+def test_the_same_folder_serves_again_unless_it_changed_hands(bed, make):
+    bed.process.send_signal(signal.SIGTERM)
+    assert let_go(bed) == 0
+    bed.listener.close()
+    bed.process = None
+    bed.boot()
+    bed.process.send_signal(signal.SIGTERM)
+    assert let_go(bed) == 0
+    os.chown(bed.state, 0, ACCOUNTS["log"])
+    bed.listener.close()
+    bed.launch()
+    assert bed.wait() == 5
+
+
 def test_missing_accounts_are_made_first(make):
     bed = make(names=("gate", "ctl")).launch()
     act = bed.next("stead-act")
