@@ -1,0 +1,78 @@
+/*
+ * check.h: the process stead-check in one page.
+ *
+ * One shot: a question (CHECK_ASK) about a folder, then values, findings and one end. It reads the
+ * folder's stead.conf, has it parsed in a child that can do nothing but compute, and finds what is
+ * not written by running the app's interpreter in another child.
+ */
+#ifndef STEAD_CHECK_CHECK_H
+#define STEAD_CHECK_CHECK_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "conf/conf.h"
+#include "lib/chan.h"
+
+struct check {
+	int fd;      /* the channel */
+	uint64_t id; /* of the question */
+	struct msg_check_ask ask;
+	char folder[PATH_MAX];   /* absolute, no link in it */
+	char file[NAME_MAX + 1]; /* the configuration's name in the folder; "" when there is none */
+	char state[PATH_MAX];    /* the state folder; "" when not known */
+	char name[28];           /* default of Name= */
+	int dir;                 /* the folder */
+	struct conf *conf;
+	bool app_found; /* by detection */
+	bool build;     /* `build` makes an environment before the start */
+};
+
+/* send.c: the channel. */
+int check_open(struct check *k, char *mem);
+int check_receive(struct check *k, struct msg *ret_msg, char *mem);
+int check_answer(struct check *k);
+
+/* folder.c: the folder and its file. Errors are findings; -errno only when nothing can be told. */
+int check_folder(struct check *k, const char *path, const char *name);
+/* Are the files there that the configuration names? And read those of EnvironmentFile=. */
+int check_paths(struct check *k);
+/* PATH of the value, from the folder. */
+void check_path(const struct check *k, const char *path, char ret[PATH_MAX]);
+
+/* parse.c: parse text in a child under seccomp, and take what it says as input. */
+/* A conf with the facts of this check. NULL without memory. */
+struct conf *check_conf_new(const struct check *k);
+int check_parse(struct check *k, const char *file, const char *text, size_t n, bool env_file);
+
+/* sandbox.c: from here on this process computes, reads and writes what is open, and ends. */
+int sandbox_enter(void);
+
+/* detect.c: what is not written is found out. */
+int check_detect(struct check *k);
+
+/* python.c: which interpreter, and one run of the detection in it. */
+struct python {
+	char path[PATH_MAX]; /* absolute */
+	char base[PATH_MAX]; /* what a virtual environment would be made with */
+	char venv[PATH_MAX]; /* as it is shown; "" none */
+	bool theirs;         /* the environment is the user's: stead installs nothing into it */
+};
+/* False when there is none, with a finding. */
+bool python_choose(struct check *k, struct python *ret);
+struct python_run {
+	char *records; /* malloc'd */
+	size_t records_n;
+	char output[4096]; /* the last of what it printed */
+	int status;        /* as from waitid: >= 0 exit code, < 0 minus the signal */
+	bool timed_out;
+};
+int python_run(struct check *k, const struct python *py, struct python_run *ret);
+
+/* detect_script.c, generated from python/stead_detect.py. */
+extern const char detect_script[];
+
+#endif

@@ -1,0 +1,266 @@
+/*
+ * folder.c: the app's folder: its configuration file, and whether what that names is there.
+ *
+ * Called by main.c. Owns the folder's descriptor. Reads files of the folder; writes none.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "lib/must.h"
+#include "lib/sys.h"
+
+enum { FILE_BYTES_MAX = 256 * 1024 };
+
+static unsigned cores(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+struct conf *check_conf_new(const struct check *k)
+{
+	uid_t uid = k->ask.uid != 0 ? k->ask.uid : getuid();
+	gid_t gid = k->ask.uid != 0 ? k->ask.gid : getgid();
+	struct passwd *pw = getpwuid(uid);
+	struct group *gr = getgrgid(gid);
+	char host[256] = "";
+	struct conf_facts facts = {.name = k->name,
+		.folder = k->folder,
+		.user = pw != NULL ? pw->pw_name : NULL,
+		.home = pw != NULL ? pw->pw_dir : NULL,
+		.shell = pw != NULL ? pw->pw_shell : NULL,
+		.group = gr != NULL ? gr->gr_name : NULL,
+		.host = gethostname(host, sizeof(host) - 1) == 0 ? host : NULL,
+		.state = k->state[0] != '\0' ? k->state : NULL,
+		.uid = uid,
+		.gid = gid,
+		.cores = cores()};
+
+	return conf_new(&facts);
+}
+
+/* Exactly one NAME.service, when there is no stead.conf. How many there are. */
+static unsigned find_service(struct check *k)
+{
+	DIR *d = fdopendir(openat(k->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	const struct dirent *e;
+	unsigned n = 0;
+
+	if (d == NULL)
+		return 0;
+	while ((e = readdir(d)) != NULL) {
+		size_t len = strlen(e->d_name);
+
+		if (len <= 8 || strcmp(e->d_name + len - 8, ".service") != 0 ||
+			e->d_name[0] == '.' || strchr(e->d_name, '@') != NULL)
+			continue;
+		n++;
+		memcpy(k->file, e->d_name, len + 1);
+	}
+	(void)closedir(d);
+	if (n != 1)
+		k->file[0] = '\0';
+	return n;
+}
+
+static int read_file(struct check *k)
+{
+	char *text = NULL;
+	size_t n = 0;
+	int r = sys_read_file(k->dir, k->file, FILE_BYTES_MAX, &text, &n);
+
+	if (r == 0)
+		r = check_parse(k, k->file, text, n, false);
+	else if (r != -ENOMEM) {
+		struct conf_pos pos = {.file = k->file, .line = 1, .col = 1};
+
+		conf_find(k->conf, CONF_ERROR, &pos, "",
+			r == -EFBIG ? "the file is larger than 256 KB"
+				    : "the file cannot be read: %s",
+			strerror(-r));
+		r = 0;
+	}
+	free(text);
+	return r;
+}
+
+/* The file's own name when it is asked for, else stead.conf, else the one NAME.service. */
+static int choose_file(struct check *k)
+{
+	struct stat st;
+	unsigned n;
+
+	if (k->file[0] != '\0')
+		return read_file(k);
+	if (fstatat(k->dir, "stead.conf", &st, 0) == 0 || errno != ENOENT) {
+		memcpy(k->file, "stead.conf", sizeof("stead.conf"));
+		return read_file(k);
+	}
+	n = find_service(k);
+	if (n == 1)
+		return read_file(k);
+	if (n > 1)
+		conf_find(k->conf, CONF_NOTE, NULL,
+			"write a stead.conf, or name one: stead check FILE",
+			"there are %u .service files in the folder, so none of them is read", n);
+	return 0;
+}
+
+/* Folder and file of `path`. 0, or -errno. */
+static int split_path(struct check *k, const char *path)
+{
+	struct stat st;
+	char *slash;
+
+	if (realpath(path, k->folder) == NULL || stat(k->folder, &st) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode)) {
+		slash = strrchr(k->folder, '/');
+		if (strlen(slash + 1) > NAME_MAX)
+			return -ENAMETOOLONG;
+		memcpy(k->file, slash + 1, strlen(slash + 1) + 1);
+		slash[slash == k->folder ? 1 : 0] = '\0';
+	}
+	k->dir = open(k->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return k->dir < 0 ? -errno : 0;
+}
+
+int check_folder(struct check *k, const char *path, const char *name)
+{
+	int r = split_path(k, path);
+
+	if (r < 0 && k->folder[0] == '\0')
+		(void)snprintf(k->folder, sizeof(k->folder), "%s", path);
+	/* `up` may check a copy of the folder: then it says the name of the original. */
+	conf_name_from_folder(name[0] != '\0' ? name : k->folder, k->name);
+	k->conf = check_conf_new(k);
+	if (k->conf == NULL)
+		return -ENOMEM;
+	if (r < 0) {
+		conf_find(k->conf, CONF_ERROR, NULL,
+			r == -EACCES ? "let this user read it" : "name the folder of an app",
+			"%s: %s", k->folder, strerror(-r));
+		return 0;
+	}
+	return choose_file(k);
+}
+
+void check_path(const struct check *k, const char *path, char ret[PATH_MAX])
+{
+	int n = path[0] == '/' ? snprintf(ret, PATH_MAX, "%s", path)
+			       : snprintf(ret, PATH_MAX, "%s/%s", k->folder, path);
+
+	if (n >= PATH_MAX)
+		ret[0] = '\0';
+}
+
+enum want { WANT_DIR, WANT_FILE, WANT_PROGRAM };
+
+static void want_path(struct check *k, const struct conf_value *v, const char *path, enum want want)
+{
+	static const char *const what[] = {
+		[WANT_DIR] = "folder", [WANT_FILE] = "file", [WANT_PROGRAM] = "program"};
+	const char *key = conf_rows[v->key].key;
+	char full[PATH_MAX];
+	struct stat st;
+
+	check_path(k, path, full);
+	if (stat(full, &st) < 0) {
+		conf_find(k->conf, CONF_ERROR, &v->pos, "", "%s=: there is no %s %s: %s", key,
+			what[want], full, strerror(errno));
+		return;
+	}
+	if ((want == WANT_DIR) != (S_ISDIR(st.st_mode) != 0) ||
+		(want == WANT_PROGRAM && access(full, X_OK) < 0))
+		conf_find(k->conf, CONF_ERROR, &v->pos, "", "%s=: %s is not a %s", key, full,
+			what[want]);
+}
+
+static void check_key(struct check *k, enum conf_key key, enum want want)
+{
+	for (const struct conf_value *v = conf_get(k->conf, key); v != NULL; v = v->next)
+		if (v->text[0] != '\0')
+			want_path(k, v, v->part2 != NULL ? v->part2 : v->text, want);
+}
+
+/* ErrorPage= is below Root=, or below the folder. */
+static void check_error_pages(struct check *k)
+{
+	const struct conf_value *root = conf_get(k->conf, CONF_SITE_ROOT);
+
+	for (const struct conf_value *v = conf_get(k->conf, CONF_SITE_ERROR_PAGE); v; v = v->next) {
+		char path[PATH_MAX];
+
+		if (v->text[0] == '\0')
+			continue;
+		if ((size_t)snprintf(path, sizeof(path), "%s/%s", root != NULL ? root->text : ".",
+			    v->part2 + strspn(v->part2, "/")) < sizeof(path))
+			want_path(k, v, path, WANT_FILE);
+	}
+}
+
+/* Read the files of EnvironmentFile=. The list does not change while they are read: they set
+ * variables only. */
+static int read_env_files(struct check *k)
+{
+	int r = 0;
+
+	for (const struct conf_value *v = conf_get(k->conf, CONF_SERVICE_ENVIRONMENT_FILE);
+		v != NULL && r == 0; v = v->next) {
+		bool optional = v->text[0] == '-';
+		const char *shown = v->text + (optional ? 1 : 0);
+		char path[PATH_MAX], *text = NULL;
+		size_t n;
+
+		if (v->text[0] == '\0')
+			continue;
+		check_path(k, shown, path);
+		r = sys_read_file(AT_FDCWD, path, FILE_BYTES_MAX, &text, &n);
+		if (r == 0) {
+			r = check_parse(k, shown, text, n, true);
+		} else if (r != -ENOMEM) {
+			if (!(optional && r == -ENOENT))
+				conf_find(k->conf, CONF_ERROR, &v->pos,
+					r == -ENOENT
+						? "write a - before the path if it may be missing"
+						: "",
+					"EnvironmentFile=: %s: %s", path, strerror(-r));
+			r = 0;
+		}
+		free(text);
+	}
+	return r;
+}
+
+int check_paths(struct check *k)
+{
+	const struct conf_value *v = conf_get(k->conf, CONF_PYTHON_INTERPRETER);
+
+	check_key(k, CONF_SITE_ROOT, WANT_DIR);
+	check_key(k, CONF_SITE_STATIC, WANT_DIR);
+	check_key(k, CONF_PYTHON_PATH, WANT_DIR);
+	check_key(k, CONF_PYTHON_REQUIREMENTS, WANT_FILE);
+	check_key(k, CONF_SERVICE_WORKING_DIRECTORY, WANT_DIR);
+	check_error_pages(k);
+	if (v != NULL && strchr(v->text, '/') != NULL)
+		want_path(k, v, v->text, WANT_PROGRAM);
+	v = conf_get(k->conf, CONF_PYTHON_VENV);
+	if (v != NULL && conf_get(k->conf, CONF_PYTHON_REQUIREMENTS) == NULL) {
+		char path[PATH_MAX];
+
+		if (snprintf(path, sizeof(path), "%s/bin/python", v->text) < PATH_MAX)
+			want_path(k, v, path, WANT_PROGRAM);
+	}
+	return read_env_files(k);
+}

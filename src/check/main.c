@@ -1,0 +1,85 @@
+/*
+ * main.c: the entry of stead-check.
+ *
+ * Started by the parent for ctl, or by `stead check` itself; descriptor 3 is its channel to whoever
+ * asks. Runs as the app's user, or as whoever runs `stead check`; never writes a file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "lib/must.h"
+#include "lib/sys.h"
+
+enum { CHANNEL_FD = 3 };
+
+/* The question's packed fields. */
+static int read_ask(struct check *k, const struct msg *m, const char **ret_folder,
+	const char **ret_name, const char **ret_state)
+{
+	struct unpack u;
+	const char *tail;
+	size_t n;
+	int r = msg_get(m, &k->ask, sizeof(k->ask), sizeof(k->ask));
+
+	if (r < 0)
+		return r;
+	tail = msg_tail(m, sizeof(k->ask), &n);
+	unpack_init(&u, tail, n);
+	*ret_folder = unpack_str(&u);
+	*ret_name = unpack_str(&u);
+	*ret_state = unpack_str(&u);
+	if (u.bad || strlen(*ret_state) >= sizeof(k->state))
+		return -EPROTO;
+	return 0;
+}
+
+static int answer(struct check *k)
+{
+	int r = conf_errors(k->conf) == 0 ? check_paths(k) : 0;
+
+	if (r == 0 && conf_errors(k->conf) == 0 && !k->ask.no_detect)
+		r = check_detect(k);
+	if (r == 0 && conf_finish(k->conf) == -ENOMEM)
+		r = -ENOMEM;
+	return r < 0 ? r : check_answer(k);
+}
+
+int main(void)
+{
+	struct check k = {.fd = CHANNEL_FD, .dir = -1};
+	const char *folder, *name, *state;
+	char *mem = malloc(CHAN_PAYLOAD_MAX);
+	struct msg m;
+	int r;
+
+	if (mem == NULL)
+		fatal("check", "no memory");
+	/* A child that it starts gains nothing by a set-uid program, and does not hold the channel.
+	 */
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	(void)sys_cloexec(CHANNEL_FD, true);
+	if (sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL) < 0)
+		fatal("check", "sigaction: %s", strerror(errno));
+	r = check_open(&k, mem);
+	if (r == 0)
+		r = check_receive(&k, &m, mem);
+	if (r == 0)
+		r = read_ask(&k, &m, &folder, &name, &state);
+	if (r < 0)
+		fatal("check", "no question came: %s", strerror(-r));
+	memcpy(k.state, state, strlen(state) + 1);
+	r = check_folder(&k, folder, name);
+	if (r == 0)
+		r = answer(&k);
+	if (r < 0)
+		fatal("check", "%s", strerror(-r));
+	conf_free(k.conf);
+	free(mem);
+	return 0;
+}

@@ -1,0 +1,336 @@
+/*
+ * verb_check.c: `stead check`: the effective configuration of a folder, with the origin of each
+ * value, and every error in it.
+ *
+ * Called by main.c. Needs no running stead: it starts stead-check itself and asks over a socketpair
+ * as ctl does. What check answers is input: it is bounded here and shown without control
+ * characters.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/chan.h"
+#include "lib/must.h"
+#include "lib/sys.h"
+
+enum { NOBODY = 65534, CHECK_FD = 3 };
+
+struct answer {
+	bool json;
+	const char *prefix; /* before a file's name, so that it can be opened from here */
+	unsigned errors, warnings;
+	unsigned values, findings;
+	char section[32];
+	struct buf out;   /* values; in JSON too */
+	struct buf notes; /* findings */
+};
+
+/* A line for a terminal. */
+static void put_plain(struct buf *b, const char *s, const char *indent)
+{
+	for (; *s != '\0'; s++) {
+		if (*s == '\n')
+			buf_printf(b, "\n%s", indent);
+		else
+			buf_putc(b, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+	}
+}
+
+static void json_str(struct buf *b, const char *name, const char *value)
+{
+	buf_printf(b, "\"%s\":", name);
+	buf_put_json(b, value, strlen(value));
+}
+
+static void got_value(struct answer *a, struct unpack *u)
+{
+	const char *section = unpack_str(u), *arg = unpack_str(u), *key = unpack_str(u);
+	const char *value = unpack_str(u), *origin = unpack_str(u), *file = unpack_str(u);
+	uint32_t line = unpack_u32(u), col = unpack_u32(u);
+	const char *eq = strchr(value, '=');
+	char shown[256];
+	size_t at;
+
+	if (u->bad)
+		return;
+	/* A file of variables is there to keep them from being seen. */
+	if (strcmp(key, "Environment") == 0 && eq != NULL) {
+		char name[128];
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)min_of(eq - value, 127l), value);
+		if (!conf_env_showable(name) || strcmp(origin, "environment file") == 0) {
+			(void)snprintf(shown, sizeof(shown), "%s=(hidden)", name);
+			value = shown;
+		}
+	}
+	if (a->json) {
+		buf_puts(&a->out, a->values++ > 0 ? ",\n{" : "\n{");
+		json_str(&a->out, "section", section);
+		buf_putc(&a->out, ',');
+		json_str(&a->out, "argument", arg);
+		buf_putc(&a->out, ',');
+		json_str(&a->out, "key", key);
+		buf_putc(&a->out, ',');
+		json_str(&a->out, "value", value);
+		buf_putc(&a->out, ',');
+		json_str(&a->out, "origin", origin);
+		buf_putc(&a->out, ',');
+		json_str(&a->out, "file", file);
+		buf_printf(&a->out, ",\"line\":%u,\"column\":%u}", line, col);
+		return;
+	}
+	if (strcmp(a->section, section) != 0) {
+		buf_printf(&a->out, "%s[%s]\n", a->values > 0 ? "\n" : "", section);
+		(void)snprintf(a->section, sizeof(a->section), "%s", section);
+	}
+	a->values++;
+	at = a->out.len;
+	put_plain(&a->out, key, "");
+	buf_putc(&a->out, '=');
+	put_plain(&a->out, value, "\\n");
+	at = a->out.len - at;
+	buf_printf(&a->out, "%*s", at < 40 ? (int)(40 - at) : 2, "");
+	if (line > 0)
+		buf_printf(&a->out, "%s:%u\n", file, line);
+	else
+		buf_printf(&a->out, "%s\n", origin);
+}
+
+static void got_finding(struct answer *a, struct unpack *u)
+{
+	static const char *const names[] = {"error", "warning", "note"};
+	uint32_t level = unpack_u32(u);
+	const char *file = unpack_str(u);
+	uint32_t line = unpack_u32(u), col = unpack_u32(u);
+	const char *text = unpack_str(u), *todo = unpack_str(u);
+
+	if (u->bad || level > CONF_NOTE)
+		return;
+	a->errors += level == CONF_ERROR;
+	a->warnings += level == CONF_WARNING;
+	if (a->json) {
+		buf_puts(&a->notes, a->findings++ > 0 ? ",\n{" : "\n{");
+		json_str(&a->notes, "level", names[level]);
+		buf_putc(&a->notes, ',');
+		json_str(&a->notes, "file", file);
+		buf_printf(&a->notes, ",\"line\":%u,\"column\":%u,", line, col);
+		json_str(&a->notes, "text", text);
+		buf_putc(&a->notes, ',');
+		json_str(&a->notes, "todo", todo);
+		buf_putc(&a->notes, '}');
+		return;
+	}
+	a->findings++;
+	if (file[0] != '\0') {
+		put_plain(&a->notes, file[0] == '/' ? "" : a->prefix, "");
+		put_plain(&a->notes, file, "");
+		buf_printf(&a->notes, ":%u:%u: ", line, col);
+	}
+	buf_printf(&a->notes, "%s: ", names[level]);
+	put_plain(&a->notes, text, "");
+	buf_putc(&a->notes, '\n');
+	if (todo[0] != '\0') {
+		buf_puts(&a->notes, "    ");
+		put_plain(&a->notes, todo, "    ");
+		buf_putc(&a->notes, '\n');
+	}
+}
+
+/* As root the app is looked at as its folder's owner, and never as root. */
+static void fill_user(const char *path, struct msg_check_ask *ask)
+{
+	struct stat st;
+
+	if (geteuid() != 0)
+		return;
+	ask->uid = NOBODY;
+	ask->gid = NOBODY;
+	if (stat(path, &st) == 0 && st.st_uid != 0) {
+		ask->uid = st.st_uid;
+		ask->gid = st.st_gid;
+	}
+}
+
+static int ask(int fd, const char *path, const char *state)
+{
+	struct msg_hello hello = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_CLI};
+	struct msg_check_ask q = {.mode = CHECK_FOLDER};
+	struct buf b;
+	int r;
+
+	(void)snprintf(hello.build, sizeof(hello.build), "%s", STEAD_VERSION);
+	fill_user(path, &q);
+	r = chan_send_blocking(fd, MSG_HELLO, 0, &hello, sizeof(hello), NULL, 0, NULL, 0);
+	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof(q));
+	pack_str(&b, path);
+	pack_str(&b, "");
+	pack_str(&b, state);
+	if (r == 0)
+		r = b.error != 0 ? b.error
+				 : chan_send_blocking(fd, MSG_CHECK_ASK, 1, &q, sizeof(q), b.p,
+					   b.len, NULL, 0);
+	buf_done(&b);
+	return r;
+}
+
+/* Everything up to the end. The exit code that check gives, or -errno. */
+static int hear(int fd, struct answer *a, char *mem)
+{
+	for (;;) {
+		struct msg_end end;
+		struct unpack u;
+		struct msg m;
+		int r = chan_recv_blocking(fd, &m, mem);
+
+		if (r < 0)
+			return r;
+		for (unsigned i = 0; i < m.nfds; i++)
+			(void)close(msg_take_fd(&m, i));
+		if (!msg_allowed(PROC_CHECK, PROC_CLI, m.h.type, m.h.len, 0))
+			return -EPROTO;
+		unpack_init(&u, m.payload, m.h.len);
+		if (m.h.type == MSG_CHECK_VALUE)
+			got_value(a, &u);
+		else if (m.h.type == MSG_CHECK_FINDING)
+			got_finding(a, &u);
+		if (u.bad)
+			return -EPROTO;
+		if (m.h.type != MSG_CHECK_END)
+			continue;
+		r = msg_get(&m, &end, sizeof(end), sizeof(end));
+		return r < 0 ? r : (int)min_of(end.exit_code, 7u);
+	}
+}
+
+static pid_t start(const char *roles_dir, int fds[2])
+{
+	char exe[PATH_MAX];
+	char *argv[] = {"stead-check", NULL};
+	pid_t pid;
+
+	if (snprintf(exe, sizeof(exe), "%s/stead-check", roles_dir) >= PATH_MAX)
+		return -1;
+	if (sys_socketpair_seqpacket(fds) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+		/* dup2() to the same number would leave it close-on-exec. */
+		if (fds[1] == CHECK_FD ? sys_cloexec(CHECK_FD, false) < 0
+				       : dup2(fds[1], CHECK_FD) < 0)
+			_exit(126);
+		(void)execv(exe, argv);
+		_exit(127);
+	}
+	(void)close(fds[1]);
+	return pid;
+}
+
+static void show(struct answer *a, const char *path, int code)
+{
+	if (a->json) {
+		struct buf head;
+
+		buf_init(&head, PATH_MAX * 8);
+		json_str(&head, "path", path);
+		printf("{%s,\"ok\":%s,\"values\":[%s],\"findings\":[%s]}\n", buf_str(&head),
+			code == VERB_EXIT_DONE ? "true" : "false", buf_str(&a->out),
+			buf_str(&a->notes));
+		buf_done(&head);
+		return;
+	}
+	if (code == VERB_EXIT_DONE)
+		printf("%s", buf_str(&a->out));
+	(void)fflush(stdout);
+	fprintf(stderr, "%s%s", code == VERB_EXIT_DONE && a->findings > 0 ? "\n" : "",
+		buf_str(&a->notes));
+	if (a->errors > 0)
+		fprintf(stderr, "%u error%s\n", a->errors, a->errors == 1 ? "" : "s");
+}
+
+/* "" for the current folder, else the folder's name with a slash. */
+static void prefix_of(const char *path, char ret[PATH_MAX + 1])
+{
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+	size_t n = strlen(path);
+
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		n = slash != NULL ? (size_t)(slash - path) : 0;
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	ret[0] = '\0';
+	if (n > 0 && n < PATH_MAX - 1 && !(n == 1 && path[0] == '.'))
+		(void)snprintf(
+			ret, PATH_MAX + 1, "%.*s%s", (int)n, path, path[n - 1] == '/' ? "" : "/");
+}
+
+/* The state folder: given, of the environment, or FOLDER/.stead. */
+static void state_of(const char *path, const char *given, char ret[PATH_MAX])
+{
+	const char *env = getenv("STEAD_STATE");
+	char full[PATH_MAX];
+	struct stat st;
+
+	if (given == NULL && env != NULL && env[0] != '\0')
+		given = env;
+	ret[0] = '\0';
+	if (given != NULL) {
+		if (realpath(given, full) == NULL ||
+			snprintf(ret, PATH_MAX, "%s", full) >= PATH_MAX)
+			(void)snprintf(ret, PATH_MAX, "%s", given);
+		return;
+	}
+	if (realpath(path, full) == NULL)
+		return;
+	if (stat(full, &st) == 0 && !S_ISDIR(st.st_mode))
+		*strrchr(full, '/') = '\0';
+	if (snprintf(ret, PATH_MAX, "%s/.stead", full) >= PATH_MAX)
+		ret[0] = '\0';
+}
+
+int verb_check(const char *roles_dir, const char *path, const char *state_dir_or_null, bool json)
+{
+	struct answer a = {.json = json};
+	char prefix[PATH_MAX + 1], state[PATH_MAX];
+	char *mem = malloc(CHAN_PAYLOAD_MAX);
+	int fds[2] = {-1, -1}, r = -ENOMEM, status = 0;
+	pid_t pid = -1;
+
+	prefix_of(path, prefix);
+	state_of(path, state_dir_or_null, state);
+	a.prefix = prefix;
+	buf_init(&a.out, 64 * 1024 * 1024);
+	buf_init(&a.notes, 1024 * 1024);
+	if (mem != NULL)
+		pid = start(roles_dir, fds);
+	if (pid > 0) {
+		r = ask(fds[0], path, state);
+		if (r == 0)
+			r = hear(fds[0], &a, mem);
+		(void)close(fds[0]);
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (r >= 0) {
+		show(&a, path, r);
+	} else {
+		fprintf(stderr, "stead: check: %s/stead-check did not answer: %s\n", roles_dir,
+			WIFEXITED(status) && WEXITSTATUS(status) == 127 ? "it cannot be run"
+									: strerror(-r));
+		r = VERB_EXIT_FAILED;
+	}
+	buf_done(&a.out);
+	buf_done(&a.notes);
+	free(mem);
+	return r;
+}
