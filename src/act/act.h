@@ -23,6 +23,7 @@ enum {
 #define ACT_APP_PREFIX "app-"
 #define ACT_APP_COMMENT "stead app" /* in /etc/passwd: who made the account */
 #define ACT_ROLE_PREFIX "stead-"
+#define ACT_GATE "stead-gate" /* in place of a group's number: what is copied is published */
 
 struct act_ctx {
 	struct oneshot *o; /* for steps; NULL at boot and in tests */

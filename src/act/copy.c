@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,18 +216,45 @@ static int copy_into(struct copy *c, int from, int parent, const char *name)
 	return r == 0 ? 0 : copy_failed(c, -r, "put in place");
 }
 
+/* What the gates may read is a part of a copy that was made before: `from` lies below stead's state and
+ * no symlink leads there, so nobody's stead.conf publishes a folder of the system. */
+static int find_gate(struct act_ctx *ctx, const char *from, unsigned long *ret_gid, int *ret_fd)
+{
+	const char *rel = act_below(ctx->state_root, from);
+	struct group *gr = getgrnam(ACT_GATE);
+	int root = open(ctx->state_root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -EINVAL;
+
+	if (rel && root >= 0)
+		fd = sys_open_nosymlink(root, rel, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (root >= 0)
+		(void)close(root);
+	if (fd < 0 || !gr) {
+		if (fd >= 0)
+			(void)close(fd);
+		return failure_set(ctx->f, fd < 0 ? -fd : ENOENT, EXIT_CODE_FAILED,
+			"name a folder below the app's own that is no symlink",
+			"The folder %s cannot be published: %s.", from,
+			fd < 0 ? strerror(-fd) : "there is no group " ACT_GATE);
+	}
+	*ret_gid = gr->gr_gid;
+	*ret_fd = fd;
+	return 0;
+}
+
 int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const char *gid)
 {
 	const char *rel = act_below(ctx->state_root, to), *name;
 	struct copy c = {.ctx = ctx};
 	char parent_rel[ACT_PATH_MAX];
 	size_t n = strlen(from);
-	int src, parent, r;
+	int src = -1, parent, r;
 	unsigned long group;
 	struct stat st;
 
-	if (!rel || *from != '/' || !act_number(gid, ACT_UID_MIN, ACT_UID_MAX, &group) ||
-		strlen(rel) > 200)
+	if (strcmp(gid, ACT_GATE) == 0 && find_gate(ctx, from, &group, &src) < 0)
+		return -ctx->f->err;
+	if (!rel || *from != '/' || strlen(rel) > 200 ||
+		(src < 0 && !act_number(gid, ACT_UID_MIN, ACT_UID_MAX, &group)))
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
 			"stead copies folders below %s only, for an app's group only (asked: "
 			"\"%.200s\", "
@@ -236,7 +264,8 @@ int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const c
 		(to[n] == '/' || to[n] == 0 || (n > 0 && from[n - 1] == '/')))
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "name the app's own folder",
 			"%s contains stead's own state and cannot be an app's folder.", from);
-	src = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (src < 0)
+		src = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (src < 0 || fstat(src, &st) < 0)
 		return failure_set(ctx->f, errno, EXIT_CODE_FAILED, "see that the folder exists",
 			"The app's folder %s cannot be read: %s.", from, strerror(errno));

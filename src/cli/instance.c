@@ -43,7 +43,7 @@ static void run_base(char ret[128])
 	const char *xdg = getenv("XDG_RUNTIME_DIR");
 
 	if (geteuid() == 0)
-		(void)snprintf(ret, 128, "/run/stead-up");
+		(void)snprintf(ret, 128, "/run/stead/up");
 	else if (xdg && xdg[0] == '/' && strlen(xdg) < 40 && access(xdg, W_OK) == 0)
 		(void)snprintf(ret, 128, "%s/stead", xdg);
 	else
@@ -94,7 +94,9 @@ static int make_run(struct cli *c)
 	int err;
 
 	run_base(base);
-	err = make_own(base, geteuid() == 0 ? 0755 : 0700);
+	err = geteuid() == 0 ? make_parents(base) : 0;
+	if (err == 0)
+		err = make_own(base, geteuid() == 0 ? 0755 : 0700);
 	(void)snprintf(c->run, sizeof c->run, "%s/%08x", base, (unsigned)(id ^ id >> 32));
 	if (err == 0)
 		err = make_own(c->run, geteuid() == 0 ? 0755 : 0700);

@@ -204,6 +204,8 @@ int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf
 /* The socket's folder and the cluster's data. */
 void wants_sockets(const struct ctl *c, char ret[static CTL_PATH_MAX]);
 void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX]);
+/* The folder below the state where the app's user may write what is made for it (its venv). */
+void wants_own(const struct ctl *c, char ret[static CTL_PATH_MAX]);
 
 /* The account that owns the cluster. -ENOENT when PostgreSQL is not installed. */
 int up_root_postgres(uint32_t *ret_uid, uint32_t *ret_gid);
@@ -244,11 +246,12 @@ struct up {
 	struct conf *conf;
 	const struct conf_app *c;
 	bool reload;           /* only new values; nothing is started that does not run */
-	bool copying, check_asked, checked, check_failed, built, building, bound, binding, user_made;
+	bool publishing, check_asked, checked, check_failed, built, building, bound, binding;
 	bool snap_sent, workers_set, probing, syncing, synced, failing;
 	uint8_t db;            /* enum db_step */
 	bool folders_made, server_up;
-	unsigned folders_pending;
+	unsigned acts_pending;
+	char prepared[64];     /* as root: the app's name whose user and folders are there */
 	uint64_t started_us, started_wall_us, bind_id, set_id;
 	uint32_t deaths;       /* of workers that never came up */
 	struct timer timer;    /* the patience as a whole */
@@ -280,6 +283,9 @@ void up_db_sync(struct up *u);
 void up_db_advance(struct up *u);
 /* As root: the app's user, its copy, the folders. False: not yet. */
 bool up_root_ready(struct up *u);
+/* The same for its static trees, which check told; and where the copy of one lies (-1: Root=). */
+bool up_root_published(struct up *u);
+void up_public_path(const struct ctl *c, int index, char ret[static CTL_PATH_MAX]);
 /* A respawned ctl goes on where the last one stood. */
 void resume(struct ctl *c);
 /* What other verbs need to know of the configuration that is live. */

@@ -17,50 +17,63 @@
 enum { ROUTES_MAX = 72, PAGES_MAX = 64 };
 
 struct site_build {
+	const struct ctl *c;
 	struct snap_route_in route[ROUTES_MAX];
 	struct snap_error_page_in page[PAGES_MAX];
 	char path[ROUTES_MAX + PAGES_MAX][CTL_PATH_MAX];
 	unsigned routes, pages, paths;
 };
 
-static const char *path_of(struct site_build *b, const struct app *a, const char *path)
+/* A folder as the gates see it: as root they see published copies only. index -1: Root=. */
+static const char *tree_of(struct site_build *b, const struct app *a, const char *path, int index)
 {
 	char *to = b->path[b->paths++];
 
-	effective_path(a, path, to);
+	if (b->c->start.root)
+		up_public_path(b->c, index, to);
+	else
+		effective_path(a, path, to);
 	return to;
 }
 
 /* The error pages' paths are those of the site: below Root=, or below the folder. */
 static void add_pages(struct site_build *b, const struct app *a, const struct conf_app *conf)
 {
-	char below[CTL_PATH_MAX * 2];
+	char base[CTL_PATH_MAX];
 
 	for (const struct conf_errpage *p = conf->errpages; p && p->path && b->pages < PAGES_MAX; p++) {
 		const char *file = p->path + strspn(p->path, "/");
-		int n = snprintf(below, sizeof below, "%s%s%s", conf->root, conf->root[0] ? "/" : "", file);
+		char *to = b->path[b->paths];
+		int n;
 
+		if (b->c->start.root)
+			up_public_path(b->c, -1, base);
+		else
+			effective_path(a, conf->root, base);
+		n = snprintf(to, CTL_PATH_MAX, "%s/%s", base, file);
 		if (n < 0 || n >= CTL_PATH_MAX)
 			continue;
-		b->page[b->pages++] =
-			(struct snap_error_page_in){.status = p->code, .file = path_of(b, a, below)};
+		b->paths++;
+		b->page[b->pages++] = (struct snap_error_page_in){.status = p->code, .file = to};
 	}
 }
 
 static void add_routes(struct site_build *b, const struct app *a, const struct conf_app *conf)
 {
+	int n = 0;
+
 	const char *index = conf->index && conf->index[0] ? conf->index[0] : "index.html";
 
 	for (const struct conf_static *s = conf->statics; s && s->prefix && b->routes < ROUTES_MAX - 1; s++)
 		b->route[b->routes++] = (struct snap_route_in){.match = SNAP_MATCH_PREFIX,
-			.to = SNAP_TO_STATIC, .path = s->prefix, .root = path_of(b, a, s->path),
+			.to = SNAP_TO_STATIC, .path = s->prefix, .root = tree_of(b, a, s->path, n++),
 			.index = index, .app = UINT32_MAX};
 	if (conf->python)
 		b->route[b->routes++] = (struct snap_route_in){
 			.match = SNAP_MATCH_PREFIX, .to = SNAP_TO_APP, .path = "/", .app = 0};
 	else if (conf->root[0])
 		b->route[b->routes++] = (struct snap_route_in){.match = SNAP_MATCH_PREFIX,
-			.to = SNAP_TO_STATIC, .path = "/", .root = path_of(b, a, conf->root), .index = index,
+			.to = SNAP_TO_STATIC, .path = "/", .root = tree_of(b, a, conf->root, -1), .index = index,
 			.app = UINT32_MAX};
 }
 
@@ -112,6 +125,7 @@ int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf)
 
 	if (!b)
 		return -ENOMEM;
+	b->c = c;
 	add_routes(b, a, conf);
 	add_pages(b, a, conf);
 	site.routes = b->route;

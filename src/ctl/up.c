@@ -397,14 +397,16 @@ static bool app_there(const struct up *u)
 /* The state folder's own corner of the app. */
 static void make_data(struct up *u)
 {
-	if (!u->ctl->start.root)
-		(void)mkdirat(u->ctl->state_fd, "data", 0700);
+	/* As root each has an owner of its own and is made by act and the parent. */
+	if (u->ctl->start.root)
+		return;
+	(void)mkdirat(u->ctl->state_fd, "data", 0700);
 	(void)mkdirat(u->ctl->state_fd, "pg", 0700);
 }
 
 static void advance_live(struct up *u)
 {
-	if (!u->snap_sent && u->bound)
+	if (!u->snap_sent && u->bound && up_root_published(u))
 		send_snap(u);
 	if (!u->workers_set && u->c->python && u->built && (u->db == DB_READY || u->db == DB_NOT))
 		start_workers(u);

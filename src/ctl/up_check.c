@@ -115,7 +115,7 @@ static void start_failed(struct up *u, const char *role)
 void up_check(struct up *u)
 {
 	struct msg_check_ask ask = {.mode = CHECK_FOLDER, .uid = u->app.uid, .gid = u->app.gid};
-	char name[64];
+	char name[64], own[CTL_PATH_MAX];
 	struct buf b;
 
 	u->check_asked = true;
@@ -125,7 +125,8 @@ void up_check(struct up *u)
 	buf_put(&b, &ask, sizeof ask);
 	pack_str(&b, u->app.work);
 	pack_str(&b, name);
-	pack_str(&b, u->ctl->state_dir);
+	wants_own(u->ctl, own);
+	pack_str(&b, own);
 	if (!ask_start(u->ctl, PROC_CHECK, u->app.uid, u->app.gid, CHECK_MS, MSG_CHECK_ASK, &b, &check_ops, u))
 		start_failed(u, "check");
 }
@@ -169,8 +170,9 @@ void up_build(struct up *u)
 	}
 	client_progress(u->client, "build", "seeing to the app's packages", UINT32_MAX);
 	buf_init(&b, CHAN_PAYLOAD_MAX);
+	wants_own(u->ctl, path);
 	pack_str(&b, u->app.work);
-	pack_str(&b, u->ctl->state_dir);
+	pack_str(&b, path);
 	pack_str(&b, interpreter);
 	pack_str(&b, u->c->requirements);
 	if (!ask_start(u->ctl, PROC_BUILD, u->app.uid, u->app.gid, BUILD_MS, MSG_BUILD_ASK, &b, &build_ops, u))

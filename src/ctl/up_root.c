@@ -1,16 +1,18 @@
 /*
  * up_root.c: what comes first when the parent is root: the app's user, a copy of its folder, the folders
- * that postgres and the app own.
+ * that postgres and the app own; and, when check has told them, copies of the static trees, which are
+ * all that the gates' own root shows of the app.
  *
- * Called by up_advance(). Each is one row of tbl/acts.h, done by act; ctl itself has no privilege. The
- * app's user has a number of stead's range, kept with the app, so its files stay its own.
+ * Called by up_advance(). Each is one row of tbl/acts.h, done by act; ctl itself has no privilege.
  */
 #include "ctl.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { ACT_MS = 120 * 1000, UID_FIRST = 50000, UID_COUNT = 10000 };
+enum { ACT_MS = 120 * 1000 };
 
 static void ended(struct ask *a, const struct ask_end *end);
 
@@ -33,6 +35,7 @@ static void act(struct up *u, enum act act, const char *const *args)
 	buf_put(&b, &ask, sizeof ask);
 	for (unsigned i = 0; i < act_rows[act].args; i++)
 		pack_str(&b, args[i]);
+	u->acts_pending++;
 	a = ask_start(u->ctl, PROC_ACT, 0, 0, ACT_MS, MSG_ACT_ASK, &b, &act_ops, u);
 	if (a)
 		a->what = act;
@@ -40,45 +43,44 @@ static void act(struct up *u, enum act act, const char *const *args)
 		up_fail(u, VERB_EXIT_FAILED, "try again", "stead-act cannot be asked: no memory.");
 }
 
-/* The number from the folder's path: the same folder has the same one, wherever its state went. */
-static void make_user(struct up *u)
+static void make_folder(struct up *u, const char *name, const char *owner, const char *group, const char *mode)
 {
-	char number[16];
-	const char *const args[] = {u->app.name, number};
-	uint32_t h = 2166136261u;
+	const char *const args[] = {name, owner, group, mode};
 
-	for (const char *p = u->ctl->state_dir; *p; p++)
-		h = (h ^ (unsigned char)*p) * 16777619u;
-	if (u->app.uid == 0)
-		u->app.uid = u->app.gid = UID_FIRST + h % UID_COUNT;
-	(void)snprintf(number, sizeof number, "%u", (unsigned)u->app.uid);
-	act(u, ACT_USER_APP, args);
-}
-
-static void make_folder(struct up *u, const char *path, const char *owner, const char *group, const char *mode)
-{
-	const char *const args[] = {path, owner, group, mode};
-
-	u->folders_pending++;
 	act(u, ACT_FOLDER_MAKE, args);
 }
 
 static void copy_and_folders(struct up *u)
 {
-	char number[16], path[CTL_PATH_MAX + 16], sockets[CTL_PATH_MAX];
+	char number[16], path[CTL_PATH_MAX], sockets[CTL_PATH_MAX];
 	const char *const args[] = {u->app.folder, u->app.work, number};
 	uint32_t uid, gid;
 
 	(void)snprintf(number, sizeof number, "%u", (unsigned)u->app.gid);
-	u->folders_pending++;
 	act(u, ACT_TREE_COPY, args);
 	(void)snprintf(path, sizeof path, "%s/data", u->ctl->state_dir);
 	make_folder(u, path, number, number, "0700");
-	(void)snprintf(path, sizeof path, "%s/build", u->ctl->state_dir);
+	wants_own(u->ctl, path);
 	make_folder(u, path, number, number, "0755");
 	wants_sockets(u->ctl, sockets);
 	if (up_root_postgres(&uid, &gid) == 0)
 		make_folder(u, sockets, "postgres", number, "0710");
+}
+
+/* "uid:gid" of the user that act found or made. */
+static void user_made(struct up *u, const char *result)
+{
+	char *end;
+	unsigned long uid = strtoul(result, &end, 10), gid = *end == ':' ? strtoul(end + 1, &end, 10) : 0;
+
+	if (*end || uid == 0 || gid == 0 || uid > UINT32_MAX || gid > UINT32_MAX) {
+		up_fail(u, VERB_EXIT_FAILED, "this is a bug in stead: please report it",
+			"The app's user was not told as expected: \"%s\".", result);
+		return;
+	}
+	u->app.uid = (uint32_t)uid;
+	u->app.gid = (uint32_t)gid;
+	copy_and_folders(u);
 }
 
 static void ended(struct ask *a, const struct ask_end *end)
@@ -89,24 +91,70 @@ static void ended(struct ask *a, const struct ask_end *end)
 		up_fail(u, end->exit_code, end->todo, "%s", end->error);
 		return;
 	}
-	if (a->what == ACT_USER_APP) {
-		u->user_made = true;
-		copy_and_folders(u);
-		return;
-	}
-	if (--u->folders_pending == 0)
+	u->acts_pending--;
+	if (a->what == ACT_USER_APP)
+		user_made(u, end->result);
+	if (u->acts_pending == 0 && !u->failing)
 		up_advance(u);
 }
 
 bool up_root_ready(struct up *u)
 {
+	const char *const args[] = {u->app.name, ""};
+
 	if (!u->ctl->start.root)
 		return true;
-	if (!u->copying) {
-		u->copying = true;
-		(void)snprintf(u->app.work, sizeof u->app.work, "%.3000s/public/app", u->ctl->state_dir);
+	/* The name is the folder's at first; stead.conf may name another, whose user it shall be then. */
+	if (strcmp(u->prepared, u->app.name) != 0) {
+		memcpy(u->prepared, u->app.name, sizeof u->prepared);
+		(void)snprintf(u->app.work, sizeof u->app.work, "%s/app", u->ctl->state_dir);
 		client_progress(u->client, "prepare", "copying the folder", UINT32_MAX);
-		make_user(u);
+		act(u, ACT_USER_APP, args);
 	}
-	return u->user_made && u->folders_pending == 0;
+	return u->acts_pending == 0;
+}
+
+/* ---- static trees ---- */
+
+void up_public_path(const struct ctl *c, int index, char ret[static CTL_PATH_MAX])
+{
+	if (index < 0)
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/root", c->state_dir);
+	else
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/static%d", c->state_dir, index);
+}
+
+/* Only what lies in the copy may be published; act holds us to it. */
+static bool publish(struct up *u, const char *path, int index)
+{
+	char from[CTL_PATH_MAX], to[CTL_PATH_MAX];
+	const char *const args[] = {from, to, "stead-gate"};
+
+	effective_path(&u->app, path, from);
+	if (path[0] == '/' || strstr(from, "/../") || strcmp(from, u->app.work) == 0) {
+		up_fail(u, VERB_EXIT_USAGE,
+			"name a folder below the app's own: as root only a copy of that is published",
+			"The static folder \"%s\" is not below %s.", path, u->app.folder);
+		return false;
+	}
+	up_public_path(u->ctl, index, to);
+	act(u, ACT_TREE_COPY, args);
+	return true;
+}
+
+bool up_root_published(struct up *u)
+{
+	const struct conf_static *s = u->c->statics;
+
+	if (!u->ctl->start.root)
+		return true;
+	if (!u->publishing) {
+		u->publishing = true;
+		if (u->c->root[0] && !publish(u, u->c->root, -1))
+			return false;
+		for (int i = 0; s && s[i].prefix; i++)
+			if (!publish(u, s[i].path, i))
+				return false;
+	}
+	return u->acts_pending == 0;
 }

@@ -54,6 +54,11 @@ void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX])
 	(void)snprintf(ret, CTL_PATH_MAX, "%s/pg/data", c->state_dir);
 }
 
+void wants_own(const struct ctl *c, char ret[static CTL_PATH_MAX])
+{
+	(void)snprintf(ret, CTL_PATH_MAX, c->start.root ? "%s/own" : "%s", c->state_dir);
+}
+
 int wants_postgres(struct ctl *c, const struct app *a)
 {
 	char path[CTL_PATH_MAX + 16], data[CTL_PATH_MAX], sockets[CTL_PATH_MAX];
