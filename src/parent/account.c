@@ -1,9 +1,9 @@
 /*
  * account.c: the numbers of the accounts that processes run as, and which of them ctl may ask for.
  *
- * Called at boot and for each request of ctl's. Reads /etc/passwd itself: the C library's name service
- * would load modules of the system's choice into a root process. Owns the table in struct parent; makes
- * accounts only by running `stead-act --boot` and waiting for it.
+ * Called at boot and for each request of ctl's. Reads /etc/passwd itself: the C library's name
+ * service would load modules of the system's choice into a root process. Owns the table in struct
+ * parent; makes accounts only by running `stead-act --boot` and waiting for it.
  */
 #include "parent.h"
 #include <limits.h>
@@ -42,7 +42,7 @@ int account_find(const char *name, struct account *ret_account)
 static bool has_account(enum proc role)
 {
 	return role != PROC_POSTGRES &&
-		(proc_rows[role].jail == JAIL_USER || proc_rows[role].jail == JAIL_ROOT);
+	       (proc_rows[role].jail == JAIL_USER || proc_rows[role].jail == JAIL_ROOT);
 }
 
 static enum proc find_all(struct parent *p)

@@ -1,11 +1,11 @@
 /*
  * boot.c: the state folder before the first process: whose it is, its lock, what lies in it.
  *
- * Called once by main.c. Owns STATE/lock: a kernel lock, so it dies with its owner and a crash leaves
- * nothing to clean up. Refuses a folder that somebody else could change under us.
+ * Called once by main.c. Owns STATE/lock: a kernel lock, so it dies with its owner and a crash
+ * leaves nothing to clean up. Refuses a folder that somebody else could change under us.
  *
- * As root the folder is root:stead-ctl 1771: ctl keeps its files there, and the sticky bit keeps it from
- * renaming what is not its own; log, public and pg below it have owners of their own.
+ * As root the folder is root:stead-ctl 1771: ctl keeps its files there, and the sticky bit keeps it
+ * from renaming what is not its own; log, public and pg below it have owners of their own.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -18,7 +18,8 @@
 
 static int refuse(const char *what, const char *where, const char *why, const char *todo)
 {
-	fprintf(stderr, "stead: %s\n  where: %s\n  why: %s\n  what to do: %s\n", what, where, why, todo);
+	fprintf(stderr, "stead: %s\n  where: %s\n  why: %s\n  what to do: %s\n", what, where, why,
+		todo);
 	return EXIT_PERMIT;
 }
 
@@ -36,9 +37,11 @@ static int check_owner(const struct parent *p)
 		return refuse("the state folder is somebody else's", p->state_dir, why,
 			"run stead as its owner, or choose another folder with --state");
 	}
-	bool own_group = p->root && st.st_gid == p->account[PROC_CTL].gid && (st.st_mode & S_ISVTX) != 0;
+	bool own_group =
+		p->root && st.st_gid == p->account[PROC_CTL].gid && (st.st_mode & S_ISVTX) != 0;
 	if ((st.st_mode & 02) != 0 || ((st.st_mode & 020) != 0 && !own_group)) {
-		snprintf(why, sizeof(why), "its mode is %04o, so others can change what stead trusts",
+		snprintf(why, sizeof(why),
+			"its mode is %04o, so others can change what stead trusts",
 			(unsigned)(st.st_mode & 07777));
 		return refuse("the state folder is writable by others", p->state_dir, why,
 			"chmod go-w on it");
@@ -52,22 +55,25 @@ static int take_lock(struct parent *p)
 	int fd = sys_open_nosymlink(p->state_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return refuse("the state folder's lock cannot be opened", p->state_dir, strerror(-fd),
-			fd == -ENOSPC || fd == -EDQUOT ? "free disk space" :
-							 "check the folder's permissions");
+		return refuse("the state folder's lock cannot be opened", p->state_dir,
+			strerror(-fd),
+			fd == -ENOSPC || fd == -EDQUOT ? "free disk space"
+						       : "check the folder's permissions");
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 
 		text[n > 0 ? strspn(text, "0123456789") : 0] = '\0';
 		fprintf(stderr,
-			"stead: this folder is already served\n  where: %s\n  why: the process %s holds its "
+			"stead: this folder is already served\n  where: %s\n  why: the process %s "
+			"holds its "
 			"lock\n  what to do: `stead status` shows it, `stead stop` ends it\n",
 			p->state_dir, text[0] != '\0' ? text : "of another stead");
 		close(fd);
 		return EXIT_BUSY;
 	}
 	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	/* The number is for people; the lock is what counts, so a full disk does not matter here. */
+	/* The number is for people; the lock is what counts, so a full disk does not matter here.
+	 */
 	if (ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)n, 0) != n)
 		fprintf(stderr, "stead: cannot write %s/lock: %s\n", p->state_dir, strerror(errno));
 	p->lock_fd = fd;
@@ -93,7 +99,8 @@ static int folder_make(struct parent *p, const struct folder *f)
 
 	if (p->root && f->owner != PROC_NONE)
 		owner = f->owner == PROC_POSTGRES ? p->postgres : p->account[f->owner];
-	if (!p->root && (f->owner == PROC_NONE || f->owner == PROC_POSTGRES) && strcmp(f->name, "public") != 0)
+	if (!p->root && (f->owner == PROC_NONE || f->owner == PROC_POSTGRES) &&
+		strcmp(f->name, "public") != 0)
 		return 0; /* only a jail or another owner needs it */
 	if (p->root && f->owner == PROC_POSTGRES && owner.uid == 0)
 		return 0; /* no PostgreSQL here */
@@ -110,14 +117,16 @@ static int folder_make(struct parent *p, const struct folder *f)
 	int fd = sys_open_nosymlink(p->state_fd, f->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return fd;
-	int e = (p->root && fchown(fd, owner.uid, owner.gid) < 0) || fchmod(fd, mode) < 0 ? -errno : 0;
+	int e = (p->root && fchown(fd, owner.uid, owner.gid) < 0) || fchmod(fd, mode) < 0 ? -errno
+											  : 0;
 	close(fd);
 	return e;
 }
 
 static int make_folders(struct parent *p)
 {
-	if (p->root && (fchown(p->state_fd, 0, p->account[PROC_CTL].gid) < 0 || fchmod(p->state_fd, 01771) < 0))
+	if (p->root && (fchown(p->state_fd, 0, p->account[PROC_CTL].gid) < 0 ||
+			       fchmod(p->state_fd, 01771) < 0))
 		return -errno;
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
 		int e = folder_make(p, &folders[i]);
@@ -125,7 +134,8 @@ static int make_folders(struct parent *p)
 		if (e < 0)
 			return e;
 	}
-	p->log_dir_fd = sys_open_nosymlink(p->state_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	p->log_dir_fd =
+		sys_open_nosymlink(p->state_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	return p->log_dir_fd < 0 ? p->log_dir_fd : 0;
 }
 

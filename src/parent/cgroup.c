@@ -1,10 +1,10 @@
 /*
- * cgroup.c: one cgroup v2 folder per process that stead starts, so that all of its descendants die in
- * one write, whatever they called themselves.
+ * cgroup.c: one cgroup v2 folder per process that stead starts, so that all of its descendants die
+ * in one write, whatever they called themselves.
  *
- * Called by reap.c (make, kill, remove) and main.c. Owns the folder stead-PID below the parent's own
- * cgroup. Used as root only, where that cgroup is writable; everywhere else process groups and the
- * final sweep do the work. Never moves a process that already runs.
+ * Called by reap.c (make, kill, remove) and main.c. Owns the folder stead-PID below the parent's
+ * own cgroup. Used as root only, where that cgroup is writable; everywhere else process groups and
+ * the final sweep do the work. Never moves a process that already runs.
  */
 #include "parent.h"
 #include <dirent.h>
@@ -37,8 +37,8 @@ static int open_tree(void)
 }
 
 /* Call `each` with the name of every folder below dirfd that is the prefix and a number. */
-static void each_folder(int dirfd, const char *prefix, void (*each)(void *arg, int dirfd, const char *name),
-	void *arg)
+static void each_folder(int dirfd, const char *prefix,
+	void (*each)(void *arg, int dirfd, const char *name), void *arg)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -52,7 +52,8 @@ static void each_folder(int dirfd, const char *prefix, void (*each)(void *arg, i
 	while ((d = readdir(dir)) != NULL) {
 		const char *digit = d->d_name + strlen(prefix);
 
-		if (strncmp(d->d_name, prefix, strlen(prefix)) == 0 && digit[0] >= '0' && digit[0] <= '9')
+		if (strncmp(d->d_name, prefix, strlen(prefix)) == 0 && digit[0] >= '0' &&
+			digit[0] <= '9')
 			each(arg, dirfd, d->d_name);
 	}
 	closedir(dir);
@@ -102,7 +103,8 @@ void cgroup_init(struct parent *p)
 	char *line = strstr(text, "0::/");
 	if (line != NULL && (line == text || line[-1] == '\n') && (tree = open_tree()) >= 0) {
 		line[strcspn(line, "\n")] = '\0';
-		own = openat(tree, line[4] != '\0' ? line + 4 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		own = openat(
+			tree, line[4] != '\0' ? line + 4 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		close(tree);
 	}
 	free(text);
@@ -150,8 +152,8 @@ void cgroup_kill(int cgroup_fd)
 	close(fd);
 }
 
-/* The folder is busy until the killed ones are gone from it, which takes the kernel a moment: then a
- * later removal takes it along. */
+/* The folder is busy until the killed ones are gone from it, which takes the kernel a moment: then
+ * a later removal takes it along. */
 void cgroup_remove(struct parent *p, uint64_t generation)
 {
 	char name[24];

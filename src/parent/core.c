@@ -2,8 +2,8 @@
  * core.c: gate, ctl and log: their slots, how they are made, their channels to the parent.
  *
  * Called by main (new, free), watch (spawn, release) and everybody who has something to tell them.
- * Owns the slots of the core roles and the channel in each run. Never reads a message's meaning: that
- * is hear.c.
+ * Owns the slots of the core roles and the channel in each run. Never reads a message's meaning:
+ * that is hear.c.
  */
 #include "parent.h"
 #include <limits.h>
@@ -102,8 +102,8 @@ static void chan_gone(struct chan *c, int why)
 
 const struct chan_ops core_chan_ops = {chan_allowed, chan_got, chan_gone};
 
-bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a, size_t a_len,
-	const void *b, size_t b_len, const int *fds, unsigned nfds)
+bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a,
+	size_t a_len, const void *b, size_t b_len, const int *fds, unsigned nfds)
 {
 	(void)p;
 	if (!chan_open(&to->chan))
@@ -118,7 +118,9 @@ bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, con
 int core_spawn(struct parent *p, struct run *r)
 {
 	enum proc role = (enum proc)r->slot->role;
-	struct msg_hello hello = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_PARENT,
+	struct msg_hello hello = {.min = MSG_MAJOR_MIN,
+		.max = MSG_MAJOR_MAX,
+		.role = PROC_PARENT,
 		.build = STEAD_VERSION};
 	char path[PATH_MAX], name[32];
 	const char *step = "socketpair";
@@ -176,8 +178,8 @@ struct run *core_log(struct parent *p)
 	return listening(p->log);
 }
 
-void tell_ctl(struct parent *p, uint16_t type, uint64_t id, const void *a, size_t a_len, const void *b,
-	size_t b_len, const int *fds, unsigned nfds)
+void tell_ctl(struct parent *p, uint16_t type, uint64_t id, const void *a, size_t a_len,
+	const void *b, size_t b_len, const int *fds, unsigned nfds)
 {
 	struct run *ctl = core_ctl(p);
 
@@ -185,8 +187,8 @@ void tell_ctl(struct parent *p, uint16_t type, uint64_t id, const void *a, size_
 		p->ops->send(p, ctl, type, id, a, a_len, b, b_len, fds, nfds);
 }
 
-void tell_gates(struct parent *p, uint16_t type, const void *a, size_t a_len, const void *b, size_t b_len,
-	const int *fds, unsigned nfds)
+void tell_gates(struct parent *p, uint16_t type, const void *a, size_t a_len, const void *b,
+	size_t b_len, const int *fds, unsigned nfds)
 {
 	for (unsigned i = 0; i < p->gates; i++) {
 		struct run *gate = core_gate(p, i);

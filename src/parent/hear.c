@@ -1,8 +1,9 @@
 /*
  * hear.c: messages from gate, ctl and log, each to the file that answers it.
  *
- * Called by core.c with messages whose form, sender and number of descriptors tbl/msgs.h allows. What a
- * handler finds wrong beyond that is answered with an errno, or breaks the channel. Owns nothing.
+ * Called by core.c with messages whose form, sender and number of descriptors tbl/msgs.h allows.
+ * What a handler finds wrong beyond that is answered with an errno, or breaks the channel. Owns
+ * nothing.
  */
 #include "parent.h"
 #include <string.h>

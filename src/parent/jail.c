@@ -1,14 +1,14 @@
 /*
  * jail.c: what a process loses between clone and exec when the parent is root.
  *
- * Called in the child by spawn.c. The table names each step and the kinds of jail (tbl/procs.h) that
- * take it; steps run in order and the first failure ends the child, so no process ever runs with half of
- * its jail. Owns nothing; never runs in the parent itself. Without root only no_new_privs is left, and
- * the parent says at start that the rest is off.
+ * Called in the child by spawn.c. The table names each step and the kinds of jail (tbl/procs.h)
+ * that take it; steps run in order and the first failure ends the child, so no process ever runs
+ * with half of its jail. Owns nothing; never runs in the parent itself. Without root only
+ * no_new_privs is left, and the parent says at start that the rest is off.
  *
  * JAIL_ROOT: a root folder in memory, read-only, that holds the libraries, the one executable and
- * STATE/public (the published files) at their usual paths, so that paths in a snapshot mean the same
- * with and without a jail.
+ * STATE/public (the published files) at their usual paths, so that paths in a snapshot mean the
+ * same with and without a jail.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -59,7 +59,8 @@ static int make_below(const char *root, const char *path, bool file, char ret[st
 	return 0;
 }
 
-static int bind_below(const char *root, const char *from, const char *path, bool file, unsigned long flags)
+static int bind_below(
+	const char *root, const char *from, const char *path, bool file, unsigned long flags)
 {
 	char to[PATH_MAX];
 	int e = make_below(root, path, file, to);
@@ -68,8 +69,8 @@ static int bind_below(const char *root, const char *from, const char *path, bool
 		return e;
 	if (mount(from, to, NULL, MS_BIND, NULL) < 0)
 		return -errno;
-	return fail_errno(
-		mount(NULL, to, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | flags, NULL));
+	return fail_errno(mount(NULL, to, NULL,
+		MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | flags, NULL));
 }
 
 /* /lib and the like are folders of their own on some systems and symlinks into /usr on others. */
@@ -88,7 +89,7 @@ static int bind_libraries(const char *root)
 			if (symlink(target, at) < 0)
 				return -errno;
 		} else if (access(dirs[i], F_OK) == 0 &&
-			(e = bind_below(root, dirs[i], dirs[i], false, 0)) < 0) {
+			   (e = bind_below(root, dirs[i], dirs[i], false, 0)) < 0) {
 			return e;
 		}
 	}
@@ -104,16 +105,19 @@ static int step_root(const struct jail_plan *j)
 	snprintf(public, sizeof(public), "%s/public", j->parent->state_dir);
 	if (realpath(j->exe, exe) == NULL)
 		return -errno;
-	if (mount("stead", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k,nr_inodes=256") < 0)
+	if (mount("stead", root, "tmpfs", MS_NOSUID | MS_NODEV,
+		    "mode=0755,size=64k,nr_inodes=256") < 0)
 		return -errno;
 	if ((e = bind_libraries(root)) < 0 || (e = bind_below(root, exe, j->exe, true, 0)) < 0 ||
 		(e = bind_below(root, public, public, false, MS_NOEXEC)) < 0)
 		return e;
 	if (mount(NULL, root, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
-		"mode=0755,size=64k,nr_inodes=256") < 0)
+		    "mode=0755,size=64k,nr_inodes=256") < 0)
 		return -errno;
-	/* Both arguments the same folder: the old root lies on top of the new one until it is detached. */
-	if (chdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
+	/* Both arguments the same folder: the old root lies on top of the new one until it is
+	 * detached. */
+	if (chdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+		umount2(".", MNT_DETACH) < 0)
 		return -errno;
 	return fail_errno(chdir("/"));
 }
@@ -171,8 +175,10 @@ static const struct jail_step steps[] = {
 int jail_enter(const struct jail_plan *j, const char **ret_step)
 {
 	if (!j->parent->root) {
-		/* An app of the user's own keeps what the user may do; stead's own processes do not. */
-		bool own = j->kind == JAIL_ROOT || (j->kind == JAIL_USER && j->role != PROC_POSTGRES);
+		/* An app of the user's own keeps what the user may do; stead's own processes do
+		 * not. */
+		bool own =
+			j->kind == JAIL_ROOT || (j->kind == JAIL_USER && j->role != PROC_POSTGRES);
 
 		*ret_step = "no_new_privs";
 		return own ? step_no_new_privs(j) : 0;

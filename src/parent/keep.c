@@ -2,8 +2,8 @@
  * keep.c: descriptors that outlive the processes which made or use them: the snapshot, log rings,
  * counters pages, the log's own page, and the apps' output.
  *
- * Called with what gate, ctl and log send, and for each newcomer. Owns these descriptors. Never maps
- * one of them and never looks inside: whoever receives it checks it.
+ * Called with what gate, ctl and log send, and for each newcomer. Owns these descriptors. Never
+ * maps one of them and never looks inside: whoever receives it checks it.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -31,7 +31,8 @@ void keep_init(struct parent *p)
 
 static void give_snap(struct parent *p, struct run *gate)
 {
-	p->ops->send(p, gate, MSG_SNAP, 0, &p->snap, sizeof(p->snap), NULL, 0, p->snap_fd, p->snap_n);
+	p->ops->send(
+		p, gate, MSG_SNAP, 0, &p->snap, sizeof(p->snap), NULL, 0, p->snap_fd, p->snap_n);
 }
 
 void keep_snap(struct parent *p, struct msg *m)
@@ -66,8 +67,12 @@ static unsigned ring_slot(const struct slot *s)
 static void give_ring(struct parent *p, unsigned slot)
 {
 	struct run *log = core_log(p);
-	struct msg_page m = {.kind = PAGE_LOGRING, .slot = slot, .generation = p->ring[slot].generation,
-		.role = slot == RING_PARENT ? PROC_PARENT : slot == RING_CTL ? PROC_CTL : PROC_GATE,
+	struct msg_page m = {.kind = PAGE_LOGRING,
+		.slot = slot,
+		.generation = p->ring[slot].generation,
+		.role = slot == RING_PARENT ? PROC_PARENT
+			: slot == RING_CTL  ? PROC_CTL
+					    : PROC_GATE,
 		.index = slot >= RING_GATE ? slot - RING_GATE : 0};
 
 	if (log != NULL && p->ring[slot].fd >= 0)
@@ -76,7 +81,9 @@ static void give_ring(struct parent *p, unsigned slot)
 
 static void give_counters(struct parent *p, unsigned gate)
 {
-	struct msg_page m = {.kind = PAGE_COUNTERS, .role = PROC_GATE, .index = gate,
+	struct msg_page m = {.kind = PAGE_COUNTERS,
+		.role = PROC_GATE,
+		.index = gate,
 		.generation = p->counters[gate].generation};
 
 	if (p->counters[gate].fd >= 0)
@@ -85,7 +92,9 @@ static void give_counters(struct parent *p, unsigned gate)
 
 void keep_give_writer(struct parent *p, struct run *writer)
 {
-	struct msg_page m = {.kind = PAGE_LOG, .role = PROC_LOG, .slot = ring_slot(writer->slot),
+	struct msg_page m = {.kind = PAGE_LOG,
+		.role = PROC_LOG,
+		.slot = ring_slot(writer->slot),
 		.generation = p->log_page.generation};
 	int fds[2] = {p->log_page.fd, p->log_page.wake_fd};
 
@@ -111,8 +120,9 @@ static void page_take(struct page *page, struct run *from, struct msg *m)
 {
 	close_fd(&page->fd);
 	close_fd(&page->wake_fd);
-	*page = (struct page){
-		.fd = msg_take_fd(m, 0), .wake_fd = msg_take_fd(m, 1), .generation = from->generation};
+	*page = (struct page){.fd = msg_take_fd(m, 0),
+		.wake_fd = msg_take_fd(m, 1),
+		.generation = from->generation};
 }
 
 int keep_page(struct parent *p, struct run *from, struct msg *m)
@@ -157,7 +167,8 @@ static void give_late(struct parent *p, struct run *log)
 	for (unsigned i = 0; i < p->late_n; i++) {
 		struct late_stream *l = &p->late[i];
 
-		p->ops->send(p, log, MSG_STREAM, 0, &l->m, sizeof(l->m), l->name, strlen(l->name) + 1, &l->fd, 1);
+		p->ops->send(p, log, MSG_STREAM, 0, &l->m, sizeof(l->m), l->name,
+			strlen(l->name) + 1, &l->fd, 1);
 		close_fd(&l->fd);
 	}
 	p->late_n = 0;
@@ -195,14 +206,19 @@ void keep_give_streams(struct parent *p, struct run *r)
 	struct run *log = core_log(p);
 
 	for (unsigned i = 0; i < 2; i++) {
-		struct msg_stream m = {.app = s->set->app, .kind = s->role, .slot = s->index, .which = i + 1,
-			.generation = r->generation, .pid = r->last_pid};
+		struct msg_stream m = {.app = s->set->app,
+			.kind = s->role,
+			.slot = s->index,
+			.which = i + 1,
+			.generation = r->generation,
+			.pid = r->last_pid};
 		size_t n = strlen(s->set->name) + 1;
 
 		if (r->stream[i] < 0)
 			continue;
 		if (log != NULL)
-			p->ops->send(p, log, MSG_STREAM, 0, &m, sizeof(m), s->set->name, n, &r->stream[i], 1);
+			p->ops->send(p, log, MSG_STREAM, 0, &m, sizeof(m), s->set->name, n,
+				&r->stream[i], 1);
 		if (run_alive(r))
 			continue;
 		if (log == NULL)
@@ -217,7 +233,8 @@ void keep_end_streams(struct parent *p, struct run *r)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		if (core_log(p) != NULL)
-			close_fd(&r->stream[i]); /* the log has its own descriptor since the start */
+			close_fd(
+				&r->stream[i]); /* the log has its own descriptor since the start */
 	}
 	keep_give_streams(p, r);
 }

@@ -1,9 +1,9 @@
 /*
  * listen.c: sockets that the parent binds and every gate accepts on.
  *
- * Called for ctl's BIND and UNBIND and for each new gate. Owns the listening descriptors, so a gate that
- * dies loses no connection that waits in the queue, and a port below 1024 needs no privilege elsewhere.
- * Never accepts. Addresses are numbers only: nothing is looked up here.
+ * Called for ctl's BIND and UNBIND and for each new gate. Owns the listening descriptors, so a gate
+ * that dies loses no connection that waits in the queue, and a port below 1024 needs no privilege
+ * elsewhere. Never accepts. Addresses are numbers only: nothing is looked up here.
  */
 #include "parent.h"
 #include <arpa/inet.h>
@@ -87,7 +87,8 @@ static void give(struct parent *p, struct run *gate, struct listener *l)
 {
 	struct msg_listener m = {.listener = l->number, .tls = l->tls};
 
-	p->ops->send(p, gate, MSG_LISTENER, 0, &m, sizeof(m), l->address, strlen(l->address) + 1, &l->fd, 1);
+	p->ops->send(p, gate, MSG_LISTENER, 0, &m, sizeof(m), l->address, strlen(l->address) + 1,
+		&l->fd, 1);
 }
 
 static void give_all(struct parent *p, struct listener *l)
@@ -163,7 +164,8 @@ static int add(struct parent *p, const struct msg_listener *m, const char *addre
 	/* The number had another address before: the new one is bound, so the old one may go. */
 	if (*same != NULL)
 		drop(p, same);
-	*l = (struct listener){.next = p->listeners, .number = m->listener, .tls = m->tls, .fd = fd};
+	*l = (struct listener){
+		.next = p->listeners, .number = m->listener, .tls = m->tls, .fd = fd};
 	memcpy(l->address, address, strlen(address) + 1);
 	p->listeners = l;
 	p->listeners_n++;
@@ -201,10 +203,12 @@ void listen_bind(struct parent *p, struct msg *m)
 	const char *address = NULL;
 	int e = -EINVAL;
 
-	if (msg_get(m, &ask, sizeof(ask), sizeof(ask)) == 0 && (address = address_of(m, text)) != NULL)
+	if (msg_get(m, &ask, sizeof(ask), sizeof(ask)) == 0 &&
+		(address = address_of(m, text)) != NULL)
 		e = add(p, &ask, address);
 	if (e < 0)
-		say_text(p, EV_BIND_FAILED, "address", address != NULL ? address : "?", "error", strerror(-e));
+		say_text(p, EV_BIND_FAILED, "address", address != NULL ? address : "?", "error",
+			strerror(-e));
 	bound(p, m->h.id, ask.listener, -e, address != NULL ? address : "");
 }
 

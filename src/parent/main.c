@@ -3,8 +3,8 @@
  *
  *   stead-parent --state DIR --run RUNDIR --roles DIR [--gates N] [--lifeline FD] [--detached]
  *
- * Started by `stead up`. Ends with 0 after a stop that left nothing running, 5 when the state folder is
- * not to be trusted, 7 when it is served already, else 1. Prints nothing on stdout.
+ * Started by `stead up`. Ends with 0 after a stop that left nothing running, 5 when the state
+ * folder is not to be trusted, 7 when it is served already, else 1. Prints nothing on stdout.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -70,7 +70,8 @@ static int parse(int argc, char **argv, struct args *ret_args)
 	return a.state != NULL && a.run != NULL && a.roles != NULL ? 0 : -EINVAL;
 }
 
-/* Gates: one on two cores and less, where the load and the apps need the other; else one per core. */
+/* Gates: one on two cores and less, where the load and the apps need the other; else one per core.
+ */
 static unsigned gates_default(void)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);

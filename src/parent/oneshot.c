@@ -1,9 +1,9 @@
 /*
  * oneshot.c: check, build, db and act, each started for one answer to ctl.
  *
- * Called with ctl's ONESHOT and ONESHOT_KILL, by reap.c when one ended, and when ctl died (then nobody
- * waits for the answer, and a new ctl may ask again). Owns their places and deadlines. Their channel
- * goes to ctl; the parent keeps no end of it.
+ * Called with ctl's ONESHOT and ONESHOT_KILL, by reap.c when one ended, and when ctl died (then
+ * nobody waits for the answer, and a new ctl may ask again). Owns their places and deadlines. Their
+ * channel goes to ctl; the parent keeps no end of it.
  */
 #include "parent.h"
 #include <limits.h>
@@ -57,7 +57,8 @@ void oneshot_start(struct parent *p, struct msg *m)
 {
 	struct msg_oneshot ask = {0};
 	struct oneshot *o = place(p);
-	int pair[2], e = msg_get(m, &ask, sizeof(ask), sizeof(ask)) < 0 ? -EINVAL : allowed(p, &ask);
+	int pair[2],
+		e = msg_get(m, &ask, sizeof(ask), sizeof(ask)) < 0 ? -EINVAL : allowed(p, &ask);
 
 	if (e == 0 && o == NULL)
 		e = -EAGAIN;
@@ -75,7 +76,8 @@ void oneshot_start(struct parent *p, struct msg *m)
 	}
 	o->role = (uint8_t)ask.role;
 	o->id = m->h.id;
-	loop_timer_in(p->loop, &o->timer, ask.deadline_ms != 0 ? ask.deadline_ms : ONESHOT_DEADLINE_MS);
+	loop_timer_in(
+		p->loop, &o->timer, ask.deadline_ms != 0 ? ask.deadline_ms : ONESHOT_DEADLINE_MS);
 	tell_ctl(p, MSG_SPAWNED, m->h.id, &ask, sizeof(ask), NULL, 0, pair, 1);
 	close(pair[0]);
 }

@@ -1,6 +1,6 @@
 /*
- * parent.c: what holds the parent's files together: its beginning and end, the end of each turn, and
- * the functions by which it reaches the system.
+ * parent.c: what holds the parent's files together: its beginning and end, the end of each turn,
+ * and the functions by which it reaches the system.
  *
  * Called by main.c, and by the simulation with other struct parent_ops. Owns struct parent.
  */
@@ -51,7 +51,8 @@ void parent_on_settle(struct loop *l, struct op *op, int res)
 		p->settle_due = false;
 		sets_settle(p);
 		stop_settle(p);
-		/* settle_due may be set by now without being submitted anew: this loop is its turn. */
+		/* settle_due may be set by now without being submitted anew: this loop is its turn.
+		 */
 	}
 	p->settle_due = false;
 	if (p->own_ring.map != NULL)

@@ -8,12 +8,13 @@
  *   struct oneshot  a check, build, db or act that ctl asked for
  *   struct child    the part of a run or a one-shot that the kernel knows: pid, pidfd, cgroup
  *
- * The state of a run changes in watch.c only, through the table there. What reaches out of the program
- * (making a process, signalling it, sending to it, random numbers) goes through struct parent_ops, so
- * that the whole of watch, workers and stop runs in a simulation.
+ * The state of a run changes in watch.c only, through the table there. What reaches out of the
+ * program (making a process, signalling it, sending to it, random numbers) goes through struct
+ * parent_ops, so that the whole of watch, workers and stop runs in a simulation.
  *
- * The parent reads no byte from outside: its inputs are its arguments, messages of the processes that it
- * started itself (checked against tbl/msgs.h), the kernel's notices, and as root /etc/passwd.
+ * The parent reads no byte from outside: its inputs are its arguments, messages of the processes
+ * that it started itself (checked against tbl/msgs.h), the kernel's notices, and as root
+ * /etc/passwd.
  */
 #ifndef STEAD_PARENT_H
 #define STEAD_PARENT_H
@@ -54,7 +55,7 @@ enum {
 	CORE_STOP_MS = 3 * 1000,
 	DRAIN_MS = 30 * 1000, /* a replaced worker's running requests */
 	STOP_DRAIN_MS = 5 * 1000,
-	STOP_TWICE_MS = 300, /* signals so close together are one */
+	STOP_TWICE_MS = 300,  /* signals so close together are one */
 	STUCK_GRACE_MS = 500, /* between the request for stacks and the kill */
 	BACKOFF_FIRST_MS = 100,
 	BACKOFF_MAX_MS = 60 * 1000,
@@ -86,24 +87,24 @@ struct child {
 
 struct spawn;
 void child_init(struct child *c, enum child_kind kind);
-/* spawn_run() into a child: its cgroup when there are cgroups, its place in the list. -errno, with the
- * failed step's name in ret_step; then the child is as before. */
+/* spawn_run() into a child: its cgroup when there are cgroups, its place in the list. -errno, with
+ * the failed step's name in ret_step; then the child is as before. */
 int child_start(struct parent *p, struct child *c, struct spawn *ask, const char **ret_step);
-/* SIGKILL goes to everything below it; other signals to the process itself, or to its whole group when
- * `group`. Harmless when it is dead. */
+/* SIGKILL goes to everything below it; other signals to the process itself, or to its whole group
+ * when `group`. Harmless when it is dead. */
 void child_signal(struct parent *p, struct child *c, int sig, bool group);
 /* It was reaped: out of the list, its cgroup killed and removed. */
 void child_ended(struct parent *p, struct child *c);
 int reap_init(struct parent *p);
 /* Collect all that died; each of ours goes to its owner, an orphan is only buried. */
 void reap_all(struct parent *p);
-/* Kill and bury whatever still descends from this process. Blocking, bounded in time; only at the end.
- * The number of processes that could not be ended (in the kernel's D state). */
+/* Kill and bury whatever still descends from this process. Blocking, bounded in time; only at the
+ * end. The number of processes that could not be ended (in the kernel's D state). */
 unsigned reap_sweep(struct parent *p);
 
 /* ---- cgroup.c ---- */
-/* Finds a delegated, writable cgroup v2 folder and makes stead's own below it; without one (or not root)
- * p->cgroup_fd stays -1 and process groups do the work. */
+/* Finds a delegated, writable cgroup v2 folder and makes stead's own below it; without one (or not
+ * root) p->cgroup_fd stays -1 and process groups do the work. */
 void cgroup_init(struct parent *p);
 int cgroup_make(struct parent *p, uint64_t generation);
 void cgroup_kill(int cgroup_fd);
@@ -120,17 +121,19 @@ struct jail_plan {
 	const char *exe; /* the one file that JAIL_ROOT maps besides the libraries */
 	const struct parent *parent;
 };
-/* In the child, after clone and before exec: every step of the table that fits. 0, or -errno with the
- * step's name. */
+/* In the child, after clone and before exec: every step of the table that fits. 0, or -errno with
+ * the step's name. */
 int jail_enter(const struct jail_plan *j, const char **ret_step);
 
-/* ---- account.c: numbers of the system's users, read from /etc/passwd without the name service ---- */
+/* ---- account.c: numbers of the system's users, read from /etc/passwd without the name service
+ * ---- */
 struct account {
 	uid_t uid;
 	gid_t gid;
 };
 int account_find(const char *name, struct account *ret_account);
-/* As root: make sure that every stead-ROLE exists (one run of `stead-act --boot`), then remember them. */
+/* As root: make sure that every stead-ROLE exists (one run of `stead-act --boot`), then remember
+ * them. */
 int account_boot(struct parent *p);
 /* May this role run under that uid and gid, as ctl asks? 0 or -EPERM. */
 int account_allowed(const struct parent *p, enum proc role, uint32_t uid, uint32_t gid);
@@ -139,24 +142,25 @@ int account_allowed(const struct parent *p, enum proc role, uint32_t uid, uint32
 struct spawn {
 	const char *path; /* absolute */
 	char *const *argv, *const *envp;
-	const char *cwd;    /* NULL: / */
-	int fd[4];          /* 0, 1, 2 and 3; -1: /dev/null for 0 and 1, inherited for 2, none for 3 */
-	int exe_fd;         /* the executable itself, or -1: by its path */
-	int cgroup_fd;      /* -1: none */
-	int nice;           /* 0: as the parent */
-	unsigned mask;      /* umask */
+	const char *cwd; /* NULL: / */
+	int fd[4];       /* 0, 1, 2 and 3; -1: /dev/null for 0 and 1, inherited for 2, none for 3 */
+	int exe_fd;      /* the executable itself, or -1: by its path */
+	int cgroup_fd;   /* -1: none */
+	int nice;        /* 0: as the parent */
+	unsigned mask;   /* umask */
 	int death_signal;   /* sent by the kernel when the parent dies */
 	uint64_t files_max; /* RLIMIT_NOFILE, soft */
 	struct jail_plan jail;
 	char failed[SPAWN_STEP_MAX]; /* the failed step's name, after a failure */
 };
 void spawn_init(struct spawn *ask, const struct parent *p);
-/* One of stead's own executables, as its own user: path, environment, jail. The path lies in ret_path and
- * must live as long as `ask`; spawn_done() closes what was opened. */
-int spawn_role(struct spawn *ask, const struct parent *p, enum proc role, char ret_path[static PATH_MAX]);
+/* One of stead's own executables, as its own user: path, environment, jail. The path lies in
+ * ret_path and must live as long as `ask`; spawn_done() closes what was opened. */
+int spawn_role(
+	struct spawn *ask, const struct parent *p, enum proc role, char ret_path[static PATH_MAX]);
 void spawn_done(struct spawn *ask);
-/* Blocks until the program runs (exec succeeded) or could not. The pid is also its session. -errno and
- * the step that failed. */
+/* Blocks until the program runs (exec succeeded) or could not. The pid is also its session. -errno
+ * and the step that failed. */
 int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **ret_step);
 /* Fill p->env, the environment that every process of stead's own gets: PATH, LANG, HOME. */
 void spawn_env(struct parent *p);
@@ -178,18 +182,19 @@ struct run {
 	struct child child;
 	struct slot *slot;
 	uint8_t phase;   /* enum proc_phase */
-	bool wants_kill; /* STOPPING without a signal first: stacks were asked for, or it is to die */
+	bool wants_kill; /* STOPPING without a signal first: stacks were asked for, or it is to die
+			  */
 	bool greeted;    /* core: HELLO came, START went */
 	uint64_t generation;
 	struct timer timer;
-	struct chan chan; /* core only */
-	int down_fd;      /* worker: the parent's end of its one-way channel, or -1 */
-	int stream[2];    /* kept read ends of its stdout and stderr, or -1 */
+	struct chan chan;     /* core only */
+	int down_fd;          /* worker: the parent's end of its one-way channel, or -1 */
+	int stream[2];        /* kept read ends of its stdout and stderr, or -1 */
 	uint64_t drain_gates; /* gates that have not said WORKER_IDLE yet, a bit each */
 	struct spec *spec;
 	pid_t last_pid; /* also after its death, for events */
 	uint64_t started_ms;
-	uint64_t up_ms; /* when it became ready; 0: it never was */
+	uint64_t up_ms;         /* when it became ready; 0: it never was */
 	uint64_t since_wall_us; /* of this phase */
 };
 
@@ -205,9 +210,10 @@ struct slot {
 	uint32_t index;
 	struct run run[2];
 	uint32_t restarts;
-	uint32_t backoff_ms; /* how long the next death waits, before jitter; 0: it is a first one */
-	uint32_t wait_ms;    /* of the present backoff, with jitter */
-	int32_t status;      /* of the last death */
+	uint32_t
+		backoff_ms; /* how long the next death waits, before jitter; 0: it is a first one */
+	uint32_t wait_ms;   /* of the present backoff, with jitter */
+	int32_t status;     /* of the last death */
 };
 
 struct set {
@@ -273,7 +279,8 @@ struct parent_ops {
 	/* To a core process; false: it is not there or does not listen. */
 	bool (*send)(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a,
 		size_t a_len, const void *b, size_t b_len, const int *fds, unsigned nfds);
-	/* A link socket's end to a worker, over its one-way channel; -EAGAIN when it does not read. */
+	/* A link socket's end to a worker, over its one-way channel; -EAGAIN when it does not read.
+	 */
 	int (*link)(struct parent *p, struct run *worker, const struct msg_worker *m, int fd);
 	uint32_t (*random)(struct parent *p);
 	/* The last step of stopping: nothing may be left below us. */
@@ -312,7 +319,15 @@ struct late_stream {
 	char name[64];
 };
 
-enum stop_step { STOP_NOT = 0, STOP_GATES, STOP_APPS, STOP_POSTGRES, STOP_CTL, STOP_LOG, STOP_DONE };
+enum stop_step {
+	STOP_NOT = 0,
+	STOP_GATES,
+	STOP_APPS,
+	STOP_POSTGRES,
+	STOP_CTL,
+	STOP_LOG,
+	STOP_DONE
+};
 
 struct parent {
 	const struct parent_ops *ops;
@@ -360,9 +375,11 @@ struct parent {
 };
 
 /* ---- parent.c ---- */
-/* Everything but what reaches outside; for the entry and for the simulation. p->loop is set before. */
+/* Everything but what reaches outside; for the entry and for the simulation. p->loop is set before.
+ */
 void parent_init(struct parent *p, const struct parent_ops *ops);
-/* Put what has to happen soon at the end of this turn: dead slots, rolling replacements, stop steps. */
+/* Put what has to happen soon at the end of this turn: dead slots, rolling replacements, stop
+ * steps. */
 void parent_settle_soon(struct parent *p);
 op_done parent_on_settle;
 /* Free what is left after the loop ended; every process is gone by then. */
@@ -372,8 +389,8 @@ void parent_release(struct parent *p, struct run *r);
 extern op_done *const parent_op_table[PARENT_OP_KINDS];
 
 /* ---- boot.c: before the first process ---- */
-/* Check and open the state folder, take its lock, make what lies in it. The exit code to end with (an
- * explanation is on stderr), or 0. */
+/* Check and open the state folder, take its lock, make what lies in it. The exit code to end with
+ * (an explanation is on stderr), or 0. */
 int boot_state(struct parent *p);
 
 /* ---- core.c: gate, ctl and log, their channels ---- */
@@ -382,8 +399,8 @@ void core_free(struct parent *p);
 /* Run `each` for every core slot. */
 struct slot *core_slot(struct parent *p, enum proc role, uint32_t index);
 int core_spawn(struct parent *p, struct run *r);
-bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a, size_t a_len,
-	const void *b, size_t b_len, const int *fds, unsigned nfds);
+bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a,
+	size_t a_len, const void *b, size_t b_len, const int *fds, unsigned nfds);
 extern const struct chan_ops core_chan_ops;
 
 /* The gate in slot i when it can be spoken to, else NULL; the same for ctl and log. */
@@ -391,10 +408,10 @@ struct run *core_gate(struct parent *p, unsigned i);
 struct run *core_ctl(struct parent *p);
 struct run *core_log(struct parent *p);
 /* To ctl, when it listens. */
-void tell_ctl(struct parent *p, uint16_t type, uint64_t id, const void *a, size_t a_len, const void *b,
+void tell_ctl(struct parent *p, uint16_t type, uint64_t id, const void *a, size_t a_len,
+	const void *b, size_t b_len, const int *fds, unsigned nfds);
+void tell_gates(struct parent *p, uint16_t type, const void *a, size_t a_len, const void *b,
 	size_t b_len, const int *fds, unsigned nfds);
-void tell_gates(struct parent *p, uint16_t type, const void *a, size_t a_len, const void *b, size_t b_len,
-	const int *fds, unsigned nfds);
 void tell_state(struct parent *p, struct run *r);
 
 /* ---- hear.c: messages from core processes ---- */
@@ -477,8 +494,8 @@ op_done stop_on_signals, stop_on_lifeline;
 /* ---- say.c: events ---- */
 void say_run(struct parent *p, enum event id, struct run *r, const char *name, uint64_t number,
 	const char *why);
-void say_text(struct parent *p, enum event id, const char *name, const char *value, const char *name2,
-	const char *value2);
+void say_text(struct parent *p, enum event id, const char *name, const char *value,
+	const char *name2, const char *value2);
 void say_real(struct parent *p, const void *event, size_t n);
 const char *slot_name(const struct slot *s); /* the app's name, or "" */
 

@@ -1,10 +1,11 @@
 /*
  * reap.c: the list of children, their signals and their burial.
  *
- * Called by whoever starts a process (core, workers, oneshot), by watch through parent_ops, and by the
- * loop when SIGCHLD is read. The parent is a child subreaper: what a worker left behind becomes the
- * parent's child and is buried here too. Owns every pidfd and cgroup descriptor. A process is looked at
- * before it is buried (WNOWAIT), so that its group can be killed while its number is still its own.
+ * Called by whoever starts a process (core, workers, oneshot), by watch through parent_ops, and by
+ * the loop when SIGCHLD is read. The parent is a child subreaper: what a worker left behind becomes
+ * the parent's child and is buried here too. Owns every pidfd and cgroup descriptor. A process is
+ * looked at before it is buried (WNOWAIT), so that its group can be killed while its number is
+ * still its own.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 #include <unistd.h>
 
 enum {
-	TREE_MAX = 4096,   /* processes looked at in one walk */
+	TREE_MAX = 4096, /* processes looked at in one walk */
 	SWEEP_MS_MAX = 10000,
 	SWEEP_PAUSE_MS = 2,
 };
@@ -75,8 +76,8 @@ static void list_children(pid_t pid, pid_t list[static TREE_MAX], unsigned *n)
 }
 
 /* Kill a process's whole tree. Each is stopped before its children are listed, so that none is born
- * behind the list's back; a thread other than the first may still hide a child, which then shows up as
- * an orphan of ours and falls in the sweep. */
+ * behind the list's back; a thread other than the first may still hide a child, which then shows up
+ * as an orphan of ours and falls in the sweep. */
 static void kill_tree(pid_t top)
 {
 	pid_t *list = calloc(TREE_MAX, sizeof(*list));
@@ -199,7 +200,8 @@ unsigned reap_sweep(struct parent *p)
 
 	for (struct child *c = p->children; c != NULL; c = c->next)
 		child_signal(p, c, SIGKILL, true);
-	/* Killing a parent hands its children to us, so repeating this finds every generation of them. */
+	/* Killing a parent hands its children to us, so repeating this finds every generation of
+	 * them. */
 	for (int waited = 0; list != NULL && waited < SWEEP_MS_MAX; waited += SWEEP_PAUSE_MS) {
 		siginfo_t si = {.si_pid = 0};
 

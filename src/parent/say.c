@@ -1,8 +1,9 @@
 /*
  * say.c: the parent's own events.
  *
- * Called from everywhere in the parent. Writes into the parent's log ring; until a log process reads it,
- * errors go to stderr as well, because a start that fails must be seen by somebody. Owns nothing.
+ * Called from everywhere in the parent. Writes into the parent's log ring; until a log process
+ * reads it, errors go to stderr as well, because a start that fails must be seen by somebody. Owns
+ * nothing.
  */
 #include "parent.h"
 #include "lib/event.h"
@@ -41,8 +42,8 @@ void say_run(struct parent *p, enum event id, struct run *r, const char *name, u
 		p->ops->say(p, b.p, b.len);
 }
 
-void say_text(struct parent *p, enum event id, const char *name, const char *value, const char *name2,
-	const char *value2)
+void say_text(struct parent *p, enum event id, const char *name, const char *value,
+	const char *name2, const char *value2)
 {
 	char mem[EVENT_BYTES_MAX];
 	struct buf b;

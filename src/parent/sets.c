@@ -2,10 +2,10 @@
  * sets.c: what ctl wants to run: PROC_SET, PROC_DROP, PROC_RESTART.
  *
  * Called with ctl's messages, and at the end of a turn to roll what is stale and bury what is down.
- * Owns the sets, their slots and the specs. As root it holds ctl to the fixed table: the uid lies in
- * stead's range, or it is postgres' and the program is PostgreSQL's. A PROC_SET with the same contents
- * changes nothing; another number of slots starts or ends slots; anything else is rolled out, one slot
- * after the other, and stops at the first that does not come up.
+ * Owns the sets, their slots and the specs. As root it holds ctl to the fixed table: the uid lies
+ * in stead's range, or it is postgres' and the program is PostgreSQL's. A PROC_SET with the same
+ * contents changes nothing; another number of slots starts or ends slots; anything else is rolled
+ * out, one slot after the other, and stops at the first that does not come up.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -100,7 +100,7 @@ static bool spec_equal(const struct spec *a, const struct spec *b)
 	size_t count = offsetof(struct msg_proc_set, count), after = count + sizeof(a->set.count);
 
 	return a->bytes_n == b->bytes_n && memcmp(a->bytes, b->bytes, count) == 0 &&
-		memcmp(a->bytes + after, b->bytes + after, a->bytes_n - after) == 0;
+	       memcmp(a->bytes + after, b->bytes + after, a->bytes_n - after) == 0;
 }
 
 /* PostgreSQL's own program, at a place that only root can write. */
@@ -116,7 +116,8 @@ static int postgres_path(const char *path)
 		if (strncmp(path, prefixes[i], n) != 0)
 			continue;
 		int dir = open(prefixes[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-		int fd = dir >= 0 ? sys_open_nosymlink(dir, path + n, O_PATH | O_CLOEXEC, 0) : -ENOENT;
+		int fd = dir >= 0 ? sys_open_nosymlink(dir, path + n, O_PATH | O_CLOEXEC, 0)
+				  : -ENOENT;
 
 		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 &&
 			(st.st_mode & 022) == 0)
@@ -273,8 +274,8 @@ void sets_restart(struct parent *p, struct msg *m)
 
 /* ---- the end of a turn ---- */
 
-/* One slot at a time: while a new generation has not proven itself beside the one it shall replace, the
- * others keep what works. */
+/* One slot at a time: while a new generation has not proven itself beside the one it shall replace,
+ * the others keep what works. */
 static void roll(struct set *set)
 {
 	bool rolling = (set->spec->set.flags & PROC_SET_ROLLING) != 0;

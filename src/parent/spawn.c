@@ -1,11 +1,11 @@
 /*
- * spawn.c: makes one process: clone3 with a pidfd and, as root, straight into its cgroup; then in the
- * child signals, descriptors, limits, jail and exec.
+ * spawn.c: makes one process: clone3 with a pidfd and, as root, straight into its cgroup; then in
+ * the child signals, descriptors, limits, jail and exec.
  *
- * Called by child_start() only. Every process is a fresh execution, so each has a layout of its own; it
- * leads a session of its own, so that a terminal's Ctrl-C reaches the parent alone and a whole group
- * can be killed. Owns nothing afterwards. Never passes a descriptor that was not asked for, and never
- * passes the parent's environment on.
+ * Called by child_start() only. Every process is a fresh execution, so each has a layout of its
+ * own; it leads a session of its own, so that a terminal's Ctrl-C reaches the parent alone and a
+ * whole group can be killed. Owns nothing afterwards. Never passes a descriptor that was not asked
+ * for, and never passes the parent's environment on.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -149,10 +149,12 @@ _Noreturn static void child_main(const struct spawn *ask, int pipe_fd, pid_t par
 	/* The parent may have died before the death signal was armed. */
 	if (getppid() != parent)
 		_exit(127);
-	/* Everything of the parent's is close-on-exec already; this holds for what others left open. */
+	/* Everything of the parent's is close-on-exec already; this holds for what others left
+	 * open. */
 	if (syscall(SYS_close_range, ask->fd[3] >= 0 ? 4U : 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		child_fail(report, "descriptors", -errno);
-	/* By descriptor when there is one: the folder of the roles may be closed to the role's user. */
+	/* By descriptor when there is one: the folder of the roles may be closed to the role's
+	 * user. */
 	if (exe >= 0)
 		syscall(SYS_execveat, exe, "", ask->argv, ask->envp, AT_EMPTY_PATH);
 	else
@@ -222,7 +224,8 @@ int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **re
 	return f.err < 0 ? f.err : -EIO;
 }
 
-int spawn_role(struct spawn *ask, const struct parent *p, enum proc role, char ret_path[static PATH_MAX])
+int spawn_role(
+	struct spawn *ask, const struct parent *p, enum proc role, char ret_path[static PATH_MAX])
 {
 	int n = snprintf(ret_path, PATH_MAX, "%s/stead-%s", p->roles_dir, proc_rows[role].name);
 
@@ -261,7 +264,8 @@ void spawn_env(struct parent *p)
 	for (unsigned i = 0; i < SPAWN_ENV_BASE; i++) {
 		const char *own = p->root ? NULL : getenv(fixed[i][0]);
 		char text[ENV_TEXT_MAX];
-		int n = snprintf(text, sizeof(text), "%s=%s", fixed[i][0], own != NULL ? own : fixed[i][1]);
+		int n = snprintf(
+			text, sizeof(text), "%s=%s", fixed[i][0], own != NULL ? own : fixed[i][1]);
 
 		if (n >= (int)sizeof(text))
 			snprintf(text, sizeof(text), "%s=%s", fixed[i][0], fixed[i][1]);

@@ -2,9 +2,9 @@
  * stop.c: the end, in order: gates (drained), app processes, postgres, ctl, log, whatever is left.
  *
  * Called on SIGTERM, SIGINT, ctl's SHUTDOWN, the lifeline's end, and at the end of each turn while
- * stopping. Owns the step and the patience: each run has its own drain and grace in watch.c; a second
- * signal takes both away. Never leaves a process behind: the last step kills all that still descends
- * from the parent, whatever it did to hide.
+ * stopping. Owns the step and the patience: each run has its own drain and grace in watch.c; a
+ * second signal takes both away. Never leaves a process behind: the last step kills all that still
+ * descends from the parent, whatever it did to hide.
  */
 #include "parent.h"
 #include <signal.h>
@@ -151,12 +151,14 @@ void stop_on_signals(struct loop *l, struct op *op, int res)
 		} else if (si.ssi_signo == SIGHUP && p->detached) {
 			continue; /* the terminal that started it has closed */
 		} else if (p->stop_step != STOP_NOT) {
-			/* One Ctrl-C may come twice: from the terminal, and passed on by the command. */
+			/* One Ctrl-C may come twice: from the terminal, and passed on by the
+			 * command. */
 			if (loop_now_ms(l) - p->stop_ms >= STOP_TWICE_MS)
 				stop_hurry(p);
 		} else {
-			stop_begin(p, si.ssi_signo == SIGTERM ? "SIGTERM" :
-				si.ssi_signo == SIGINT ? "SIGINT" : "SIGHUP");
+			stop_begin(p, si.ssi_signo == SIGTERM  ? "SIGTERM"
+				      : si.ssi_signo == SIGINT ? "SIGINT"
+							       : "SIGHUP");
 		}
 	}
 	if (died)

@@ -1,13 +1,15 @@
 /*
  * watch.c: what happens to a run, as a state × event table.
  *
- * Called with events from reap (it died), hear and workers (it is ready, bad, stuck, idle), sets and
- * stop (it is wanted, replaced, not wanted), and the run's own timer. Owns the phase of every run, the
- * backoff of every slot and the choice of which generation is the current one. Never frees anything,
- * never waits, and reaches the system through struct parent_ops only, so all of it runs in test/sim.
+ * Called with events from reap (it died), hear and workers (it is ready, bad, stuck, idle), sets
+ * and stop (it is wanted, replaced, not wanted), and the run's own timer. Owns the phase of every
+ * run, the backoff of every slot and the choice of which generation is the current one. Never frees
+ * anything, never waits, and reaches the system through struct parent_ops only, so all of it runs
+ * in test/sim.
  *
  * A slot that is wanted always has a run that is up, or a timer that brings one: the first restart
- * after a steady time comes at once, further ones wait 100 ms, 200 ms … 60 s (each ± 20 %), for ever.
+ * after a steady time comes at once, further ones wait 100 ms, 200 ms … 60 s (each ± 20 %), for
+ * ever.
  */
 #include "parent.h"
 #include <signal.h>
@@ -204,7 +206,8 @@ static void act_bad(struct run *r)
 	act_kill_because(r, "it broke its channel or its link");
 }
 
-/* Stacks first, then the kill. SIGUSR1 makes a Python worker print where each of its threads stands. */
+/* Stacks first, then the kill. SIGUSR1 makes a Python worker print where each of its threads
+ * stands. */
 static void act_stuck(struct run *r)
 {
 	struct parent *p = r->slot->parent;
@@ -243,72 +246,78 @@ static void act_down(struct run *r)
 }
 
 static watch_action *const table[][WATCH_EVENTS] = {
-	[PHASE_DOWN] = {
-		[WATCH_START] = act_start,
-		[WATCH_READY] = act_none,
-		[WATCH_DIED] = act_bug,
-		[WATCH_RETIRE] = act_none,
-		[WATCH_IDLE] = act_none,
-		[WATCH_BAD] = act_none,
-		[WATCH_STUCK] = act_none,
-		[WATCH_STOP] = act_none,
-		[WATCH_TIMER] = act_none,
-	},
-	[PHASE_STARTING] = {
-		[WATCH_START] = act_none,
-		[WATCH_READY] = act_up,
-		[WATCH_DIED] = act_died,
-		[WATCH_RETIRE] = act_term,
-		[WATCH_IDLE] = act_none,
-		[WATCH_BAD] = act_bad,
-		[WATCH_STUCK] = act_stuck,
-		[WATCH_STOP] = act_term,
-		[WATCH_TIMER] = act_late,
-	},
-	[PHASE_UP] = {
-		[WATCH_START] = act_none,
-		[WATCH_READY] = act_none,
-		[WATCH_DIED] = act_died,
-		[WATCH_RETIRE] = act_drain,
-		[WATCH_IDLE] = act_none,
-		[WATCH_BAD] = act_bad,
-		[WATCH_STUCK] = act_stuck,
-		[WATCH_STOP] = act_drain,
-		[WATCH_TIMER] = act_bad, /* its channel or link ended and it did not */
-	},
-	[PHASE_DRAINING] = {
-		[WATCH_START] = act_none,
-		[WATCH_READY] = act_none,
-		[WATCH_DIED] = act_died,
-		[WATCH_RETIRE] = act_none,
-		[WATCH_IDLE] = act_term,
-		[WATCH_BAD] = act_bad,
-		[WATCH_STUCK] = act_stuck,
-		[WATCH_STOP] = act_none,
-		[WATCH_TIMER] = act_term,
-	},
-	[PHASE_STOPPING] = {
-		[WATCH_START] = act_none,
-		[WATCH_READY] = act_none,
-		[WATCH_DIED] = act_died,
-		[WATCH_RETIRE] = act_none,
-		[WATCH_IDLE] = act_none,
-		[WATCH_BAD] = act_none,
-		[WATCH_STUCK] = act_none,
-		[WATCH_STOP] = act_none,
-		[WATCH_TIMER] = act_kill,
-	},
-	[PHASE_BACKOFF] = {
-		[WATCH_START] = act_start,
-		[WATCH_READY] = act_none,
-		[WATCH_DIED] = act_bug,
-		[WATCH_RETIRE] = act_down,
-		[WATCH_IDLE] = act_none,
-		[WATCH_BAD] = act_none,
-		[WATCH_STUCK] = act_none,
-		[WATCH_STOP] = act_down,
-		[WATCH_TIMER] = act_start,
-	},
+	[PHASE_DOWN] =
+		{
+			[WATCH_START] = act_start,
+			[WATCH_READY] = act_none,
+			[WATCH_DIED] = act_bug,
+			[WATCH_RETIRE] = act_none,
+			[WATCH_IDLE] = act_none,
+			[WATCH_BAD] = act_none,
+			[WATCH_STUCK] = act_none,
+			[WATCH_STOP] = act_none,
+			[WATCH_TIMER] = act_none,
+		},
+	[PHASE_STARTING] =
+		{
+			[WATCH_START] = act_none,
+			[WATCH_READY] = act_up,
+			[WATCH_DIED] = act_died,
+			[WATCH_RETIRE] = act_term,
+			[WATCH_IDLE] = act_none,
+			[WATCH_BAD] = act_bad,
+			[WATCH_STUCK] = act_stuck,
+			[WATCH_STOP] = act_term,
+			[WATCH_TIMER] = act_late,
+		},
+	[PHASE_UP] =
+		{
+			[WATCH_START] = act_none,
+			[WATCH_READY] = act_none,
+			[WATCH_DIED] = act_died,
+			[WATCH_RETIRE] = act_drain,
+			[WATCH_IDLE] = act_none,
+			[WATCH_BAD] = act_bad,
+			[WATCH_STUCK] = act_stuck,
+			[WATCH_STOP] = act_drain,
+			[WATCH_TIMER] = act_bad, /* its channel or link ended and it did not */
+		},
+	[PHASE_DRAINING] =
+		{
+			[WATCH_START] = act_none,
+			[WATCH_READY] = act_none,
+			[WATCH_DIED] = act_died,
+			[WATCH_RETIRE] = act_none,
+			[WATCH_IDLE] = act_term,
+			[WATCH_BAD] = act_bad,
+			[WATCH_STUCK] = act_stuck,
+			[WATCH_STOP] = act_none,
+			[WATCH_TIMER] = act_term,
+		},
+	[PHASE_STOPPING] =
+		{
+			[WATCH_START] = act_none,
+			[WATCH_READY] = act_none,
+			[WATCH_DIED] = act_died,
+			[WATCH_RETIRE] = act_none,
+			[WATCH_IDLE] = act_none,
+			[WATCH_BAD] = act_none,
+			[WATCH_STUCK] = act_none,
+			[WATCH_STOP] = act_none,
+			[WATCH_TIMER] = act_kill,
+		},
+	[PHASE_BACKOFF] =
+		{
+			[WATCH_START] = act_start,
+			[WATCH_READY] = act_none,
+			[WATCH_DIED] = act_bug,
+			[WATCH_RETIRE] = act_down,
+			[WATCH_IDLE] = act_none,
+			[WATCH_BAD] = act_none,
+			[WATCH_STUCK] = act_none,
+			[WATCH_STOP] = act_down,
+			[WATCH_TIMER] = act_start,
+		},
 };
 
 void watch_event(struct run *r, enum watch_event e)

@@ -1,9 +1,9 @@
 /*
  * wire.c: what gate, ctl and log are given when they have said HELLO.
  *
- * Called once per run, by core.c. First START, then a fresh channel to each peer that is there already
- * (one that comes later brings it along), then what was kept for this role. Owns nothing: both ends of
- * a pair are passed on unread and closed here.
+ * Called once per run, by core.c. First START, then a fresh channel to each peer that is there
+ * already (one that comes later brings it along), then what was kept for this role. Owns nothing:
+ * both ends of a pair are passed on unread and closed here.
  */
 #include "parent.h"
 #include <unistd.h>
@@ -46,8 +46,9 @@ static void pair_up(struct parent *p, struct run *a, struct run *b)
 		return;
 	for (int i = 0; i < 2; i++) {
 		struct run *peer = side[i ^ 1];
-		struct msg_channel m = {
-			.role = peer->slot->role, .index = peer->slot->index, .generation = peer->generation};
+		struct msg_channel m = {.role = peer->slot->role,
+			.index = peer->slot->index,
+			.generation = peer->generation};
 
 		p->ops->send(p, side[i], MSG_CHANNEL, 0, &m, sizeof(m), NULL, 0, &fds[i], 1);
 	}

@@ -1,13 +1,13 @@
 /*
  * workers.c: app processes (worker, service, postgres) and the links between workers and gates.
  *
- * Called by watch through parent_ops (spawn, drain), by wire.c for a new gate, by hear.c for what gates
- * say of a worker. Owns the parent's end of each worker's one-way channel and the kept read ends of its
- * output. Never reads from an app process: its side of the channel is shut for reading, and a worker
- * that does not read is replaced, not waited for.
+ * Called by watch through parent_ops (spawn, drain), by wire.c for a new gate, by hear.c for what
+ * gates say of a worker. Owns the parent's end of each worker's one-way channel and the kept read
+ * ends of its output. Never reads from an app process: its side of the channel is shut for reading,
+ * and a worker that does not read is replaced, not waited for.
  *
- * A link socket is made for each (gate, worker) and passed on unread: one end by WORKER to the gate, one
- * by LINK to the worker.
+ * A link socket is made for each (gate, worker) and passed on unread: one end by WORKER to the
+ * gate, one by LINK to the worker.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -64,7 +64,8 @@ static int app_fds_open(struct app_fds *f, bool link)
 	*f = (struct app_fds){{-1, -1}, {-1, -1}, {-1, -1}};
 	if (pipe2(f->out, O_CLOEXEC) < 0 || pipe2(f->err, O_CLOEXEC) < 0)
 		e = -errno;
-	else if (link && (e = sys_socketpair_seqpacket(f->down)) == 0 && shutdown(f->down[0], SHUT_RD) < 0)
+	else if (link && (e = sys_socketpair_seqpacket(f->down)) == 0 &&
+		 shutdown(f->down[0], SHUT_RD) < 0)
 		e = -errno;
 	if (e < 0) {
 		close_pair(f->out);
@@ -168,8 +169,9 @@ int workers_send_link(struct parent *p, struct run *worker, const struct msg_wor
 
 static struct msg_worker name_of(const struct run *worker)
 {
-	return (struct msg_worker){
-		.app = worker->slot->set->app, .slot = worker->slot->index, .generation = worker->generation};
+	return (struct msg_worker){.app = worker->slot->set->app,
+		.slot = worker->slot->index,
+		.generation = worker->generation};
 }
 
 static void link_pair(struct parent *p, struct run *gate, struct run *worker)
@@ -181,8 +183,8 @@ static void link_pair(struct parent *p, struct run *gate, struct run *worker)
 		return;
 	m.gate = gate->slot->index;
 	m.gate_generation = gate->generation;
-	/* A worker that is dying already (EPIPE) is reaped in a moment; a full channel is a worker that
-	 * does not read. */
+	/* A worker that is dying already (EPIPE) is reaped in a moment; a full channel is a worker
+	 * that does not read. */
 	int e = p->ops->link(p, worker, &m, fds[1]);
 	if (e == 0)
 		p->ops->send(p, gate, MSG_WORKER, 0, &m, sizeof(m), NULL, 0, fds, 1);
@@ -195,12 +197,14 @@ static void link_pair(struct parent *p, struct run *gate, struct run *worker)
 static bool is_linked(const struct run *r)
 {
 	return r->slot->role == PROC_WORKER && run_alive(r) && r->spec != NULL &&
-		(r->spec->set.flags & PROC_SET_LINK) != 0;
+	       (r->spec->set.flags & PROC_SET_LINK) != 0;
 }
 
 void workers_link_new(struct parent *p, struct run *worker)
 {
-	struct msg_hello hello = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_PARENT,
+	struct msg_hello hello = {.min = MSG_MAJOR_MIN,
+		.max = MSG_MAJOR_MAX,
+		.role = PROC_PARENT,
 		.build = STEAD_VERSION};
 
 	if (!is_linked(worker))
@@ -279,7 +283,8 @@ struct run *workers_find(struct parent *p, const struct msg_worker *m)
 static void link_bad(struct parent *p, struct run *worker, uint32_t reason)
 {
 	bool died = reason == CLOSE_LINK_DEAD || reason == CLOSE_LINK_END;
-	const char *why = reason < CLOSE_END && reason != CLOSE_NONE ? close_rows[reason].name : "?";
+	const char *why =
+		reason < CLOSE_END && reason != CLOSE_NONE ? close_rows[reason].name : "?";
 
 	if (!died) {
 		say_run(p, EV_WORKER_BROKE_LINK, worker, "slot", worker->slot->index, why);

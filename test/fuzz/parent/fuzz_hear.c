@@ -1,9 +1,10 @@
 /*
  * fuzz_hear.c: any messages, in any order, from gate, ctl and log to the parent.
  *
- * Input: records of {u8 sender, u8 what, u16 length, payload}. Senders are gate 0, gate 1, ctl and log;
- * what picks a message of the table, or that something ends. Processes are made up; after each record a
- * turn of the loop runs. BIND and ONESHOT would reach the system: of the first the address is parsed.
+ * Input: records of {u8 sender, u8 what, u16 length, payload}. Senders are gate 0, gate 1, ctl and
+ * log; what picks a message of the table, or that something ends. Processes are made up; after each
+ * record a turn of the loop runs. BIND and ONESHOT would reach the system: of the first the address
+ * is parsed.
  */
 #include "lib/sim.h"
 #include "parent.h"
@@ -94,13 +95,15 @@ static void end_one(struct parent *p, unsigned n)
 	watch_event(found, WATCH_DIED);
 }
 
-static void record(struct parent *p, struct run *from, uint8_t what, const uint8_t *payload, size_t n)
+static void record(
+	struct parent *p, struct run *from, uint8_t what, const uint8_t *payload, size_t n)
 {
 	struct sockaddr_storage addr;
 	socklen_t len;
 	char text[128];
 	const struct msg_row *row = &msg_rows[what % msg_rows_n];
-	struct msg m = {.h = {.len = (uint32_t)n, .type = row->type, .major = 1, .id = what}, .payload = payload};
+	struct msg m = {.h = {.len = (uint32_t)n, .type = row->type, .major = 1, .id = what},
+		.payload = payload};
 
 	if (row->type == MSG_BIND && n < sizeof(text)) {
 		memcpy(text, payload, n);
@@ -111,7 +114,8 @@ static void record(struct parent *p, struct run *from, uint8_t what, const uint8
 		return;
 	for (unsigned i = 0; i < row->fds_min; i++)
 		m.fds[m.nfds++] = dup(0);
-	if (run_alive(from) && msg_allowed((enum proc)from->slot->role, PROC_PARENT, row->type, n, m.nfds))
+	if (run_alive(from) &&
+		msg_allowed((enum proc)from->slot->role, PROC_PARENT, row->type, n, m.nfds))
 		hear_message(p, from, &m);
 	for (unsigned i = 0; i < m.nfds; i++)
 		if (m.fds[i] >= 0)

@@ -1,14 +1,15 @@
 /*
- * sim_parent.c: the parent's table, sets, workers and stop on a virtual clock, with made-up processes.
+ * sim_parent.c: the parent's table, sets, workers and stop on a virtual clock, with made-up
+ * processes.
  *
- * Each seed is one life of a parent: processes start slowly or never, die, ignore their signals, break
- * their links, get stuck; ctl asks for sets, drops and restarts at random; at a random time everything
- * stops, in some lives with a second signal. After every step:
+ * Each seed is one life of a parent: processes start slowly or never, die, ignore their signals,
+ * break their links, get stuck; ctl asks for sets, drops and restarts at random; at a random time
+ * everything stops, in some lives with a second signal. After every step:
  *
  *   - a run has a process exactly in the phases that say so, and no process is forgotten;
  *   - what is wanted is up, or has a timer that brings it on;
- *   - at most two generations share a slot; only the newest is starting or waiting, and when it is up
- *     the older one is on its way out;
+ *   - at most two generations share a slot; only the newest is starting or waiting, and when it is
+ * up the older one is on its way out;
  *   - a backoff is within ± 20 % of 100 ms · 2ⁿ, grows, and is never above 60 s;
  *   - generations only grow.
  *
@@ -42,7 +43,7 @@ struct fake {
 	uint64_t generation;
 	struct timer timer;
 	uint64_t hello_ms, ready_ms, die_ms; /* 0: never, or done */
-	bool deaf; /* ignores what asks it to end */
+	bool deaf;                           /* ignores what asks it to end */
 	bool killed;
 	int status;
 };
@@ -127,7 +128,8 @@ static int sim_spawn(struct parent *p, struct run *r)
 		if (w->fake[i].run == NULL)
 			f = &w->fake[i];
 	must(f != NULL);
-	*f = (struct fake){.run = r, .world = w, .generation = r->generation, .timer.op.kind = OP_FAKE};
+	*f = (struct fake){
+		.run = r, .world = w, .generation = r->generation, .timer.op.kind = OP_FAKE};
 	f->deaf = chance(w, 100);
 	if (!chance(w, 50))
 		f->ready_ms = now + 2 + below(w, 400);
@@ -184,7 +186,8 @@ static bool sim_send(struct parent *p, struct run *to, uint16_t type, uint64_t i
 	(void)id;
 	(void)b;
 	(void)fds;
-	must(msg_allowed(PROC_PARENT, (enum proc)to->slot->role, type, a_len + b_len, nfds) || type == MSG_START);
+	must(msg_allowed(PROC_PARENT, (enum proc)to->slot->role, type, a_len + b_len, nfds) ||
+		type == MSG_START);
 	if (f == NULL || !to->greeted)
 		return false;
 	if (type == MSG_STOP && !f->deaf)
@@ -248,8 +251,10 @@ static void hear(struct world *w, struct run *from, uint16_t type, const void *p
 
 static void worker_says(struct world *w, const struct run *r, uint16_t type, uint32_t reason)
 {
-	struct msg_worker m = {
-		.app = r->slot->set->app, .slot = r->slot->index, .generation = r->generation, .reason = reason};
+	struct msg_worker m = {.app = r->slot->set->app,
+		.slot = r->slot->index,
+		.generation = r->generation,
+		.reason = reason};
 	struct run *gate = core_gate(w->p, (unsigned)below(w, w->p->gates));
 
 	if (gate != NULL)
@@ -301,7 +306,8 @@ static void fake_on_timer(struct loop *l, struct op *op, int res)
 
 static void ask_set(struct world *w, struct run *ctl)
 {
-	static const enum proc roles[] = {PROC_WORKER, PROC_WORKER, PROC_WORKER, PROC_SERVICE, PROC_POSTGRES};
+	static const enum proc roles[] = {
+		PROC_WORKER, PROC_WORKER, PROC_WORKER, PROC_SERVICE, PROC_POSTGRES};
 	struct msg_proc_set set = {
 		.role = roles[below(w, ARRAY_LEN(roles))],
 		.app = (uint32_t)below(w, APPS),
@@ -335,15 +341,16 @@ static void ask_set(struct world *w, struct run *ctl)
 
 static void ask_ref(struct world *w, struct run *ctl, uint16_t type)
 {
-	struct msg_proc_ref ref = {
-		.role = chance(w, 700) ? PROC_WORKER : PROC_SERVICE, .app = (uint32_t)below(w, APPS)};
+	struct msg_proc_ref ref = {.role = chance(w, 700) ? PROC_WORKER : PROC_SERVICE,
+		.app = (uint32_t)below(w, APPS)};
 
 	hear(w, ctl, type, &ref, sizeof(ref));
 }
 
 static void fate(struct world *w)
 {
-	static const uint32_t reasons[] = {CLOSE_APP_GARBAGE, CLOSE_LINK_DEAD, CLOSE_LINK_END, 0, 9999};
+	static const uint32_t reasons[] = {
+		CLOSE_APP_GARBAGE, CLOSE_LINK_DEAD, CLOSE_LINK_END, 0, 9999};
 	struct fake *f = &w->fake[below(w, FAKES_MAX)];
 
 	/* The next one that lives. */
@@ -436,7 +443,8 @@ static unsigned check_slot(struct world *w, struct slot *s)
 		alive += lives;
 	}
 	must(slot_other(s)->phase != PHASE_STARTING && slot_other(s)->phase != PHASE_BACKOFF);
-	must(slot_other(s)->phase == PHASE_DOWN || slot_other(s)->generation < slot_run(s)->generation);
+	must(slot_other(s)->phase == PHASE_DOWN ||
+		slot_other(s)->generation < slot_run(s)->generation);
 	must(slot_other(s)->phase != PHASE_UP || slot_run(s)->phase != PHASE_UP);
 	if (s->wanted) {
 		struct run *r = slot_run(s);
@@ -512,8 +520,8 @@ static void live(uint64_t seed, unsigned *starts)
 
 	int e = sim_run_until(w->sim, check_all, w, LIFE_MS_MAX + STOP_MS_MAX);
 	if (e < 0)
-		fprintf(stderr, "seed %llu: %s, stop step %d\n", (unsigned long long)seed, strerror(-e),
-			p->stop_step);
+		fprintf(stderr, "seed %llu: %s, stop step %d\n", (unsigned long long)seed,
+			strerror(-e), p->stop_step);
 	must(e == 0 && w->alive == 0 && w->swept == 1 && w->starts == w->deaths);
 	*starts += w->starts;
 	parent_done(p);

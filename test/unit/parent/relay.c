@@ -1,11 +1,11 @@
 /*
  * relay.c: a test child that stands in for any process that the parent starts.
  *
- * It passes messages, with their descriptors, between descriptor 3 and the test, so that the test itself
- * plays gate, ctl, log, a worker or a one-shot, while the process is a real one that can be killed,
- * stopped and inspected. The test listens on the abstract socket "stead-test-PID" of the parent's pid,
- * which a jail does not hide. The first datagram to the test is "NAME PID uid=U gid=G". Datagrams from
- * the test of type 0xffff are commands for the child itself:
+ * It passes messages, with their descriptors, between descriptor 3 and the test, so that the test
+ * itself plays gate, ctl, log, a worker or a one-shot, while the process is a real one that can be
+ * killed, stopped and inspected. The test listens on the abstract socket "stead-test-PID" of the
+ * parent's pid, which a jail does not hide. The first datagram to the test is "NAME PID uid=U
+ * gid=G". Datagrams from the test of type 0xffff are commands for the child itself:
  *
  *   exit N            print TEXT        complain TEXT (on stderr)      ignore SIGNUM
  *   child             fork one that sleeps
@@ -43,7 +43,8 @@ static int dial(void)
 
 	for (int i = 0; i < 2000; i++) {
 		if (connect(fd, (struct sockaddr *)&a,
-			    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0)
+			    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) ==
+			0)
 			return fd;
 		nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL);
 	}
@@ -116,7 +117,8 @@ static bool pass(int from, int to, bool commands)
 		char mem[CMSG_SPACE(sizeof(int) * 64)];
 	} c;
 	struct iovec iov = {mem, sizeof(mem) - 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
 	ssize_t n = recvmsg(from, &m, 0);
 	struct msg_head h;
 
@@ -154,8 +156,8 @@ int main(int argc, char **argv)
 	for (int fd = 4; fd < 1024; fd++)
 		if (fd != test && fcntl(fd, F_GETFD) >= 0)
 			extra++;
-	int n = snprintf(name, sizeof(name), "%s %d uid=%d gid=%d extra=%d args=%d", argv[0], (int)getpid(),
-		(int)getuid(), (int)getgid(), extra, argc);
+	int n = snprintf(name, sizeof(name), "%s %d uid=%d gid=%d extra=%d args=%d", argv[0],
+		(int)getpid(), (int)getuid(), (int)getgid(), extra, argc);
 
 	send(test, name, (size_t)n, MSG_NOSIGNAL);
 	if (!up)

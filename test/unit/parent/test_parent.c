@@ -20,12 +20,30 @@ static void test_listen_parse(void **state)
 		const char *text;
 		int family; /* 0: refused */
 	} cases[] = {
-		{"127.0.0.1:8080", AF_INET}, {"0.0.0.0:0", AF_INET}, {"255.255.255.255:65535", AF_INET},
-		{"[::1]:80", AF_INET6}, {"[::]:65535", AF_INET6}, {"[::ffff:1.2.3.4]:1", AF_INET6},
-		{"", 0}, {":", 0}, {":80", 0}, {"127.0.0.1", 0}, {"127.0.0.1:", 0}, {"127.0.0.1:65536", 0},
-		{"127.0.0.1:-1", 0}, {"127.0.0.1:+1", 0}, {"127.0.0.1: 1", 0}, {"127.0.0.1:1x", 0},
-		{"127.1:80", 0}, {"localhost:80", 0}, {"::1:80", 0}, {"[::1:80", 0}, {"[]:80", 0},
-		{"[127.0.0.1]:80", 0}, {"127.0.0.1:99999999999999999999", 0}, {" 127.0.0.1:80", 0},
+		{"127.0.0.1:8080", AF_INET},
+		{"0.0.0.0:0", AF_INET},
+		{"255.255.255.255:65535", AF_INET},
+		{"[::1]:80", AF_INET6},
+		{"[::]:65535", AF_INET6},
+		{"[::ffff:1.2.3.4]:1", AF_INET6},
+		{"", 0},
+		{":", 0},
+		{":80", 0},
+		{"127.0.0.1", 0},
+		{"127.0.0.1:", 0},
+		{"127.0.0.1:65536", 0},
+		{"127.0.0.1:-1", 0},
+		{"127.0.0.1:+1", 0},
+		{"127.0.0.1: 1", 0},
+		{"127.0.0.1:1x", 0},
+		{"127.1:80", 0},
+		{"localhost:80", 0},
+		{"::1:80", 0},
+		{"[::1:80", 0},
+		{"[]:80", 0},
+		{"[127.0.0.1]:80", 0},
+		{"127.0.0.1:99999999999999999999", 0},
+		{" 127.0.0.1:80", 0},
 		{"[::1%lo]:80", 0},
 		{"1111111111111111111111111111111111111111111111111111111111111111111111:80", 0},
 	};
@@ -45,8 +63,8 @@ static void test_listen_parse(void **state)
 	}
 }
 
-static void put_spec(struct buf *b, const struct msg_proc_set *set, const char *path, const char *cwd,
-	const char *stop)
+static void put_spec(struct buf *b, const struct msg_proc_set *set, const char *path,
+	const char *cwd, const char *stop)
 {
 	buf_reset(b);
 	buf_put(b, set, sizeof(*set));
@@ -114,16 +132,31 @@ static void test_accounts(void **state)
 		uint32_t uid, gid;
 		bool good;
 	} cases[] = {
-		{PROC_WORKER, 50000, 50000, true}, {PROC_WORKER, 59999, 59999, true},
-		{PROC_WORKER, 49999, 50000, false}, {PROC_WORKER, 60000, 50000, false},
-		{PROC_WORKER, 0, 0, false}, {PROC_WORKER, 50000, 0, false}, {PROC_WORKER, 101, 104, false},
-		{PROC_SERVICE, 50001, 50001, true}, {PROC_SERVICE, 1000, 1000, false},
-		{PROC_POSTGRES, 101, 104, true}, {PROC_POSTGRES, 101, 50001, true},
-		{PROC_POSTGRES, 101, 0, false}, {PROC_POSTGRES, 50001, 50001, false},
-		{PROC_POSTGRES, 0, 0, false}, {PROC_CHECK, 0, 0, true}, {PROC_CHECK, 50001, 50001, true},
-		{PROC_CHECK, 50001, 0, false}, {PROC_BUILD, 0, 0, false}, {PROC_BUILD, 50001, 50001, true},
-		{PROC_DB, 101, 104, true}, {PROC_DB, 0, 0, false}, {PROC_ACT, 0, 0, true},
-		{PROC_ACT, 50001, 50001, false}, {PROC_GATE, 50001, 50001, false}, {PROC_CTL, 0, 0, false},
+		{PROC_WORKER, 50000, 50000, true},
+		{PROC_WORKER, 59999, 59999, true},
+		{PROC_WORKER, 49999, 50000, false},
+		{PROC_WORKER, 60000, 50000, false},
+		{PROC_WORKER, 0, 0, false},
+		{PROC_WORKER, 50000, 0, false},
+		{PROC_WORKER, 101, 104, false},
+		{PROC_SERVICE, 50001, 50001, true},
+		{PROC_SERVICE, 1000, 1000, false},
+		{PROC_POSTGRES, 101, 104, true},
+		{PROC_POSTGRES, 101, 50001, true},
+		{PROC_POSTGRES, 101, 0, false},
+		{PROC_POSTGRES, 50001, 50001, false},
+		{PROC_POSTGRES, 0, 0, false},
+		{PROC_CHECK, 0, 0, true},
+		{PROC_CHECK, 50001, 50001, true},
+		{PROC_CHECK, 50001, 0, false},
+		{PROC_BUILD, 0, 0, false},
+		{PROC_BUILD, 50001, 50001, true},
+		{PROC_DB, 101, 104, true},
+		{PROC_DB, 0, 0, false},
+		{PROC_ACT, 0, 0, true},
+		{PROC_ACT, 50001, 50001, false},
+		{PROC_GATE, 50001, 50001, false},
+		{PROC_CTL, 0, 0, false},
 	};
 
 	(void)state;
@@ -158,7 +191,9 @@ static void test_spawn(void **state)
 	spawn_init(&ask, &p);
 	ask.path = "/bin/sh";
 	ask.argv = (char *[]){(char[]){"sh"}, (char[]){"-c"},
-		(char[]){"echo $A $(ulimit -Sn) $(umask) $(pwd) $(ps -o sid= -p $$ | tr -d ' ') $$"}, NULL};
+		(char[]){
+			"echo $A $(ulimit -Sn) $(umask) $(pwd) $(ps -o sid= -p $$ | tr -d ' ') $$"},
+		NULL};
 	ask.envp = (char *[]){(char[]){"A=b"}, NULL};
 	ask.cwd = "/usr";
 	ask.mask = 027;
