@@ -344,6 +344,7 @@ static struct PyModuleDef module_def = {
 	PyModuleDef_HEAD_INIT, "_steadlink", "the worker's end of stead's link", -1, methods,
 	NULL, NULL, NULL, NULL};
 
+PyMODINIT_FUNC PyInit__steadlink(void);
 PyMODINIT_FUNC PyInit__steadlink(void)
 {
 	return PyModule_Create(&module_def);
