@@ -73,7 +73,7 @@ def test_static_files_of_the_guestbook(stead, guestbook):
         head = client.ask("/static/style.css", "HEAD")
         assert head.status == 200 and head["Content-Length"] == str(len(css)) and head.body == b""
         assert client.ask("/static/none.css").status == 404
-        assert client.used == 10  # all of it over one connection
+        assert client.used == 9  # all of it over one connection
     assert ask(one, "/static/../app.py").status in (400, 404)
     assert ask(one, "/static/%2e%2e/app.py").status in (400, 404)
 
