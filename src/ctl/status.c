@@ -46,11 +46,28 @@ static json_t *site(const struct ctl *c)
 		(json_int_t)column(c, SITE_ACTIVE), "queued", (json_int_t)column(c, SITE_QUEUED));
 }
 
+/* Its proportional share; as root that of other users' processes is not ours to read, and what stands in
+ * memory is told instead. */
+static uint64_t memory_one(pid_t pid)
+{
+	uint64_t pss = sys_pss_bytes(pid), pages = 0;
+	char path[64], *text = NULL, *at;
+	size_t n;
+
+	if (pss)
+		return pss;
+	(void)snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+	if (sys_read_file(AT_FDCWD, path, 4096, &text, &n) == 0 && (at = strchr(text, ' ')) != NULL)
+		pages = strtoull(at + 1, NULL, 10);
+	free(text);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 /* Of postgres the server's whole family counts: each of its processes is a child of the first. */
 static uint64_t memory_of(const struct msg_proc_state *st)
 {
 	char path[64], *text = NULL;
-	uint64_t sum = st->pid > 0 ? sys_pss_bytes(st->pid) : 0;
+	uint64_t sum = st->pid > 0 ? memory_one(st->pid) : 0;
 	size_t n;
 
 	(void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)st->pid, (int)st->pid);
@@ -62,7 +79,7 @@ static uint64_t memory_of(const struct msg_proc_state *st)
 
 		if (end == p)
 			break;
-		sum += sys_pss_bytes((pid_t)pid);
+		sum += memory_one((pid_t)pid);
 		end += *end == ' ';
 	}
 	free(text);
