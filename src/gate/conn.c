@@ -83,7 +83,7 @@ int conn_new(struct gate *g, int fd, struct listener *from, const struct sockadd
 	g->conns_n++;
 	gate_count(g, METRIC_CONNS_ACCEPTED, 1);
 	gate_count(g, METRIC_CONNS_OPEN, 1);
-	conn_wake_in(c, g->limits.header_ms);
+	conn_wake_in(c, min_of(g->limits.header_ms, g->limits.idle_ms));
 	conn_receive(c, true);
 	return 0;
 }

@@ -10,12 +10,13 @@
 #include "http1.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 enum {
 	HEAD_FIRST = 2048,    /* copied at once of what came; most heads are shorter */
 	EOF_GRACE_US = 100000,
-	RATE_WINDOW_MS = 10000,
 };
 
 const struct stream_ops http1_stream_ops = {
@@ -355,6 +356,21 @@ static bool left_early(const struct conn *c)
 		c->eof_us > h->start_us + EOF_GRACE_US;
 }
 
+/* What the client has moved. Of an answer only what it acknowledged counts: the kernel's buffer takes
+ * megabytes at once and then nothing for a long while, however well the client reads. */
+static uint64_t moved(const struct h1 *h)
+{
+	const struct conn *c = h->conn;
+	int queued = 0;
+
+	if (!h->sending)
+		return c->bytes_in;
+	/* Without an answer (a simulated socket) all that was taken counts. */
+	if (ioctl(c->lfd.fd, SIOCOUTQ, &queued) < 0 || queued < 0)
+		queued = 0;
+	return c->bytes_out + h->send.sent - min_of((uint64_t)queued, c->bytes_out + h->send.sent);
+}
+
 /* The client is who we wait for: look now and then whether it is fast enough. */
 static void watch_rate(struct h1 *h, bool waits)
 {
@@ -364,12 +380,13 @@ static void watch_rate(struct h1 *h, bool waits)
 		h->rate_on = false;
 		return;
 	}
-	if (h->rate_on)
+	if (h->rate_on && h->rate_sending == h->sending)
 		return;
 	h->rate_on = true;
 	h->rate_at_ms = loop_now_ms(c->gate->loop);
-	h->rate_bytes = h->sending ? c->bytes_out + h->send.sent : c->bytes_in;
-	conn_wake_in(c, RATE_WINDOW_MS);
+	h->rate_bytes = moved(h);
+	h->rate_sending = h->sending;
+	conn_wake_in(c, c->gate->limits.header_ms);
 }
 
 static void settle(struct conn *c)
@@ -418,11 +435,11 @@ static void check_rate(struct h1 *h)
 {
 	struct conn *c = h->conn;
 	uint64_t now = loop_now_ms(c->gate->loop), took = now - h->rate_at_ms;
-	uint64_t bytes = h->sending ? c->bytes_out + h->send.sent : c->bytes_in;
+	uint64_t window = c->gate->limits.header_ms, bytes = moved(h);
 	enum close_id why = h->sending ? CLOSE_SEND_TOO_SLOW : CLOSE_BODY_TOO_SLOW;
 
-	if (took < RATE_WINDOW_MS) {
-		conn_wake_in(c, RATE_WINDOW_MS - took);
+	if (took < window) {
+		conn_wake_in(c, window - took);
 		return;
 	}
 	if (bytes >= h->rate_bytes &&

@@ -69,7 +69,7 @@ struct h1 {
 
 	/* the minimum rate: what had moved when we began to look */
 	uint64_t rate_at_ms, rate_bytes;
-	bool rate_on;
+	bool rate_on, rate_sending;
 };
 
 void http1_run(struct conn *c);

@@ -8,8 +8,10 @@
 #include "jail.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 
 static const int allowed[] = {
 	/* each request */
@@ -53,6 +55,10 @@ int jail_close(void)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
 	for (size_t i = 0; !err && i < sizeof(deadly) / sizeof(deadly[0]); i++)
 		err = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, deadly[i], 0);
+	/* How much of an answer a slow client has not acknowledged (http1.c). */
+	if (!err)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+			SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ));
 	if (!err)
 		err = seccomp_load(ctx);
 	if (ctx)

@@ -637,6 +637,25 @@ def test_idle_deadline(fresh):
         assert 0.2 < time.monotonic() - began < 6
 
 
+def test_minimum_rate(fresh):
+    """Who stops in the middle is ended; who is slow but moves is not."""
+    gate = fresh(header_ms=400, rate_min=1000)
+    with gate.connect() as sock:
+        sock.sendall(request("/", "POST", Content_Length=50000) + b"x")
+        reader = sock.makefile("rb")
+        assert Answer(reader).status == 405
+        assert reader.read(1) == b""
+    with gate.connect() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.sendall(request("/big.bin") * 8)
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            assert sock.recv(200)
+            time.sleep(0.01)
+        assert all(r["close"] == "done" for r in gate.records())
+        program.wait_until("its end", lambda: "send_too_slow" in [r["close"] for r in gate.records()], 5)
+
+
 def test_drain(fresh):
     """New answers say close, idle connections go after a grace, the process ends by itself."""
     gate = fresh()
@@ -695,7 +714,7 @@ def test_records_off(fresh):
 
 def test_slow_reader_holds_nobody(gate):
     with gate.connect() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         slow.sendall(request("/big.bin") * 8)
         time.sleep(0.1)
         for _ in range(20):
