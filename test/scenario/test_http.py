@@ -652,7 +652,7 @@ def test_minimum_rate(fresh):
         while time.monotonic() < end:
             assert sock.recv(200)
             time.sleep(0.01)
-        assert all(r["close"] == "done" for r in gate.records())
+        assert {r["close"] for r in gate.records()} <= {"done", "bad_method"}
         program.wait_until("its end", lambda: "send_too_slow" in [r["close"] for r in gate.records()], 5)
 
 
