@@ -72,14 +72,15 @@ def processes():
 class Stead:
     """One instance: a folder, a state folder, a port."""
 
-    def __init__(self, work, folder, number=0, as_root=False, port=None, http=None, state=None, env=(), arguments=()):
+    def __init__(self, work, folder, number=0, as_root=False, port=None, http=None, state=None, env=(),
+                 arguments=(), hidden=()):
         self.work, self.folder, self.as_root = work, folder, as_root
         self.port = port or free_port()
         self.http = http or f"127.0.0.1:{self.port}"
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = pathlib.Path(state) if state else work / f"state{number}"
         self.out_path = work / f"out{number}"
-        self.arguments = list(arguments)
+        self.arguments, self.hidden = list(arguments), hidden
         self.environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(work), "LANG": "C.UTF-8",
@@ -101,9 +102,15 @@ class Stead:
 
     def start(self):
         """`stead up` in the foreground; does not wait."""
+        command, options = self.command, self.options()
+        if self.hidden:  # in a mount namespace of its own, where these folders are empty (needs root)
+            mounts = "".join(f"mount -t tmpfs none {folder}; " for folder in self.hidden)
+            who = [f"--reuid={TEST_USER}", "--regid=nogroup", "--clear-groups"]
+            command = ["unshare", "-m", "sh", "-ec", mounts + 'exec "$@"', "sh", "setpriv", *who, *command]
+            options = {**options, "user": None, "group": None, "extra_groups": None}
         with open(self.out_path, "ab") as out:
-            self.process = subprocess.Popen(self.command, stdout=out, stderr=subprocess.STDOUT,
-                                            start_new_session=True, **self.options())
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+                                            **options)
         return self
 
     def up(self):
@@ -125,9 +132,10 @@ class Stead:
         assert got == code, f"exit status {got}, not {code}:\n{self.output()}"
         return self.output()
 
-    def cli(self, *arguments, code=0, timeout=None):
+    def cli(self, *arguments, code=0, timeout=None, state=True):
         """Another verb on this instance: what it printed."""
-        result = subprocess.run([str(BUILD / "stead"), *arguments, "--state", str(self.state)], text=True,
+        state = ["--state", str(self.state)] if state else []
+        result = subprocess.run([str(BUILD / "stead"), *arguments, *state], text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout or TIMEOUT,
                                 **self.options())
         assert code is None or result.returncode == code, \

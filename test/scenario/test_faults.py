@@ -61,7 +61,8 @@ def test_control_is_dead_and_a_gate_dies(stead, app_folder, promise):
 
 @pytest.mark.promise
 def test_restart_latency(stead, app_folder, promise):
-    """From kill -9 of a gate, the only one, to the next answer on a new connection."""
+    """From kill -9 of every gate to the next answer on a new connection. The first death is answered at once, those
+    that follow soon with growing pauses."""
     one = stead(app_folder({"app.py": HELLO})).up()
     seconds = []
     for _ in range(5):
@@ -72,9 +73,9 @@ def test_restart_latency(stead, app_folder, promise):
         assert ask(one).status == 200  # the listener is the parent's: the connection waits in its queue
         seconds.append(time.monotonic() - began)
         wait_until("the gates to be back", lambda: len(one.pids("gate")) == len(gate))
-    assert sorted(seconds)[2] < 1
-    promise("gate killed, to the next answer", "median {:.1f} ms, worst {:.1f} ms".format(
-        sorted(seconds)[2] * 1000, max(seconds) * 1000))
+    assert seconds[0] < 0.5 and max(seconds) < 5
+    promise("gate killed, to the next answer", "first {:.1f} ms, then {} ms".format(
+        seconds[0] * 1000, ", ".join(f"{s * 1000:.0f}" for s in seconds[1:])))
 
 
 def test_a_worker_that_crashes_at_once(stead, app_folder):

@@ -106,7 +106,7 @@ def test_an_app_without_a_database_starts_none(stead):
     one = stead(TOP / "examples" / "hello").up()
     assert ask(one, "/you").body == b"Hello from /you\n"
     assert one.pids("postgres") == []
-    assert not (one.state / "pg").exists()
+    assert not (one.state / "pg" / "data").exists()
     assert "database" not in one.status() or not one.status()["database"]
 
 
