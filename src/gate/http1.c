@@ -371,6 +371,15 @@ static uint64_t moved(const struct h1 *h)
 	return c->bytes_out + h->send.sent - min_of((uint64_t)queued, c->bytes_out + h->send.sent);
 }
 
+/* Over how long a client must keep its minimum rate. A reader gets longer: its own kernel may hold much
+ * that it has still to read, and says nothing to ours meanwhile. */
+static uint64_t rate_window(const struct h1 *h)
+{
+	const struct gate_limits *l = &h->conn->gate->limits;
+
+	return h->sending ? l->idle_ms : l->header_ms;
+}
+
 /* The client is who we wait for: look now and then whether it is fast enough. */
 static void watch_rate(struct h1 *h, bool waits)
 {
@@ -386,7 +395,7 @@ static void watch_rate(struct h1 *h, bool waits)
 	h->rate_at_ms = loop_now_ms(c->gate->loop);
 	h->rate_bytes = moved(h);
 	h->rate_sending = h->sending;
-	conn_wake_in(c, c->gate->limits.header_ms);
+	conn_wake_in(c, rate_window(h));
 }
 
 static void settle(struct conn *c)
@@ -435,7 +444,7 @@ static void check_rate(struct h1 *h)
 {
 	struct conn *c = h->conn;
 	uint64_t now = loop_now_ms(c->gate->loop), took = now - h->rate_at_ms;
-	uint64_t window = c->gate->limits.header_ms, bytes = moved(h);
+	uint64_t window = rate_window(h), bytes = moved(h);
 	enum close_id why = h->sending ? CLOSE_SEND_TOO_SLOW : CLOSE_BODY_TOO_SLOW;
 
 	if (took < window) {

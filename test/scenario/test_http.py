@@ -639,16 +639,17 @@ def test_idle_deadline(fresh):
 
 def test_minimum_rate(fresh):
     """Who stops in the middle is ended; who is slow but moves is not."""
-    gate = fresh(header_ms=400, rate_min=1000)
+    gate = fresh(header_ms=400, idle_ms=1000, rate_min=1000)
     with gate.connect() as sock:
         sock.sendall(request("/", "POST", Content_Length=50000) + b"x")
         reader = sock.makefile("rb")
         assert Answer(reader).status == 405
         assert reader.read(1) == b""
-    with gate.connect() as sock:
+    with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", gate.port))
         sock.sendall(request("/big.bin") * 8)
-        end = time.monotonic() + 1.5
+        end = time.monotonic() + 2.5
         while time.monotonic() < end:
             assert sock.recv(200)
             time.sleep(0.01)
