@@ -21,6 +21,7 @@ struct cli {
 	char run[256];         /* `up`: its runtime folder */
 	char folder[PATH_MAX]; /* `up`: the app's folder, absolute */
 	char roles[PATH_MAX];
+	char http[128];        /* `up`: numeric ADDR:PORT, "" when it was not given */
 };
 
 /* ---- instance.c: which instance ---- */

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/durable.h"
 #include "lib/sys.h"
 
 static const char root_states[] = "/var/lib/stead/up";
@@ -157,6 +158,38 @@ static int make_state(struct cli *c, const char *given)
 	return 0;
 }
 
+/* As root the app's workers have a user of their own, who cannot look into a build folder below /root:
+ * the worker's program is put where everybody can read it. An installed stead has it there already. */
+static int publish_worker(struct cli *c)
+{
+	static const char *const files[] = {"stead_worker.py", "_steadlink.abi3.so"};
+	char from[PATH_MAX + 16], to[PATH_MAX + 16];
+	int from_fd, to_fd = -1, err = 0;
+
+	(void)snprintf(from, sizeof from, "%s/python", c->roles);
+	(void)snprintf(to, sizeof to, "%s/python", c->state);
+	from_fd = geteuid() == 0 ? open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (from_fd < 0)
+		return 0;
+	if (mkdir(to, 0755) < 0 && errno != EEXIST)
+		err = -errno;
+	if (!err && (to_fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) < 0)
+		err = -errno;
+	for (size_t i = 0; !err && i < sizeof files / sizeof *files; i++) {
+		char *text = NULL;
+		size_t n = 0;
+
+		err = sys_read_file(from_fd, files[i], 64 << 20, &text, &n);
+		if (!err)
+			err = durable_write(to_fd, files[i], text, n, 0644);
+		free(text);
+	}
+	if (to_fd >= 0)
+		close(to_fd);
+	close(from_fd);
+	return err ? fail(c, VERB_EXIT_FAILED, to, err, "free disk space, or build stead again") : 0;
+}
+
 int instance_for_up(struct cli *c)
 {
 	const char *folder = c->args.nargs ? c->args.arg[0] : ".";
@@ -184,7 +217,8 @@ int instance_for_up(struct cli *c)
 		return VERB_EXIT_NOT_PERMITTED;
 	}
 	ignore_in_git(c->state);
-	return make_run(c);
+	err = publish_worker(c);
+	return err ? err : make_run(c);
 }
 
 static bool has_control(const char *state)

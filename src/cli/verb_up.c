@@ -271,9 +271,7 @@ static int follow(struct up *u, bool up)
 
 static json_t *up_request(const struct cli *c)
 {
-	const char *http = c->args.option[OPTION_HTTP];
-
-	return json_pack("{s:s, s:s, s:s}", "verb", "up", "folder", c->folder, "http", http ? http : "");
+	return json_pack("{s:s, s:s, s:s}", "verb", "up", "folder", c->folder, "http", c->http);
 }
 
 static int go_live(struct up *u)
@@ -309,12 +307,62 @@ static int watch(struct up *u)
 	return u->stopping && u->parent > 0 ? finish_stop(u) : code;
 }
 
+/* A wrong address is found before anything is started. */
+static int check_http(struct cli *c)
+{
+	const char *http = c->args.option[OPTION_HTTP];
+	char text[300];
+	struct buf b;
+	int err;
+
+	if (!http)
+		return 0;
+	buf_fixed(&b, c->http, sizeof c->http - 1);
+	err = conf_addr_canonical(http, &b);
+	if (err == 0 && !b.error) {
+		c->http[b.len] = '\0';
+		return 0;
+	}
+	(void)snprintf(text, sizeof text, "--http %.200s is not an address and a port", http);
+	show_error(c, text, "write --http ADDR:PORT, as in --http 127.0.0.1:8080 or --http :8080");
+	return VERB_EXIT_USAGE;
+}
+
+/* Somebody serves there already: say so without touching what is theirs. */
+static int already_runs(struct up *u)
+{
+	struct cli *c = u->c;
+	char text[PATH_MAX * 2 + 200];
+	const json_t *site;
+	const char *url;
+	json_t *o = NULL;
+
+	if (client_connect(&u->cl, c->state) < 0)
+		return 0;
+	if (client_ask(&u->cl, json_pack("{s:s}", "verb", "status")) < 0 || client_next(&u->cl, 5000, &o) <= 0)
+		o = NULL;
+	site = json_array_get(json_object_get(json_object_get(o, "status"), "sites"), 0);
+	url = json_string_value(json_object_get(site, "url"));
+	if (url)
+		(void)snprintf(text, sizeof text, "%s is live already at %s; it is running with its state in %s",
+			c->folder, url, c->state);
+	else
+		(void)snprintf(text, sizeof text, "a stead is already running with its state in %s", c->state);
+	json_decref(o);
+	show_error(c, text, "`stead status` shows it, `stead reload` reads stead.conf again, `stead stop` ends it");
+	return VERB_EXIT_BUSY;
+}
+
 int verb_up(struct cli *c)
 {
 	struct up u = {.c = c, .pidfd = -1, .lifeline = -1, .signals = -1, .cl = {.fd = -1},
 		.detach = c->args.option[OPTION_DETACH] != NULL};
-	int code = instance_for_up(c);
+	int code = check_http(c);
 
+	if (code == 0)
+		code = instance_for_up(c);
+	if (code == 0)
+		code = already_runs(&u);
 	if (code == 0)
 		code = start_parent(&u);
 	if (code == 0 && (code = connect_control(&u)) == 0 && u.parent > 0)
