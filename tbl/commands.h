@@ -38,7 +38,7 @@ COMMAND(INTROSPECT, "introspect", "TABLE", 1, 1, ARG_TABLE, "print one of stead'
 COMMAND(COMPLETION, "completion", "SHELL", 1, 1, ARG_SHELL, "print the completion for a shell",
 	"SHELL is bash, zsh or fish. For bash: source <(stead completion bash)")
 
-OPTION(STATE, "state", 0, "DIR", V_INSTANCE, ARG_FOLDER, "the state folder (default: FOLDER/.stead, or $STEAD_STATE)")
+OPTION(STATE, "state", 0, "DIR", V_ALL, ARG_FOLDER, "the state folder (default: FOLDER/.stead, or $STEAD_STATE)")
 OPTION(HTTP, "http", 0, "ADDR:PORT", V(UP), ARG_NONE, "listen here (default: 127.0.0.1:8080)")
 OPTION(DETACH, "detach", 'd', "", V(UP), ARG_NONE, "return when the site is live; it runs on")
 OPTION(FOLLOW, "follow", 'f', "", V(LOGS), ARG_NONE, "go on with each new line")

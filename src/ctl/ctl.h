@@ -228,7 +228,8 @@ struct probe {
 	uint64_t give_up_ms;
 	unsigned wanted, good; /* answers below 500 in a row */
 	unsigned status;       /* of the last answer, 0: none */
-	bool running;
+	unsigned again_ms;
+	bool running, told;
 };
 void probe_start(struct ctl *c, struct probe *p, const char *address, const char *path, unsigned count,
 	uint64_t timeout_ms);
@@ -270,6 +271,8 @@ void up_fail(struct up *u, unsigned exit_code, const char *todo, const char *fmt
 void up_free(struct ctl *c);
 void up_client_gone(struct ctl *c, const struct client *cl);
 void up_probed(struct ctl *c, enum probe_end end);
+/* The first answer from 500 on; it is asked again. */
+void up_probe_failed(struct ctl *c, unsigned status);
 void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address);
 void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text);
 void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was);

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 16 * 1024, AGAIN_MS = 100 };
+enum { ANSWER_MAX = 16 * 1024, AGAIN_MS = 50, AGAIN_MS_MAX = 1000 };
 
 unsigned probe_status(const char *p, size_t n)
 {
@@ -88,7 +88,9 @@ static void again(struct probe *p, bool at_once)
 		probe_stop(p);
 		up_probed(c, PROBE_TIMEOUT);
 	} else {
-		loop_timer_in(c->loop, &p->timer, at_once ? 0 : AGAIN_MS);
+		/* Each failed try may be a page of traceback in the app's log. */
+		p->again_ms = at_once ? 0 : min_of(p->again_ms * 2 + AGAIN_MS, (unsigned)AGAIN_MS_MAX);
+		loop_timer_in(c->loop, &p->timer, p->again_ms);
 	}
 }
 
@@ -109,7 +111,7 @@ static void try_once(struct probe *p)
 		again(p, false);
 		return;
 	}
-	loop_timer_in(p->ctl->loop, &p->timer, p->give_up_ms - loop_now_ms(p->ctl->loop));
+	loop_timer(p->ctl->loop, &p->timer, p->give_up_ms);
 	loop_writable(p->ctl->loop, &p->lfd, &p->connect);
 }
 
@@ -174,6 +176,10 @@ void probe_on_recv(struct loop *l, struct op *op, int res)
 	if (status)
 		p->status = status;
 	p->good = status && status < 500 ? p->good + 1 : 0;
+	if (status >= 500 && !p->told) {
+		p->told = true;
+		up_probe_failed(p->ctl, status);
+	}
 	again(p, p->good != 0);
 }
 

@@ -147,18 +147,21 @@ static void url_of(const struct ctl *c, char *ret, size_t cap)
 
 static bool refuse_busy(struct ctl *c, struct client *cl)
 {
-	char url[160], text[CTL_PATH_MAX + 200];
+	char url[160], text[CTL_PATH_MAX * 2];
 
-	if (c->up) {
-		client_end(cl, VERB_EXIT_BUSY, "Another `stead up` or `stead reload` is under way here.",
-			"wait for its end; `stead status` shows it", NULL);
+	if (c->up || c->stopping) {
+		(void)snprintf(text, sizeof text, "A stead is already running in %s and %s.", c->state_dir,
+			c->stopping ? "is just stopping" : "another `stead up` or `stead reload` is under way there");
+		client_end(cl, VERB_EXIT_BUSY, text, "wait for its end; `stead status` shows it", NULL);
 		return true;
 	}
 	if (c->live_us == 0)
 		return false;
 	url_of(c, url, sizeof url);
-	(void)snprintf(text, sizeof text, "%s is live already at %s", c->app.folder, url);
-	client_end(cl, VERB_EXIT_BUSY, text, "`stead status` shows it, `stead reload` reads stead.conf again, `stead stop` ends it",
+	(void)snprintf(text, sizeof text, "%s is live already at %s; it is running with its state in %s.",
+		c->app.folder, url, c->state_dir);
+	client_end(cl, VERB_EXIT_BUSY, text,
+		"`stead status` shows it, `stead reload` reads stead.conf again, `stead stop` ends it",
 		json_pack("{s:s}", "url", url));
 	return true;
 }
@@ -346,6 +349,18 @@ static void go_live(struct up *u)
 		c->live_us = loop_wall_us(c->loop);
 	say_live(u);
 	free_up(u);
+}
+
+void up_probe_failed(struct ctl *c, unsigned status)
+{
+	struct up *u = c->up;
+	char text[1300];
+
+	if (!u)
+		return;
+	(void)snprintf(text, sizeof text, "GET %s was answered with status %u; asking again for up to %llu s",
+		u->probe.path, status, (unsigned long long)(u->c->health_timeout_ms / 1000));
+	client_progress(u->client, "probe", text, UINT32_MAX);
 }
 
 void up_probed(struct ctl *c, enum probe_end end)

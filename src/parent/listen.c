@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -81,6 +82,23 @@ static int open_listener(const char *address)
 		return e;
 	}
 	return fd;
+}
+
+/* What the socket is bound to: port 0 in the question became a free one. */
+static void real_address(int fd, char ret[static 64])
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	char host[INET6_ADDRSTRLEN];
+
+	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+		return;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&addr;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&addr;
+	if (addr.ss_family == AF_INET6 && inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host)) != NULL)
+		snprintf(ret, 64, "[%s]:%u", host, (unsigned)ntohs(v6->sin6_port));
+	else if (addr.ss_family == AF_INET && inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host)) != NULL)
+		snprintf(ret, 64, "%s:%u", host, (unsigned)ntohs(v4->sin_port));
 }
 
 static void give(struct parent *p, struct run *gate, struct listener *l)
@@ -167,10 +185,12 @@ static int add(struct parent *p, const struct msg_listener *m, const char *addre
 	*l = (struct listener){
 		.next = p->listeners, .number = m->listener, .tls = m->tls, .fd = fd};
 	memcpy(l->address, address, strlen(address) + 1);
+	if (strcmp(strrchr(address, ':'), ":0") == 0)
+		real_address(fd, l->address);
 	p->listeners = l;
 	p->listeners_n++;
 	give_all(p, l);
-	say_text(p, EV_LISTENING, "address", address, NULL, NULL);
+	say_text(p, EV_LISTENING, "address", l->address, NULL, NULL);
 	return 0;
 }
 
@@ -209,7 +229,9 @@ void listen_bind(struct parent *p, struct msg *m)
 	if (e < 0)
 		say_text(p, EV_BIND_FAILED, "address", address != NULL ? address : "?", "error",
 			strerror(-e));
-	bound(p, m->h.id, ask.listener, -e, address != NULL ? address : "");
+	struct listener *l = e == 0 ? *find_number(p, ask.listener) : NULL;
+
+	bound(p, m->h.id, ask.listener, -e, l != NULL ? l->address : address != NULL ? address : "");
 }
 
 void listen_unbind(struct parent *p, struct msg *m)
