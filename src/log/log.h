@@ -42,7 +42,12 @@ enum {
 	QUERIES_MAX = 64,
 	QUERY_LINES_MAX = 10000,
 	QUERY_BYTES_MAX = 8 * 1024 * 1024,
-	REST_MS = 50,                    /* between two looks while there is work */
+	REST_MS = 50,                    /* at most between two looks while there is work … */
+	REST_MS_MIN = 3,                 /* … and under the highest load */
+	REST_MS_START = 10,
+	RING_LITTLE_BYTES = 16 * 1024,   /* found in a look: the next may come later */
+	RING_MUCH_BYTES = 64 * 1024,     /* sooner, before the writer overtakes it */
+	SINCE_SLACK_S = 3600,            /* how far lines may stand out of order */
 	TS_LEN = 27,
 };
 
@@ -54,7 +59,10 @@ struct store {
 	uint64_t bytes;      /* of the current file */
 	struct buf batch;    /* whole lines not written yet */
 	uint64_t lost_bytes; /* not written: the disk is full or failing */
+	uint64_t lost_told;  /* of these; line.c's */
 	uint64_t error_count;
+	bool half;           /* the file ends in half a line */
+	bool failing;        /* the last batch was not written whole */
 };
 /* Takes dir_fd. Never fails for good: a store that cannot write counts what it lost. */
 void store_open(struct store *s, int dir_fd);
@@ -66,6 +74,11 @@ void store_flush(struct store *s);
 /* Calls `each` for every stored line, newest first, until it returns false. */
 void store_back(struct store *s, bool (*each)(void *arg, const char *line, size_t n), void *arg);
 
+/* ---- json.c ---- */
+/* Is this what stands behind the opening brace of one JSON object on one line, to its end? `own`: names
+ * that none of its outer members may have, NULL-terminated, or NULL. */
+bool json_is_members(const char *p, size_t n, const char *const *own);
+
 /* ---- render.c: what came in, as a line ---- */
 /* "2026-01-02T03:04:05.678901Z" of µs since 1970. */
 void render_time(uint64_t wall_us, char ret[TS_LEN + 1]);
@@ -76,6 +89,8 @@ struct stream;
 void render_stream(struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n);
 /* A record of the log's own. */
 void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes);
+/* Stands where a reader was too slow for what it follows. */
+void render_gap(struct buf *b, uint64_t wall_us);
 
 /* ---- rings.c ---- */
 struct ring {
@@ -104,7 +119,7 @@ struct stream {
 	struct msg_stream info;
 	char app[64];
 	uint64_t tokens, tokens_ms; /* rate bound */
-	uint64_t dropped;
+	uint64_t dropped, told_ms;
 };
 void streams_add(struct log *g, struct msg *m);
 /* The last bytes before the end of this process. */
@@ -117,6 +132,7 @@ struct query {
 	uint64_t id;
 	struct msg_log_query ask;
 	char app[64], since[TS_LEN + 1];
+	char stop[TS_LEN + 1]; /* nothing before a line this old is new enough */
 	struct buf out;   /* u32 length + line, oldest first; not sent yet */
 	size_t out_at;
 	unsigned found;
@@ -131,7 +147,6 @@ void query_line(struct log *g, const char *line, size_t n);
 bool query_matches(const struct query *q, const char *line, size_t n);
 op_done query_on_pump;
 
-/* ---- main.c ---- */
 struct log {
 	struct loop *loop;
 	struct chan parent, ctl;
@@ -148,6 +163,7 @@ struct log {
 	struct op wake_op;
 	int wake_write; /* for the writers */
 	struct timer rest;
+	uint64_t rest_ms;
 
 	struct stream *streams;
 	unsigned streams_n;
@@ -158,9 +174,12 @@ struct log {
 	struct buf line;                  /* one rendered line */
 	char record[LOGRING_RECORD_MAX];  /* one ring record */
 };
+/* ---- line.c ---- */
 /* A rendered line in g->line: into the store and to who follows. */
 void log_line(struct log *g);
-/* There is work: the page says awake, and the next look is in REST_MS. */
+/* Write the batch; say what was lost when there is room again. */
+void log_flush(struct log *g);
+/* rings.c. There is work: the page says awake, and the next look follows. */
 void log_work(struct log *g);
 
 #endif

@@ -9,6 +9,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,15 +17,6 @@
 
 #include "lib/must.h"
 #include "lib/sys.h"
-
-void log_line(struct log *g)
-{
-	if (g->line.error || g->line.len == 0 || g->line.len > RECORD_BYTES_MAX)
-		return;
-	store_put(&g->store, g->line.p, g->line.len);
-	if (g->queries)
-		query_line(g, g->line.p, g->line.len);
-}
 
 static void hello(struct chan *c)
 {
@@ -112,7 +104,7 @@ static void finish(struct log *g)
 {
 	(void)rings_drain(g);
 	streams_finish(g);
-	store_flush(&g->store);
+	log_flush(g);
 	(void)chan_send(&g->parent, MSG_STOPPED, 0, NULL, 0, NULL, 0, NULL, 0);
 	loop_stop(g->loop);
 }
@@ -168,10 +160,13 @@ static op_done *const ops[LOG_OP_KINDS] = {
 
 int main(void)
 {
+	/* A file at the limit of its size is a full disk, no reason to die. */
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct log *g = calloc(1, sizeof *g);
 	int err;
 
 	(void)umask(0077);
+	(void)sigaction(SIGXFSZ, &ignore, NULL);
 	if (!g)
 		fatal("log", "no memory");
 	g->ctl.lfd.fd = -1;

@@ -7,12 +7,12 @@
  */
 #include "log.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "lib/event.h"
+#include "lib/must.h"
 
 static const char *const level_names[] = {[2] = "critical", [3] = "error", [4] = "warning",
 	[5] = "notice", [6] = "info", [7] = "debug"};
@@ -24,8 +24,10 @@ void render_time(uint64_t wall_us, char ret[TS_LEN + 1])
 	size_t n;
 
 	/* A year of five digits would break the form: such a time is none of a clock's. */
-	if (s > 253402300799 || !gmtime_r(&s, &tm))
-		(void)memset(&tm, 0, sizeof tm);
+	if (s < 0 || s > 253402300799 || !gmtime_r(&s, &tm)) {
+		wall_us = 0;
+		tm = (struct tm){.tm_year = 70, .tm_mday = 1};
+	}
 	n = strftime(ret, TS_LEN + 1, "%Y-%m-%dT%H:%M:%S", &tm);
 	(void)snprintf(ret + n, TS_LEN + 1 - n, ".%06uZ", (unsigned)(wall_us % 1000000));
 }
@@ -46,6 +48,15 @@ static void begin(struct buf *b, uint64_t wall_us, const char *kind, unsigned le
 
 static void member(struct buf *b, const char *name, const char *value, size_t n)
 {
+	char mem[LOGRING_RECORD_MAX] __attribute__((uninitialized));
+
+	n = min_of(n, sizeof mem);
+	/* Many readers refuse \u0000; what is no UTF-8 is replaced by U+FFFD. */
+	if (n && memchr(value, 0, n)) {
+		for (size_t i = 0; i < n; i++)
+			mem[i] = value[i] ? value[i] : (char)0xff;
+		value = mem;
+	}
 	buf_putc(b, ',');
 	buf_put_json(b, name, strlen(name));
 	buf_putc(b, ':');
@@ -57,24 +68,40 @@ static void end(struct buf *b)
 	buf_puts(b, "}\n");
 }
 
+/* What the log itself says of a line; nobody else may. */
+static const char *const own_names[] = {"ts", "kind", "level", "event", "text", "todo", NULL};
+
 struct fields {
 	struct buf *b;
+	size_t from;
 	unsigned n;
 };
+
+static bool is_name(const char *name)
+{
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+	if (n == 0 || n > 32 || name[n])
+		return false;
+	for (const char *const *own = own_names; *own; own++)
+		if (strcmp(name, *own) == 0)
+			return false;
+	return true;
+}
 
 static void event_field(void *arg, const char *name, const char *value)
 {
 	struct fields *f = arg;
 
-	/* A row names at most a handful; a flood of them is not written. */
-	if (f->n++ < 16)
+	/* A row names at most a handful; a flood of them is not written, and each byte may take six. */
+	if (f->n++ < 16 && f->b->len - f->from < RECORD_BYTES_MAX / 2 && is_name(name))
 		member(f->b, name, value, strnlen(value, 2048));
 }
 
 void render_event(struct buf *b, uint64_t wall_us, const void *p, size_t n)
 {
 	const struct event_row *row;
-	struct fields f = {.b = b};
+	struct fields f = {.b = b, .from = b->len};
 	uint32_t id = 0;
 
 	if (event_decode(p, n, &id, NULL, NULL) < 0 || (row = event_row(id)) == NULL) {
@@ -92,15 +119,21 @@ void render_event(struct buf *b, uint64_t wall_us, const void *p, size_t n)
 	end(b);
 }
 
-/* One object of printable text on one line? Its inside is for whoever reads it to parse. */
-static bool is_one_object(const char *p, size_t n)
+/* Behind the opening brace, and behind a time that the text brings: the ring's is the record's. */
+static const char *behind_time(const char *p, size_t n)
 {
-	if (n < 2 || p[0] != '{' || p[n - 1] != '}')
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
-			return false;
-	return true;
+	static const char own_ts[] = "{\"ts\":\"";
+	const size_t at = sizeof own_ts - 1;
+	const char *close;
+
+	if (n <= at || memcmp(p, own_ts, at) != 0)
+		return p + 1;
+	close = memchr(p + at, '"', n - at);
+	if (!close || close + 1 == p + n || memchr(p + at, '\\', (size_t)(close - p) - at))
+		return p + 1;
+	if (close[1] == ',')
+		return close + 2;
+	return close[1] == '}' ? close + 1 : p + 1;
 }
 
 static bool is_fault(const char *p, size_t n)
@@ -112,22 +145,16 @@ static bool is_fault(const char *p, size_t n)
 
 void render_access(struct buf *b, uint64_t wall_us, const char *p, size_t n)
 {
-	static const char own_ts[] = "{\"ts\":\"";
-	const char *rest = p + 1, *close = NULL;
+	const char *rest = n && p[0] == '{' ? behind_time(p, n) : NULL;
 
-	if (!is_one_object(p, n)) {
+	if (!rest || !json_is_members(rest, n - (size_t)(rest - p), own_names)) {
 		begin(b, wall_us, "access", LEVEL_WARNING);
 		member(b, "text", p, n > LINE_BYTES_MAX ? LINE_BYTES_MAX : n);
 		end(b);
 		return;
 	}
 	begin(b, wall_us, "access", is_fault(p, n) ? LEVEL_ERROR : LEVEL_INFO);
-	/* The ring's time is the record's; one that the text brings is left out. */
-	if (n > sizeof own_ts && memcmp(p, own_ts, sizeof own_ts - 1) == 0)
-		close = memchr(p + sizeof own_ts - 1, '"', n - sizeof own_ts);
-	if (close && close + 1 < p + n && close[1] == ',')
-		rest = close + 2;
-	if (*rest != '}')
+	if (rest[strspn(rest, " ")] != '}')
 		buf_putc(b, ',');
 	buf_put(b, rest, n - (size_t)(rest - p));
 	buf_putc(b, '\n');
@@ -156,5 +183,14 @@ void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t 
 	buf_printf(b, ",\"bytes\":%llu", (unsigned long long)bytes);
 	member(b, "ring", ring, strlen(ring));
 	member(b, "text", row->meaning, strlen(row->meaning));
+	end(b);
+}
+
+void render_gap(struct buf *b, uint64_t wall_us)
+{
+	static const char text[] = "lines were left out here: they came faster than they were read";
+
+	begin(b, wall_us, "event", LEVEL_WARNING);
+	member(b, "text", text, sizeof text - 1);
 	end(b);
 }

@@ -2,9 +2,9 @@
  * rings.c: the log rings of the other processes, drained in batches.
  *
  * Called by the loop and for RING. Owns the page that the writers look at: while it says `sleeping`, a
- * writer wakes this process once; after a wake it drains, looks again every REST_MS while there is work,
- * and only then says that it sleeps, so a high load costs few wake-ups and idleness costs none. The
- * tails are in the page, which the parent keeps for the next log process.
+ * writer wakes this process once; after a wake it drains, looks again after a pause that follows the load
+ * while there is work, and only then says that it sleeps, so a high load costs few wake-ups and idleness
+ * costs none. The tails are in the page, which the parent keeps for the next log process.
  */
 #include "log.h"
 
@@ -37,6 +37,7 @@ int rings_init(struct log *g)
 		return err;
 	g->wake_op.kind = OP_WAKE;
 	g->rest.op.kind = OP_REST;
+	g->rest_ms = REST_MS_START;
 	loop_readable(g->loop, &g->wake, &g->wake_op);
 	return 0;
 }
@@ -68,6 +69,63 @@ void rings_inherit(struct log *g, int page_fd)
 	sys_shm_unmap(map, sizeof *old);
 }
 
+static void take(struct log *g, enum logrec type, uint64_t wall_us, size_t n)
+{
+	buf_reset(&g->line);
+	if (type == LOGREC_EVENT)
+		render_event(&g->line, wall_us, g->record, n);
+	else if (type == LOGREC_ACCESS)
+		render_access(&g->line, wall_us, g->record, n);
+	log_line(g);
+}
+
+static const char *role_name(const struct ring *r)
+{
+	return r->role > PROC_NONE && r->role < PROC_END ? proc_rows[r->role].name : "?";
+}
+
+static void tell_dropped(struct log *g, struct ring *r)
+{
+	char name[64];
+
+	if (r->reader.dropped == r->dropped_told)
+		return;
+	(void)snprintf(name, sizeof name, "%s %u", role_name(r), r->index);
+	buf_reset(&g->line);
+	render_dropped(&g->line, loop_wall_us(g->loop), name, r->reader.dropped - r->dropped_told);
+	log_line(g);
+	r->dropped_told = r->reader.dropped;
+}
+
+/* At most as much as one ring holds, so that one writer cannot keep the others waiting. */
+static bool drain_one(struct log *g, unsigned slot)
+{
+	struct ring *r = &g->ring[slot];
+	uint64_t from = r->reader.tail, dropped = r->reader.dropped;
+	enum logrec type;
+	uint64_t wall_us;
+	char name[64];
+	size_t n;
+	int got = 0;
+
+	/* What was skipped has cost nothing. */
+	while (r->reader.tail - from - (r->reader.dropped - dropped) <= LOGRING_BYTES &&
+		(got = logring_next(&r->reader, g->record, &type, &wall_us, &n)) > 0)
+		take(g, type, wall_us, n);
+	tell_dropped(g, r);
+	if (got < 0) {
+		/* Its writer is broken or hostile; the parent gives a new ring with a new process. */
+		buf_reset(&g->line);
+		(void)snprintf(name, sizeof name, "%s %u: garbage in it", role_name(r), r->index);
+		render_dropped(&g->line, loop_wall_us(g->loop), name, 0);
+		log_line(g);
+		logring_close(&r->reader);
+		r->open = false;
+		return true;
+	}
+	return r->reader.tail != from;
+}
+
 void rings_add(struct log *g, struct msg *m)
 {
 	struct msg_page info;
@@ -77,6 +135,9 @@ void rings_add(struct log *g, struct msg *m)
 	if (msg_get(m, &info, sizeof info, sizeof info) < 0 || info.slot >= LOGRING_SLOTS || m->nfds < 1)
 		return;
 	r = &g->ring[info.slot];
+	/* The last words of the process before are in its ring. */
+	if (r->open && drain_one(g, info.slot))
+		log_flush(g);
 	if (r->open)
 		logring_close(&r->reader);
 	r->open = false;
@@ -89,69 +150,32 @@ void rings_add(struct log *g, struct msg *m)
 	r->role = info.role;
 	r->index = info.index;
 	r->dropped_told = 0;
+	/* At no moment does the page name a ring and the tail of another. */
+	atomic_store_explicit(&g->page->slot[info.slot].tail, UINT64_MAX, memory_order_release);
 	g->page->slot[info.slot].generation = (uint32_t)info.generation;
 	atomic_store_explicit(&g->page->slot[info.slot].tail, r->reader.tail, memory_order_release);
 	log_work(g);
 }
 
-static void take(struct log *g, enum logrec type, uint64_t wall_us, size_t n)
-{
-	buf_reset(&g->line);
-	if (type == LOGREC_EVENT)
-		render_event(&g->line, wall_us, g->record, n);
-	else if (type == LOGREC_ACCESS)
-		render_access(&g->line, wall_us, g->record, n);
-	log_line(g);
-}
-
-static void tell_dropped(struct log *g, struct ring *r)
-{
-	char name[64];
-
-	if (r->reader.dropped == r->dropped_told)
-		return;
-	(void)snprintf(name, sizeof name, "%s %u", r->role < PROC_END ? proc_rows[r->role].name : "",
-		r->index);
-	buf_reset(&g->line);
-	render_dropped(&g->line, loop_wall_us(g->loop), name, r->reader.dropped - r->dropped_told);
-	log_line(g);
-	r->dropped_told = r->reader.dropped;
-}
-
-/* At most as much as one ring holds, so that one writer cannot keep the others waiting. */
-static bool drain_one(struct log *g, unsigned slot)
-{
-	struct ring *r = &g->ring[slot];
-	uint64_t from = r->reader.tail;
-	enum logrec type;
-	uint64_t wall_us;
-	size_t n;
-	int got = 0;
-
-	while (r->reader.tail - from <= LOGRING_BYTES &&
-		(got = logring_next(&r->reader, g->record, &type, &wall_us, &n)) > 0)
-		take(g, type, wall_us, n);
-	tell_dropped(g, r);
-	if (got < 0) {
-		/* Its writer is broken or hostile; the parent gives a new ring with a new process. */
-		buf_reset(&g->line);
-		render_dropped(&g->line, loop_wall_us(g->loop), "a ring with garbage in it", 0);
-		log_line(g);
-		logring_close(&r->reader);
-		r->open = false;
-		return true;
-	}
-	return r->reader.tail != from;
-}
-
 bool rings_drain(struct log *g)
 {
+	uint64_t most = 0;
 	bool any = false;
 
-	for (unsigned i = 0; i < LOGRING_SLOTS; i++)
-		if (g->ring[i].open && drain_one(g, i))
-			any = true;
-	store_flush(&g->store);
+	for (unsigned i = 0; i < LOGRING_SLOTS; i++) {
+		uint64_t from = g->ring[i].reader.tail;
+
+		if (!g->ring[i].open || !drain_one(g, i))
+			continue;
+		any = true;
+		if (g->ring[i].open)
+			most = max_of(most, g->ring[i].reader.tail - from);
+	}
+	if (most > RING_MUCH_BYTES)
+		g->rest_ms = max_of(g->rest_ms / 2, (uint64_t)REST_MS_MIN);
+	else if (most < RING_LITTLE_BYTES)
+		g->rest_ms = min_of(g->rest_ms * 2, (uint64_t)REST_MS);
+	log_flush(g);
 	/* Only what is in a file counts as read. */
 	for (unsigned i = 0; i < LOGRING_SLOTS; i++)
 		if (g->ring[i].open)
@@ -174,7 +198,7 @@ void log_work(struct log *g)
 		return;
 	g->working = true;
 	set_sleeping(g, 0);
-	loop_timer_in(g->loop, &g->rest, REST_MS);
+	loop_timer_in(g->loop, &g->rest, g->rest_ms);
 }
 
 void rings_on_wake(struct loop *l, struct op *op, int res)
@@ -183,9 +207,12 @@ void rings_on_wake(struct loop *l, struct op *op, int res)
 	char bytes[512];
 
 	(void)res;
-	while (loop_sys_read(l, g->wake.fd, bytes, sizeof bytes) > 0)
+	/* Bounded: a writer that never stops waking us keeps nobody else waiting. */
+	for (unsigned i = 0; i < 128 && loop_sys_read(l, g->wake.fd, bytes, sizeof bytes) > 0; i++)
 		;
 	loop_readable(l, &g->wake, &g->wake_op);
+	if (!g->working)
+		g->rest_ms = REST_MS_START;
 	log_work(g);
 	(void)rings_drain(g);
 }

@@ -31,9 +31,11 @@ static void mend_end(struct store *s)
 {
 	char last = '\n';
 
-	if (s->bytes > 0 && pread(s->fd, &last, 1, (off_t)s->bytes - 1) == 1 && last != '\n' &&
-		write(s->fd, "\n", 1) == 1)
+	s->half = s->bytes > 0 && pread(s->fd, &last, 1, (off_t)s->bytes - 1) == 1 && last != '\n';
+	if (s->half && write(s->fd, "\n", 1) == 1) {
+		s->half = false;
 		s->bytes++;
+	}
 }
 
 static void open_current(struct store *s)
@@ -65,11 +67,32 @@ void store_close(struct store *s)
 static void rotate(struct store *s)
 {
 	char from[32], to[32];
+	int err = 0;
 
 	for (unsigned i = STORE_FILES - 1; i > 0; i--) {
 		name_of(i - 1, from);
 		name_of(i, to);
-		(void)renameat(s->dir_fd, from, s->dir_fd, to);
+		err = renameat(s->dir_fd, from, s->dir_fd, to) < 0 ? errno : 0;
+	}
+	/* A name that cannot be given must not make the file grow for ever. */
+	if (err && err != ENOENT && s->fd >= 0 && ftruncate(s->fd, 0) == 0) {
+		s->lost_bytes += s->bytes;
+		s->error_count++;
+	}
+	if (s->fd >= 0)
+		close(s->fd);
+	open_current(s);
+}
+
+/* The file may have been cut or deleted by an administrator. */
+static void look_at_current(struct store *s)
+{
+	struct stat st;
+
+	if (s->fd >= 0 && fstat(s->fd, &st) == 0) {
+		s->bytes = (uint64_t)st.st_size;
+		if (st.st_nlink > 0)
+			return;
 	}
 	if (s->fd >= 0)
 		close(s->fd);
@@ -79,7 +102,13 @@ static void rotate(struct store *s)
 void store_put(struct store *s, const char *line, size_t n)
 {
 	buf_put(&s->batch, line, n);
-	if (s->batch.error || s->batch.len >= STORE_BATCH_BYTES)
+	if (s->batch.error) {
+		/* No memory: this line is lost, those before it are whole. */
+		s->batch.error = 0;
+		s->lost_bytes += n;
+		s->error_count++;
+	}
+	if (s->batch.len >= STORE_BATCH_BYTES)
 		store_flush(s);
 }
 
@@ -87,13 +116,14 @@ void store_flush(struct store *s)
 {
 	size_t at = 0;
 
-	if (s->batch.len == 0 && s->batch.error == 0)
+	if (s->batch.len == 0)
 		return;
-	if (s->fd < 0)
-		open_current(s);
-	if (s->bytes >= STORE_FILE_BYTES)
+	look_at_current(s);
+	if (s->bytes > 0 && s->bytes + s->batch.len > STORE_FILE_BYTES)
 		rotate(s);
-	while (at < s->batch.len && s->fd >= 0) {
+	if (s->half)
+		mend_end(s);
+	while (at < s->batch.len && s->fd >= 0 && !s->half) {
 		ssize_t n = write(s->fd, s->batch.p + at, s->batch.len - at);
 
 		if (n < 0 && errno == EINTR)
@@ -103,10 +133,11 @@ void store_flush(struct store *s)
 		at += (size_t)n;
 		s->bytes += (uint64_t)n;
 	}
-	if (at < s->batch.len || s->batch.error) {
+	s->failing = at < s->batch.len;
+	if (s->failing) {
 		s->lost_bytes += s->batch.len - at;
 		s->error_count++;
-		/* Half a line stays on the disk: it gets its end with the next batch. */
+		/* Half a line gets its end now, or before the next batch. */
 		if (s->fd >= 0)
 			mend_end(s);
 	}
@@ -140,7 +171,7 @@ void store_back(struct store *s, bool (*each)(void *arg, const char *line, size_
 		int fd;
 
 		name_of(i, name);
-		fd = openat(s->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		fd = openat(s->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		if (fd < 0)
 			continue;
 		if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {

@@ -18,8 +18,6 @@ static void emit(struct stream *st, const char *p, size_t n)
 {
 	struct log *g = st->log;
 
-	if (n && p[n - 1] == '\r')
-		n--;
 	buf_reset(&g->line);
 	render_stream(&g->line, loop_wall_us(g->loop), st, p, n);
 	log_line(g);
@@ -42,16 +40,42 @@ static bool may_take(struct stream *st, size_t n)
 	return true;
 }
 
-static void tell_dropped(struct stream *st)
+/* At most once a second: a flood is not answered with another. */
+static void tell_dropped(struct stream *st, bool at_end)
 {
 	struct log *g = st->log;
+	uint64_t now = loop_now_ms(g->loop);
 
-	if (!st->dropped)
+	if (!st->dropped || (!at_end && st->told_ms && now - st->told_ms < 1000))
 		return;
+	st->told_ms = now;
 	buf_reset(&g->line);
 	render_dropped(&g->line, loop_wall_us(g->loop), st->app, st->dropped);
 	log_line(g);
 	st->dropped = 0;
+}
+
+static void emit_line(struct stream *st, const char *p, size_t n)
+{
+	emit(st, p, n && p[n - 1] == '\r' ? n - 1 : n);
+}
+
+/* A piece of a line that is too long, not cut inside a character (RFC 3629). */
+static void emit_piece(struct stream *st)
+{
+	size_t n = st->line.len, back = 0;
+
+	while (back < 3 && back < n && ((unsigned char)st->line.p[n - 1 - back] & 0xc0) == 0x80)
+		back++;
+	/* Now before the byte that begins the last character, unless it is none or a whole one. */
+	if (back < n) {
+		unsigned char c = (unsigned char)st->line.p[n - 1 - back];
+		size_t want = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+
+		n = want > back + 1 ? n - 1 - back : n;
+	}
+	emit(st, st->line.p, n);
+	buf_drop(&st->line, n);
 }
 
 static void take(struct stream *st, const char *p, size_t n)
@@ -66,12 +90,14 @@ static void take(struct stream *st, const char *p, size_t n)
 			nl = NULL;
 		}
 		if (nl && st->line.len == 0) {
-			emit(st, p, part);
+			emit_line(st, p, part);
 		} else {
 			buf_put(&st->line, p, part);
-			if (nl || st->line.len >= LINE_BYTES_MAX) {
-				emit(st, st->line.p, st->line.len);
+			if (nl) {
+				emit_line(st, st->line.p, st->line.len);
 				buf_reset(&st->line);
+			} else if (st->line.len >= LINE_BYTES_MAX) {
+				emit_piece(st);
 			}
 		}
 		p += part + (nl ? 1 : 0);
@@ -85,8 +111,8 @@ static void stream_end(struct stream *st)
 	struct stream **at = &g->streams;
 
 	if (st->line.len)
-		emit(st, st->line.p, st->line.len);
-	tell_dropped(st);
+		emit_line(st, st->line.p, st->line.len);
+	tell_dropped(st, true);
 	while (*at != st)
 		at = &(*at)->next;
 	*at = st->next;
@@ -104,13 +130,19 @@ static bool read_some(struct stream *st)
 
 	for (unsigned i = 0; i < 16; i++) {
 		n = loop_sys_read(st->log->loop, st->lfd.fd, mem, sizeof mem);
+		if (n == -EINTR)
+			continue;
 		if (n <= 0)
 			break;
 		if (may_take(st, (size_t)n)) {
-			tell_dropped(st);
 			take(st, mem, (size_t)n);
+		} else if (st->line.len) {
+			/* What follows the hole is not the rest of this line. */
+			emit_line(st, st->line.p, st->line.len);
+			buf_reset(&st->line);
 		}
 	}
+	tell_dropped(st, false);
 	return n > 0 || n == -EAGAIN || n == -EINTR;
 }
 
@@ -123,7 +155,7 @@ void streams_on_readable(struct loop *l, struct op *op, int res)
 		stream_end(st);
 	else
 		loop_readable(l, &st->lfd, &st->op);
-	store_flush(&g->store);
+	log_flush(g);
 }
 
 void streams_add(struct log *g, struct msg *m)
@@ -142,7 +174,8 @@ void streams_add(struct log *g, struct msg *m)
 		return;
 	}
 	name = msg_tail(m, sizeof st->info, &n);
-	memcpy(st->app, name, min_of(strnlen(name, n), sizeof st->app - 1));
+	if (n)
+		memcpy(st->app, name, min_of(strnlen(name, n), sizeof st->app - 1));
 	st->log = g;
 	st->op.kind = OP_STREAM;
 	st->lfd.fd = -1;
