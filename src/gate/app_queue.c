@@ -162,7 +162,7 @@ static unsigned free_seat(const struct app_worker *w)
 		if (!w->seats[i].id)
 			return i;
 	}
-	must(!"no seat is free though fewer are given");
+	must_failed(__FILE__, __LINE__, __func__, "a seat is free when fewer are given");
 }
 
 /* a left the queue. 0; -EAGAIN the ring is full; else the request was answered. */

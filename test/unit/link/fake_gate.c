@@ -55,7 +55,7 @@ static void say(struct gate *g, enum msg_type type, const struct msg_worker *w)
 		g->stucks++;
 		return;
 	default:
-		must(!"a message that is not the handler's");
+		must_failed(__FILE__, __LINE__, __func__, "a message that is the handler's");
 	}
 }
 

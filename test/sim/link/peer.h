@@ -1,0 +1,36 @@
+/*
+ * peer.h: a worker's end in the simulator, good or hostile. The good one is built of the ring calls that
+ * the real one uses, without its threads and descriptors.
+ */
+#ifndef STEAD_TEST_PEER_H
+#define STEAD_TEST_PEER_H
+
+#include "fake_gate.h"
+#include "lib/sim.h"
+#include "link/link.h"
+
+enum { PEER_HELD_MAX = LINK_SEATS };
+
+struct peer {
+	struct sim *sim;
+	int sock, wake_rd, wake_wr;
+	struct link_end e;
+	struct link_status *status;
+	int status_fd;
+	bool up, closed, hostile;
+	unsigned hostility; /* permille of steps that do something wrong */
+	struct {
+		uint64_t id;
+		uint16_t seat;
+		bool in_end;
+	} held[PEER_HELD_MAX];
+	unsigned nheld;
+	unsigned answered;
+};
+
+void peer_init(struct peer *p, struct sim *s, int sock);
+/* One step: reads, answers, or does something wrong. */
+void peer_step(struct peer *p);
+void peer_done(struct peer *p);
+
+#endif

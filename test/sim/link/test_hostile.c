@@ -1,0 +1,162 @@
+/*
+ * test_hostile.c: the gate's app handler against a worker that does everything wrong, beside one that
+ * does everything right, in the simulator.
+ *
+ * Whatever the hostile one does: every request ends exactly once (fake_gate.c checks), those that the
+ * good one ran are right, the budget and the arenas come back to zero, and the broken worker is told.
+ */
+#include "lib/must.h"
+#include "peer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { REQUESTS = 60, STEPS = 4000 };
+
+struct world {
+	struct sim *sim;
+	struct loop *loop;
+	struct gate g;
+	struct peer peers[40];
+	struct msg_worker m[40];
+	unsigned npeers;
+	struct fake_req *req[REQUESTS];
+	unsigned nreq;
+};
+
+static struct peer *add_peer(struct world *w, bool hostile)
+{
+	struct peer *p = &w->peers[w->npeers];
+	int fds[2];
+
+	must(w->npeers < 40 && sim_seqpacket_pair(w->sim, fds) == 0);
+	peer_init(p, w->sim, fds[1]);
+	p->hostile = hostile;
+	p->hostility = hostile ? 1 + (unsigned)sim_below(w->sim, 60) : 0;
+	w->m[w->npeers] = (struct msg_worker){.app = FAKE_APP, .slot = hostile, .generation = w->npeers + 1};
+	to_app_on_worker(w->g.t, &w->m[w->npeers], fds[0]);
+	w->npeers++;
+	return p;
+}
+
+static void new_request(struct world *w)
+{
+	static const char *const methods[] = {"GET", "HEAD", "POST", "OPTIONS"};
+	bool body = sim_chance(w->sim, 200);
+	struct fake_req *f =
+		fake_req_new(&w->g, body ? "POST" : methods[sim_below(w->sim, 4)], "/x", body ? -1 : 0);
+	static const char bytes[30000];
+
+	fake_req_field(f, "host", "localhost");
+	if (sim_chance(w->sim, 300))
+		f->room = sim_below(w->sim, 1000);
+	w->req[w->nreq++] = f;
+	fake_req_start(f);
+	if (body && !f->over)
+		fake_req_body(f, bytes, sim_below(w->sim, sizeof(bytes)), true);
+}
+
+static void random_step(struct world *w)
+{
+	if (w->nreq < REQUESTS && sim_chance(w->sim, 150))
+		new_request(w);
+	if (w->nreq) {
+		struct fake_req *f = w->req[sim_below(w->sim, w->nreq)];
+
+		if (!f->over && sim_chance(w->sim, 200))
+			fake_req_room(f, 500);
+		if (!f->over && sim_chance(w->sim, 4))
+			fake_req_abort(f);
+	}
+	for (unsigned i = 0; i < w->npeers; i++) {
+		if (sim_chance(w->sim, 500))
+			peer_step(&w->peers[i]);
+	}
+	loop_step(w->loop, 0);
+	if (sim_chance(w->sim, 300))
+		sim_advance_us(w->sim, sim_below(w->sim, 3000));
+}
+
+/* What the parent does: a worker that was told bad dies and is replaced. */
+static void replace(struct world *w, unsigned *bads, struct peer **bad)
+{
+	if (w->g.bads == *bads)
+		return;
+	*bads = w->g.bads;
+	to_app_on_worker_gone(w->g.t, &w->m[*bad - w->peers]);
+	if (w->npeers < 38)
+		*bad = add_peer(w, true);
+}
+
+static void run_seed(uint64_t seed)
+{
+	struct sim_options o = {.seed = seed, .pieces_permille = 100,
+		.reorder_permille = 100};
+	struct world *w = calloc(1, sizeof(*w));
+	struct peer *good, *bad;
+	unsigned bads = 0;
+
+	must(w && sim_new(&w->sim, &o) == 0);
+	must(loop_new_sim(&w->loop, w->sim, fake_ops, FAKE_KINDS) == 0);
+	fake_gate_init(&w->g, w->loop);
+	good = add_peer(w, false);
+	bad = add_peer(w, true);
+	for (unsigned i = 0; i < STEPS; i++) {
+		random_step(w);
+		replace(w, &bads, &bad);
+	}
+	/* The hostile one dies; everything left must come to its end by the good one, or by a deadline. */
+	to_app_on_worker_gone(w->g.t, &w->m[bad - w->peers]);
+	sim_calm(w->sim);
+	for (unsigned i = 0; i < 3000; i++) {
+		peer_step(good);
+		for (unsigned k = 0; k < w->nreq; k++) {
+			if (!w->req[k]->over)
+				fake_req_room(w->req[k], 100000);
+		}
+		loop_step(w->loop, 0);
+		sim_advance_us(w->sim, 500);
+	}
+	assert_int_equal(good->closed, false);
+	for (unsigned k = 0; k < w->nreq; k++) {
+		if (!w->req[k]->over)
+			printf("seed %llu request %u is not over: %u heads, %zu bytes; good holds %u, bads %u\n",
+				(unsigned long long)seed, k, w->req[k]->heads, w->req[k]->body.len,
+				good->nheld, bads);
+		assert_true(w->req[k]->over);
+		fake_req_free(w->req[k]);
+	}
+	/* The good one is still good. */
+	assert_true(good->answered > 0);
+	assert_true(w->g.ups >= 1);
+	to_app_on_worker_gone(w->g.t, &w->m[0]);
+	loop_step(w->loop, 0);
+	fake_gate_done(&w->g);
+	for (unsigned i = 0; i < w->npeers; i++)
+		peer_done(&w->peers[i]);
+	loop_free(w->loop);
+	sim_free(w->sim);
+	free(w);
+}
+
+static void test_seeds(void **state)
+{
+	const char *n = getenv("STEAD_SEEDS");
+	uint64_t count = n ? strtoull(n, NULL, 10) : 200;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= count; seed++)
+		run_seed(seed);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_seeds)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
