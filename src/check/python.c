@@ -93,10 +93,10 @@ bool python_choose(struct check *k, struct python *ret)
 	char dir[PATH_MAX];
 
 	*py = (struct python){.path = ""};
-	if (interpreter == NULL || !named_python(interpreter->text, py->base))
-		(void)named_python("python3", py->base);
 	if (interpreter != NULL && strchr(interpreter->text, '/') != NULL)
 		check_path(k, interpreter->text, py->base);
+	else if (!named_python(interpreter != NULL ? interpreter->text : "python3", py->base))
+		py->base[0] = '\0';
 	if (venv != NULL) {
 		check_path(k, venv->text, dir);
 		if (venv_python(dir, py->path)) {

@@ -36,7 +36,6 @@ struct conf *conf_new(const struct conf_facts *facts)
 		return NULL;
 	arena_pool_init(&c->pool, BLOCK_BYTES, BLOCKS_MAX, 0);
 	arena_init(&c->mem, &c->pool);
-	c->findings_tail = &c->findings;
 	c->facts = *facts;
 	c->facts.name = dup_or_null(c, facts->name);
 	c->facts.folder = dup_or_null(c, facts->folder);
@@ -84,6 +83,23 @@ char *conf_strndup(struct conf *c, const char *s, size_t n)
 	return p;
 }
 
+/* Findings of one file stand in the order of their places, and files in the order of their first.
+ */
+static void insert(struct conf *c, struct conf_finding *f)
+{
+	struct conf_finding **at = &c->findings, *o;
+
+	while ((o = *at) != NULL) {
+		if (f->pos.line > 0 && strcmp(o->pos.file, f->pos.file) == 0 &&
+			(o->pos.line > f->pos.line ||
+				(o->pos.line == f->pos.line && o->pos.col > f->pos.col)))
+			break;
+		at = &o->next;
+	}
+	f->next = o;
+	*at = f;
+}
+
 void conf_find(struct conf *c, enum conf_level level, const struct conf_pos *pos, const char *todo,
 	const char *fmt, ...)
 {
@@ -114,10 +130,8 @@ void conf_find(struct conf *c, enum conf_level level, const struct conf_pos *pos
 		f->pos = *pos;
 		f->pos.file = conf_strndup(c, pos->file, strlen(pos->file));
 	}
-	if (c->no_memory)
-		return;
-	*c->findings_tail = f;
-	c->findings_tail = &f->next;
+	if (!c->no_memory)
+		insert(c, f);
 }
 
 const struct conf_finding *conf_findings(const struct conf *c)

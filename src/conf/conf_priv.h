@@ -20,7 +20,7 @@ struct conf {
 	struct arena mem;
 	struct conf_facts facts;
 	struct conf_value *head[CONF_END], *tail[CONF_END];
-	struct conf_finding *findings, **findings_tail;
+	struct conf_finding *findings;
 	unsigned findings_n, errors;
 	bool no_memory;
 	bool finished;

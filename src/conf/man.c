@@ -8,29 +8,59 @@
 #include "conf.h"
 #include "lib/must.h"
 
-/* Text of a table as a running line of mdoc: each sentence on its own line, no line begins with a
- * dot. */
+enum { WIDTH = 78 };
+
+/* A sentence ends at this word, and another one follows. */
+static bool sentence_ends(const char *word, size_t n, const char *next)
+{
+	char last = n > 0 ? word[n - 1] : '\0';
+
+	return (last == '.' || last == '?' || last == '!') && *next != '\0' &&
+	       !(*next >= 'a' && *next <= 'z');
+}
+
+/* Text as lines of mdoc: each sentence begins a line, and no line begins with a dot. */
 static void text(struct buf *b, const char *s)
 {
-	bool bol = true;
+	size_t col = 0;
 
-	for (; *s != '\0'; s++) {
-		if (bol && (*s == '.' || *s == '\''))
-			buf_puts(b, "\\&");
-		bol = false;
-		if (*s == '\\')
-			buf_puts(b, "\\e");
-		else
-			buf_putc(b, *s);
-		if ((*s == '.' || *s == '?' || *s == '!') && s[1] == ' ' &&
-			((s[2] >= 'A' && s[2] <= 'Z') || s[2] == '*' || s[2] == '`' ||
-				s[2] == '0')) {
+	while (*s != '\0') {
+		size_t n = strcspn(s, " ");
+		const char *next = s + n + strspn(s + n, " ");
+
+		if (col > 0 && col + 1 + n > WIDTH) {
 			buf_putc(b, '\n');
-			s++;
-			bol = true;
+			col = 0;
 		}
+		if (col > 0) {
+			buf_putc(b, ' ');
+			col++;
+		} else if (*s == '.' || *s == '\'') {
+			buf_puts(b, "\\&");
+		}
+		for (size_t i = 0; i < n; i++)
+			buf_puts(b, s[i] == '\\' ? "\\e" : (char[]){s[i], '\0'});
+		col += n;
+		if (sentence_ends(s, n, next)) {
+			buf_putc(b, '\n');
+			col = 0;
+		}
+		s = next;
 	}
 	buf_putc(b, '\n');
+}
+
+/* A phrase of a table as a sentence. */
+static void sentence(struct buf *b, const char *s)
+{
+	char mem[512];
+	struct buf phrase;
+
+	buf_fixed(&phrase, mem, sizeof(mem));
+	buf_putc(&phrase, *s >= 'a' && *s <= 'z' ? (char)(*s - 'a' + 'A') : *s);
+	buf_printf(&phrase, "%s.", s + 1);
+	must(phrase.error == 0);
+	text(b, buf_str(&phrase));
 }
 
 static void head(
@@ -38,8 +68,8 @@ static void head(
 {
 	buf_printf(b,
 		".\\\" Made from tbl/ by man/gen.c (make man); do not edit.\n"
-		".Dd $Mdocdate$\n.Dt %s %s\n.Os stead %s\n.Sh NAME\n.Nm %s\n.Nd %s\n",
-		title, section, STEAD_VERSION, name, line);
+		".Dd $Mdocdate: November 23 2026 $\n.Dt %s %s\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n",
+		title, section, name, line);
 }
 
 static void option(struct buf *b, const struct option_row *r)
@@ -60,7 +90,7 @@ void conf_man_stead(struct buf *b)
 	buf_puts(b,
 		".Sh SYNOPSIS\n.Nm\n.Ar verb\n.Op Ar argument\n.Op Ar option ...\n"
 		".Sh DESCRIPTION\n.Nm\nserves, supervises and gives a database to the web app in a "
-		"folder, without any setting.\nWhat it finds out can be written in\n"
+		"folder,\nwithout any setting.\nWhat it finds out can be written in\n"
 		".Xr stead.conf 5 .\n.Sh VERBS\n");
 	for (enum verb v = 0; v < VERB_END; v++) {
 		const struct command_row *r = &command_rows[v];
@@ -127,10 +157,7 @@ static void key(struct buf *b, const struct conf_row *r)
 	else if (r->flags & CONF_DETECT)
 		buf_puts(b, " Pq default: found in the folder");
 	buf_putc(b, '\n');
-	buf_printf(b, "%c", r->line[0] >= 'a' && r->line[0] <= 'z' ? r->line[0] - 32 : r->line[0]);
-	text(b, r->line + 1);
-	b->len--;
-	buf_puts(b, ".\n");
+	sentence(b, r->line);
 	text(b, r->prose);
 	bounds(b, r);
 	buf_printf(b, "A change takes effect %s.\n.Dl %s\n", whens[r->when], r->example);
@@ -163,29 +190,24 @@ void conf_man_stead_conf(struct buf *b)
 		".Sh DESCRIPTION\nThe file\n.Pa stead.conf\nin the app's folder, or the one\n"
 		".Pa NAME.service\nthere, is written in the syntax of\n.Xr systemd.syntax 7 .\n"
 		"Nothing in it is needed: what is not written is found out or has a default, and\n"
-		".Ql stead check\nshows each value with its origin.\n.Pp\n"
-		"A time is written 10s, 5min, 1h 30min or 500ms, and a number alone is in "
-		"seconds.\n"
-		"A size is written 100, 16K, 32M or 1G, in powers of 1024.\n"
-		"Paths are relative to the app's folder.\n"
-		"In paths and in the environment these specifiers are replaced:\n"
+		".Ql stead check\nshows each value with its origin.\n.Pp\n");
+	text(b, "A time is written 10s, 5min, 1h 30min or 500ms, and a number alone is in seconds. "
+		"A size is written 100, 16K, 32M or 1G, in powers of 1024. Paths are relative to "
+		"the "
+		"app's folder. In paths and in the environment these specifiers are replaced: "
 		"%n (NAME.service), %N and %p (NAME), %h (home), %u, %U, %g, %G (user and group), "
 		"%s (shell), %H (host), %S (state folder), %t (runtime folder), %T (/tmp), "
-		"%V (/var/tmp) and %% (a percent sign).\n.Pp\n"
-		"An unknown key is an error in stead's own sections and a warning in [Unit], "
-		"[Service] and [Install].\n"
-		"Sections and keys that begin with X- are ignored.\n");
+		"%V (/var/tmp) and %% (a percent sign).");
+	buf_puts(b, ".Pp\n");
+	text(b, "An unknown key is an error in stead's own sections and a warning in [Unit], "
+		"[Service] and [Install]. Sections and keys that begin with X- are ignored.");
 	for (enum conf_section s = 0; s < SECTION_END; s++) {
 		bool any = false;
 
 		if (section_rows[s].flags & SECTION_LATER)
 			continue;
-		buf_printf(b, ".Sh [%s]\n%c", section_rows[s].name,
-			section_rows[s].about[0] >= 'a' ? section_rows[s].about[0] - 32
-							: section_rows[s].about[0]);
-		text(b, section_rows[s].about + 1);
-		b->len--;
-		buf_puts(b, ".\n");
+		buf_printf(b, ".Sh [%s]\n", section_rows[s].name);
+		sentence(b, section_rows[s].about);
 		for (enum conf_key k = 0; k < CONF_END; k++) {
 			if (conf_rows[k].section != s)
 				continue;

@@ -64,13 +64,23 @@ static const struct suffix *suffix_at(
 	return NULL;
 }
 
+/* The decimal fraction at p, of `whole`, cut to a whole number. Its first nine digits count. */
+static uint64_t part_of(uint64_t whole, const char *p)
+{
+	uint64_t digits_seen = 0, scale = 1;
+
+	for (; digit(*p) && scale < 1000000000; p++, scale *= 10)
+		digits_seen = digits_seen * 10 + (uint64_t)(*p - '0');
+	return whole / scale * digits_seen + whole % scale * digits_seen / scale;
+}
+
 /* NUMBER[.FRACTION][SUFFIX] at *p, in the smallest unit. */
 static int quantity(
 	const char **p, const struct suffix *all, const struct suffix *plain, uint64_t *ret)
 {
 	const struct suffix *sfx;
 	const char *fraction = NULL;
-	uint64_t v, place, more = 0;
+	uint64_t v, more = 0;
 	int r = digits(p, &v);
 
 	if (r < 0)
@@ -87,11 +97,8 @@ static int quantity(
 	sfx = suffix_at(p, all, plain);
 	if (sfx == NULL)
 		return -EINVAL;
-	place = sfx->factor;
-	for (; fraction != NULL && digit(*fraction) && place > 0; fraction++) {
-		place /= 10;
-		more += place * (uint64_t)(*fraction - '0');
-	}
+	if (fraction != NULL)
+		more = part_of(sfx->factor, fraction);
 	if (__builtin_mul_overflow(v, sfx->factor, &v) || __builtin_add_overflow(v, more, &v))
 		return -ERANGE;
 	*ret = v;

@@ -77,7 +77,8 @@ def test_origins(app_folder):
     ("[Site]\nStatic=/s nowhere", "there is no folder"),
     ("[Site]\nErrorPage=404 /gone.html", "there is no file"),
     ("[Python]\nInterpreter=/no/python", "there is no program"),
-    ("[Python]\nInterpreter=app.py", "is not a program"),
+    ("[Python]\nInterpreter=./app.py", "is not a program"),
+    ("[Python]\nInterpreter=python0", "there is no Python python0"),
     ("[Python]\nVenv=nowhere", "there is no program"),
     ("[Python]\nRequirements=nowhere.txt", "there is no file"),
     ("[Service]\nWorkingDirectory=nowhere", "there is no folder"),
@@ -90,7 +91,7 @@ def test_a_file_that_is_not_there(app_folder, line, text):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("garbage", [
+@pytest.mark.parametrize("garbage", ids=range(9), argvalues=[
     b"\x7fELF\x02\x01\x01\x00" + bytes(range(256)) * 40, b"\xff" * 1000, b"[" * 10000, b"=\n" * 3000,
     b"[Site]\nName=a\\\n" * 9000, b"\n" * 300000, b"[Site]\n" + b"A" * 200000 + b"=1\n",
     b"[Site]\nDomain=" + b"a.b " * 20000 + b"\n", b"[Site]\rName=x\r"])
