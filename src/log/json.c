@@ -2,8 +2,8 @@
  * json.c: is this the inside of one JSON object (RFC 8259)? Strict, and without a copy.
  *
  * Called for what a gate wrote and for stored lines before they are passed on, so that one bad line
- * breaks no reader. Owns nothing, allocates nothing, nests at most JSON_DEPTH_MAX deep. It answers yes
- * or no and never says what is inside.
+ * breaks no reader. Owns nothing, allocates nothing, nests at most JSON_DEPTH_MAX deep. It answers
+ * yes or no and never says what is inside.
  */
 #include "log.h"
 

@@ -1,8 +1,8 @@
 /*
  * line.c: the way of every rendered line: into the store, and to who follows.
  *
- * Called wherever a line was rendered. Owns nothing. What cannot be kept is counted, and said once the
- * store takes lines again.
+ * Called wherever a line was rendered. Owns nothing. What cannot be kept is counted, and said once
+ * the store takes lines again.
  */
 #include "log.h"
 

@@ -6,9 +6,9 @@
  *   struct store   the bounded files in STATE/log
  *   struct query   somebody who wants lines, and perhaps what comes after
  *
- * A line in the store is one JSON object that begins {"ts":"2026-01-02T03:04:05.678901Z","kind":"…" with
- * kind access, app or event, so that time compares as text. What comes in is untrusted: apps' output,
- * and what a gate wrote.
+ * A line in the store is one JSON object that begins {"ts":"2026-01-02T03:04:05.678901Z","kind":"…"
+ * with kind access, app or event, so that time compares as text. What comes in is untrusted: apps'
+ * output, and what a gate wrote.
  */
 #ifndef STEAD_LOG_LOG_H
 #define STEAD_LOG_LOG_H
@@ -23,13 +23,7 @@
 #include "lib/loop.h"
 #include "tbl/tbl.h"
 
-enum log_op {
-	OP_WAKE = OP_USER,
-	OP_REST,
-	OP_STREAM,
-	OP_PUMP,
-	LOG_OP_KINDS
-};
+enum log_op { OP_WAKE = OP_USER, OP_REST, OP_STREAM, OP_PUMP, LOG_OP_KINDS };
 
 enum {
 	STORE_FILES = 5,
@@ -42,12 +36,12 @@ enum {
 	QUERIES_MAX = 64,
 	QUERY_LINES_MAX = 10000,
 	QUERY_BYTES_MAX = 8 * 1024 * 1024,
-	REST_MS = 50,                    /* at most between two looks while there is work … */
-	REST_MS_MIN = 3,                 /* … and under the highest load */
+	REST_MS = 50,    /* at most between two looks while there is work … */
+	REST_MS_MIN = 3, /* … and under the highest load */
 	REST_MS_START = 10,
-	RING_LITTLE_BYTES = 16 * 1024,   /* found in a look: the next may come later */
-	RING_MUCH_BYTES = 64 * 1024,     /* sooner, before the writer overtakes it */
-	SINCE_SLACK_S = 3600,            /* how far lines may stand out of order */
+	RING_LITTLE_BYTES = 16 * 1024, /* found in a look: the next may come later */
+	RING_MUCH_BYTES = 64 * 1024,   /* sooner, before the writer overtakes it */
+	SINCE_SLACK_S = 3600,          /* how far lines may stand out of order */
 	TS_LEN = 27,
 };
 
@@ -61,8 +55,8 @@ struct store {
 	uint64_t lost_bytes; /* not written: the disk is full or failing */
 	uint64_t lost_told;  /* of these; line.c's */
 	uint64_t error_count;
-	bool half;           /* the file ends in half a line */
-	bool failing;        /* the last batch was not written whole */
+	bool half;    /* the file ends in half a line */
+	bool failing; /* the last batch was not written whole */
 };
 /* Takes dir_fd. Never fails for good: a store that cannot write counts what it lost. */
 void store_open(struct store *s, int dir_fd);
@@ -75,8 +69,8 @@ void store_flush(struct store *s);
 void store_back(struct store *s, bool (*each)(void *arg, const char *line, size_t n), void *arg);
 
 /* ---- json.c ---- */
-/* Is this what stands behind the opening brace of one JSON object on one line, to its end? `own`: names
- * that none of its outer members may have, NULL-terminated, or NULL. */
+/* Is this what stands behind the opening brace of one JSON object on one line, to its end? `own`:
+ * names that none of its outer members may have, NULL-terminated, or NULL. */
 bool json_is_members(const char *p, size_t n, const char *const *own);
 
 /* ---- render.c: what came in, as a line ---- */
@@ -86,7 +80,8 @@ void render_time(uint64_t wall_us, char ret[TS_LEN + 1]);
 void render_event(struct buf *b, uint64_t wall_us, const void *p, size_t n);
 void render_access(struct buf *b, uint64_t wall_us, const char *p, size_t n);
 struct stream;
-void render_stream(struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n);
+void render_stream(
+	struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n);
 /* A record of the log's own. */
 void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes);
 /* Stands where a reader was too slow for what it follows. */
@@ -133,11 +128,11 @@ struct query {
 	struct msg_log_query ask;
 	char app[64], since[TS_LEN + 1];
 	char stop[TS_LEN + 1]; /* nothing before a line this old is new enough */
-	struct buf out;   /* u32 length + line, oldest first; not sent yet */
+	struct buf out;        /* u32 length + line, oldest first; not sent yet */
 	size_t out_at;
 	unsigned found;
-	bool past;        /* the stored lines are gathered */
-	bool overrun;     /* the reader was too slow: lines were left out */
+	bool past;    /* the stored lines are gathered */
+	bool overrun; /* the reader was too slow: lines were left out */
 };
 void query_start(struct log *g, const struct msg *m);
 void query_cancel(struct log *g, uint64_t id);
@@ -171,8 +166,8 @@ struct log {
 	unsigned queries_n;
 	struct timer pump;
 
-	struct buf line;                  /* one rendered line */
-	char record[LOGRING_RECORD_MAX];  /* one ring record */
+	struct buf line;                 /* one rendered line */
+	char record[LOGRING_RECORD_MAX]; /* one ring record */
 };
 /* ---- line.c ---- */
 /* A rendered line in g->line: into the store and to who follows. */

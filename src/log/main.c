@@ -1,10 +1,10 @@
 /*
- * stead-log: drains the log rings of the other processes and the apps' stdout and stderr into bounded
- * files, and answers who asks for lines.
+ * stead-log: drains the log rings of the other processes and the apps' stdout and stderr into
+ * bounded files, and answers who asks for lines.
  *
- * Started by the parent; its descriptor 3 is the channel to it. Holds nothing but those files. When it
- * dies nobody waits: the rings overwrite, the pipes hold what they hold, and the next log process goes
- * on at the tails in the page that the parent keeps.
+ * Started by the parent; its descriptor 3 is the channel to it. Holds nothing but those files. When
+ * it dies nobody waits: the rings overwrite, the pipes hold what they hold, and the next log
+ * process goes on at the tails in the page that the parent keeps.
  */
 #include "log.h"
 
@@ -20,7 +20,9 @@
 
 static void hello(struct chan *c)
 {
-	struct msg_hello h = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_LOG,
+	struct msg_hello h = {.min = MSG_MAJOR_MIN,
+		.max = MSG_MAJOR_MAX,
+		.role = PROC_LOG,
 		.build = STEAD_VERSION};
 
 	(void)chan_send(c, MSG_HELLO, 0, &h, sizeof h, NULL, 0, NULL, 0);

@@ -1,9 +1,10 @@
 /*
  * query.c: lines for whoever asks: the last N that match, and perhaps each new one.
  *
- * Called for LOG_QUERY and LOG_CANCEL, by the loop, and with each new line. Owns the queries. The stored
- * lines are gathered newest first within a bound and sent oldest first as the channel takes them; a
- * follower that reads too slowly loses lines, is told how that looks (a gap record), and holds nobody up.
+ * Called for LOG_QUERY and LOG_CANCEL, by the loop, and with each new line. Owns the queries. The
+ * stored lines are gathered newest first within a bound and sent oldest first as the channel takes
+ * them; a follower that reads too slowly loses lines, is told how that looks (a gap record), and
+ * holds nobody up.
  */
 #include "log.h"
 
@@ -175,7 +176,8 @@ static bool pump(struct log *g, struct query *q)
 
 		unpack_init(&u, q->out.p + q->out_at, 4);
 		n = unpack_u32(&u);
-		if (chan_send(&g->ctl, MSG_LOG_LINE, q->id, q->out.p + q->out_at + 4, n, NULL, 0, NULL, 0) < 0)
+		if (chan_send(&g->ctl, MSG_LOG_LINE, q->id, q->out.p + q->out_at + 4, n, NULL, 0,
+			    NULL, 0) < 0)
 			return true;
 		q->out_at += 4 + (size_t)n;
 	}
@@ -240,8 +242,8 @@ void query_start(struct log *g, const struct msg *m)
 	if (q->ask.since_wall_us) {
 		const uint64_t slack = (uint64_t)SINCE_SLACK_S * 1000000;
 
-		/* Rings are read one after the other, a log process that died left them full, and clocks
-		 * are set: lines stand only nearly in order. */
+		/* Rings are read one after the other, a log process that died left them full, and
+		 * clocks are set: lines stand only nearly in order. */
 		render_time(q->ask.since_wall_us, q->since);
 		render_time(q->ask.since_wall_us - min_of(q->ask.since_wall_us, slack), q->stop);
 	}
@@ -280,7 +282,8 @@ void query_line(struct log *g, const char *line, size_t n)
 	if (n && line[n - 1] == '\n')
 		n--;
 	for (struct query *q = g->queries; q; q = q->next) {
-		if (q->past && q->ask.follow && n <= RECORD_BYTES_MAX && query_matches(q, line, n)) {
+		if (q->past && q->ask.follow && n <= RECORD_BYTES_MAX &&
+			query_matches(q, line, n)) {
 			keep(g, q, line, n);
 			any = true;
 		}

@@ -1,9 +1,9 @@
 /*
  * render.c: what came in, as one line of JSON.
  *
- * Pure: called with bytes, appends to a buf. Untrusted bytes come in here: an event of another stead
- * process, an access record that a gate wrote as JSON text, an app's output. Nothing of them can end the
- * line or leave its string.
+ * Pure: called with bytes, appends to a buf. Untrusted bytes come in here: an event of another
+ * stead process, an access record that a gate wrote as JSON text, an app's output. Nothing of them
+ * can end the line or leave its string.
  */
 #include "log.h"
 
@@ -14,8 +14,12 @@
 #include "lib/event.h"
 #include "lib/must.h"
 
-static const char *const level_names[] = {[2] = "critical", [3] = "error", [4] = "warning",
-	[5] = "notice", [6] = "info", [7] = "debug"};
+static const char *const level_names[] = {[2] = "critical",
+	[3] = "error",
+	[4] = "warning",
+	[5] = "notice",
+	[6] = "info",
+	[7] = "debug"};
 
 void render_time(uint64_t wall_us, char ret[TS_LEN + 1])
 {
@@ -93,7 +97,8 @@ static void event_field(void *arg, const char *name, const char *value)
 {
 	struct fields *f = arg;
 
-	/* A row names at most a handful; a flood of them is not written, and each byte may take six. */
+	/* A row names at most a handful; a flood of them is not written, and each byte may take
+	 * six. */
 	if (f->n++ < 16 && f->b->len - f->from < RECORD_BYTES_MAX / 2 && is_name(name))
 		member(f->b, name, value, strnlen(value, 2048));
 }
@@ -160,7 +165,8 @@ void render_access(struct buf *b, uint64_t wall_us, const char *p, size_t n)
 	buf_putc(b, '\n');
 }
 
-void render_stream(struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n)
+void render_stream(
+	struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n)
 {
 	const char *which = st->info.which == 2 ? "stderr" : "stdout";
 

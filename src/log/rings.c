@@ -1,10 +1,11 @@
 /*
  * rings.c: the log rings of the other processes, drained in batches.
  *
- * Called by the loop and for RING. Owns the page that the writers look at: while it says `sleeping`, a
- * writer wakes this process once; after a wake it drains, looks again after a pause that follows the load
- * while there is work, and only then says that it sleeps, so a high load costs few wake-ups and idleness
- * costs none. The tails are in the page, which the parent keeps for the next log process.
+ * Called by the loop and for RING. Owns the page that the writers look at: while it says
+ * `sleeping`, a writer wakes this process once; after a wake it drains, looks again after a pause
+ * that follows the load while there is work, and only then says that it sleeps, so a high load
+ * costs few wake-ups and idleness costs none. The tails are in the page, which the parent keeps for
+ * the next log process.
  */
 #include "log.h"
 
@@ -114,7 +115,8 @@ static bool drain_one(struct log *g, unsigned slot)
 		take(g, type, wall_us, n);
 	tell_dropped(g, r);
 	if (got < 0) {
-		/* Its writer is broken or hostile; the parent gives a new ring with a new process. */
+		/* Its writer is broken or hostile; the parent gives a new ring with a new process.
+		 */
 		buf_reset(&g->line);
 		(void)snprintf(name, sizeof name, "%s %u: garbage in it", role_name(r), r->index);
 		render_dropped(&g->line, loop_wall_us(g->loop), name, 0);
@@ -132,7 +134,8 @@ void rings_add(struct log *g, struct msg *m)
 	struct ring *r;
 	uint64_t tail = UINT64_MAX;
 
-	if (msg_get(m, &info, sizeof info, sizeof info) < 0 || info.slot >= LOGRING_SLOTS || m->nfds < 1)
+	if (msg_get(m, &info, sizeof info, sizeof info) < 0 || info.slot >= LOGRING_SLOTS ||
+		m->nfds < 1)
 		return;
 	r = &g->ring[info.slot];
 	/* The last words of the process before are in its ring. */

@@ -1,9 +1,10 @@
 /*
- * store.c: the bounded files: STATE/log/current.jsonl and four older ones, 1.jsonl the newest of them.
+ * store.c: the bounded files: STATE/log/current.jsonl and four older ones, 1.jsonl the newest of
+ * them.
  *
- * Called by the log process only. Owns the files. Lines are gathered and written in one call; when the
- * current file is full the others move up by rename and the oldest goes. A disk that is full loses
- * lines, which are counted, and never stops the process: it tries again with the next batch.
+ * Called by the log process only. Owns the files. Lines are gathered and written in one call; when
+ * the current file is full the others move up by rename and the oldest goes. A disk that is full
+ * loses lines, which are counted, and never stops the process: it tries again with the next batch.
  */
 #include "log.h"
 
@@ -42,7 +43,8 @@ static void open_current(struct store *s)
 {
 	struct stat st;
 
-	s->fd = openat(s->dir_fd, current, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	s->fd = openat(
+		s->dir_fd, current, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	s->bytes = s->fd >= 0 && fstat(s->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 	if (s->fd >= 0)
 		mend_end(s);
@@ -145,7 +147,8 @@ void store_flush(struct store *s)
 }
 
 /* The lines of one file from its end. False when `each` had enough. */
-static bool file_back(const char *p, size_t n, bool (*each)(void *, const char *, size_t), void *arg)
+static bool file_back(
+	const char *p, size_t n, bool (*each)(void *, const char *, size_t), void *arg)
 {
 	while (n > 0) {
 		size_t end = p[n - 1] == '\n' ? n - 1 : n;

@@ -1,9 +1,10 @@
 /*
  * streams.c: stdout and stderr of the apps' processes.
  *
- * Called by the loop and for STREAM. Owns the read ends, of which the parent keeps a second descriptor
- * for the next log process. An app is never made to wait for the disk: what comes faster than the rate
- * bound is read, dropped and counted. A line longer than LINE_BYTES_MAX is cut in pieces.
+ * Called by the loop and for STREAM. Owns the read ends, of which the parent keeps a second
+ * descriptor for the next log process. An app is never made to wait for the disk: what comes faster
+ * than the rate bound is read, dropped and counted. A line longer than LINE_BYTES_MAX is cut in
+ * pieces.
  */
 #include "log.h"
 

@@ -1,6 +1,6 @@
 /*
- * fuzz_render.c: whatever a gate, an event's sender or an app wrote becomes one line that is one JSON
- * object, no longer than a message holds, and that a query passes on.
+ * fuzz_render.c: whatever a gate, an event's sender or an app wrote becomes one line that is one
+ * JSON object, no longer than a message holds, and that a query passes on.
  */
 #include "log.h"
 
@@ -29,7 +29,8 @@ static void check(struct buf *b)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct stream st = {.info = {.kind = PROC_WORKER, .which = 2}, .app = "a"};
-	struct query q = {.app = "a", .ask.level = LEVEL_NOTICE, .since = "2026-01-02T03:04:05.678901Z"};
+	struct query q = {
+		.app = "a", .ask.level = LEVEL_NOTICE, .since = "2026-01-02T03:04:05.678901Z"};
 	const char *p = (const char *)data;
 	uint64_t wall = 0;
 	struct buf b;

@@ -163,7 +163,8 @@ unsigned rig_count(struct rig *r, const char *file, const char *text)
 	char *all = whole(r, file, &n);
 	unsigned found = 0;
 
-	for (char *at = all; at && (at = memmem(at, n - (size_t)(at - all), text, strlen(text))); at++)
+	for (char *at = all; at && (at = memmem(at, n - (size_t)(at - all), text, strlen(text)));
+		at++)
 		found++;
 	free(all);
 	return found;
@@ -182,7 +183,8 @@ void rig_write(struct rig *r, const char *file, const char *p, size_t n)
 
 struct msg rig_msg(uint16_t type, uint64_t id, const void *payload, size_t n, int fd)
 {
-	struct msg m = {.h = {.len = (uint32_t)n, .type = type, .major = 1, .id = id}, .payload = payload};
+	struct msg m = {
+		.h = {.len = (uint32_t)n, .type = type, .major = 1, .id = id}, .payload = payload};
 
 	if (fd >= 0) {
 		m.fds[0] = fd;
@@ -202,7 +204,8 @@ int rig_hear(struct rig *r, char *ret, size_t cap)
 		return 0;
 	memcpy(&h, mem, sizeof h);
 	if (h.type == MSG_LOG_LINE) {
-		json_t *o = json_loadb(mem + sizeof h, (size_t)n - sizeof h, JSON_REJECT_DUPLICATES, NULL);
+		json_t *o = json_loadb(
+			mem + sizeof h, (size_t)n - sizeof h, JSON_REJECT_DUPLICATES, NULL);
 
 		assert_non_null(o);
 		assert_string_not_equal(rig_text(o, "ts"), "(none)");

@@ -1,5 +1,6 @@
 /*
- * rig.h: a log process without its parent: a loop, a store in a folder of its own, and this test as ctl.
+ * rig.h: a log process without its parent: a loop, a store in a folder of its own, and this test as
+ * ctl.
  */
 #ifndef STEAD_TEST_UNIT_LOG_RIG_H
 #define STEAD_TEST_UNIT_LOG_RIG_H

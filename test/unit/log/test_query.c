@@ -1,5 +1,6 @@
 /*
- * test_query.c: who asks gets the newest lines that match, oldest first, whatever stands in the files.
+ * test_query.c: who asks gets the newest lines that match, oldest first, whatever stands in the
+ * files.
  */
 #include "rig.h"
 
@@ -32,11 +33,14 @@ static void filters(void **state)
 	assert_string_equal(got, "one \"app\":\"b\"");
 	rig_ask(&r, (struct msg_log_query){.lines = 100}, "b", got, sizeof got);
 	assert_string_equal(got, "two four (none)");
-	rig_ask(&r, (struct msg_log_query){.lines = 100, .level = LEVEL_NOTICE}, NULL, got, sizeof got);
+	rig_ask(&r, (struct msg_log_query){.lines = 100, .level = LEVEL_NOTICE}, NULL, got,
+		sizeof got);
 	assert_string_equal(got, "two \"app\":\"b\" {\"site\":\"b (none)");
-	rig_ask(&r, (struct msg_log_query){.lines = 100, .level = LEVEL_ERROR}, NULL, got, sizeof got);
+	rig_ask(&r, (struct msg_log_query){.lines = 100, .level = LEVEL_ERROR}, NULL, got,
+		sizeof got);
 	assert_string_equal(got, "(none)");
-	rig_ask(&r, (struct msg_log_query){.lines = 100, .since_wall_us = t0 + 4 * s}, "", got, sizeof got);
+	rig_ask(&r, (struct msg_log_query){.lines = 100, .since_wall_us = t0 + 4 * s}, "", got,
+		sizeof got);
 	assert_string_equal(got, "four {\"site\":\"b (none)");
 	rig_ask(&r, (struct msg_log_query){.lines = 0}, "", got, sizeof got);
 	assert_string_equal(got, "");
@@ -55,16 +59,18 @@ static void nearly_in_order(void **state)
 	rig_line(&r, t0 + 10 * s, "a", 1, "ten");
 	rig_line(&r, t0 + 1 * s, "a", 1, "one");
 	rig_line(&r, t0 + 11 * s, "a", 1, "eleven");
-	rig_ask(&r, (struct msg_log_query){.lines = 9, .since_wall_us = t0 + 5 * s}, "", got, sizeof got);
+	rig_ask(&r, (struct msg_log_query){.lines = 9, .since_wall_us = t0 + 5 * s}, "", got,
+		sizeof got);
 	assert_string_equal(got, "ten eleven");
 	rig_done(&r);
 }
 
 static void what_a_crash_left_is_passed_over(void **state)
 {
-	static const char *const junk[] = {"\n\n", "{\"ts\":\"1999\n", "{\"ts\":\"2026-01-02T03:04:05.678901Z\"\n",
-		"{\"ts\":\"2026-01-02T03:04:05.678901Z\",}\n", "not json\n", "{\"ts\":\"0000", "\n}\n",
-		"{\"ts\":\"2026-01-02T03:04:05.678901Z\",\"a\":\"\xff\"}\n",
+	static const char *const junk[] = {"\n\n", "{\"ts\":\"1999\n",
+		"{\"ts\":\"2026-01-02T03:04:05.678901Z\"\n",
+		"{\"ts\":\"2026-01-02T03:04:05.678901Z\",}\n", "not json\n", "{\"ts\":\"0000",
+		"\n}\n", "{\"ts\":\"2026-01-02T03:04:05.678901Z\",\"a\":\"\xff\"}\n",
 		"{\"ts\":\"2026-01-02T03:04:05.678901Z\",\"level\":\"\n", "{\"level\":\"\n"};
 	static char zeros[5000], longest[RECORD_BYTES_MAX + 100];
 	struct rig r;
@@ -82,10 +88,12 @@ static void what_a_crash_left_is_passed_over(void **state)
 	rig_start(&r, -1);
 	rig_line(&r, t0 + s, "a", 1, "two");
 	for (unsigned level = 0; level <= LEVEL_DEBUG; level += LEVEL_DEBUG) {
-		rig_ask(&r, (struct msg_log_query){.lines = 100, .level = level}, "", got, sizeof got);
+		rig_ask(&r, (struct msg_log_query){.lines = 100, .level = level}, "", got,
+			sizeof got);
 		assert_string_equal(got, "one two");
 	}
-	rig_ask(&r, (struct msg_log_query){.lines = 100, .since_wall_us = t0}, "a", got, sizeof got);
+	rig_ask(&r, (struct msg_log_query){.lines = 100, .since_wall_us = t0}, "a", got,
+		sizeof got);
 	assert_string_equal(got, "one two");
 	rig_done(&r);
 }
@@ -159,7 +167,8 @@ static void a_slow_follower(void **state)
 		/* Now and then it reads a little, so that the buffer's front moves. */
 		for (unsigned k = 0; i % 200 == 0 && k < 60; k++)
 			n += rig_hear(&r, text, sizeof text) == MSG_LOG_LINE;
-		assert_true(r.g->queries->out.len <= 2 * QUERY_BYTES_MAX + 2 * RECORD_BYTES_MAX + 4096);
+		assert_true(
+			r.g->queries->out.len <= 2 * QUERY_BYTES_MAX + 2 * RECORD_BYTES_MAX + 4096);
 	}
 	for (unsigned quiet = 0; quiet < 20;) {
 		int type = rig_hear(&r, text, sizeof text);

@@ -50,12 +50,14 @@ static void good_access_is_spliced(void **state)
 		const char *in, *level, *site;
 	} rows[] = {
 		{"{\"site\":\"a\",\"status\":200}", "info", "a"},
-		{"{\"site\":\"a\",\"status\":502,\"n\":[1,{\"b\":-1.5e+3},null,true]}", "error", "a"},
+		{"{\"site\":\"a\",\"status\":502,\"n\":[1,{\"b\":-1.5e+3},null,true]}", "error",
+			"a"},
 		{"{\"ts\":\"x\",\"site\":\"a\"}", "info", "a"},
 		{"{\"ts\":\"x\"}", "info", "(none)"},
 		{"{}", "info", "(none)"},
 		{"{ }", "info", "(none)"},
-		{"{\"site\":\"\xc3\xa9\\u00e9\\ud83d\\ude00\"}", "info", "\xc3\xa9\xc3\xa9\xf0\x9f\x98\x80"},
+		{"{\"site\":\"\xc3\xa9\\u00e9\\ud83d\\ude00\"}", "info",
+			"\xc3\xa9\xc3\xa9\xf0\x9f\x98\x80"},
 	};
 
 	(void)state;
@@ -71,12 +73,13 @@ static void good_access_is_spliced(void **state)
 
 static void hostile_access_is_wrapped(void **state)
 {
-	static const char *const rows[] = {"", "{", "}", "{}}", "{\"a\":}", "{\"a\"}", "{a:1}", "{junk}",
-		"[1]", "{\"a\":1,}", "{\"a\":1}{\"b\":2}", "{\"a\":\"\n\"}", "{\"a\":01}", "{\"a\":\"\\x\"}",
-		"{\"a\":\"\\ud800\"}", "{\"a\":\"\\u0000\"}", "{\"a\":\"\xff\"}", "{\"a\":\"\xed\xa0\x80\"}",
-		"{\"a\":\"\xc0\xaf\"}", "{\"a\":1\n}", "{\"kind\":\"event\"}", "{\"a\":1,\"level\":\"info\"}",
-		"{\"a\":1,\"ts\":\"x\"}", "{\"\\u0074s\":\"x\"}", "{\"ts\":\"a\\\",b\":1}", "{\"ts\":\"x",
-		"{\"a\":-}", "{\"a\":1e}", "{\"a\":tru}", "{\"ts\":\"",
+	static const char *const rows[] = {"", "{", "}", "{}}", "{\"a\":}", "{\"a\"}", "{a:1}",
+		"{junk}", "[1]", "{\"a\":1,}", "{\"a\":1}{\"b\":2}", "{\"a\":\"\n\"}", "{\"a\":01}",
+		"{\"a\":\"\\x\"}", "{\"a\":\"\\ud800\"}", "{\"a\":\"\\u0000\"}", "{\"a\":\"\xff\"}",
+		"{\"a\":\"\xed\xa0\x80\"}", "{\"a\":\"\xc0\xaf\"}", "{\"a\":1\n}",
+		"{\"kind\":\"event\"}", "{\"a\":1,\"level\":\"info\"}", "{\"a\":1,\"ts\":\"x\"}",
+		"{\"\\u0074s\":\"x\"}", "{\"ts\":\"a\\\",b\":1}", "{\"ts\":\"x", "{\"a\":-}",
+		"{\"a\":1e}", "{\"a\":tru}", "{\"ts\":\"",
 		"{\"a\":[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}"};
 
 	(void)state;

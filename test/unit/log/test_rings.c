@@ -1,6 +1,6 @@
 /*
- * test_rings.c: other processes' rings: read whole, counted when overtaken, and gone on with by the next
- * log process.
+ * test_rings.c: other processes' rings: read whole, counted when overtaken, and gone on with by the
+ * next log process.
  */
 #include "rig.h"
 
@@ -10,8 +10,11 @@
 
 static void add(struct rig *r, struct logring_writer *w, unsigned slot, uint64_t generation)
 {
-	struct msg_page page = {
-		.kind = PAGE_LOGRING, .role = PROC_GATE, .index = slot, .slot = slot, .generation = generation};
+	struct msg_page page = {.kind = PAGE_LOGRING,
+		.role = PROC_GATE,
+		.index = slot,
+		.slot = slot,
+		.generation = generation};
 	struct msg m = rig_msg(MSG_RING, 0, &page, sizeof page, w->fd);
 
 	rings_add(r->g, &m);
@@ -61,7 +64,8 @@ static void a_sleeper_is_woken(void **state)
 	rig_done(&r);
 }
 
-/* Killed after it wrote a batch and after it read more: nothing is lost, only the batch may be double. */
+/* Killed after it wrote a batch and after it read more: nothing is lost, only the batch may be
+ * double. */
 static void the_next_process_goes_on(void **state)
 {
 	struct logring_writer w;
@@ -106,7 +110,8 @@ static void the_next_process_goes_on(void **state)
 	rig_done(&r);
 }
 
-/* A gate that died and its successor in the same slot: last words are kept, tails are not mixed up. */
+/* A gate that died and its successor in the same slot: last words are kept, tails are not mixed up.
+ */
 static void a_new_ring_in_the_slot(void **state)
 {
 	struct logring_writer w, next;

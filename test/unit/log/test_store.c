@@ -53,7 +53,8 @@ static void put_numbers(struct rig *r, long from, long to)
 
 static void turns_at_the_bound(void **state)
 {
-	static const char *const files[] = {"current.jsonl", "1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"};
+	static const char *const files[] = {
+		"current.jsonl", "1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"};
 	struct back b = {.max = UINT32_MAX};
 	struct rig r;
 
@@ -137,7 +138,8 @@ static void deleted_and_cut_files(void **state)
 	rig_done(&r);
 }
 
-/* Full in the middle of a line, then room again: what was lost is counted and said, the rest whole. */
+/* Full in the middle of a line, then room again: what was lost is counted and said, the rest whole.
+ */
 static void a_full_disk(void **state)
 {
 	struct rlimit was, small;
@@ -162,7 +164,8 @@ static void a_full_disk(void **state)
 	assert_false(r.g->store.failing);
 	assert_int_equal(r.g->store.lost_told, r.g->store.lost_bytes);
 	rig_ask(&r, (struct msg_log_query){.lines = 2}, "", got, sizeof got);
-	assert_string_equal(got, "after records were lost because they came faster than the disk takes them");
+	assert_string_equal(
+		got, "after records were lost because they came faster than the disk takes them");
 	assert_int_equal(rig_count(&r, "current.jsonl", "lost\""), 0);
 	assert_int_equal(rig_count(&r, "current.jsonl", "\n{\"ts\":\"1970-01-01T00:01:00"), 1);
 	rig_done(&r);

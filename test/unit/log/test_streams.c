@@ -138,8 +138,12 @@ static void a_flood_is_counted(void **state)
 	assert_int_equal(r.g->streams_n, 0);
 	stored = r.g->store.bytes;
 	assert_true(stored > 0 && wrote > 5 * STREAM_RATE_BYTES);
-	assert_true(rig_count(&r, "current.jsonl", "LOG_DROPPED") + rig_count(&r, "1.jsonl", "LOG_DROPPED") >= 1);
-	assert_true(rig_count(&r, "current.jsonl", "LOG_DROPPED") + rig_count(&r, "1.jsonl", "LOG_DROPPED") <= 10);
+	assert_true(rig_count(&r, "current.jsonl", "LOG_DROPPED") +
+			    rig_count(&r, "1.jsonl", "LOG_DROPPED") >=
+		    1);
+	assert_true(rig_count(&r, "current.jsonl", "LOG_DROPPED") +
+			    rig_count(&r, "1.jsonl", "LOG_DROPPED") <=
+		    10);
 	rig_done(&r);
 }
 
