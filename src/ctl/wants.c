@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/sys.h"
+
 enum { ENV_MAX = 512, ARGS_MAX = 64, POSTGRES_STOP_MS = 60 * 1000, WORKER_STOP_MS = 10 * 1000 };
 
 struct want {
@@ -21,7 +23,7 @@ struct want {
 	const char *argv[ARGS_MAX], *env[ENV_MAX];
 };
 
-static int send_want(struct ctl *c, const struct want *w, uint64_t id)
+static int send_want(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_sum)
 {
 	struct msg_proc_set set = w->set;
 	struct buf b;
@@ -38,6 +40,9 @@ static int send_want(struct ctl *c, const struct want *w, uint64_t id)
 		pack_str(&b, w->env[set.envc]);
 	pack_str(&b, "");
 	pack_str(&b, w->stop_signal);
+	/* The number of slots is not part of it: more of the same is no change of what runs. */
+	if (ret_sum && !b.error)
+		*ret_sum = sys_checksum(b.p, b.len);
 	err = b.error ? b.error : parent_send(c, MSG_PROC_SET, id, &set, sizeof set, b.p, b.len, NULL, 0);
 	buf_done(&b);
 	return err;
@@ -78,7 +83,7 @@ int wants_postgres(struct ctl *c, const struct app *a)
 			return err;
 		w.set.gid = a->gid;
 	}
-	return send_want(c, &w, 0);
+	return send_want(c, &w, 0, NULL);
 }
 
 /* ---- workers ---- */
@@ -195,7 +200,8 @@ static void python_args(const struct app *a, const struct conf_app *conf, struct
 
 	(void)snprintf(py->threads, sizeof py->threads, "%u", conf->threads);
 	(void)snprintf(py->workers, sizeof py->workers, "%u", conf->workers);
-	w->argv[n++] = "python3";
+	/* By its path: an interpreter looks for its environment beside argv[0]. */
+	w->argv[n++] = a->python;
 	w->argv[n++] = py->program;
 	w->argv[n++] = "--wsgi";
 	w->argv[n++] = conf->wsgi;
@@ -210,8 +216,9 @@ static void python_args(const struct app *a, const struct conf_app *conf, struct
 	w->argv[n++] = py->workers;
 }
 
-int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id)
+int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id, bool *ret_changed)
 {
+	uint64_t sum = 0;
 	struct python *py = calloc(1, sizeof *py);
 	struct env_text *e = calloc(1, sizeof *e);
 	struct want *w = calloc(1, sizeof *w);
@@ -234,7 +241,11 @@ int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf
 			.uid = a->uid, .gid = a->gid, .flags = PROC_SET_LINK | PROC_SET_ROLLING,
 			.start_ms = (uint32_t)min_of(conf->health_timeout_ms, (uint64_t)UINT32_MAX),
 			.stop_ms = WORKER_STOP_MS, .umask_bits = 022};
-		err = send_want(c, w, id);
+		err = send_want(c, w, id, &sum);
+		if (ret_changed)
+			*ret_changed = sum != c->worker_sum;
+		if (err == 0)
+			c->worker_sum = sum;
 	}
 	if (e)
 		buf_done(&e->b);

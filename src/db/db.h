@@ -24,6 +24,7 @@ enum {
 	DB_PATH_MAX = 1024,
 	DB_INIT_MS = 60 * 1000,
 	DB_WAIT_MS = 30 * 1000,
+	DB_STALE_MS = 30 * 1000,
 	DB_TRIES = 20, /* 50 ms apart */
 	DB_CONNECTIONS_DEFAULT = 20,
 	DB_CONNECTIONS_LIMIT = 10000,
@@ -53,11 +54,15 @@ int db_check(struct db *db);
 
 /* Find postgres' bin folder: the one that made the data folder, or the newest. Fills db->bin. */
 int find_bin(struct db *db);
+/* The same, but db->bin stays when it still serves. */
+int find_bin_again(struct db *db);
 /* The server's major version from its folder's name or its own word; 0 when unknown. */
 unsigned find_version(const char *bin);
 
 /* Make the cluster when there is none, write stead's configuration files when they differ. */
 int init_cluster(struct db *db);
+/* A server that a dead stead left running is stopped, the lock file of one that is gone removed. */
+int stale_server(struct db *db, int dirfd);
 /* Make a fresh cluster durable; does nothing for one that is. */
 int init_sync(struct db *db);
 

@@ -172,3 +172,13 @@ int find_bin(struct db *db)
 		"PostgreSQL is not installed: there is no server below " FIND_DEBIAN
 		" and no initdb on the PATH, and this app uses a database.");
 }
+
+int find_bin_again(struct db *db)
+{
+	unsigned made = data_version(db->data);
+
+	/* What was found once may have been upgraded away since. */
+	if (*db->bin && has_server(db->bin) && (!made || find_version(db->bin) == made))
+		return 0;
+	return find_bin(db);
+}

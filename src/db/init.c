@@ -302,23 +302,9 @@ static int make_cluster(struct db *db, int dirfd)
 
 static int existing_cluster(struct db *db, int dirfd)
 {
-	char *text;
-	size_t n;
-	unsigned made = 0, have = find_version(db->bin);
+	int r = stale_server(db, dirfd);
 
-	if (sys_read_file(dirfd, COMMIT_FILE, 64, &text, &n) == 0) {
-		made = (unsigned)strtoul(text, NULL, 10);
-		free(text);
-	}
-	if (made != have)
-		return failure_set(db->f, EINVAL, EXIT_CODE_PROTECTED,
-			"install the PostgreSQL that made it, or move that folder away to begin "
-			"anew",
-			"The database in %s was made by PostgreSQL %u, and %s is version %u, which "
-			"cannot "
-			"read it.",
-			db->data, made, db->bin, have);
-	return conf_write(db, dirfd, false);
+	return r < 0 ? r : conf_write(db, dirfd, false);
 }
 
 static int init_locked(struct db *db, int dirfd)
@@ -351,10 +337,8 @@ static int init_locked(struct db *db, int dirfd)
 
 int init_cluster(struct db *db)
 {
-	int fd, r = 0;
+	int fd, r = find_bin_again(db);
 
-	if (!*db->bin)
-		r = find_bin(db);
 	if (r == 0)
 		r = socket_folder(db);
 	if (r == 0)

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { ENV_MAX = 64 };
+
 static struct oneshot *place(struct parent *p)
 {
 	for (unsigned i = 0; i < ONESHOTS_MAX; i++)
@@ -20,9 +22,36 @@ static struct oneshot *place(struct parent *p)
 	return NULL;
 }
 
+/* What one-shots get of the user's environment besides the base: where pip finds packages, and
+ * where a server in an unusual place lies. As root nothing of it. `ret` holds ENV_MAX pointers with
+ * the NULL. */
+static void ask_env(const struct parent *p, enum proc role, char **ret)
+{
+	static const char *const build[] = {"PIP_", "http_proxy=", "https_proxy=", "no_proxy=",
+		"all_proxy=", "HTTP_PROXY=", "HTTPS_PROXY=", "NO_PROXY=", "ALL_PROXY=", "SSL_CERT_",
+		"TMPDIR=", NULL};
+	static const char *const db[] = {"STEAD_PG_DIRS=", NULL};
+	static const char *const none[] = {NULL};
+	const char *const *wanted = p->root              ? none
+				    : role == PROC_BUILD ? build
+				    : role == PROC_DB    ? db
+							 : none;
+	unsigned n = 0;
+
+	for (; n < SPAWN_ENV_BASE; n++)
+		ret[n] = p->env[n];
+	for (char **e = environ; *e != NULL && n < ENV_MAX - 1; e++)
+		for (const char *const *w = wanted; *w != NULL; w++)
+			if (strncmp(*e, *w, strlen(*w)) == 0) {
+				ret[n++] = *e;
+				break;
+			}
+	ret[n] = NULL;
+}
+
 static int start(struct parent *p, struct oneshot *o, const struct msg_oneshot *m, int child_fd)
 {
-	char path[PATH_MAX], name[32];
+	char path[PATH_MAX], name[32], *env[ENV_MAX];
 	const char *step;
 	struct spawn ask;
 
@@ -36,6 +65,8 @@ static int start(struct parent *p, struct oneshot *o, const struct msg_oneshot *
 	if (m->role == PROC_DB)
 		ask.jail.gid_extra = p->postgres.gid;
 	ask.argv = (char *[]){name, NULL};
+	ask_env(p, (enum proc)m->role, env);
+	ask.envp = env;
 	ask.fd[3] = child_fd;
 	o->child.generation = ++p->generation;
 	if (e == 0)

@@ -110,6 +110,18 @@ def test_files_of_somebody_else_are_not_written_over(stead, guestbook):
     one.gone()
 
 
+def test_a_lock_file_whose_number_is_another_process_now(stead, guestbook):
+    """After a crash of the machine the number in it may be anybody's, and PostgreSQL would refuse to start."""
+    one = stead(guestbook).up()
+    assert one.stop() == 0
+    one.gone()
+    lock = one.state / "pg" / "data" / "postmaster.pid"
+    lock.write_text(f"{os.getpid()}\n{lock.parent}\n")
+    give(lock.parent)
+    one.up()
+    assert ask(one, "/health").status == 200
+
+
 def test_a_cluster_of_another_version(stead, guestbook):
     one = stead(guestbook).up()
     assert one.stop() == 0

@@ -172,6 +172,24 @@ static void check_server(struct db *db, struct failure *f)
 	stop_server(pid);
 }
 
+/* A lock file of a process that is something else now, and a server whose parent is not ours. */
+static void check_left_behind(struct db *db)
+{
+	int status;
+	pid_t pid;
+
+	rig_write(db->data, "postmaster.pid", "1\n/x\n", 0600);
+	rig_write(db->sockets, ".s.PGSQL.5432.lock", "1\n", 0600);
+	assert_int_equal(init_cluster(db), 0);
+	assert_int_equal(access(rig_path(db->data, "postmaster.pid"), F_OK), -1);
+	assert_int_equal(access(rig_path(db->sockets, ".s.PGSQL.5432.lock"), F_OK), -1);
+	pid = start_server(db);
+	assert_int_equal(sql_wait(db), 0);
+	assert_int_equal(init_cluster(db), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void test_cluster(void **state)
 {
 	const char *user = rig_user(), *dir = rig_folder();
@@ -210,6 +228,7 @@ static void test_cluster(void **state)
 	free(text);
 	db.connections_max = 20; /* known when the server runs: for its next start */
 	check_server(&db, &f);
+	check_left_behind(&db);
 	rig_remove(dir);
 }
 
@@ -288,8 +307,10 @@ static void test_refusals(void **state)
 
 	db = fake_db(&f, dir, user);
 	rig_write(db.data, "PG_VERSION", "13\n", 0600);
-	assert_int_equal(init_cluster(&db), -EINVAL);
+	assert_int_equal(setenv("STEAD_PG_DIRS", rig_path(dir, "bin"), 1), 0);
+	assert_int_equal(init_cluster(&db), -ENOENT);
 	assert_non_null(strstr(f.text, "PostgreSQL 13"));
+	assert_int_equal(unsetenv("STEAD_PG_DIRS"), 0);
 	assert_int_equal(unlink(rig_path(db.data, "PG_VERSION")), 0);
 
 	db = fake_db(&f, dir, user);
