@@ -378,6 +378,9 @@ static int run_frame(struct app_worker *w, struct app_req *a, const struct link_
 			app_fail(a, CLOSE_APP_ERROR, 0);
 		return 0;
 	case LINK_WITHDRAWN:
+		/* It was stopped just when it was to begin: it waits again. */
+		if (a)
+			app_replay(a, false, CLOSE_APP_GARBAGE);
 		return 0;
 	default:
 		return -EPROTO;
@@ -407,7 +410,7 @@ int app_on_frame(struct app_worker *w, const struct link_desc *d, const char *p)
 	s->room -= (uint32_t)body;
 	if (end) {
 		/* Checked while the seat still says whose it is: only a stopped one may be withdrawn. */
-		if (d->type == LINK_WITHDRAWN && (!s->stopped || a))
+		if (d->type == LINK_WITHDRAWN && (!s->stopped || s->head_seen))
 			return -EPROTO;
 		a = leave_seat(w, d->seat);
 	} else if (d->type == LINK_WITHDRAWN || d->type == LINK_FILE || d->type == LINK_FAIL) {

@@ -269,11 +269,9 @@ void app_withdraw(struct app_worker *w)
 			link_begun(&w->link.end, i, s->id))
 			continue;
 		s->stopped = true;
-		/* Begun in this instant: the answer comes as if nothing had been asked. */
-		if (!link_stop(&w->link.end, i, s->id)) {
-			s->stopped = false;
+		/* Begun in this instant, or just about to be: its answer decides, which may be WITHDRAWN. */
+		if (!link_stop(&w->link.end, i, s->id))
 			continue;
-		}
 		back[n++] = s->a;
 		s->a = NULL;
 	}
@@ -430,7 +428,7 @@ void app_stop(struct app_req *a)
 {
 	struct app_worker *w = a->w;
 
-	if (w && w->seats[a->seat].id == a->r->id && !w->seats[a->seat].stopped) {
+	if (w && w->seats[a->seat].id == a->r->id) {
 		w->seats[a->seat].stopped = true;
 		link_abandon(&w->link.end, a->seat, a->r->id);
 		(void)link_stop(&w->link.end, a->seat, a->r->id);
