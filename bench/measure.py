@@ -132,8 +132,8 @@ def wrk(port, path, connections, seconds):
     return {
         "requests": requests,
         "rps": float(re.search(r"Requests/sec:\s+([0-9.]+)", out).group(1)),
-        "p50_us": _to_us(re.search(r"50%\s+(\S+)", out).group(1)),
-        "p99_us": _to_us(re.search(r"99%\s+(\S+)", out).group(1)),
+        "p50_us": _to_us(re.search(r"^\s+50%\s+(\S+)", out, re.M).group(1)),
+        "p99_us": _to_us(re.search(r"^\s+99%\s+(\S+)", out, re.M).group(1)),
     }
 
 
