@@ -3,6 +3,7 @@ reused ones. No test framework here."""
 
 import html
 import re
+import select
 import socket
 import threading
 import time
@@ -122,6 +123,10 @@ class Client:
                 return body
             body += data
 
+    def readable(self):
+        """Is there something to read (an end, when nothing was asked)?"""
+        return bool(select.select([self.socket], [], [], 0)[0])
+
     def closed(self):
         """Did the other side close, with nothing more to say?"""
         try:
@@ -196,14 +201,15 @@ class Load(threading.Thread):
 
     What failed is counted by what failed: `refused` (no connection), `new` (the first request of a
     connection), `reused` (a later one, although the server had not said that it would close), `status`
-    (an answer of 500 and more).
+    (an answer of 500 and more). `ended` counts kept connections that the server had closed before anything
+    was sent on them: a client sees that in time and takes another, so it is no failure, but it is counted.
     """
 
     def __init__(self, one, path="/", rate=200, threads=4, renew=10):
         super().__init__(daemon=True)
         self.one, self.path, self.rate, self.threads, self.renew = one, path, rate, threads, renew
         self.over, self.lock = threading.Event(), threading.Lock()
-        self.done = {"ok": 0, "new_ok": 0, "refused": 0, "new": 0, "reused": 0, "status": 0}
+        self.done = {"ok": 0, "new_ok": 0, "refused": 0, "new": 0, "reused": 0, "status": 0, "ended": 0}
         self.worst_sec, self.seen = 0.0, []
 
     def __enter__(self):
@@ -232,6 +238,10 @@ class Load(threading.Thread):
 
     def one_request(self, client):
         began, kind = time.monotonic(), "reused"
+        if client and client.readable():
+            client.close()
+            client = None
+            self.count("ended", "ended", began, None)
         try:
             if client is None:
                 kind = "refused"
@@ -253,7 +263,7 @@ class Load(threading.Thread):
             self.done[what] += 1
             if what == "ok" and kind == "new":
                 self.done["new_ok"] += 1
-            if what != "ok" and len(self.seen) < 20:
+            if what not in ("ok", "ended") and len(self.seen) < 20:
                 self.seen.append(f"{what}: {seen}")
             self.worst_sec = max(self.worst_sec, time.monotonic() - began)
 
@@ -270,5 +280,5 @@ class Load(threading.Thread):
     def __str__(self):
         reused = self.done["ok"] - self.done["new_ok"]
         return (f"new {self.done['refused'] + self.done['new']}/{self.done['new_ok']}, "
-                f"reused {self.done['reused']}/{reused}, 5xx {self.done['status']}, "
+                f"reused {self.done['reused']}/{reused}, ended when idle {self.done['ended']}, 5xx {self.done['status']}, "
                 f"worst {self.worst_sec * 1000:.0f} ms")

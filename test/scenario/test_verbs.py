@@ -198,7 +198,7 @@ def test_reload(stead, app_folder, promise):
         (folder / "stead.conf").write_text("[Site]\nStatic=/files b\n")
         one.cli("reload")
         assert kept.ask("/files/x.txt").body == b"new" and kept.used == 2
-    assert load.failed == 0, load.seen
+    assert load.failed == 0 and load.done["ended"] == 0, load.seen
     assert one.pids("gate") == gates and one.pids("worker") == workers
     promise("reload, 11 times", f"failed/done: {load}")
 
@@ -228,7 +228,7 @@ def test_restart_of_the_app(stead, app_folder, promise):
         one.cli("restart", "shop")
         load.wait_for(100)
         assert ask(one).body == b"second\n"
-    assert load.failed == 0, load.seen
+    assert load.failed == 0 and load.done["ended"] == 0, load.seen
     wait_until("the old workers to be gone", lambda: not set(old) & set(one.pids("worker")))
     promise("app restarted", f"failed/done: {load}")
     one.cli("restart", "nosuch", code=4)
