@@ -294,9 +294,12 @@ static int watch(struct up *u)
 	int code;
 
 	do {
-		code = ask(u, json_pack("{s:s, s:i, s:b}", "verb", "logs", "lines", 0, "follow", 1));
+		code = client_ask(&u->cl, json_pack("{s:s, s:i, s:b}", "verb", "logs", "lines", 0, "follow", 1));
 		if (code == 0)
 			code = follow(u, false);
+		/* Its log or control process is just being replaced: not asked in a hurry. */
+		if (u->parent > 0 && !u->stopping && (wait_for(u, -1, 50) & SAW_SIGNAL))
+			u->stopping = true;
 		if (u->parent > 0 && !u->stopping) {
 			client_close(&u->cl);
 			code = connect_control(u);

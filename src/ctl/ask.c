@@ -2,8 +2,9 @@
  * ask.c: one question to a one-shot process, its findings and its end.
  *
  * Called by the up flow. Owns the asks: the parent is told to start the role (ONESHOT), gives its
- * channel (SPAWNED) and tells its death (EXITED). An answer counts when it came whole; a process that
- * ends without one is an error like any other. The words of a one-shot are input: bounded and unpacked.
+ * channel (SPAWNED) and tells its death (EXITED). An answer counts when it came whole; a process
+ * that ends without one is an error like any other. The words of a one-shot are input: bounded and
+ * unpacked.
  */
 #include "ctl.h"
 
@@ -47,8 +48,11 @@ static void finish(struct ask *a, const struct ask_end *end)
 static void finish_without(struct ask *a, const char *why)
 {
 	char text[300];
-	struct ask_end end = {.err = EIO, .exit_code = VERB_EXIT_FAILED, .error = text,
-		.todo = "`stead logs` may show more; this is a bug in stead if it comes again", .result = ""};
+	struct ask_end end = {.err = EIO,
+		.exit_code = VERB_EXIT_FAILED,
+		.error = text,
+		.todo = "`stead logs` may show more; this is a bug in stead if it comes again",
+		.result = ""};
 
 	(void)snprintf(text, sizeof text, "stead-%s %s", proc_rows[a->role].name, why);
 	finish(a, &end);
@@ -128,9 +132,11 @@ static void say_exit(struct ask *a)
 	char text[128];
 
 	if (a->status < 0)
-		(void)snprintf(text, sizeof text, "was ended by signal %d before it answered", -a->status);
+		(void)snprintf(
+			text, sizeof text, "was ended by signal %d before it answered", -a->status);
 	else
-		(void)snprintf(text, sizeof text, "ended with status %d before it answered", a->status);
+		(void)snprintf(
+			text, sizeof text, "ended with status %d before it answered", a->status);
 	finish_without(a, text);
 }
 
@@ -147,8 +153,9 @@ static void gone(struct chan *ch, int why)
 
 static const struct chan_ops ops = {allowed, got, gone};
 
-struct ask *ask_start(struct ctl *c, enum proc role, uint32_t uid, uint32_t gid, uint32_t deadline_ms,
-	uint16_t type, struct buf *payload, const struct ask_ops *ask_ops, void *owner)
+struct ask *ask_start(struct ctl *c, enum proc role, uint32_t uid, uint32_t gid,
+	uint32_t deadline_ms, uint16_t type, struct buf *payload, const struct ask_ops *ask_ops,
+	void *owner)
 {
 	struct msg_oneshot m = {.role = role, .uid = uid, .gid = gid, .deadline_ms = deadline_ms};
 	struct ask *a = payload->error ? NULL : calloc(1, sizeof *a);
@@ -157,8 +164,14 @@ struct ask *ask_start(struct ctl *c, enum proc role, uint32_t uid, uint32_t gid,
 		buf_done(payload);
 		return NULL;
 	}
-	*a = (struct ask){.next = c->asks, .ctl = c, .owner = owner, .ops = ask_ops, .id = ++c->ids,
-		.role = role, .type = type, .payload = *payload};
+	*a = (struct ask){.next = c->asks,
+		.ctl = c,
+		.owner = owner,
+		.ops = ask_ops,
+		.id = ++c->ids,
+		.role = role,
+		.type = type,
+		.payload = *payload};
 	a->chan.lfd.fd = -1;
 	c->asks = a;
 	if (parent_send(c, MSG_ONESHOT, a->id, &m, sizeof m, NULL, 0, NULL, 0) < 0) {
@@ -191,7 +204,9 @@ static struct ask *find(struct ctl *c, uint64_t id)
 
 void ask_spawned(struct ctl *c, struct msg *m)
 {
-	struct msg_hello h = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_CTL,
+	struct msg_hello h = {.min = MSG_MAJOR_MIN,
+		.max = MSG_MAJOR_MAX,
+		.role = PROC_CTL,
 		.build = STEAD_VERSION};
 	struct ask *a = find(c, m->h.id);
 	struct msg_oneshot info;
@@ -204,7 +219,8 @@ void ask_spawned(struct ctl *c, struct msg *m)
 	if (fd < 0 || chan_init(&a->chan, c->loop, fd, &ops, a) < 0) {
 		if (fd >= 0)
 			close(fd);
-		(void)snprintf(text, sizeof text, "could not be started: %s", strerror((int)info.err));
+		(void)snprintf(
+			text, sizeof text, "could not be started: %s", strerror((int)info.err));
 		finish_without(a, text);
 		return;
 	}

@@ -19,13 +19,14 @@
 
 static const char fresh[] = "control.new";
 
-/* Bound under another name and renamed, so that whoever sees the file can connect. The folder's path
- * may be longer than a socket address takes: it is reached through its descriptor. */
+/* Bound under another name and renamed, so that whoever sees the file can connect. The folder's
+ * path may be longer than a socket address takes: it is reached through its descriptor. */
 static int bind_socket(struct ctl *c, int fd)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
-	(void)snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/%s", c->state_fd, fresh);
+	(void)snprintf(
+		addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/%s", c->state_fd, fresh);
 	if (unlinkat(c->state_fd, fresh, 0) < 0 && errno != ENOENT)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0 ||
@@ -191,15 +192,16 @@ void client_progress(struct client *cl, const char *step, const char *text, uint
 	client_say(cl, o);
 }
 
-void client_finding(struct client *cl, unsigned level, const char *file, unsigned line, unsigned col,
-	const char *text, const char *todo)
+void client_finding(struct client *cl, unsigned level, const char *file, unsigned line,
+	unsigned col, const char *text, const char *todo)
 {
-	client_say(cl, json_pack("{s:s, s:i, s:s?, s:i, s:i, s:s?, s:s?}", "event", "finding", "level",
-				(int)level, "file", file, "line", (int)line, "column", (int)col, "text", text,
-				"todo", todo));
+	client_say(cl, json_pack("{s:s, s:i, s:s?, s:i, s:i, s:s?, s:s?}", "event", "finding",
+			       "level", (int)level, "file", file, "line", (int)line, "column",
+			       (int)col, "text", text, "todo", todo));
 }
 
-void client_end(struct client *cl, unsigned exit_code, const char *error, const char *todo, json_t *more)
+void client_end(
+	struct client *cl, unsigned exit_code, const char *error, const char *todo, json_t *more)
 {
 	json_t *o = json_pack("{s:s, s:i}", "event", "end", "exit", (int)exit_code);
 
@@ -221,7 +223,8 @@ static void take_request(struct client *cl, size_t n)
 
 	cl->asked = true;
 	if (request_parse(cl->in.p, n, &cl->req, &why) < 0)
-		client_end(cl, VERB_EXIT_USAGE, why, "use the `stead` command of the same version", NULL);
+		client_end(cl, VERB_EXIT_USAGE, why, "use the `stead` command of the same version",
+			NULL);
 	else
 		verbs_run(cl);
 }

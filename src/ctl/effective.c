@@ -1,8 +1,8 @@
 /*
  * effective.c: the values that check told, put into a conf of ctl's own, which checks each again.
  *
- * Called by the up flow and by a respawned ctl. What check says is another process's word: a value that
- * does not hold by its row is refused here whatever check thought of it.
+ * Called by the up flow and by a respawned ctl. What check says is another process's word: a value
+ * that does not hold by its row is refused here whatever check thought of it.
  */
 #include "ctl.h"
 
@@ -32,8 +32,12 @@ static void why_of(const struct conf *conf, char *ret_why, size_t cap)
 struct conf *effective_conf(const struct ctl *c, const struct app *a, char *ret_why, size_t cap)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	struct conf_facts facts = {.name = a->name, .folder = a->folder, .state = c->state_dir,
-		.runtime = c->run_dir, .uid = a->uid, .gid = a->gid,
+	struct conf_facts facts = {.name = a->name,
+		.folder = a->folder,
+		.state = c->state_dir,
+		.runtime = c->run_dir,
+		.uid = a->uid,
+		.gid = a->gid,
 		.cores = cores > 0 ? (unsigned)cores : 1};
 	struct conf *conf = conf_new(&facts);
 	int err = conf ? 0 : -ENOMEM;
@@ -44,7 +48,8 @@ struct conf *effective_conf(const struct ctl *c, const struct app *a, char *ret_
 		/* A default is a default here too; its own row says which. */
 		if (origin_of(v->origin) == CONF_FROM_DEFAULT)
 			continue;
-		err = conf_put(conf, v->section, v->arg, v->key, v->text, origin_of(v->origin), &pos);
+		err = conf_put(
+			conf, v->section, v->arg, v->key, v->text, origin_of(v->origin), &pos);
 	}
 	if (err == 0)
 		err = conf_finish(conf);

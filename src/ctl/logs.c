@@ -1,8 +1,8 @@
 /*
  * logs.c: questions to the log process, for clients and for the up flow's last lines.
  *
- * Called for the verb logs, when a client goes, and with what the log says. Owns nothing: a query's id
- * stands in its client or in struct up. Lines are passed on as they come, one JSON object each.
+ * Called for the verb logs, when a client goes, and with what the log says. Owns nothing: a query's
+ * id stands in its client or in struct up. Lines are passed on as they come, one JSON object each.
  */
 #include "ctl.h"
 
@@ -18,8 +18,9 @@ static uint64_t query(struct ctl *c, const struct msg_log_query *ask, const char
 		return 0;
 	buf_init(&b, 4096);
 	pack_str(&b, app);
-	err = b.error ? b.error :
-			chan_send(&c->log.chan, MSG_LOG_QUERY, id, ask, sizeof *ask, b.p, b.len, NULL, 0);
+	err = b.error ? b.error
+		      : chan_send(&c->log.chan, MSG_LOG_QUERY, id, ask, sizeof *ask, b.p, b.len,
+				NULL, 0);
 	buf_done(&b);
 	return err ? 0 : id;
 }
@@ -36,12 +37,15 @@ uint64_t logs_tail(struct ctl *c, const char *app, unsigned lines)
 
 void logs_start(struct client *cl)
 {
-	struct msg_log_query ask = {.lines = cl->req.lines, .follow = cl->req.follow, .level = cl->req.level,
+	struct msg_log_query ask = {.lines = cl->req.lines,
+		.follow = cl->req.follow,
+		.level = cl->req.level,
 		.since_wall_us = cl->req.since_us};
 
 	cl->query = query(cl->ctl, &ask, cl->req.app);
 	if (!cl->query)
-		client_end(cl, VERB_EXIT_FAILED, "The log process is just being started.", "try again", NULL);
+		client_end(cl, VERB_EXIT_FAILED, "The log process is just being started.",
+			"try again", NULL);
 }
 
 void logs_stop(struct client *cl)
@@ -49,7 +53,8 @@ void logs_stop(struct client *cl)
 	struct msg_log_query none = {0};
 
 	if (cl->query && chan_open(&cl->ctl->log.chan))
-		(void)chan_send(&cl->ctl->log.chan, MSG_LOG_CANCEL, cl->query, &none, sizeof none, NULL, 0, NULL, 0);
+		(void)chan_send(&cl->ctl->log.chan, MSG_LOG_CANCEL, cl->query, &none, sizeof none,
+			NULL, 0, NULL, 0);
 	cl->query = 0;
 }
 
@@ -99,7 +104,8 @@ void logs_gone(struct ctl *c)
 	for (struct client *cl = c->clients; cl; cl = cl->next)
 		if (cl->query) {
 			cl->query = 0;
-			client_end(cl, VERB_EXIT_FAILED, "The log process was restarted.", "ask again", NULL);
+			client_end(cl, VERB_EXIT_FAILED, "The log process was restarted.",
+				"ask again", NULL);
 		}
 	if (c->up && c->up->tail_query)
 		up_tail_end(c->up);

@@ -1,10 +1,10 @@
 /*
  * stead-ctl: the control socket, the state, the snapshot's compiler.
  *
- * Started by the parent; its descriptor 3 is the channel to it. This file is the entry: the loop, START,
- * READY and the end. Who asks for something comes through control.c; what has to happen is up.c and
- * verbs.c; what the parent is told is wants.c and sites.c. A ctl that dies is started again and goes on
- * with what STATE/state.db says (resume.c); nobody who serves waits for it.
+ * Started by the parent; its descriptor 3 is the channel to it. This file is the entry: the loop,
+ * START, READY and the end. Who asks for something comes through control.c; what has to happen is
+ * up.c and verbs.c; what the parent is told is wants.c and sites.c. A ctl that dies is started
+ * again and goes on with what STATE/state.db says (resume.c); nobody who serves waits for it.
  */
 #include "ctl.h"
 
@@ -80,7 +80,8 @@ static void name_instance(struct ctl *c)
 	if (!field)
 		fatal("ctl", "%s is not as expected", path);
 	boot[strcspn(boot, "\n")] = '\0';
-	(void)snprintf(c->instance, sizeof c->instance, "%.36s/%d/%.20s", boot, (int)getppid(), field + 1);
+	(void)snprintf(
+		c->instance, sizeof c->instance, "%.36s/%d/%.20s", boot, (int)getppid(), field + 1);
 	c->instance[strcspn(c->instance, " ")] = '\0';
 	c->parent_since_us = since_of(c, strtoull(field + 1, NULL, 10));
 	free(stat);
@@ -89,7 +90,8 @@ static void name_instance(struct ctl *c)
 
 static void send_ring(struct ctl *c)
 {
-	struct msg_page page = {.kind = PAGE_LOGRING, .role = PROC_CTL, .generation = c->start.generation};
+	struct msg_page page = {
+		.kind = PAGE_LOGRING, .role = PROC_CTL, .generation = c->start.generation};
 
 	if (logring_create(&c->ring) < 0)
 		fatal("ctl", "no memory for the log ring");

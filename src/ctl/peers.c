@@ -1,8 +1,8 @@
 /*
  * peers.c: ctl's channels: to the parent, to each gate, to the log; each message to its file.
  *
- * Called by the loop. Owns the channels and the mapped counters pages. A malformed message drops the
- * channel; the parent's going is the end of this process, since it is its child.
+ * Called by the loop. Owns the channels and the mapped counters pages. A malformed message drops
+ * the channel; the parent's going is the end of this process, since it is its child.
  */
 #include "ctl.h"
 
@@ -14,7 +14,9 @@
 
 static void hello(struct chan *ch)
 {
-	struct msg_hello h = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_CTL,
+	struct msg_hello h = {.min = MSG_MAJOR_MIN,
+		.max = MSG_MAJOR_MAX,
+		.role = PROC_CTL,
 		.build = STEAD_VERSION};
 
 	(void)chan_send(ch, MSG_HELLO, 0, &h, sizeof h, NULL, 0, NULL, 0);
@@ -28,13 +30,15 @@ static bool hello_holds(const struct msg *m)
 	       h.min <= MSG_MAJOR_MAX && h.max >= MSG_MAJOR_MIN;
 }
 
-int parent_send(struct ctl *c, uint16_t type, uint64_t id, const void *a, size_t a_len, const void *b,
-	size_t b_len, const int *fds, unsigned nfds)
+int parent_send(struct ctl *c, uint16_t type, uint64_t id, const void *a, size_t a_len,
+	const void *b, size_t b_len, const int *fds, unsigned nfds)
 {
-	int err = chan_open(&c->parent) ? chan_send(&c->parent, type, id, a, a_len, b, b_len, fds, nfds) :
-					  -EPIPE;
+	int err = chan_open(&c->parent)
+			  ? chan_send(&c->parent, type, id, a, a_len, b, b_len, fds, nfds)
+			  : -EPIPE;
 
-	/* A parent that does not read is a parent that does not watch: the next ctl finds a better one. */
+	/* A parent that does not read is a parent that does not watch: the next ctl finds a better
+	 * one. */
 	if (err == -ENOBUFS)
 		fatal("ctl", "the parent does not read its channel");
 	return err;

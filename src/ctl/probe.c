@@ -1,9 +1,9 @@
 /*
  * probe.c: the first real request, through the listener, as a client makes it.
  *
- * Called by the up flow when a gate serves the snapshot and the app is there. Owns its connection. Any
- * status below 500 is an answer of a live app; others are asked again, soon at first, until the app's
- * HealthTimeoutSec= is over.
+ * Called by the up flow when a gate serves the snapshot and the app is there. Owns its connection.
+ * Any status below 500 is an answer of a live app; others are asked again, soon at first, until the
+ * app's HealthTimeoutSec= is over.
  */
 #include "ctl.h"
 
@@ -89,7 +89,8 @@ static void again(struct probe *p, bool at_once)
 		up_probed(c, PROBE_TIMEOUT);
 	} else {
 		/* Each failed try may be a page of traceback in the app's log. */
-		p->again_ms = at_once ? 0 : min_of(p->again_ms * 2 + AGAIN_MS, (unsigned)AGAIN_MS_MAX);
+		p->again_ms =
+			at_once ? 0 : min_of(p->again_ms * 2 + AGAIN_MS, (unsigned)AGAIN_MS_MAX);
 		loop_timer_in(c->loop, &p->timer, p->again_ms);
 	}
 }
@@ -115,10 +116,11 @@ static void try_once(struct probe *p)
 	loop_writable(p->ctl->loop, &p->lfd, &p->connect);
 }
 
-void probe_start(struct ctl *c, struct probe *p, const char *address, const char *path, unsigned count,
-	uint64_t timeout_ms)
+void probe_start(struct ctl *c, struct probe *p, const char *address, const char *path,
+	unsigned count, uint64_t timeout_ms)
 {
-	*p = (struct probe){.ctl = c, .lfd = LFD_INIT, .wanted = count ? count : 1, .running = true};
+	*p = (struct probe){
+		.ctl = c, .lfd = LFD_INIT, .wanted = count ? count : 1, .running = true};
 	p->connect.kind = OP_PROBE_CONNECT;
 	p->recv.kind = OP_PROBE_RECV;
 	p->timer.op.kind = OP_PROBE_TIMER;
@@ -167,7 +169,8 @@ void probe_on_recv(struct loop *l, struct op *op, int res)
 	if (res > 0) {
 		size_t room = ANSWER_MAX - p->answer.len;
 
-		/* The status line is what counts; the rest is read so that the app sees a whole client. */
+		/* The status line is what counts; the rest is read so that the app sees a whole
+		 * client. */
 		buf_put(&p->answer, op->buf, min_of((size_t)res, room));
 		loop_recv(l, &p->lfd, op);
 		return;

@@ -21,7 +21,8 @@ static struct proc_info *find(struct ctl *c, const struct msg_proc_state *st)
 			if (p->st.generation == st->generation)
 				return p;
 			/* Of an older generation only what still runs is of interest. */
-			if (p->st.pid == 0 || p->st.phase == PHASE_DOWN || p->st.phase == PHASE_BACKOFF)
+			if (p->st.pid == 0 || p->st.phase == PHASE_DOWN ||
+				p->st.phase == PHASE_BACKOFF)
 				free_row = p;
 		}
 	}
@@ -58,7 +59,8 @@ unsigned procs_count(const struct ctl *c, enum proc role, uint32_t app, enum pro
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < c->procs_n; i++)
-		n += c->procs[i].st.role == role && c->procs[i].st.app == app && c->procs[i].st.phase == phase;
+		n += c->procs[i].st.role == role && c->procs[i].st.app == app &&
+		     c->procs[i].st.phase == phase;
 	return n;
 }
 

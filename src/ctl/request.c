@@ -1,8 +1,9 @@
 /*
  * request.c: one request on the control socket: a JSON object on one line.
  *
- * Called by control.c with bytes of whoever may connect. Owns nothing after it returns. Never trusts a
- * length, a type or a number; what it does not know it ignores, so that a newer client can say more.
+ * Called by control.c with bytes of whoever may connect. Owns nothing after it returns. Never
+ * trusts a length, a type or a number; what it does not know it ignores, so that a newer client can
+ * say more.
  */
 #include "request.h"
 
@@ -17,8 +18,12 @@ static const struct {
 	const char *name;
 	enum request_verb verb;
 } verbs[] = {
-	{"up", REQUEST_UP}, {"status", REQUEST_STATUS}, {"stop", REQUEST_STOP},
-	{"reload", REQUEST_RELOAD}, {"restart", REQUEST_RESTART}, {"logs", REQUEST_LOGS},
+	{"up", REQUEST_UP},
+	{"status", REQUEST_STATUS},
+	{"stop", REQUEST_STOP},
+	{"reload", REQUEST_RELOAD},
+	{"restart", REQUEST_RESTART},
+	{"logs", REQUEST_LOGS},
 	{"ping", REQUEST_PING},
 };
 
@@ -45,7 +50,8 @@ static int get_number(const json_t *object, const char *key, uint64_t max, uint6
 	*ret = 0;
 	if (!v || json_is_null(v))
 		return 0;
-	if (!json_is_integer(v) || json_integer_value(v) < 0 || (uint64_t)json_integer_value(v) > max)
+	if (!json_is_integer(v) || json_integer_value(v) < 0 ||
+		(uint64_t)json_integer_value(v) > max)
 		return -EINVAL;
 	*ret = (uint64_t)json_integer_value(v);
 	return 0;

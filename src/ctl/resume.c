@@ -1,9 +1,9 @@
 /*
  * resume.c: a ctl that was started again while its parent lives goes on where the last one stood.
  *
- * Called once, when the state is open. The app that is live under this very parent is described again,
- * with the same bytes, so nothing of it changes; the snapshot is made again under the next generation,
- * because gates tell only a ctl that asks. Nobody is asked anything.
+ * Called once, when the state is open. The app that is live under this very parent is described
+ * again, with the same bytes, so nothing of it changes; the snapshot is made again under the next
+ * generation, because gates tell only a ctl that asks. Nobody is asked anything.
  */
 #include "ctl.h"
 
@@ -42,10 +42,11 @@ void resume(struct ctl *c)
 	if (c->app.bin[0])
 		err = wants_postgres(c, &c->app);
 	if (err == 0 && conf->python)
-		err = wants_worker(c, &c->app, conf, 0);
+		err = wants_worker(c, &c->app, conf, 0, NULL);
 	if (err == 0)
 		err = sites_send(c, &c->app, conf);
 	if (err)
-		say(c, EV_STATE_ERROR, "what", "go on after a restart", "error", strerror(-err), NULL);
+		say(c, EV_STATE_ERROR, "what", "go on after a restart", "error", strerror(-err),
+			NULL);
 	conf_free(held);
 }

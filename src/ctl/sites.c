@@ -1,8 +1,9 @@
 /*
  * sites.c: the snapshot that the gates serve from, out of the effective configuration.
  *
- * Called by the up flow, reload and a respawned ctl. The parent keeps the descriptors and passes them to
- * every gate, now and at each respawn; the generation only grows, also over ctl's own death.
+ * Called by the up flow, reload and a respawned ctl. The parent keeps the descriptors and passes
+ * them to every gate, now and at each respawn; the generation only grows, also over ctl's own
+ * death.
  */
 #include "ctl.h"
 
@@ -41,7 +42,8 @@ static void add_pages(struct site_build *b, const struct app *a, const struct co
 {
 	char base[CTL_PATH_MAX];
 
-	for (const struct conf_errpage *p = conf->errpages; p && p->path && b->pages < PAGES_MAX; p++) {
+	for (const struct conf_errpage *p = conf->errpages; p && p->path && b->pages < PAGES_MAX;
+		p++) {
 		const char *file = p->path + strspn(p->path, "/");
 		char *to = b->path[b->paths];
 		int n;
@@ -64,16 +66,23 @@ static void add_routes(struct site_build *b, const struct app *a, const struct c
 
 	const char *index = conf->index && conf->index[0] ? conf->index[0] : "index.html";
 
-	for (const struct conf_static *s = conf->statics; s && s->prefix && b->routes < ROUTES_MAX - 1; s++)
+	for (const struct conf_static *s = conf->statics;
+		s && s->prefix && b->routes < ROUTES_MAX - 1; s++)
 		b->route[b->routes++] = (struct snap_route_in){.match = SNAP_MATCH_PREFIX,
-			.to = SNAP_TO_STATIC, .path = s->prefix, .root = tree_of(b, a, s->path, n++),
-			.index = index, .app = UINT32_MAX};
+			.to = SNAP_TO_STATIC,
+			.path = s->prefix,
+			.root = tree_of(b, a, s->path, n++),
+			.index = index,
+			.app = UINT32_MAX};
 	if (conf->python)
 		b->route[b->routes++] = (struct snap_route_in){
 			.match = SNAP_MATCH_PREFIX, .to = SNAP_TO_APP, .path = "/", .app = 0};
 	else if (conf->root[0])
 		b->route[b->routes++] = (struct snap_route_in){.match = SNAP_MATCH_PREFIX,
-			.to = SNAP_TO_STATIC, .path = "/", .root = tree_of(b, a, conf->root, -1), .index = index,
+			.to = SNAP_TO_STATIC,
+			.path = "/",
+			.root = tree_of(b, a, conf->root, -1),
+			.index = index,
 			.app = UINT32_MAX};
 }
 
@@ -86,7 +95,8 @@ static struct snap_site limits_of(const struct conf_app *conf)
 {
 	return (struct snap_site){
 		.number = APP_NUMBER,
-		.access = conf->access_log == CONF_ACCESS_LOG_OFF ? SNAP_ACCESS_OFF : SNAP_ACCESS_JSON,
+		.access = conf->access_log == CONF_ACCESS_LOG_OFF ? SNAP_ACCESS_OFF
+								  : SNAP_ACCESS_JSON,
 		.body_max = conf->body_bytes_max,
 		.head_max = ms32(conf->head_bytes_max),
 		.header_timeout_ms = ms32(conf->header_timeout_ms),
@@ -118,7 +128,9 @@ int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf)
 {
 	struct site_build *b = calloc(1, sizeof *b);
 	struct snap_site_in site = {.name = a->name, .limits = limits_of(conf)};
-	struct snap_app_in app = {.name = a->name, .number = APP_NUMBER, .workers = conf->workers,
+	struct snap_app_in app = {.name = a->name,
+		.number = APP_NUMBER,
+		.workers = conf->workers,
 		.threads = conf->threads};
 	struct snap_in in = {.sites = &site, .nsites = 1, .apps = &app, .napps = conf->python};
 	int err;

@@ -2,8 +2,9 @@
  * state.c: STATE/state.db, and its table `meta`: the schema's version and small numbers.
  *
  * Called by every file of ctl that keeps something; each owns one table. SQLite in WAL mode with
- * synchronous=FULL: what was committed survives a power cut, and only then a user is told that it is
- * done. The schema carries version and min_reader, so an older stead refuses what it would damage.
+ * synchronous=FULL: what was committed survives a power cut, and only then a user is told that it
+ * is done. The schema carries version and min_reader, so an older stead refuses what it would
+ * damage.
  */
 #include "ctl.h"
 
@@ -31,8 +32,9 @@ int state_exec(struct ctl *c, const char *sql)
 
 int state_make_meta(struct ctl *c)
 {
-	return state_exec(c, "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL)"
-			     " WITHOUT ROWID");
+	return state_exec(c,
+		"CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL)"
+		" WITHOUT ROWID");
 }
 
 int state_meta_get(struct ctl *c, const char *key, uint64_t *ret_value)
@@ -55,8 +57,9 @@ int state_meta_get(struct ctl *c, const char *key, uint64_t *ret_value)
 int state_meta_set(struct ctl *c, const char *key, uint64_t value)
 {
 	sqlite3_stmt *st = NULL;
-	int r = sqlite3_prepare_v2(c->db, "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE"
-					  " SET value = excluded.value WHERE value <> excluded.value",
+	int r = sqlite3_prepare_v2(c->db,
+		"INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE"
+		" SET value = excluded.value WHERE value <> excluded.value",
 		-1, &st, NULL);
 
 	if (r == SQLITE_OK)
@@ -92,8 +95,9 @@ static int make_schema(struct ctl *c)
 	if (err == 0)
 		err = state_meta_get(c, "min_reader", &min_reader);
 	if (err == 0 && min_reader > SCHEMA_VERSION) {
-		(void)fprintf(stderr, "stead-ctl: %s/state.db was written by a newer stead (schema %u); use that "
-				      "one, or another folder with --state\n",
+		(void)fprintf(stderr,
+			"stead-ctl: %s/state.db was written by a newer stead (schema %u); use that "
+			"one, or another folder with --state\n",
 			c->state_dir, (unsigned)version);
 		err = -EPROTONOSUPPORT;
 	}
@@ -103,7 +107,8 @@ static int make_schema(struct ctl *c)
 int state_open(struct ctl *c)
 {
 	char path[CTL_PATH_MAX + 16];
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+		    SQLITE_OPEN_NOFOLLOW;
 	int err;
 
 	(void)snprintf(path, sizeof path, "%s/state.db", c->state_dir);

@@ -1,6 +1,6 @@
 /*
- * state_app.c: the tables `app` and `app_value`: what the instance serves, and the values that check
- * found last, so that a new ctl goes on without asking anybody again.
+ * state_app.c: the tables `app` and `app_value`: what the instance serves, and the values that
+ * check found last, so that a new ctl goes on without asking anybody again.
  *
  * Called by the up flow when a step is done that must outlive this process.
  */
@@ -14,13 +14,23 @@
 int state_make_app(struct ctl *c)
 {
 	return state_exec(c,
-		"CREATE TABLE app (number INTEGER PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL,"
-		" http TEXT NOT NULL, instance TEXT NOT NULL, bin TEXT NOT NULL, python TEXT NOT NULL,"
-		" work TEXT NOT NULL, release INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL);"
-		"CREATE TABLE app_value (app INTEGER NOT NULL, place INTEGER NOT NULL, section TEXT NOT NULL,"
+		"CREATE TABLE app (number INTEGER PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT "
+		"NULL,"
+		" http TEXT NOT NULL, instance TEXT NOT NULL, bin TEXT NOT NULL, python TEXT NOT "
+		"NULL,"
+		" work TEXT NOT NULL, release INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER "
+		"NOT NULL);"
+		"CREATE TABLE app_value (app INTEGER NOT NULL, place INTEGER NOT NULL, section "
+		"TEXT NOT NULL,"
 		" arg TEXT NOT NULL, key TEXT NOT NULL, text TEXT NOT NULL, origin TEXT NOT NULL,"
 		" file TEXT NOT NULL, line INTEGER NOT NULL, col INTEGER NOT NULL,"
 		" PRIMARY KEY (app, place)) WITHOUT ROWID");
+}
+
+void app_value_free(struct app_value *v)
+{
+	free(v->section); /* one piece of memory holds all six */
+	free(v);
 }
 
 void app_values_free(struct app *a)
@@ -29,8 +39,7 @@ void app_values_free(struct app *a)
 		struct app_value *v = a->values;
 
 		a->values = v->next;
-		free(v->section); /* one piece of memory holds all six */
-		free(v);
+		app_value_free(v);
 	}
 }
 
@@ -79,10 +88,11 @@ static int column_text(sqlite3_stmt *st, int i, char *to, size_t cap)
 static int load_values(struct ctl *c, struct app *a)
 {
 	sqlite3_stmt *st = NULL;
-	int err = 0, r = sqlite3_prepare_v2(c->db,
-			 "SELECT section, arg, key, text, origin, file, line, col FROM app_value"
-			 " WHERE app = ? ORDER BY place",
-			 -1, &st, NULL);
+	int err = 0,
+	    r = sqlite3_prepare_v2(c->db,
+		    "SELECT section, arg, key, text, origin, file, line, col FROM app_value"
+		    " WHERE app = ? ORDER BY place",
+		    -1, &st, NULL);
 
 	if (r == SQLITE_OK)
 		r = sqlite3_bind_int(st, 1, APP_NUMBER);
@@ -109,9 +119,10 @@ int state_load_app(struct ctl *c, struct app *a)
 {
 	sqlite3_stmt *st = NULL;
 	int err = 0, r = sqlite3_prepare_v2(c->db,
-			 "SELECT name, folder, http, instance, bin, python, work, release, uid, gid FROM app"
-			 " WHERE number = ?",
-			 -1, &st, NULL);
+			     "SELECT name, folder, http, instance, bin, python, work, release, "
+			     "uid, gid FROM app"
+			     " WHERE number = ?",
+			     -1, &st, NULL);
 
 	if (r == SQLITE_OK)
 		r = sqlite3_bind_int(st, 1, APP_NUMBER);
@@ -140,10 +151,12 @@ int state_load_app(struct ctl *c, struct app *a)
 
 static int save_row(struct ctl *c, const struct app *a)
 {
-	const char *const text[7] = {a->name, a->folder, a->http, a->instance, a->bin, a->python, a->work};
+	const char *const text[7] = {
+		a->name, a->folder, a->http, a->instance, a->bin, a->python, a->work};
 	sqlite3_stmt *st = NULL;
 	int r = sqlite3_prepare_v2(c->db,
-		"INSERT OR REPLACE INTO app (name, folder, http, instance, bin, python, work, release, uid,"
+		"INSERT OR REPLACE INTO app (name, folder, http, instance, bin, python, work, "
+		"release, uid,"
 		" gid, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		-1, &st, NULL);
 
@@ -176,7 +189,9 @@ static int save_value(struct ctl *c, sqlite3_stmt *st, int place, const struct a
 		r = sqlite3_bind_int64(st, 10, v->col);
 	if (r == SQLITE_OK)
 		r = sqlite3_step(st);
-	return r == SQLITE_DONE && sqlite3_reset(st) == SQLITE_OK ? 0 : state_failed(c, "write app_value");
+	return r == SQLITE_DONE && sqlite3_reset(st) == SQLITE_OK
+		       ? 0
+		       : state_failed(c, "write app_value");
 }
 
 static int save_values(struct ctl *c, const struct app *a)
@@ -184,8 +199,9 @@ static int save_values(struct ctl *c, const struct app *a)
 	sqlite3_stmt *st = NULL;
 	int place = 0, err = state_exec(c, "DELETE FROM app_value WHERE app = 1");
 
-	if (err == 0 && (sqlite3_prepare_v2(c->db, "INSERT INTO app_value VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-				 -1, &st, NULL) != SQLITE_OK ||
+	if (err == 0 && (sqlite3_prepare_v2(c->db,
+				 "INSERT INTO app_value VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", -1,
+				 &st, NULL) != SQLITE_OK ||
 				sqlite3_bind_int(st, 1, APP_NUMBER) != SQLITE_OK))
 		err = state_failed(c, "write app_value");
 	for (const struct app_value *v = a->values; v && !err; v = v->next)

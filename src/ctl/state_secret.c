@@ -13,7 +13,8 @@
 
 int state_make_secret(struct ctl *c)
 {
-	return state_exec(c, "CREATE TABLE secret (app TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID");
+	return state_exec(
+		c, "CREATE TABLE secret (app TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID");
 }
 
 static int read_secret(struct ctl *c, const char *app, char ret[65])

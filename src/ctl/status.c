@@ -1,8 +1,9 @@
 /*
- * status.c: what runs, as one JSON object: sites, processes, the database, the protections that are off.
+ * status.c: what runs, as one JSON object: sites, processes, the database, the protections that are
+ * off.
  *
- * Called for the verb status. Memory is read from /proc at that moment; requests are the sums of the
- * gates' counters pages, which are input: a gate may write what it likes there.
+ * Called for the verb status. Memory is read from /proc at that moment; requests are the sums of
+ * the gates' counters pages, which are input: a gate may write what it likes there.
  */
 #include "ctl.h"
 
@@ -18,8 +19,12 @@
 #include "lib/sys.h"
 
 static const char *const phase_names[] = {
-	[PHASE_DOWN] = "down", [PHASE_STARTING] = "starting", [PHASE_UP] = "up",
-	[PHASE_DRAINING] = "draining", [PHASE_STOPPING] = "stopping", [PHASE_BACKOFF] = "waiting",
+	[PHASE_DOWN] = "down",
+	[PHASE_STARTING] = "starting",
+	[PHASE_UP] = "up",
+	[PHASE_DRAINING] = "draining",
+	[PHASE_STOPPING] = "stopping",
+	[PHASE_BACKOFF] = "waiting",
 };
 
 static uint64_t column(const struct ctl *c, unsigned col)
@@ -28,8 +33,8 @@ static uint64_t column(const struct ctl *c, unsigned col)
 
 	for (unsigned i = 0; i < CTL_GATES_MAX; i++)
 		if (c->gate[i].counters)
-			sum += atomic_load_explicit(&c->gate[i].counters->site[APP_NUMBER][col],
-				memory_order_relaxed);
+			sum += atomic_load_explicit(
+				&c->gate[i].counters->site[APP_NUMBER][col], memory_order_relaxed);
 	return sum;
 }
 
@@ -38,16 +43,17 @@ static json_t *site(const struct ctl *c)
 	char url[160];
 
 	(void)snprintf(url, sizeof url, "http://%s", c->app.http);
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "name", c->app.name, "url", url, "state",
-		"live", "folder", c->app.folder, "workers",
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "name", c->app.name,
+		"url", url, "state", "live", "folder", c->app.folder, "workers",
 		(int)procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP), "requests",
-		(json_int_t)column(c, SITE_REQUESTS), "errors", (json_int_t)column(c, SITE_ERRORS_5XX),
-		"errors_4xx", (json_int_t)column(c, SITE_ERRORS_4XX), "active",
+		(json_int_t)column(c, SITE_REQUESTS), "errors",
+		(json_int_t)column(c, SITE_ERRORS_5XX), "errors_4xx",
+		(json_int_t)column(c, SITE_ERRORS_4XX), "active",
 		(json_int_t)column(c, SITE_ACTIVE), "queued", (json_int_t)column(c, SITE_QUEUED));
 }
 
-/* Its proportional share; as root that of other users' processes is not ours to read, and what stands in
- * memory is told instead. */
+/* Its proportional share; as root that of other users' processes is not ours to read, and what
+ * stands in memory is told instead. */
 static uint64_t memory_one(pid_t pid)
 {
 	uint64_t pss = sys_pss_bytes(pid), pages = 0;
@@ -91,8 +97,9 @@ static json_t *process(struct ctl *c, const struct msg_proc_state *st)
 	uint64_t now = loop_wall_us(c->loop);
 	uint64_t since = st->pid > 0 && st->since_wall_us <= now ? now - st->since_wall_us : 0;
 
-	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:i, s:I, s:I}", "role", proc_rows[st->role].name, "index",
-		(int)st->index, "app", st->role == PROC_WORKER ? c->app.name : "", "pid", (int)st->pid, "phase",
+	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:i, s:I, s:I}", "role",
+		proc_rows[st->role].name, "index", (int)st->index, "app",
+		st->role == PROC_WORKER ? c->app.name : "", "pid", (int)st->pid, "phase",
 		st->phase < ARRAY_LEN(phase_names) ? phase_names[st->phase] : "?", "memory",
 		(json_int_t)memory_of(st), "restarts", (int)st->restarts, "uptime_ms",
 		(json_int_t)(since / 1000), "generation", (json_int_t)st->generation);
@@ -100,7 +107,9 @@ static json_t *process(struct ctl *c, const struct msg_proc_state *st)
 
 static json_t *processes(struct ctl *c)
 {
-	struct msg_proc_state parent = {.role = PROC_PARENT, .phase = PHASE_UP, .pid = getppid(),
+	struct msg_proc_state parent = {.role = PROC_PARENT,
+		.phase = PHASE_UP,
+		.pid = getppid(),
 		.since_wall_us = c->parent_since_us};
 	json_t *list = json_array();
 
@@ -140,15 +149,16 @@ static uint64_t folder_bytes(int dir, const char *name, unsigned depth)
 static json_t *database(struct ctl *c)
 {
 	char sockets[CTL_PATH_MAX];
-	const char *state = procs_count(c, PROC_POSTGRES, APP_NUMBER, PHASE_UP) ? "running" : "not running";
+	const char *state =
+		procs_count(c, PROC_POSTGRES, APP_NUMBER, PHASE_UP) ? "running" : "not running";
 	uint64_t bytes;
 	json_t *o;
 
 	if (!c->app.bin[0])
 		return json_null();
 	wants_sockets(c, sockets);
-	o = json_pack("{s:s, s:s, s:s, s:s}", "name", c->database, "state", state, "socket", sockets, "programs",
-		c->app.bin);
+	o = json_pack("{s:s, s:s, s:s, s:s}", "name", c->database, "state", state, "socket",
+		sockets, "programs", c->app.bin);
 	/* As root the cluster is postgres' alone and cannot be measured from here. */
 	bytes = folder_bytes(c->state_fd, "pg", 0);
 	if (o && bytes > 4096)
@@ -160,9 +170,10 @@ static json_t *protections_off(const struct ctl *c)
 {
 	if (c->start.root)
 		return json_array();
-	return json_pack("[s, s, s, s]", "a system user of its own for the app and for each of stead's processes",
-		"a root folder of its own for the gates", "a cgroup for each app: memory and CPU limits",
-		"ports below 1024");
+	return json_pack("[s, s, s, s]",
+		"a system user of its own for the app and for each of stead's processes",
+		"a root folder of its own for the gates",
+		"a cgroup for each app: memory and CPU limits", "ports below 1024");
 }
 
 json_t *status_json(struct ctl *c)
@@ -172,7 +183,10 @@ json_t *status_json(struct ctl *c)
 	if (c->live_us)
 		(void)json_array_append_new(sites, site(c));
 	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "state",
-		c->stopping ? "stopping" : c->live_us ? "live" : c->up ? "starting" : "idle", "version", STEAD_VERSION,
-		"folder", c->app.folder, "sites", sites, "processes", processes(c), "database", database(c),
-		"protections_off", protections_off(c));
+		c->stopping  ? "stopping"
+		: c->live_us ? "live"
+		: c->up      ? "starting"
+			     : "idle",
+		"version", STEAD_VERSION, "folder", c->app.folder, "sites", sites, "processes",
+		processes(c), "database", database(c), "protections_off", protections_off(c));
 }

@@ -1,11 +1,11 @@
 /*
  * up.c: the flow that takes a folder live, and the one that reads its configuration again.
  *
- * Called for the verbs up and reload, and after each event with up_advance(), which does whatever has
- * become possible: nothing here waits in a row for what can overlap. The order that must hold: the
- * listener before the snapshot's probe; the values before workers and snapshot; the database before the
- * workers; everything before the first real request. Owns struct up. A failure ends the whole instance,
- * except when the site was live already: then what is there serves on.
+ * Called for the verbs up and reload, and after each event with up_advance(), which does whatever
+ * has become possible: nothing here waits in a row for what can overlap. The order that must hold:
+ * the listener before the snapshot's probe; the values before workers and snapshot; the database
+ * before the workers; everything before the first real request. Owns struct up. A failure ends the
+ * whole instance, except when the site was live already: then what is there serves on.
  */
 #include "ctl.h"
 
@@ -19,7 +19,7 @@
 
 enum { UP_PATIENCE_MS = 25 * 60 * 1000, TAIL_PATIENCE_MS = 1000 };
 
-static void free_up(struct up *u)
+void up_forget(struct up *u)
 {
 	struct ctl *c = u->ctl;
 
@@ -36,7 +36,7 @@ static void free_up(struct up *u)
 void up_free(struct ctl *c)
 {
 	if (c->up)
-		free_up(c->up);
+		up_forget(c->up);
 }
 
 static void shut_down(struct ctl *c)
@@ -55,8 +55,10 @@ static void finish_failure(struct up *u)
 	bool keep = u->reload || c->live_us != 0;
 	json_t *more = json_pack("{s:O?}", "tail", u->tail);
 
+	if (u->reload)
+		reload_revert(u);
 	client_end(u->client, u->fail_exit, u->fail_error, u->fail_todo, more);
-	free_up(u);
+	up_forget(u);
 	if (!keep)
 		shut_down(c);
 }
@@ -75,9 +77,12 @@ void up_fail(struct up *u, unsigned exit_code, const char *todo, const char *fmt
 	(void)snprintf(u->fail_todo, sizeof u->fail_todo, "%s", todo ? todo : "");
 	ask_forget(u->ctl, u);
 	probe_stop(&u->probe);
-	/* What the app said last is most often the reason; it is fetched when something of it has run. */
-	u->tail_query = u->workers_set || u->db >= DB_STARTS ?
-		logs_tail(u->ctl, u->workers_set ? u->app.name : "postgres", CTL_TAIL_LINES * 4) : 0;
+	/* What the app said last is most often the reason; it is fetched when something of it has
+	 * run. */
+	u->tail_query = u->workers_set || u->db >= DB_STARTS
+				? logs_tail(u->ctl, u->workers_set ? u->app.name : "postgres",
+					  CTL_TAIL_LINES * 4)
+				: 0;
 	loop_timer_in(u->ctl->loop, &u->timer, u->tail_query ? TAIL_PATIENCE_MS : 0);
 }
 
@@ -109,20 +114,21 @@ void up_on_timer(struct loop *l, struct op *op, int res)
 	if (u->failing)
 		finish_failure(u);
 	else
-		up_fail(u, VERB_EXIT_FAILED, "see `stead logs`, then try again", "It took longer than %d minutes.",
-			UP_PATIENCE_MS / 60000);
+		up_fail(u, VERB_EXIT_FAILED, "see `stead logs`, then try again",
+			"It took longer than %d minutes.", UP_PATIENCE_MS / 60000);
 }
 
 void up_client_gone(struct ctl *c, const struct client *cl)
 {
-	/* The work goes on: who asked may have lost its terminal, and the answer is in `stead status`. */
+	/* The work goes on: who asked may have lost its terminal, and the answer is in `stead
+	 * status`. */
 	if (c->up && c->up->client == cl)
 		c->up->client = NULL;
 }
 
 /* ---- beginning ---- */
 
-static struct up *up_new(struct ctl *c, struct client *cl)
+struct up *up_new(struct ctl *c, struct client *cl)
 {
 	struct up *u = calloc(1, sizeof *u);
 
@@ -150,18 +156,23 @@ static bool refuse_busy(struct ctl *c, struct client *cl)
 	char url[160], text[CTL_PATH_MAX * 2];
 
 	if (c->up || c->stopping) {
-		(void)snprintf(text, sizeof text, "A stead is already running in %s and %s.", c->state_dir,
-			c->stopping ? "is just stopping" : "another `stead up` or `stead reload` is under way there");
-		client_end(cl, VERB_EXIT_BUSY, text, "wait for its end; `stead status` shows it", NULL);
+		(void)snprintf(text, sizeof text, "A stead is already running in %s and %s.",
+			c->state_dir,
+			c->stopping ? "is just stopping"
+				    : "another `stead up` or `stead reload` is under way there");
+		client_end(cl, VERB_EXIT_BUSY, text, "wait for its end; `stead status` shows it",
+			NULL);
 		return true;
 	}
 	if (c->live_us == 0)
 		return false;
 	url_of(c, url, sizeof url);
-	(void)snprintf(text, sizeof text, "%s is live already at %s; it is running with its state in %s.",
-		c->app.folder, url, c->state_dir);
+	(void)snprintf(text, sizeof text,
+		"%s is live already at %s; it is running with its state in %s.", c->app.folder, url,
+		c->state_dir);
 	client_end(cl, VERB_EXIT_BUSY, text,
-		"`stead status` shows it, `stead reload` reads stead.conf again, `stead stop` ends it",
+		"`stead status` shows it, `stead reload` reads stead.conf again, `stead stop` ends "
+		"it",
 		json_pack("{s:s}", "url", url));
 	return true;
 }
@@ -169,6 +180,9 @@ static bool refuse_busy(struct ctl *c, struct client *cl)
 /* What the last `up` of this folder left is a first guess that saves waiting; check decides. */
 static void guess(struct up *u, const struct app *last)
 {
+	struct conf *conf;
+	char why[128];
+
 	if (!last->known || strcmp(last->folder, u->app.folder) != 0)
 		return;
 	u->app.release = last->release;
@@ -176,6 +190,12 @@ static void guess(struct up *u, const struct app *last)
 	u->app.gid = last->gid;
 	memcpy(u->app.name, last->name, sizeof u->app.name);
 	memcpy(u->app.bin, last->bin, sizeof u->app.bin);
+	conf = last->bin[0] ? effective_conf(u->ctl, last, why, sizeof why) : NULL;
+	if (conf)
+		(void)snprintf(u->database, sizeof u->database, "%s", conf_app(conf)->database);
+	else
+		u->app.bin[0] = '\0';
+	conf_free(conf);
 }
 
 static void bind_now(struct up *u, const char *address)
@@ -184,7 +204,8 @@ static void bind_now(struct up *u, const char *address)
 
 	u->binding = true;
 	u->bind_id = ++u->ctl->ids;
-	(void)parent_send(u->ctl, MSG_BIND, u->bind_id, &m, sizeof m, address, strlen(address) + 1, NULL, 0);
+	(void)parent_send(
+		u->ctl, MSG_BIND, u->bind_id, &m, sizeof m, address, strlen(address) + 1, NULL, 0);
 }
 
 void up_start(struct ctl *c, struct client *cl)
@@ -208,28 +229,6 @@ void up_start(struct ctl *c, struct client *cl)
 	up_advance(u);
 }
 
-void reload_start(struct ctl *c, struct client *cl)
-{
-	struct up *u;
-
-	if (c->up || c->live_us == 0) {
-		client_end(cl, c->up ? VERB_EXIT_BUSY : VERB_EXIT_NOT_RUNNING,
-			c->up ? "Another change is under way here." : "Nothing is live here.",
-			c->up ? "wait for its end" : "`stead up` takes the folder live", NULL);
-		return;
-	}
-	u = up_new(c, cl);
-	if (!u) {
-		client_end(cl, VERB_EXIT_FAILED, "no memory", "", NULL);
-		return;
-	}
-	u->app = c->app;
-	u->app.values = NULL;
-	u->reload = u->bound = u->synced = true;
-	u->db = c->app.bin[0] ? DB_READY : DB_NOT;
-	up_advance(u);
-}
-
 /* ---- what the parent answers ---- */
 
 void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address)
@@ -240,9 +239,11 @@ void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address)
 		return;
 	if (err) {
 		up_fail(u, err == EACCES ? VERB_EXIT_NOT_PERMITTED : VERB_EXIT_FAILED,
-			err == EADDRINUSE ? "end what uses it (`ss -ltnp` shows what), or choose another with --http" :
-			err == EACCES     ? "choose a port from 1024 on with --http, or run stead as root" :
-					    "choose another address with --http",
+			err == EADDRINUSE ? "end what uses it (`ss -ltnp` shows what), or choose "
+					    "another with --http"
+			: err == EACCES
+				? "choose a port from 1024 on with --http, or run stead as root"
+				: "choose another address with --http",
 			"Cannot listen on %s: %s.", address, strerror((int)err));
 		return;
 	}
@@ -272,10 +273,15 @@ static void say_death(struct up *u, const struct msg_proc_state *st)
 	else
 		(void)snprintf(how, sizeof how, "ended with exit status %d", st->status);
 	if (st->role == PROC_POSTGRES)
-		up_fail(u, VERB_EXIT_FAILED, "its own lines above say why; `stead logs postgres` shows more",
+		up_fail(u, VERB_EXIT_FAILED,
+			"its own lines above say why; `stead logs postgres` shows more",
 			"The database server %s.", how);
 	else
-		up_fail(u, VERB_EXIT_FAILED, "correct what its own lines above say, then run `stead up` again",
+		up_fail(u, VERB_EXIT_FAILED,
+			u->reload
+				? "correct what its own lines above say, then reload again; the "
+				  "old workers serve on"
+				: "correct what its own lines above say, then run `stead up` again",
 			"The app's worker %s before it was ready.", how);
 }
 
@@ -287,17 +293,24 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 		verbs_worker_died(c, st);
 	if (!u || u->failing || st->app != APP_NUMBER)
 		return;
-	/* One death before it was ever ready is enough: it would come again. During a reload the old ones
-	 * serve on. */
+	if (u->rolling && st->role == PROC_WORKER && st->phase == PHASE_BACKOFF &&
+		was == PHASE_STARTING && st->generation > u->newer_than) {
+		say_death(u, st);
+		return;
+	}
+	/* One death before it was ever ready is enough: it would come again. During a reload the
+	 * old ones serve on. */
 	if (st->phase == PHASE_BACKOFF && !u->reload &&
 		((st->role == PROC_WORKER && was == PHASE_STARTING && u->workers_set) ||
 			(st->role == PROC_POSTGRES && u->db != DB_READY && u->db != DB_NOT))) {
 		say_death(u, st);
 		return;
 	}
-	if (st->role == PROC_WORKER && st->phase == PHASE_STOPPING && was == PHASE_STARTING && !u->reload &&
-		u->workers_set) {
-		up_fail(u, VERB_EXIT_FAILED, "its own lines above may say what it waits for; HealthTimeoutSec= is the bound",
+	if (st->role == PROC_WORKER && st->phase == PHASE_STOPPING && was == PHASE_STARTING &&
+		!u->reload && u->workers_set) {
+		up_fail(u, VERB_EXIT_FAILED,
+			"its own lines above may say what it waits for; HealthTimeoutSec= is the "
+			"bound",
 			"The app's worker was not ready in time.");
 		return;
 	}
@@ -308,7 +321,8 @@ void up_snap_refused(struct ctl *c, uint32_t err, const char *text)
 {
 	if (c->up)
 		up_fail(c->up, VERB_EXIT_FAILED, "this is a bug in stead: please report it",
-			"A gate refused the new configuration: %s", text[0] ? text : strerror((int)err));
+			"A gate refused the new configuration: %s",
+			text[0] ? text : strerror((int)err));
 }
 
 /* ---- live ---- */
@@ -316,15 +330,20 @@ void up_snap_refused(struct ctl *c, uint32_t err, const char *text)
 static void say_live(struct up *u)
 {
 	struct ctl *c = u->ctl;
-	char url[160], ms[24];
+	char url[160], ms[24], generation[24];
 
 	url_of(c, url, sizeof url);
 	(void)snprintf(ms, sizeof ms, "%llu",
 		(unsigned long long)((loop_now_fresh_us(c->loop) - u->started_us) / 1000));
-	say(c, EV_SITE_LIVE, "site", c->app.name, "url", url, "ms", ms, NULL);
+	(void)snprintf(
+		generation, sizeof generation, "%llu", (unsigned long long)c->snap_generation);
+	if (u->reload)
+		say(c, EV_SNAPSHOT, "generation", generation, "sites", "1", NULL);
+	else
+		say(c, EV_SITE_LIVE, "site", c->app.name, "url", url, "ms", ms, NULL);
 	client_end(u->client, VERB_EXIT_DONE, "", "",
-		json_pack("{s:s, s:s, s:i, s:s}", "url", url, "name", c->app.name, "status", (int)u->probe.status,
-			"ms", ms));
+		json_pack("{s:s, s:s, s:i, s:s}", "url", url, "name", c->app.name, "status",
+			(int)u->probe.status, "ms", ms));
 }
 
 /* From now on this is what the instance serves, also for the ctl that may come after this one. */
@@ -337,7 +356,9 @@ static void go_live(struct up *u)
 	u->app.known = true;
 	err = state_save_app(c, &u->app);
 	if (err) {
-		up_fail(u, VERB_EXIT_FAILED, err == -ENOSPC ? "free disk space, then try again" : "check the state folder",
+		up_fail(u, VERB_EXIT_FAILED,
+			err == -ENOSPC ? "free disk space, then try again"
+				       : "check the state folder",
 			"The state could not be written: %s.", strerror(-err));
 		return;
 	}
@@ -348,7 +369,7 @@ static void go_live(struct up *u)
 	if (c->live_us == 0)
 		c->live_us = loop_wall_us(c->loop);
 	say_live(u);
-	free_up(u);
+	up_forget(u);
 }
 
 void up_probe_failed(struct ctl *c, unsigned status)
@@ -358,8 +379,9 @@ void up_probe_failed(struct ctl *c, unsigned status)
 
 	if (!u)
 		return;
-	(void)snprintf(text, sizeof text, "GET %s was answered with status %u; asking again for up to %llu s",
-		u->probe.path, status, (unsigned long long)(u->c->health_timeout_ms / 1000));
+	(void)snprintf(text, sizeof text,
+		"GET %s was answered with status %u; asking again for up to %llu s", u->probe.path,
+		status, (unsigned long long)(u->c->health_timeout_ms / 1000));
 	client_progress(u->client, "probe", text, UINT32_MAX);
 }
 
@@ -375,23 +397,30 @@ void up_probed(struct ctl *c, enum probe_end end)
 	}
 	up_fail(u, VERB_EXIT_FAILED,
 		"correct what the lines above say, or name another path with [Site] Health=",
-		u->probe.status ? "GET %s was answered with status %u and not below 500 within %llu s." :
-				  "GET %s was not answered (status %u) within %llu s.",
-		u->probe.path, u->probe.status, (unsigned long long)(u->c->health_timeout_ms / 1000));
+		u->probe.status
+			? "GET %s was answered with status %u and not below 500 within %llu s."
+			: "GET %s was not answered (status %u) within %llu s.",
+		u->probe.path, u->probe.status,
+		(unsigned long long)(u->c->health_timeout_ms / 1000));
 }
 
 /* ---- the flow ---- */
 
 static void start_workers(struct up *u)
 {
+	bool changed = false;
 	int err;
 
-	client_progress(u->client, "start", "starting the app", UINT32_MAX);
+	client_progress(u->client, "start",
+		u->reload ? "seeing to the workers" : "starting the app", UINT32_MAX);
 	u->workers_set = true;
 	u->set_id = ++u->ctl->ids;
-	err = wants_worker(u->ctl, &u->app, u->c, u->set_id);
+	u->newer_than = procs_newest(u->ctl, PROC_WORKER, APP_NUMBER);
+	err = wants_worker(u->ctl, &u->app, u->c, u->set_id, &changed);
+	u->rolling = u->reload && changed;
 	if (err)
-		up_fail(u, VERB_EXIT_FAILED, "", "The app cannot be described to the parent: %s.", strerror(-err));
+		up_fail(u, VERB_EXIT_FAILED, "", "The app cannot be described to the parent: %s.",
+			strerror(-err));
 }
 
 static void send_snap(struct up *u)
@@ -400,12 +429,15 @@ static void send_snap(struct up *u)
 
 	u->snap_sent = true;
 	if (err)
-		up_fail(u, VERB_EXIT_FAILED, err == -ENOSPC ? "free disk space, then try again" : "",
+		up_fail(u, VERB_EXIT_FAILED,
+			err == -ENOSPC ? "free disk space, then try again" : "",
 			"The configuration cannot be handed to the gates: %s.", strerror(-err));
 }
 
 static bool app_there(const struct up *u)
 {
+	if (u->rolling)
+		return procs_newer(u->ctl, PROC_WORKER, APP_NUMBER, u->newer_than) >= u->c->workers;
 	return !u->c->python || procs_count(u->ctl, PROC_WORKER, APP_NUMBER, PHASE_UP) > 0;
 }
 
@@ -435,7 +467,7 @@ static void advance_live(struct up *u)
 		probe_start(u->ctl, &u->probe, u->app.http, u->c->health, u->c->health_count,
 			u->c->health_timeout_ms);
 	} else if (!u->probe.running && u->probe.good >= u->probe.wanted &&
-		(u->db == DB_NOT || u->synced)) {
+		   (u->db == DB_NOT || u->synced)) {
 		go_live(u);
 	}
 }
@@ -450,6 +482,13 @@ void up_advance(struct up *u)
 	}
 	if (!up_root_ready(u))
 		return;
+	if (u->restart) {
+		struct client *cl = u->client;
+
+		up_forget(u);
+		verbs_restart_now(cl);
+		return;
+	}
 	if (!u->check_asked)
 		up_check(u);
 	/* The database of the last time is started while the folder is being looked at. */

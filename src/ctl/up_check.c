@@ -1,8 +1,8 @@
 /*
  * up_check.c: the steps of the up flow that look at the folder: check, then build.
  *
- * Called by up_advance(). What check finds goes to the client as it comes; values become the conf of the
- * flow. ctl itself never opens a file of the folder.
+ * Called by up_advance(). What check finds goes to the client as it comes; values become the conf
+ * of the flow. ctl itself never opens a file of the folder.
  */
 #include "ctl.h"
 
@@ -72,19 +72,24 @@ static void checked(struct ask *a, const struct ask_end *end)
 	}
 	if (end->err) {
 		up_fail(u, end->exit_code ? end->exit_code : VERB_EXIT_USAGE,
-			u->reload ? "correct it, then `stead reload` again; the old configuration serves on" :
-				    "correct it, then `stead up` again; `stead check` looks without starting anything",
+			u->reload ? "correct it, then `stead reload` again; the old configuration "
+				    "serves on"
+				  : "correct it, then `stead up` again; `stead check` looks "
+				    "without starting anything",
 			"%s cannot be served as it is.", u->app.folder);
 		return;
 	}
 	for (const struct app_value *v = u->app.values; v; v = v->next)
 		if (strcmp(v->section, "Site") == 0 && strcmp(v->key, "Name") == 0 && !u->reload)
 			(void)snprintf(u->app.name, sizeof u->app.name, "%s", v->text);
+	if (u->reload)
+		reload_keep(u);
 	u->conf = u->check_failed ? NULL : effective_conf(u->ctl, &u->app, why, sizeof why);
 	u->c = u->conf ? conf_app(u->conf) : NULL;
 	if (!u->c) {
 		up_fail(u, VERB_EXIT_FAILED, "this is a bug in stead: please report it",
-			"What was found in the folder does not hold: %s", why[0] ? why : "no memory");
+			"What was found in the folder does not hold: %s",
+			why[0] ? why : "no memory");
 		return;
 	}
 	u->checked = true;
@@ -127,7 +132,8 @@ void up_check(struct up *u)
 	pack_str(&b, name);
 	wants_own(u->ctl, own);
 	pack_str(&b, own);
-	if (!ask_start(u->ctl, PROC_CHECK, u->app.uid, u->app.gid, CHECK_MS, MSG_CHECK_ASK, &b, &check_ops, u))
+	if (!ask_start(u->ctl, PROC_CHECK, u->app.uid, u->app.gid, CHECK_MS, MSG_CHECK_ASK, &b,
+		    &check_ops, u))
 		start_failed(u, "check");
 }
 
@@ -161,7 +167,8 @@ void up_build(struct up *u)
 		u->app.python[0] = '\0';
 		if (u->c->python && u->c->venv[0] && !u->c->interpreter[0]) {
 			effective_path(&u->app, u->c->venv, path);
-			if (snprintf(interpreter, sizeof interpreter, "%s/bin/python", path) >= CTL_PATH_MAX)
+			if (snprintf(interpreter, sizeof interpreter, "%s/bin/python", path) >=
+				CTL_PATH_MAX)
 				interpreter[0] = '\0';
 		}
 		if (u->c->python)
@@ -175,6 +182,7 @@ void up_build(struct up *u)
 	pack_str(&b, path);
 	pack_str(&b, interpreter);
 	pack_str(&b, u->c->requirements);
-	if (!ask_start(u->ctl, PROC_BUILD, u->app.uid, u->app.gid, BUILD_MS, MSG_BUILD_ASK, &b, &build_ops, u))
+	if (!ask_start(u->ctl, PROC_BUILD, u->app.uid, u->app.gid, BUILD_MS, MSG_BUILD_ASK, &b,
+		    &build_ops, u))
 		start_failed(u, "build");
 }

@@ -1,6 +1,6 @@
 /*
- * up_db.c: the steps of the up flow that bring the database: make the cluster, run the server, give the
- * app its role and database, make a fresh cluster durable.
+ * up_db.c: the steps of the up flow that bring the database: make the cluster, run the server, give
+ * the app its role and database, make a fresh cluster durable.
  *
  * Called by up_advance() and when check found that the app needs one. SQL is spoken by db only; the
  * server is the parent's child. Nothing is told to be live before the cluster is on the disk.
@@ -37,19 +37,6 @@ static void db_step(struct ask *a, const char *text, uint32_t permille)
 
 static const struct ask_ops db_ops = {.step = db_step, .ended = db_ended};
 
-/* The database's name before check has told the configured one is the name's default. */
-static void database_name(const struct up *u, char ret[64])
-{
-	if (u->c) {
-		(void)snprintf(ret, 64, "%s", u->c->database);
-		return;
-	}
-	(void)snprintf(ret, 64, "%s", u->app.name);
-	for (char *p = ret; *p; p++)
-		if (*p == '-')
-			*p = '_';
-}
-
 /* Whom the operating system knows the app as: its own user as root, else the one we run as. */
 static void os_user(const struct up *u, char ret[64])
 {
@@ -65,7 +52,7 @@ static void os_user(const struct up *u, char ret[64])
 
 static void db_ask(struct up *u, enum db_what what)
 {
-	char data[CTL_PATH_MAX], sockets[CTL_PATH_MAX], database[64], user[64], group[16] = "";
+	char data[CTL_PATH_MAX], sockets[CTL_PATH_MAX], user[64], group[16] = "";
 	struct msg_db_ask ask = {.what = what, .connections_max = u->c ? u->c->connections_max : 0};
 	uint32_t uid = 0, gid = 0;
 	struct ask *a;
@@ -73,12 +60,15 @@ static void db_ask(struct up *u, enum db_what what)
 
 	wants_data(u->ctl, data);
 	wants_sockets(u->ctl, sockets);
-	database_name(u, database);
+	/* Before check has told it, the last time's name is the guess. */
+	if (u->c)
+		(void)snprintf(u->database, sizeof u->database, "%s", u->c->database);
 	os_user(u, user);
 	if (u->ctl->start.root) {
 		if (up_root_postgres(&uid, &gid) < 0) {
 			up_fail(u, VERB_EXIT_FAILED, "install it: apt install postgresql",
-				"PostgreSQL is not installed (there is no user postgres), and the app needs it.");
+				"PostgreSQL is not installed (there is no user postgres), and the "
+				"app needs it.");
 			return;
 		}
 		(void)snprintf(group, sizeof group, "%u", (unsigned)u->app.gid);
@@ -88,8 +78,8 @@ static void db_ask(struct up *u, enum db_what what)
 	pack_str(&b, u->app.bin);
 	pack_str(&b, data);
 	pack_str(&b, sockets);
-	pack_str(&b, database);
-	pack_str(&b, database);
+	pack_str(&b, u->database);
+	pack_str(&b, u->database);
 	pack_str(&b, user);
 	pack_str(&b, group);
 	a = ask_start(u->ctl, PROC_DB, uid, gid, DB_MS, MSG_DB_ASK, &b, &db_ops, u);
@@ -114,18 +104,14 @@ void up_db_sync(struct up *u)
 	db_ask(u, DB_SYNC);
 }
 
-/* Its role and database need the configured name, which check tells. */
-static void app_step(struct up *u)
+/* Its role and database need the configured name, which check tells. Where the guess was another
+ * one, the server's files name that and are written once more. */
+void up_db_advance(struct up *u)
 {
 	if (u->db != DB_STARTS || !u->server_up || !u->checked || u->failing)
 		return;
 	u->db = DB_APPS;
-	db_ask(u, DB_APP);
-}
-
-void up_db_advance(struct up *u)
-{
-	app_step(u);
+	db_ask(u, strcmp(u->database, u->c->database) == 0 ? DB_APP : DB_INIT);
 }
 
 static void db_ended(struct ask *a, const struct ask_end *end)
@@ -139,13 +125,17 @@ static void db_ended(struct ask *a, const struct ask_end *end)
 	}
 	switch ((enum db_what)a->what) {
 	case DB_INIT:
+		if (u->db == DB_APPS) {
+			db_ask(u, DB_APP);
+			return;
+		}
 		if (strlen(end->result) < sizeof u->app.bin)
 			(void)snprintf(u->app.bin, sizeof u->app.bin, "%s", end->result);
 		u->db = DB_STARTS;
 		err = wants_postgres(u->ctl, &u->app);
 		if (err)
-			up_fail(u, VERB_EXIT_FAILED, "", "The database server cannot be described: %s.",
-				strerror(-err));
+			up_fail(u, VERB_EXIT_FAILED, "",
+				"The database server cannot be described: %s.", strerror(-err));
 		else
 			db_ask(u, DB_WAIT);
 		return;

@@ -1,7 +1,7 @@
 /*
- * up_root.c: what comes first when the parent is root: the app's user, a copy of its folder, the folders
- * that postgres and the app own; and, when check has told them, copies of the static trees, which are
- * all that the gates' own root shows of the app.
+ * up_root.c: what comes first when the parent is root: the app's user, a copy of its folder, the
+ * folders that postgres and the app own; and, when check has told them, copies of the static trees,
+ * which are all that the gates' own root shows of the app.
  *
  * Called by up_advance(). Each is one row of tbl/acts.h, done by act; ctl itself has no privilege.
  */
@@ -43,7 +43,8 @@ static void act(struct up *u, enum act act, const char *const *args)
 		up_fail(u, VERB_EXIT_FAILED, "try again", "stead-act cannot be asked: no memory.");
 }
 
-static void make_folder(struct up *u, const char *name, const char *owner, const char *group, const char *mode)
+static void make_folder(
+	struct up *u, const char *name, const char *owner, const char *group, const char *mode)
 {
 	const char *const args[] = {name, owner, group, mode};
 
@@ -71,7 +72,8 @@ static void copy_and_folders(struct up *u)
 static void user_made(struct up *u, const char *result)
 {
 	char *end;
-	unsigned long uid = strtoul(result, &end, 10), gid = *end == ':' ? strtoul(end + 1, &end, 10) : 0;
+	unsigned long uid = strtoul(result, &end, 10),
+		      gid = *end == ':' ? strtoul(end + 1, &end, 10) : 0;
 
 	if (*end || uid == 0 || gid == 0 || uid > UINT32_MAX || gid > UINT32_MAX) {
 		up_fail(u, VERB_EXIT_FAILED, "this is a bug in stead: please report it",
@@ -104,7 +106,8 @@ bool up_root_ready(struct up *u)
 
 	if (!u->ctl->start.root)
 		return true;
-	/* The name is the folder's at first; stead.conf may name another, whose user it shall be then. */
+	/* The name is the folder's at first; stead.conf may name another, whose user it shall be
+	 * then. */
 	if (strcmp(u->prepared, u->app.name) != 0) {
 		memcpy(u->prepared, u->app.name, sizeof u->prepared);
 		(void)snprintf(u->app.work, sizeof u->app.work, "%s/app", u->ctl->state_dir);
@@ -133,7 +136,8 @@ static bool publish(struct up *u, const char *path, int index)
 	effective_path(&u->app, path, from);
 	if (path[0] == '/' || strstr(from, "/../") || strcmp(from, u->app.work) == 0) {
 		up_fail(u, VERB_EXIT_USAGE,
-			"name a folder below the app's own: as root only a copy of that is published",
+			"name a folder below the app's own: as root only a copy of that is "
+			"published",
 			"The static folder \"%s\" is not below %s.", path, u->app.folder);
 		return false;
 	}

@@ -1,8 +1,8 @@
 /*
  * verbs.c: what a request asks for; each verb's end.
  *
- * Called by control.c with a parsed request, and when something changed that a waiting restart may have
- * waited for.
+ * Called by control.c with a parsed request, and when something changed that a waiting restart may
+ * have waited for.
  */
 #include "ctl.h"
 
@@ -11,8 +11,8 @@
 
 static void not_running(struct client *cl)
 {
-	client_end(cl, VERB_EXIT_NOT_RUNNING, "Nothing is live here: not running.", "`stead up` takes the folder live",
-		NULL);
+	client_end(cl, VERB_EXIT_NOT_RUNNING, "Nothing is live here: not running.",
+		"`stead up` takes the folder live", NULL);
 }
 
 /* The named app is this one, or none was named. */
@@ -22,15 +22,28 @@ static bool is_ours(struct client *cl)
 
 	if (!cl->req.app[0] || strcmp(cl->req.app, cl->ctl->app.name) == 0)
 		return true;
-	(void)snprintf(text, sizeof text, "There is no app \"%s\" here; there is \"%s\".", cl->req.app,
-		cl->ctl->app.name);
+	(void)snprintf(text, sizeof text, "There is no app \"%s\" here; there is \"%s\".",
+		cl->req.app, cl->ctl->app.name);
 	client_end(cl, VERB_EXIT_NO_SUCH, text, "`stead status` shows its name", NULL);
 	return false;
 }
 
-static void restart(struct client *cl)
+void verbs_restart_now(struct client *cl)
 {
 	struct msg_proc_ref ref = {.role = PROC_WORKER, .app = APP_NUMBER};
+	struct ctl *c = cl ? cl->ctl : NULL;
+
+	if (!c)
+		return;
+	cl->generation = procs_newest(c, PROC_WORKER, APP_NUMBER);
+	cl->restarting = true;
+	client_progress(cl, "restart", "starting new workers beside the old ones", UINT32_MAX);
+	loop_timer_in(c->loop, &cl->timer, c->start_ms * (uint64_t)c->workers + 30000);
+	(void)parent_send(c, MSG_PROC_RESTART, ++c->ids, &ref, sizeof ref, NULL, 0, NULL, 0);
+}
+
+static void restart(struct client *cl)
+{
 	struct ctl *c = cl->ctl;
 
 	if (c->live_us == 0) {
@@ -40,24 +53,25 @@ static void restart(struct client *cl)
 	if (!is_ours(cl))
 		return;
 	if (!c->workers) {
-		client_end(cl, VERB_EXIT_NO_SUCH, "This site has no app to restart: its files are served as they are.",
+		client_end(cl, VERB_EXIT_NO_SUCH,
+			"This site has no app to restart: its files are served as they are.",
 			"`stead reload` reads stead.conf again", NULL);
 		return;
 	}
-	cl->generation = procs_newest(c, PROC_WORKER, APP_NUMBER);
-	if (cl->generation == 0)
-		cl->generation = 1;
-	cl->restarting = true;
-	client_progress(cl, "restart", "starting new workers beside the old ones", UINT32_MAX);
-	loop_timer_in(c->loop, &cl->timer, c->start_ms * (uint64_t)c->workers + 30000);
-	(void)parent_send(c, MSG_PROC_RESTART, ++c->ids, &ref, sizeof ref, NULL, 0, NULL, 0);
+	if (c->start.root)
+		reload_restart(c, cl);
+	else
+		verbs_restart_now(cl);
 }
 
 static void restart_failed(struct client *cl, const char *error)
 {
 	cl->restarting = false;
 	loop_timer_stop(cl->ctl->loop, &cl->timer);
-	client_end(cl, VERB_EXIT_FAILED, error, "`stead logs` shows what the new ones said; correct it and run `stead restart` again", NULL);
+	client_end(cl, VERB_EXIT_FAILED, error,
+		"`stead logs` shows what the new ones said; correct it and run `stead restart` "
+		"again",
+		NULL);
 }
 
 void client_on_timer(struct loop *l, struct op *op, int res)
@@ -67,13 +81,15 @@ void client_on_timer(struct loop *l, struct op *op, int res)
 	(void)l;
 	(void)res;
 	if (cl->restarting)
-		restart_failed(cl, "The new workers were not ready in time; the old ones serve on.");
+		restart_failed(
+			cl, "The new workers were not ready in time; the old ones serve on.");
 }
 
 void verbs_settle(struct ctl *c)
 {
 	for (struct client *cl = c->clients; cl; cl = cl->next)
-		if (cl->restarting && procs_newer(c, PROC_WORKER, APP_NUMBER, cl->generation) >= c->workers) {
+		if (cl->restarting &&
+			procs_newer(c, PROC_WORKER, APP_NUMBER, cl->generation) >= c->workers) {
 			cl->restarting = false;
 			loop_timer_stop(c->loop, &cl->timer);
 			client_end(cl, VERB_EXIT_DONE, "", "", NULL);
@@ -85,7 +101,8 @@ void verbs_worker_died(struct ctl *c, const struct msg_proc_state *st)
 {
 	for (struct client *cl = c->clients; cl; cl = cl->next)
 		if (cl->restarting && st->generation > cl->generation)
-			restart_failed(cl, "A new worker ended before it was ready; the old ones serve on.");
+			restart_failed(cl,
+				"A new worker ended before it was ready; the old ones serve on.");
 }
 
 static void stop(struct client *cl)
@@ -111,8 +128,8 @@ void verbs_run(struct client *cl)
 		break;
 	case REQUEST_STATUS:
 		if (is_ours(cl))
-			client_end(cl, c->live_us || c->up ? VERB_EXIT_DONE : VERB_EXIT_NOT_RUNNING, "", "",
-				json_pack("{s:o}", "status", status_json(c)));
+			client_end(cl, c->live_us || c->up ? VERB_EXIT_DONE : VERB_EXIT_NOT_RUNNING,
+				"", "", json_pack("{s:o}", "status", status_json(c)));
 		break;
 	case REQUEST_STOP:
 		stop(cl);
@@ -125,7 +142,8 @@ void verbs_run(struct client *cl)
 		break;
 	case REQUEST_PING:
 	case REQUEST_NONE:
-		client_end(cl, VERB_EXIT_DONE, "", "", json_pack("{s:s}", "version", STEAD_VERSION));
+		client_end(
+			cl, VERB_EXIT_DONE, "", "", json_pack("{s:s}", "version", STEAD_VERSION));
 		break;
 	}
 }

@@ -1,8 +1,10 @@
 /*
- * wants.c: the app processes as the parent is asked to run them (PROC_SET): argv, environment, limits.
+ * wants.c: the app processes as the parent is asked to run them (PROC_SET): argv, environment,
+ * limits.
  *
- * Called by the up flow, by reload and by a respawned ctl; the same state gives the same bytes, so a
- * question asked twice changes nothing. Environment's precedence: the configuration's over stead's own.
+ * Called by the up flow, by reload and by a respawned ctl; the same state gives the same bytes, so
+ * a question asked twice changes nothing. Environment's precedence: the configuration's over
+ * stead's own.
  */
 #include "ctl.h"
 
@@ -43,7 +45,8 @@ static int send_want(struct ctl *c, const struct want *w, uint64_t id, uint64_t 
 	/* The number of slots is not part of it: more of the same is no change of what runs. */
 	if (ret_sum && !b.error)
 		*ret_sum = sys_checksum(b.p, b.len);
-	err = b.error ? b.error : parent_send(c, MSG_PROC_SET, id, &set, sizeof set, b.p, b.len, NULL, 0);
+	err = b.error ? b.error
+		      : parent_send(c, MSG_PROC_SET, id, &set, sizeof set, b.p, b.len, NULL, 0);
 	buf_done(&b);
 	return err;
 }
@@ -67,15 +70,22 @@ void wants_own(const struct ctl *c, char ret[static CTL_PATH_MAX])
 int wants_postgres(struct ctl *c, const struct app *a)
 {
 	char path[CTL_PATH_MAX + 16], data[CTL_PATH_MAX], sockets[CTL_PATH_MAX];
-	struct want w = {.name = "postgres", .cwd = "/", .path = path, .stop_signal = "INT",
+	struct want w = {.name = "postgres",
+		.cwd = "/",
+		.path = path,
+		.stop_signal = "INT",
 		.argv = {path, "-D", data, "-k", sockets}, /* it finds its own files by argv[0] */
 		.env = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"}};
 
 	wants_data(c, data);
 	wants_sockets(c, sockets);
 	(void)snprintf(path, sizeof path, "%s/postgres", a->bin);
-	w.set = (struct msg_proc_set){.role = PROC_POSTGRES, .app = APP_NUMBER, .count = 1,
-		.start_ms = 30 * 1000, .stop_ms = POSTGRES_STOP_MS, .umask_bits = 077};
+	w.set = (struct msg_proc_set){.role = PROC_POSTGRES,
+		.app = APP_NUMBER,
+		.count = 1,
+		.start_ms = 30 * 1000,
+		.stop_ms = POSTGRES_STOP_MS,
+		.umask_bits = 077};
 	if (c->start.root) {
 		int err = up_root_postgres(&w.set.uid, &w.set.gid);
 
@@ -140,7 +150,8 @@ static void database_env(const struct ctl *c, const struct conf_app *conf, struc
 		add(e, "PGDATABASE", "%s", conf->database);
 }
 
-static int own_env(struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *e)
+static int own_env(
+	struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *e)
 {
 	char secret[65];
 	int err = state_secret(c, a->name, secret);
@@ -175,13 +186,15 @@ static int worker_program(const struct ctl *c, char ret[static CTL_PATH_MAX])
 
 	/* As root from a build folder: the copy that the app's user can read. */
 	if (c->start.root &&
-		snprintf(ret, CTL_PATH_MAX, "%s/python/stead_worker.py", c->state_dir) < CTL_PATH_MAX &&
+		snprintf(ret, CTL_PATH_MAX, "%s/python/stead_worker.py", c->state_dir) <
+			CTL_PATH_MAX &&
 		access(ret, R_OK) == 0)
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		int n = places[i][0] == '/' ?
-			snprintf(ret, CTL_PATH_MAX, "%s/stead_worker.py", places[i]) :
-			snprintf(ret, CTL_PATH_MAX, "%s/%s/stead_worker.py", c->roles_dir, places[i]);
+		int n = places[i][0] == '/'
+				? snprintf(ret, CTL_PATH_MAX, "%s/stead_worker.py", places[i])
+				: snprintf(ret, CTL_PATH_MAX, "%s/%s/stead_worker.py", c->roles_dir,
+					  places[i]);
 
 		if (n > 0 && n < CTL_PATH_MAX && access(ret, R_OK) == 0)
 			return 0;
@@ -194,7 +207,8 @@ struct python {
 	char threads[16], workers[16];
 };
 
-static void python_args(const struct app *a, const struct conf_app *conf, struct python *py, struct want *w)
+static void python_args(
+	const struct app *a, const struct conf_app *conf, struct python *py, struct want *w)
 {
 	unsigned n = 0;
 
@@ -205,7 +219,8 @@ static void python_args(const struct app *a, const struct conf_app *conf, struct
 	w->argv[n++] = py->program;
 	w->argv[n++] = "--wsgi";
 	w->argv[n++] = conf->wsgi;
-	for (unsigned i = 0; i < ARRAY_LEN(py->path) && conf->python_path && conf->python_path[i]; i++) {
+	for (unsigned i = 0; i < ARRAY_LEN(py->path) && conf->python_path && conf->python_path[i];
+		i++) {
 		effective_path(a, conf->python_path[i], py->path[i]);
 		w->argv[n++] = "--path";
 		w->argv[n++] = py->path[i];
@@ -216,7 +231,8 @@ static void python_args(const struct app *a, const struct conf_app *conf, struct
 	w->argv[n++] = py->workers;
 }
 
-int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id, bool *ret_changed)
+int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
+	bool *ret_changed)
 {
 	uint64_t sum = 0;
 	struct python *py = calloc(1, sizeof *py);
@@ -237,10 +253,15 @@ int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf
 		w->cwd = py->cwd;
 		w->path = a->python;
 		w->stop_signal = "TERM";
-		w->set = (struct msg_proc_set){.role = PROC_WORKER, .app = APP_NUMBER, .count = conf->workers,
-			.uid = a->uid, .gid = a->gid, .flags = PROC_SET_LINK | PROC_SET_ROLLING,
+		w->set = (struct msg_proc_set){.role = PROC_WORKER,
+			.app = APP_NUMBER,
+			.count = conf->workers,
+			.uid = a->uid,
+			.gid = a->gid,
+			.flags = PROC_SET_LINK | PROC_SET_ROLLING,
 			.start_ms = (uint32_t)min_of(conf->health_timeout_ms, (uint64_t)UINT32_MAX),
-			.stop_ms = WORKER_STOP_MS, .umask_bits = 022};
+			.stop_ms = WORKER_STOP_MS,
+			.umask_bits = 022};
 		err = send_want(c, w, id, &sum);
 		if (ret_changed)
 			*ret_changed = sum != c->worker_sum;

@@ -1,6 +1,6 @@
 /*
- * build.c: the builder of snapshots; see snap.h. Called by ctl only. Owns nothing after it returns but
- * the descriptors it hands out. Never takes input that it cannot represent: what a reader could
+ * build.c: the builder of snapshots; see snap.h. Called by ctl only. Owns nothing after it returns
+ * but the descriptors it hands out. Never takes input that it cannot represent: what a reader could
  * misread is refused here.
  */
 #include "snap_priv.h"
@@ -78,8 +78,8 @@ static bool route_before(const struct snap_route_in *a, const struct snap_route_
 	return a->match == SNAP_MATCH_PREFIX && route_len(a) > route_len(b);
 }
 
-static void put_routes(struct build *w, const struct snap_site_in *in, unsigned napps,
-	struct snap_site *site)
+static void put_routes(
+	struct build *w, const struct snap_site_in *in, unsigned napps, struct snap_site *site)
 {
 	const struct snap_route_in **order = calloc(in->nroutes + 1, sizeof *order);
 
@@ -145,7 +145,9 @@ static void put_apps(struct build *w, const struct snap_in *in, struct snap_site
 	head->napps = in->napps;
 	for (unsigned i = 0; i < in->napps; i++) {
 		const struct snap_app_in *a = &in->apps[i];
-		struct snap_app out = {.number = a->number, .workers = a->workers, .threads = a->threads,
+		struct snap_app out = {.number = a->number,
+			.workers = a->workers,
+			.threads = a->threads,
 			.site = a->site};
 
 		if (a->site >= in->nsites)
@@ -161,7 +163,8 @@ static void lower(char *to, const char *from, size_t n)
 		to[i] = (char)(from[i] >= 'A' && from[i] <= 'Z' ? from[i] + ('a' - 'A') : from[i]);
 }
 
-static void put_host(struct build *w, const struct snap_sites *head, const char *name, uint32_t site)
+static void put_host(
+	struct build *w, const struct snap_sites *head, const char *name, uint32_t site)
 {
 	struct snap_host host = {.site = site}, old;
 	char text[SNAP_NAME_MAX];
@@ -183,7 +186,8 @@ static void put_host(struct build *w, const struct snap_sites *head, const char 
 		if (old.site == UINT32_MAX)
 			break;
 		/* A host that two sites claim stays with the first. */
-		if (old.hash == host.hash && old.name.len == n && memcmp(w->b.p + old.name.off, text, n) == 0)
+		if (old.hash == host.hash && old.name.len == n &&
+			memcmp(w->b.p + old.name.off, text, n) == 0)
 			return;
 	}
 	place(w, at, &host, sizeof host);
@@ -241,7 +245,9 @@ int snap_build(const struct snap_in *in, int *ret_fds, unsigned *ret_nfds)
 	struct {
 		struct snap_root root;
 		struct snap_segref seg;
-	} top = {.root = {.magic = SNAP_MAGIC, .version = SNAP_VERSION, .segments = 1,
+	} top = {.root = {.magic = SNAP_MAGIC,
+			 .version = SNAP_VERSION,
+			 .segments = 1,
 			 .generation = in->generation}};
 	struct buf segment;
 	int fds[2], err;
@@ -249,7 +255,8 @@ int snap_build(const struct snap_in *in, int *ret_fds, unsigned *ret_nfds)
 	err = build_sites(in, &segment);
 	if (err)
 		return err;
-	top.seg = (struct snap_segref){.kind = SNAP_SITES, .bytes = segment.len,
+	top.seg = (struct snap_segref){.kind = SNAP_SITES,
+		.bytes = segment.len,
 		.checksum = sys_checksum(segment.p, segment.len)};
 	top.root.checksum = sys_checksum(&top, sizeof top);
 	err = sys_memfd_sealed("stead-sites", segment.p, segment.len, &fds[1]);

@@ -1,8 +1,8 @@
 /*
  * load.c: the reader of snapshots; see snap.h. Called by the gates for every request and at every
- * switch. Owns the mappings of a snapshot until its last reference goes. Never parses, never changes a
- * byte, never trusts an offset: the segment is sealed, so it cannot change between check and use, but
- * what it says may still be wrong.
+ * switch. Owns the mappings of a snapshot until its last reference goes. Never parses, never
+ * changes a byte, never trusts an offset: the segment is sealed, so it cannot change between check
+ * and use, but what it says may still be wrong.
  */
 #include "snap_priv.h"
 
@@ -40,7 +40,8 @@ static int check_root(const struct snap_part *part, unsigned nsegments)
 	const struct snap_root *root = (const void *)part->map;
 	size_t bytes = sizeof *root + nsegments * sizeof root->seg[0];
 
-	if (nsegments > SNAP_SEGMENTS_MAX || part->bytes < sizeof *root || root->magic != SNAP_MAGIC)
+	if (nsegments > SNAP_SEGMENTS_MAX || part->bytes < sizeof *root ||
+		root->magic != SNAP_MAGIC)
 		return -EBADMSG;
 	if (root->version != SNAP_VERSION)
 		return -EPROTONOSUPPORT;
@@ -156,27 +157,32 @@ uint64_t snap_generation(const struct snap *s)
 
 unsigned snap_nsites(const struct snap *s)
 {
-	return at(s, s->sites->sites, s->sites->nsites, sizeof(struct snap_site), 8) ? s->sites->nsites : 0;
+	return at(s, s->sites->sites, s->sites->nsites, sizeof(struct snap_site), 8)
+		       ? s->sites->nsites
+		       : 0;
 }
 
 unsigned snap_napps(const struct snap *s)
 {
-	return at(s, s->sites->apps, s->sites->napps, sizeof(struct snap_app), 4) ? s->sites->napps : 0;
+	return at(s, s->sites->apps, s->sites->napps, sizeof(struct snap_app), 4) ? s->sites->napps
+										  : 0;
 }
 
 const struct snap_site *snap_site(const struct snap *s, uint32_t i)
 {
 	if (i >= snap_nsites(s))
 		return NULL;
-	return (const struct snap_site *)at(s, s->sites->sites, s->sites->nsites, sizeof(struct snap_site),
-		       8) + i;
+	return (const struct snap_site *)at(
+		       s, s->sites->sites, s->sites->nsites, sizeof(struct snap_site), 8) +
+	       i;
 }
 
 const struct snap_app *snap_app(const struct snap *s, uint32_t i)
 {
 	if (i >= snap_napps(s))
 		return NULL;
-	return (const struct snap_app *)at(s, s->sites->apps, s->sites->napps, sizeof(struct snap_app), 4) +
+	return (const struct snap_app *)at(
+		       s, s->sites->apps, s->sites->napps, sizeof(struct snap_app), 4) +
 	       i;
 }
 
@@ -215,12 +221,14 @@ static const struct snap_site *host_find(const struct snap *s, const struct snap
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct snap_host *host = &hosts[(h + i) & (n - 1)];
-		struct snap_str rest = {host->name.off + (uint32_t)plen, host->name.len - (uint32_t)plen};
+		struct snap_str rest = {
+			host->name.off + (uint32_t)plen, host->name.len - (uint32_t)plen};
 		struct snap_str first = host->name;
 
 		if (host->site == UINT32_MAX)
 			return NULL;
-		if (host->hash != h || host->name.len != plen + len || !str_equals(s, rest, name, len))
+		if (host->hash != h || host->name.len != plen + len ||
+			!str_equals(s, rest, name, len))
 			continue;
 		if (plen && strncmp(snap_str(s, first, NULL), prefix, plen) != 0)
 			continue;
@@ -238,7 +246,8 @@ const struct snap_site *snap_site_by_host(const struct snap *s, const char *host
 	if (hosts && n && (n & (n - 1)) == 0 && len <= SNAP_NAME_MAX) {
 		site = host_find(s, hosts, "", host, len);
 		/* The longest wildcard first: each step drops one label from the left. */
-		for (const char *dot = host; !site && (dot = memchr(dot, '.', (size_t)(host + len - dot)));) {
+		for (const char *dot = host;
+			!site && (dot = memchr(dot, '.', (size_t)(host + len - dot)));) {
 			dot++;
 			site = host_find(s, hosts, "*.", dot, (size_t)(host + len - dot));
 		}
@@ -258,7 +267,8 @@ const struct snap_route *snap_route(const struct snap *s, const struct snap_site
 	return routes && i < site->nroutes ? &routes[i] : NULL;
 }
 
-static bool route_matches(const struct snap *s, const struct snap_route *r, const char *path, size_t len)
+static bool route_matches(
+	const struct snap *s, const struct snap_route *r, const char *path, size_t len)
 {
 	size_t n;
 	const char *p;
@@ -274,20 +284,21 @@ static bool route_matches(const struct snap *s, const struct snap_route *r, cons
 	return r->match == SNAP_MATCH_PREFIX && (n == 1 || path[n] == '/');
 }
 
-const struct snap_route *snap_route_match(const struct snap *s, const struct snap_site *site,
-	const char *path, size_t len)
+const struct snap_route *snap_route_match(
+	const struct snap *s, const struct snap_site *site, const char *path, size_t len)
 {
 	const struct snap_route *routes = routes_of(s, site);
 
-	/* The builder put exact ones first and then the longest prefixes, so the first match is it. */
+	/* The builder put exact ones first and then the longest prefixes, so the first match is it.
+	 */
 	for (uint32_t i = 0; routes && i < site->nroutes; i++)
 		if (route_matches(s, &routes[i], path, len))
 			return &routes[i];
 	return NULL;
 }
 
-const struct snap_error_page *snap_error_page(const struct snap *s, const struct snap_site *site,
-	uint32_t i)
+const struct snap_error_page *snap_error_page(
+	const struct snap *s, const struct snap_site *site, uint32_t i)
 {
 	const struct snap_error_page *pages =
 		at(s, site->error_pages, site->nerror_pages, sizeof *pages, 4);

@@ -37,8 +37,8 @@ static inline uint32_t snap_hash(uint32_t h, const char *p, size_t n)
 	return h;
 }
 
-/* The checks of snap_load() on bytes that are in memory already; root first. The new snapshot's parts
- * point into them. */
+/* The checks of snap_load() on bytes that are in memory already; root first. The new snapshot's
+ * parts point into them. */
 int snap_check(const struct snap_part *parts, unsigned n, struct snap **ret_snap);
 
 #endif

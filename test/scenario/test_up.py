@@ -78,7 +78,7 @@ def test_what_failed_leaves_nothing(stead, app_folder):
     folder = app_folder({"app.py": HELLO, "stead.conf": "[Python]\nWsgi=app:application\n"})
     one = stead(folder, arguments=["--detach"])
     (folder / "app.py").write_text(
-        "import os, sys\nif 'STEAD_APP' in os.environ:\n    sys.exit('the moon is in the wrong place')\n" + HELLO)
+        "import os, sys\nif 'STEAD_RELEASE' in os.environ:\n    sys.exit('the moon is in the wrong place')\n" + HELLO)
     output = one.fails(1)
     assert "the moon is in the wrong place" in output and "exit status 1" in output and "what to do" in output
     one.gone()
@@ -90,7 +90,7 @@ def test_what_failed_leaves_nothing(stead, app_folder):
 
 def test_interrupted_while_it_starts(stead, app_folder):
     """Ctrl-C before the site is live: everything ends, exit status 0."""
-    one = stead(app_folder({"app.py": "import time, os\nif 'STEAD_APP' in os.environ:\n    time.sleep(60)\n" + HELLO,
+    one = stead(app_folder({"app.py": "import time, os\nif 'STEAD_RELEASE' in os.environ:\n    time.sleep(60)\n" + HELLO,
                             "stead.conf": "[Python]\nWsgi=app:application\n"}))
     one.start()
     wait_until("a worker", lambda: one.pids("worker"))
@@ -101,7 +101,7 @@ def test_interrupted_while_it_starts(stead, app_folder):
 
 def test_ctl_dies_while_it_starts(stead, app_folder):
     """The flow is lost with it: an error, and nothing is left."""
-    one = stead(app_folder({"app.py": "import time, os\nif 'STEAD_APP' in os.environ:\n    time.sleep(60)\n" + HELLO,
+    one = stead(app_folder({"app.py": "import time, os\nif 'STEAD_RELEASE' in os.environ:\n    time.sleep(60)\n" + HELLO,
                             "stead.conf": "[Python]\nWsgi=app:application\n"}))
     one.start()
     wait_until("a worker", lambda: one.pids("worker"))

@@ -11,7 +11,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void touch_site(const struct snap *s, const struct snap_site *site, const char *path, size_t len)
+static void touch_site(
+	const struct snap *s, const struct snap_site *site, const char *path, size_t len)
 {
 	const struct snap_error_page *page;
 	const struct snap_route *r;

@@ -35,14 +35,29 @@ static const struct snap_error_page_in pages_a[] = {{404, "/srv/404.html"}};
 
 static struct snap_in whole_in(struct snap_site_in *sites, struct snap_app_in *apps)
 {
-	sites[0] = (struct snap_site_in){.name = "shop", .hosts = hosts_a, .nhosts = 3, .routes = routes_a,
-		.nroutes = 4, .error_pages = pages_a, .nerror_pages = 1,
+	sites[0] = (struct snap_site_in){.name = "shop",
+		.hosts = hosts_a,
+		.nhosts = 3,
+		.routes = routes_a,
+		.nroutes = 4,
+		.error_pages = pages_a,
+		.nerror_pages = 1,
 		.limits = {.number = 7, .body_max = 1ull << 33, .queue = 128}};
-	sites[1] = (struct snap_site_in){.name = "other", .hosts = hosts_b, .nhosts = 3, .routes = routes_b,
-		.nroutes = 1, .limits = {.number = 8}};
-	apps[0] = (struct snap_app_in){.name = "shop", .number = 11, .workers = 2, .threads = 1, .site = 0};
-	apps[1] = (struct snap_app_in){.name = "other", .number = 12, .workers = 1, .threads = 4, .site = 1};
-	return (struct snap_in){.generation = 42, .sites = sites, .nsites = 2, .apps = apps, .napps = 2,
+	sites[1] = (struct snap_site_in){.name = "other",
+		.hosts = hosts_b,
+		.nhosts = 3,
+		.routes = routes_b,
+		.nroutes = 1,
+		.limits = {.number = 8}};
+	apps[0] = (struct snap_app_in){
+		.name = "shop", .number = 11, .workers = 2, .threads = 1, .site = 0};
+	apps[1] = (struct snap_app_in){
+		.name = "other", .number = 12, .workers = 1, .threads = 4, .site = 1};
+	return (struct snap_in){.generation = 42,
+		.sites = sites,
+		.nsites = 2,
+		.apps = apps,
+		.napps = 2,
 		.default_site = 0};
 }
 
@@ -103,9 +118,11 @@ static void test_what_is_built_is_read(void **state)
 	assert_int_equal(n, 5);
 	assert_null(snap_app(s, 2));
 	assert_int_equal(snap_error_page(s, snap_site(s, 0), 0)->status, 404);
-	assert_string_equal(snap_str(s, snap_error_page(s, snap_site(s, 0), 0)->file, NULL), "/srv/404.html");
+	assert_string_equal(
+		snap_str(s, snap_error_page(s, snap_site(s, 0), 0)->file, NULL), "/srv/404.html");
 	assert_null(snap_error_page(s, snap_site(s, 0), 1));
-	assert_string_equal(snap_str(s, snap_route(s, snap_site(s, 0), 2)->root, NULL), "/srv/static");
+	assert_string_equal(
+		snap_str(s, snap_route(s, snap_site(s, 0), 2)->root, NULL), "/srv/static");
 	assert_null(snap_route(s, snap_site(s, 0), 4));
 	snap_unref(snap_ref(s));
 	snap_unref(s);
@@ -153,10 +170,18 @@ static void test_routes_end_at_segments(void **state)
 	static const struct {
 		const char *path, *route;
 	} rows[] = {
-		{"/", "/"}, {"/x", "/"}, {"/static", "/static"}, {"/static/", "/static"},
-		{"/static/a.css", "/static"}, {"/statics", "/"}, {"/static/deep", "/static/deep"},
-		{"/static/deeper", "/static"}, {"/static/deep/x", "/static/deep"},
-		{"/favicon.ico", "/favicon.ico"}, {"/favicon.ico/x", "/"}, {"", ""},
+		{"/", "/"},
+		{"/x", "/"},
+		{"/static", "/static"},
+		{"/static/", "/static"},
+		{"/static/a.css", "/static"},
+		{"/statics", "/"},
+		{"/static/deep", "/static/deep"},
+		{"/static/deeper", "/static"},
+		{"/static/deep/x", "/static/deep"},
+		{"/favicon.ico", "/favicon.ico"},
+		{"/favicon.ico/x", "/"},
+		{"", ""},
 	};
 	struct snap *s = load_whole();
 
@@ -174,7 +199,8 @@ static void test_many_hosts(void **state)
 	enum { SITES = 1000 };
 	struct snap_site_in *sites = calloc(SITES, sizeof *sites);
 	const char *host[SITES];
-	struct snap_in in = {.generation = 1, .sites = sites, .nsites = SITES, .default_site = UINT32_MAX};
+	struct snap_in in = {
+		.generation = 1, .sites = sites, .nsites = SITES, .default_site = UINT32_MAX};
 	int fds[SNAP_SEGMENTS_MAX + 1];
 	struct snap *s = NULL;
 	char text[SITES][32];
@@ -216,7 +242,8 @@ static void test_builder_refuses(void **state)
 	sites[0].routes = &bad;
 	sites[0].nroutes = 1;
 	assert_int_equal(snap_build(&in, fds, &n), -EINVAL);
-	bad = (struct snap_route_in){SNAP_MATCH_PREFIX, SNAP_TO_STATIC, "/", "relative", NULL, UINT32_MAX};
+	bad = (struct snap_route_in){
+		SNAP_MATCH_PREFIX, SNAP_TO_STATIC, "/", "relative", NULL, UINT32_MAX};
 	assert_int_equal(snap_build(&in, fds, &n), -EINVAL);
 }
 
@@ -301,7 +328,8 @@ static void test_every_flipped_byte(void **state)
 				*byte = (char)(*byte ^ (1 << bit));
 				assert_true(snap_check(parts, 2, &damaged) < 0);
 				assert_null(damaged);
-				/* And past the checks, on the snapshot that was whole when it was loaded. */
+				/* And past the checks, on the snapshot that was whole when it was
+				 * loaded. */
 				touch_all(s);
 				*byte = (char)(*byte ^ (1 << bit));
 			}

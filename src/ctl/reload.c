@@ -1,0 +1,124 @@
+/*
+ * reload.c: changes of a site that is live: `stead reload`, and as root `stead restart`.
+ *
+ * Called by verbs.c and by the up flow, which does the walking. A reload that fails at any step
+ * leaves what was live: the old values are told to the parent and the gates again.
+ */
+#include "ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct up *begin(struct ctl *c, struct client *cl)
+{
+	struct up *u;
+
+	if (c->up || c->live_us == 0) {
+		client_end(cl, c->up ? VERB_EXIT_BUSY : VERB_EXIT_NOT_RUNNING,
+			c->up ? "Another change is under way here."
+			      : "Nothing is live here: not running.",
+			c->up ? "wait for its end" : "`stead up` takes the folder live", NULL);
+		return NULL;
+	}
+	u = up_new(c, cl);
+	if (!u) {
+		client_end(cl, VERB_EXIT_FAILED, "no memory", "", NULL);
+		return NULL;
+	}
+	u->app = c->app;
+	u->app.values = NULL;
+	u->reload = u->bound = u->synced = true;
+	u->db = c->app.bin[0] ? DB_READY : DB_NOT;
+	memcpy(u->database, c->database, sizeof u->database);
+	return u;
+}
+
+void reload_start(struct ctl *c, struct client *cl)
+{
+	struct up *u = begin(c, cl);
+
+	if (u)
+		up_advance(u);
+}
+
+void reload_restart(struct ctl *c, struct client *cl)
+{
+	struct up *u = begin(c, cl);
+
+	if (!u)
+		return;
+	u->restart = true;
+	up_advance(u);
+}
+
+/* ---- values that a reload cannot change ---- */
+
+static bool needs_up(const struct app_value *v)
+{
+	enum conf_key key = conf_key_by_name(v->section, v->key);
+
+	return key != CONF_END && conf_rows[key].when == WHEN_UP;
+}
+
+static const struct app_value *same_key(const struct app_value *list, const struct app_value *v)
+{
+	while (list && (strcmp(list->section, v->section) != 0 || strcmp(list->key, v->key) != 0))
+		list = list->next;
+	return list;
+}
+
+static void warn(struct up *u, const struct app_value *v, const struct app_value *old)
+{
+	char text[400];
+
+	if (old && strcmp(old->text, v->text) == 0)
+		return;
+	(void)snprintf(text, sizeof text,
+		"[%s] %s=%.100s needs a new start; %.100s stays until then", v->section, v->key,
+		v->text, old ? old->text : "the value before");
+	client_finding(u->client, CONF_WARNING, v->file, v->line, v->col, text,
+		"run `stead stop` and `stead up`");
+}
+
+void reload_keep(struct up *u)
+{
+	const struct app_value *old = u->ctl->app.values;
+
+	for (struct app_value **at = &u->app.values; *at;) {
+		struct app_value *v = *at;
+
+		if (!needs_up(v)) {
+			at = &v->next;
+			continue;
+		}
+		warn(u, v, same_key(old, v));
+		*at = v->next;
+		v->next = NULL;
+		app_value_free(v);
+	}
+	for (const struct app_value *v = old; v; v = v->next) {
+		const char *const text[6] = {
+			v->section, v->arg, v->key, v->text, v->origin, v->file};
+
+		if (needs_up(v) && app_value_add(&u->app, text, v->line, v->col) < 0)
+			u->check_failed = true;
+	}
+}
+
+void reload_revert(struct up *u)
+{
+	struct ctl *c = u->ctl;
+	struct conf *conf;
+	char why[128];
+
+	if (!u->workers_set && !u->snap_sent)
+		return;
+	conf = effective_conf(c, &c->app, why, sizeof why);
+	if (!conf)
+		return;
+	if (u->workers_set && conf_app(conf)->python)
+		(void)wants_worker(c, &c->app, conf_app(conf), 0, NULL);
+	if (u->snap_sent)
+		(void)sites_send(c, &c->app, conf_app(conf));
+	conf_free(conf);
+}
