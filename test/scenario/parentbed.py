@@ -117,7 +117,10 @@ class Peer:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if select.select([self.sock], [], [], max(0.01, end - time.monotonic()))[0]:
-                data, fds, _, _ = socket.recv_fds(self.sock, 70000, 64)
+                try:
+                    data, fds, _, _ = socket.recv_fds(self.sock, 70000, 64)
+                except ConnectionResetError:  # killed with something unread
+                    return True
                 for fd in fds:
                     os.close(fd)
                 if not data:
