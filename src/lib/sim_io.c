@@ -123,6 +123,8 @@ static int may_write(struct sim *s, struct sim_file *f)
 		return -EAGAIN;
 	if (sim_chance(s, s->o.refuse_permille)) {
 		f->poke_us = s->now_us + 1 + sim_below(s, s->o.latency_us_max + 1);
+		/* The other side may be full too when the refusal is over; then the room tells. */
+		f->peer->in.writer_waits = true;
 		return -EAGAIN;
 	}
 	return 0;
