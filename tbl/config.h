@@ -56,7 +56,7 @@ CONF(SITE_NAME, SITE, "Name", CONF_TYPE_NAME, CONF_DETECT, "", 1, 27, "", WHEN_U
 CONF(SITE_DOMAIN, SITE, "Domain", CONF_TYPE_HOSTS, CONF_MANY, "", 0, 64, "names", WHEN_RELOAD, "the host names it answers to",
 	"A blank-separated list; the first is the canonical one. *.example.org matches one label. With no Domain= the site answers whatever name is asked for.", "Domain=shop.example www.shop.example")
 CONF(SITE_ROOT, SITE, "Root", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "the folder of a static site",
-	"Its files are served as they are. With an app as well, a file found here comes before the app. Relative to the app's folder.", "Root=public")
+	"Its files are served as they are. With an app, which then answers all but Static=, it only says where ErrorPage= looks. Relative to the app's folder.", "Root=public")
 CONF(SITE_STATIC, SITE, "Static", CONF_TYPE_PREFIX, CONF_MANY | CONF_DETECT, "", 0, 64, "", WHEN_RELOAD, "a path of the site served from a folder",
 	"PREFIX PATH: requests below PREFIX are answered from the files below PATH, without the app. Left out, the app's own static folder is found.", "Static=/static static")
 CONF(SITE_HEALTH, SITE, "Health", CONF_TYPE_STRING, 0, "/", 1, 1024, "", WHEN_RESTART, "the path that shows whether the app works",
@@ -81,8 +81,8 @@ CONF(SITE_QUEUE, SITE, "Queue", CONF_TYPE_INT, 0, "128", 1, 65536, "requests", W
 	"When as many wait, the next is answered with 503 and Retry-After.", "Queue=64")
 CONF(SITE_QUEUE_TIMEOUT, SITE, "QueueTimeoutSec", CONF_TYPE_TIME, 0, "10s", 100, 3600000, "ms", WHEN_RELOAD, "how long a request may wait for a worker",
 	"Then it is answered with 503 and Retry-After.", "QueueTimeoutSec=5s")
-CONF(SITE_INDEX, SITE, "Index", CONF_TYPE_LIST, CONF_MANY, "index.html", 0, 16, "names", WHEN_RELOAD, "the file that stands for a folder",
-	"The first that is there is served.", "Index=index.html index.htm")
+CONF(SITE_INDEX, SITE, "Index", CONF_TYPE_LIST, CONF_MANY, "index.html", 0, 1, "names", WHEN_RELOAD, "the file that stands for a folder",
+	"This version takes one name.", "Index=start.html")
 CONF(SITE_ERROR_PAGE, SITE, "ErrorPage", CONF_TYPE_ERRPAGE, CONF_MANY, "", 0, 64, "", WHEN_RELOAD, "a page of one's own for an error",
 	"CODE PATH: PATH is below Root=, or below the app's folder when there is no Root=. Used for stead's own answers, never for the app's.", "ErrorPage=404 /404.html")
 CONF(SITE_ACCESS_LOG, SITE, "AccessLog", CONF_TYPE_ENUM, 0, "json", 0, 0, "json off", WHEN_RELOAD, "whether each request is recorded",

@@ -46,6 +46,8 @@ void check_path(const struct check *k, const char *path, char ret[PATH_MAX]);
 /* parse.c: parse text in a child under seccomp, and take what it says as input. */
 /* A conf with the facts of this check. NULL without memory. */
 struct conf *check_conf_new(const struct check *k);
+/* What the child says. False when it is not whole or not in form. */
+bool parse_take_records(struct check *k, const char *p, size_t bytes);
 int check_parse(struct check *k, const char *file, const char *text, size_t n, bool env_file);
 
 /* sandbox.c: from here on this process computes, reads and writes what is open, and ends. */
@@ -53,6 +55,9 @@ int sandbox_enter(void);
 
 /* detect.c: what is not written is found out. */
 int check_detect(struct check *k);
+struct python;
+/* What the detection says; as above. */
+bool detect_take_records(struct check *k, const struct python *py, const char *p, size_t bytes);
 
 /* python.c: which interpreter, and one run of the detection in it. */
 struct python {
@@ -72,7 +77,8 @@ struct python_run {
 };
 int python_run(struct check *k, const struct python *py, struct python_run *ret);
 
-/* detect_script.c, generated from python/stead_detect.py. */
+/* detect_script.c, generated from python/detect_packages.py, detect_source.py and stead_detect.py.
+ */
 extern const char detect_script[];
 
 #endif

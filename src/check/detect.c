@@ -155,12 +155,11 @@ static bool take(struct check *k, const struct python *py, char *const f[], unsi
 	return false;
 }
 
-/* Every record. True when the last one is there. */
-static bool take_records(struct check *k, const struct python *py, struct python_run *run)
+bool detect_take_records(struct check *k, const struct python *py, const char *p, size_t bytes)
 {
 	struct unpack u;
 
-	unpack_init(&u, run->records != NULL ? run->records : "", run->records_n);
+	unpack_init(&u, p, bytes);
 	while (!unpack_done(&u)) {
 		char *f[FIELDS_MAX];
 		uint32_t n = unpack_u32(&u);
@@ -215,7 +214,7 @@ static int detect_python(struct check *k)
 	r = python_run(k, &py, &run);
 	if (r < 0)
 		return r;
-	if (!take_records(k, &py, &run))
+	if (!detect_take_records(k, &py, run.records != NULL ? run.records : "", run.records_n))
 		broke(k, &py, &run);
 	free(run.records);
 	if (conf_errors(k->conf) > 0)

@@ -122,12 +122,11 @@ static bool take_finding(struct check *k, struct unpack *u)
 	return true;
 }
 
-/* True when the records are whole. */
-static bool take_all(struct check *k, const struct buf *b)
+bool parse_take_records(struct check *k, const char *p, size_t bytes)
 {
 	struct unpack u;
 
-	unpack_init(&u, b->p, b->len);
+	unpack_init(&u, p, bytes);
 	for (;;) {
 		uint32_t kind = unpack_u32(&u);
 
@@ -168,7 +167,7 @@ int check_parse(struct check *k, const char *file, const char *text, size_t n, b
 			(void)kill(pid, SIGKILL);
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
-		if (r < 0 || status != 0 || !take_all(k, &b))
+		if (r < 0 || status != 0 || !parse_take_records(k, b.p, b.len))
 			conf_find(k->conf, CONF_ERROR, &top, "", "the file could not be parsed");
 		r = 0;
 	}

@@ -216,7 +216,7 @@ static void app_of_everything(void **state)
 	(void)state;
 	static const char text[] =
 		"[Site]\nName=my-shop\nDomain=a.example b.example\nRoot=pub\n"
-		"Static=/s st\nErrorPage=404 /n.html\nIndex=a.html b.html\n"
+		"Static=/s st\nErrorPage=404 /n.html\nIndex=b.html\n"
 		"BodyMax=1M\nRateMin=0\nAccessLog=off\nRequestTimeoutSec=5min\n"
 		"[Python]\nWsgi=m.n:make()\nPath=src .\nWorkers=cores\nThreads=4\n"
 		"[Service]\nEnvironment=A=1 B=2\n[Postgres]\nEnabled=yes\n"
@@ -237,7 +237,7 @@ static void app_of_everything(void **state)
 	assert_int_equal(a->errpages[0].code, 404);
 	assert_string_equal(a->errpages[0].path, "/n.html");
 	assert_int_equal(a->errpages[1].code, 0);
-	assert_string_equal(a->index[1], "b.html");
+	assert_string_equal(a->index[0], "b.html");
 	assert_int_equal(a->body_bytes_max, 1048576);
 	assert_int_equal(a->rate_min, 0);
 	assert_int_equal(a->access_log, CONF_ACCESS_LOG_OFF);
