@@ -72,16 +72,18 @@ static int run_check(struct cli *c)
 	return verb_check(c->roles, path, c->args.option[OPTION_STATE], c->json);
 }
 
-static int (*const verbs[VERB_END])(struct cli *) = {
-	[VERB_UP] = verb_up,
-	[VERB_CHECK] = run_check,
-	[VERB_STATUS] = verb_status,
-	[VERB_STOP] = verb_stop,
-	[VERB_RESTART] = verb_restart,
-	[VERB_RELOAD] = verb_reload,
-	[VERB_LOGS] = verb_logs,
-	[VERB_INTROSPECT] = verb_introspect,
-	[VERB_COMPLETION] = verb_completion,
+static const struct {
+	int (*run)(struct cli *c);
+} verbs[VERB_END] = {
+	[VERB_UP] = {verb_up},
+	[VERB_CHECK] = {run_check},
+	[VERB_STATUS] = {verb_status},
+	[VERB_STOP] = {verb_stop},
+	[VERB_RESTART] = {verb_restart},
+	[VERB_RELOAD] = {verb_reload},
+	[VERB_LOGS] = {verb_logs},
+	[VERB_INTROSPECT] = {verb_introspect},
+	[VERB_COMPLETION] = {verb_completion},
 };
 
 static int run(struct cli *c, int argc, char **argv)
@@ -113,7 +115,7 @@ static int run(struct cli *c, int argc, char **argv)
 			"install stead again, or build it with `make build`");
 		return VERB_EXIT_FAILED;
 	}
-	return verbs[c->args.verb](c);
+	return verbs[c->args.verb].run(c);
 }
 
 int main(int argc, char **argv)

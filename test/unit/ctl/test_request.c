@@ -30,6 +30,10 @@ static void test_good(void **state)
 	assert_string_equal(r.folder, "");
 }
 
+/* One byte more than a name's room. */
+static const char long_name[] = "{\"verb\":\"restart\",\"app\":"
+				"\"0123456789012345678901234567890123456789012345678901234567890123\"}";
+
 static void test_refused(void **state)
 {
 	static const char *const rows[] = {
@@ -49,8 +53,7 @@ static void test_refused(void **state)
 		"{\"verb\":\"logs\",\"level\":8}",
 		"{\"verb\":\"logs\",\"app\":\"a\\u0000b\"}",
 		"{\"verb\":\"logs\",\"app\":[]}",
-		"{\"verb\":\"restart\",\"app\":"
-		"\"0123456789012345678901234567890123456789012345678901234567890123\"}",
+		long_name,
 	};
 
 	(void)state;
