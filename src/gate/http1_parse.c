@@ -322,61 +322,6 @@ static int parse_field(struct cursor *c, struct field *ret_field)
 	return 1;
 }
 
-bool http1_parse_host(char *p, size_t n, uint32_t *ret_len, uint16_t *ret_port)
-{
-	char *end = p + n, *at = p, *host_end;
-	unsigned port = 0;
-
-	if (n == 0 || n > 255 + 6)
-		return false;
-	if (*at == '[') {
-		unsigned colons = 0;
-
-		for (at++; at < end && *at != ']'; at++) {
-			char c = *at;
-
-			colons += c == ':';
-			if (c >= 'A' && c <= 'F')
-				*at = (char)(c + 32);
-			else if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == ':' || c == '.'))
-				return false;
-		}
-		if (at == end || colons < 2)
-			return false;
-		host_end = ++at;
-	} else {
-		char before = '.';
-
-		for (; at < end && *at != ':'; at++) {
-			char c = *at;
-
-			if (c >= 'A' && c <= 'Z')
-				*at = (char)(c + 32);
-			else if (c == '.' ? before == '.' : !((c >= 'a' && c <= 'z') ||
-				(c >= '0' && c <= '9') || c == '-' || c == '_'))
-				return false;
-			before = c;
-		}
-		host_end = at > p && at[-1] == '.' ? at - 1 : at;
-	}
-	if (host_end == p)
-		return false;
-	if (at < end) {
-		if (*at++ != ':' || end - at > 5 || at == end)
-			return false;
-		for (; at < end; at++) {
-			if (*at < '0' || *at > '9')
-				return false;
-			port = port * 10 + (unsigned)(*at - '0');
-		}
-		if (port > 65535 || port == 0)
-			return false;
-	}
-	*ret_len = (uint32_t)(host_end - p);
-	*ret_port = (uint16_t)port;
-	return true;
-}
-
 /* absolute-form (RFC 9112 section 3.2.2): its authority takes Host's place, and what is handed on says
  * so. */
 static int parse_absolute(struct http1_head *h, struct gathered *g)
