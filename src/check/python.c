@@ -183,7 +183,6 @@ static _Noreturn void child_run(const struct child *ch)
 	struct rlimit none = {0, 0}, cpu = {RUN_MS / 1000 + 5, RUN_MS / 1000 + 5};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)setpgid(0, 0);
 	(void)setrlimit(RLIMIT_CORE, &none);
 	(void)setrlimit(RLIMIT_CPU, &cpu);
@@ -195,6 +194,8 @@ static _Noreturn void child_run(const struct child *ch)
 	if (geteuid() == 0 &&
 		(setgroups(0, NULL) < 0 || setgid(ch->gid) < 0 || setuid(ch->uid) < 0))
 		_exit(126);
+	/* A change of user takes it away again, so it comes behind. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (chdir(ch->cwd) < 0)
 		_exit(126);
 	execve(ch->py->path, ch->argv, ch->env);
