@@ -1,9 +1,9 @@
 /*
  * accept.c: listeners and the connections that come in by them.
  *
- * Called by control.c (LISTENER, UNLISTEN) and the loop. Owns this gate's descriptor of each listening
- * socket; the socket itself lives as long as the parent's descriptor. Accepts a few and then gives way
- * to connections that are at work; without descriptors it pauses and does not spin.
+ * Called by control.c (LISTENER, UNLISTEN) and the loop. Owns this gate's descriptor of each
+ * listening socket; the socket itself lives as long as the parent's descriptor. Accepts a few and
+ * then gives way to connections that are at work; without descriptors it pauses and does not spin.
  */
 #include "conn.h"
 
@@ -54,8 +54,8 @@ int accept_listen(struct gate *g, uint32_t number, bool tls, int fd, const char 
 	ls->tls = tls;
 	ls->refs = 1;
 	split_address(ls, address);
-	/* What is accepted inherits it: an answer's last small piece does not wait for an acknowledgement.
-	 * A socket that is not TCP has no such option, and needs none. */
+	/* What is accepted inherits it: an answer's last small piece does not wait for an
+	 * acknowledgement. A socket that is not TCP has no such option, and needs none. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	err = loop_add(g->loop, &ls->lfd, fd);
 	if (err) {
@@ -106,7 +106,7 @@ void accept_unlisten_all(struct gate *g)
 static void refuse(struct gate *g, int fd)
 {
 	static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
-		"Content-Length: 0\r\nConnection: close\r\n\r\n";
+				   "Content-Length: 0\r\nConnection: close\r\n\r\n";
 	struct iovec iov = {(void *)busy, sizeof(busy) - 1};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 

@@ -1,7 +1,7 @@
 /*
  * access.c: access records as JSON text in the log ring; the log process adds the time. Called by
- * req_done(). Owns nothing but the one wake-up of the reader, batched to one a turn. Bounded: what of a
- * target or a name is longer is cut, and said to be by "…".
+ * req_done(). Owns nothing but the one wake-up of the reader, batched to one a turn. Bounded: what
+ * of a target or a name is longer is cut, and said to be by "…".
  */
 #include "access.h"
 
@@ -39,7 +39,8 @@ static void add_number(struct out *o, uint64_t v)
 static bool is_safe(const char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)s[i] < 0x20 || (unsigned char)s[i] >= 0x7f || s[i] == '"' || s[i] == '\\')
+		if ((unsigned char)s[i] < 0x20 || (unsigned char)s[i] >= 0x7f || s[i] == '"' ||
+			s[i] == '\\')
 			return false;
 	return true;
 }

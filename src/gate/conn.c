@@ -1,10 +1,10 @@
 /*
  * conn.c: connections: their memory, their ledger, their one timer and their end.
  *
- * Called by accept.c with new ones, by the loop with bytes and time, by http1*.c. Owns the descriptor,
- * the buffer with bytes not used yet, and the h1 that hangs on it. Knows nothing of HTTP but its name.
- * Deadlines are coarse: the timer is not touched when a request comes or goes, but looks, when it
- * fires, at what the connection waits for and since when.
+ * Called by accept.c with new ones, by the loop with bytes and time, by http1*.c. Owns the
+ * descriptor, the buffer with bytes not used yet, and the h1 that hangs on it. Knows nothing of
+ * HTTP but its name. Deadlines are coarse: the timer is not touched when a request comes or goes,
+ * but looks, when it fires, at what the connection waits for and since when.
  */
 #include "conn.h"
 #include "counters.h"
@@ -210,7 +210,8 @@ void conn_watch(struct conn *c)
 	loop_hup(c->gate->loop, &c->lfd, &c->hup);
 }
 
-/* 1: the client shut its side, and may still read; whoever receives will see it. Else it is gone. */
+/* 1: the client shut its side, and may still read; whoever receives will see it. Else it is gone.
+ */
 void conn_on_hup(struct loop *l, struct op *op, int res)
 {
 	struct conn *c = container_of(op, struct conn, hup);
@@ -259,8 +260,9 @@ void conn_on_recv(struct loop *l, struct op *op, int res)
 	if (c->state == CONN_LINGER) {
 		linger_got(c, res);
 	} else if (res < 0) {
-		conn_end(c, c->h1 ? CLOSE_CLIENT_GONE : res == -ECONNRESET ? CLOSE_CLIENT_END :
-				CLOSE_IO_ERROR);
+		conn_end(c, c->h1                ? CLOSE_CLIENT_GONE
+			    : res == -ECONNRESET ? CLOSE_CLIENT_END
+						 : CLOSE_IO_ERROR);
 	} else {
 		if (res == 0) {
 			c->eof = true;

@@ -1,8 +1,8 @@
 /*
  * conn.h: one client's connection, whatever protocol it speaks.
  *
- * A connection is small while it is idle: no buffer, no arena, one timer. What a request needs hangs on
- * `h1` and goes with it. It ends exactly once, in conn_end(), with one close reason.
+ * A connection is small while it is idle: no buffer, no arena, one timer. What a request needs
+ * hangs on `h1` and goes with it. It ends exactly once, in conn_end(), with one close reason.
  */
 #ifndef STEAD_GATE_CONN_H
 #define STEAD_GATE_CONN_H
@@ -29,26 +29,26 @@ enum conn_state { CONN_FREE = 0, CONN_OPEN, CONN_LINGER, CONN_ENDED };
 struct conn {
 	struct lfd lfd;
 	struct op recv;
-	struct op hup;            /* waits while nothing is received, to hear that the client is gone */
+	struct op hup; /* waits while nothing is received, to hear that the client is gone */
 	struct timer timer;
 	struct conn *next, *prev; /* of the gate's; next alone: spare */
 	struct gate *gate;
 	struct listener *listener;
-	struct h1 *h1;            /* NULL: idle */
+	struct h1 *h1; /* NULL: idle */
 
-	char *in;                 /* received and not yet used; lent, or taken when in_taken */
+	char *in; /* received and not yet used; lent, or taken when in_taken */
 	uint32_t in_at, in_len;
 	bool in_taken, eof, receiving, hup_waits;
-	uint8_t state;            /* enum conn_state */
-	uint8_t busy;             /* calls of this connection on the stack: it is freed when they are gone */
-	uint8_t why;              /* enum close_id, while lingering and after the end */
+	uint8_t state; /* enum conn_state */
+	uint8_t busy;  /* calls of this connection on the stack: it is freed when they are gone */
+	uint8_t why;   /* enum close_id, while lingering and after the end */
 	uint32_t linger_bytes;
 
 	/* the ledger */
 	uint32_t requests;
 	uint64_t bytes_in, bytes_out;
 	uint64_t start_us;
-	uint64_t since_ms;        /* idle since; or: lingers since */
+	uint64_t since_ms; /* idle since; or: lingers since */
 	uint64_t eof_us;
 
 	uint16_t peer_port;

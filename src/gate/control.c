@@ -2,8 +2,9 @@
  * control.c: messages from the parent and from ctl, and what the gate says to them.
  *
  * Called by main.c and by channels. Owns the two channels. Whatever arrives was checked against
- * tbl/msgs.h before it is looked at; a snapshot is checked whole before it serves, and a damaged one
- * leaves the old one serving. The parent's end means the gate's own: nobody would restart or feed it.
+ * tbl/msgs.h before it is looked at; a snapshot is checked whole before it serves, and a damaged
+ * one leaves the old one serving. The parent's end means the gate's own: nobody would restart or
+ * feed it.
  */
 #include "control.h"
 #include "conn.h"
@@ -19,7 +20,9 @@
 
 static void hello(struct chan *c)
 {
-	struct msg_hello h = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_GATE,
+	struct msg_hello h = {.min = MSG_MAJOR_MIN,
+		.max = MSG_MAJOR_MAX,
+		.role = PROC_GATE,
 		.build = STEAD_VERSION};
 
 	(void)chan_send(c, MSG_HELLO, 0, &h, sizeof(h), NULL, 0, NULL, 0);
@@ -30,7 +33,7 @@ static bool hello_holds(const struct msg *m)
 	struct msg_hello h;
 
 	return m->h.type == MSG_HELLO && msg_get(m, &h, sizeof(h), sizeof(h)) == 0 &&
-		h.min <= MSG_MAJOR_MAX && h.max >= MSG_MAJOR_MIN;
+	       h.min <= MSG_MAJOR_MAX && h.max >= MSG_MAJOR_MIN;
 }
 
 static void send_page(struct gate *g, enum page_kind kind, int fd)
@@ -103,7 +106,8 @@ static void ctl_got(struct chan *c, struct msg *m)
 		g->ctl_hello = hello_holds(m);
 		if (!g->ctl_hello)
 			chan_close(c);
-		/* A ctl that has just come learns what serves, as it would have when it was loaded. */
+		/* A ctl that has just come learns what serves, as it would have when it was loaded.
+		 */
 		else if (g->snap)
 			say_loaded(g, snap_generation(g->snap), 0);
 	} else if (m->h.type == MSG_OVERLAY) {
@@ -149,9 +153,10 @@ static void hear_snap(struct gate *g, struct msg *m)
 	if (err) {
 		char generation[24];
 
-		(void)snprintf(generation, sizeof(generation), "%llu", (unsigned long long)said.generation);
-		control_event(g, EV_SNAPSHOT_REFUSED, "generation", generation, "error", strerror(-err),
-			(char *)NULL);
+		(void)snprintf(generation, sizeof(generation), "%llu",
+			(unsigned long long)said.generation);
+		control_event(g, EV_SNAPSHOT_REFUSED, "generation", generation, "error",
+			strerror(-err), (char *)NULL);
 	} else {
 		gate_set_snap(g, s);
 		to_app_on_snap(g->to_app, s);
@@ -173,12 +178,13 @@ static void hear_listener(struct gate *g, struct msg *m)
 	memcpy(address, text, min_of(n, sizeof(address) - 1));
 	fd = msg_take_fd(m, 0);
 	/* Speaking plain text on a port for TLS would look like it worked. */
-	err = g->draining || l.tls ? -EPROTONOSUPPORT : accept_listen(g, l.listener, l.tls, fd, address);
+	err = g->draining || l.tls ? -EPROTONOSUPPORT
+				   : accept_listen(g, l.listener, l.tls, fd, address);
 	if (err) {
 		close(fd);
 		if (!g->draining)
-			control_event(g, EV_BIND_FAILED, "address", address, "error", strerror(-err),
-				(char *)NULL);
+			control_event(g, EV_BIND_FAILED, "address", address, "error",
+				strerror(-err), (char *)NULL);
 	}
 }
 

@@ -1,6 +1,6 @@
 /*
- * counters.c: makes the counters page and adds what each request was. Called by gate.c and req.c. Owns
- * the page; ctl maps it read-only.
+ * counters.c: makes the counters page and adds what each request was. Called by gate.c and req.c.
+ * Owns the page; ctl maps it read-only.
  */
 #include "counters.h"
 
@@ -11,7 +11,8 @@
 int counters_new(struct gate *g)
 {
 	void *map;
-	int err = sys_shm_create("stead-counters", sizeof(struct counters_page), &g->counters_fd, &map);
+	int err = sys_shm_create(
+		"stead-counters", sizeof(struct counters_page), &g->counters_fd, &map);
 
 	if (err)
 		return err;
@@ -32,7 +33,8 @@ void counters_free(struct gate *g)
 
 void counters_site(const struct req *r, unsigned column, int64_t n)
 {
-	uint32_t row = r->site->number < COUNTER_SITES_MAX ? r->site->number : COUNTER_SITES_MAX - 1;
+	uint32_t row =
+		r->site->number < COUNTER_SITES_MAX ? r->site->number : COUNTER_SITES_MAX - 1;
 	uint64_t *c = (uint64_t *)&r->gate->counters->site[row][column];
 
 	__atomic_store_n(c, __atomic_load_n(c, __ATOMIC_RELAXED) + (uint64_t)n, __ATOMIC_RELAXED);

@@ -1,5 +1,6 @@
 /*
- * counters.h: the gate's counters page (tbl/metrics.h). One writer, so an addition is a load and a store.
+ * counters.h: the gate's counters page (tbl/metrics.h). One writer, so an addition is a load and a
+ * store.
  */
 #ifndef STEAD_GATE_COUNTERS_H
 #define STEAD_GATE_COUNTERS_H

@@ -1,9 +1,9 @@
 /*
- * errorpage.c: pages for failed requests: the site's ErrorPage= file, else one that says in plain words
- * what happened, with the request's id, by which its record is found in the log.
+ * errorpage.c: pages for failed requests: the site's ErrorPage= file, else one that says in plain
+ * words what happened, with the request's id, by which its record is found in the log.
  *
- * Called by req.c. Holds the open file of a large own page until the request is done. Never says what a
- * client need not know: paths, versions, what the app printed.
+ * Called by req.c. Holds the open file of a large own page until the request is done. Never says
+ * what a client need not know: paths, versions, what the app printed.
  */
 #include "errorpage.h"
 #include "filecache.h"
@@ -48,7 +48,8 @@ static const char *built_in(struct req *r, enum close_id why, size_t *ret_n)
 		"<meta name=\"viewport\" content=\"width=device-width\">"
 		"<title>%u %s</title><style>body{font:16px/1.5 sans-serif;max-width:36em;"
 		"margin:15vh auto;padding:0 1em;color:#222}small{color:#666}</style></head>\n"
-		"<body><h1>%u %s</h1><p>%c%s.</p><p><small>Request %016llx</small></p></body></html>\n",
+		"<body><h1>%u %s</h1><p>%c%s.</p><p><small>Request "
+		"%016llx</small></p></body></html>\n",
 		status, reason, status, reason, close_rows[why].text[0] & ~0x20,
 		close_rows[why].text + 1, (unsigned long long)r->id);
 
@@ -56,7 +57,8 @@ static const char *built_in(struct req *r, enum close_id why, size_t *ret_n)
 	return page ? page : "";
 }
 
-void errorpage_send(struct req *r, enum close_id why, unsigned retry_after_s, const struct field *extra)
+void errorpage_send(
+	struct req *r, enum close_id why, unsigned retry_after_s, const struct field *extra)
 {
 	static const char html[] = "text/html; charset=utf-8";
 	struct field fields[FIELDS_MAX];

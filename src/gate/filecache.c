@@ -1,9 +1,10 @@
 /*
  * filecache.c: the gate's own cache of files and of the folders that they lie in.
  *
- * Called by to_static.c and errorpage.c. Owns descriptors, contents and entries; all three are bounded,
- * the least recently used goes first. Every path is opened below its folder's descriptor by the kernel's
- * own rule (openat2, RESOLVE_BENEATH), so neither ".." nor a symlink leads out of it. Never writes.
+ * Called by to_static.c and errorpage.c. Owns descriptors, contents and entries; all three are
+ * bounded, the least recently used goes first. Every path is opened below its folder's descriptor
+ * by the kernel's own rule (openat2, RESOLVE_BENEATH), so neither ".." nor a symlink leads out of
+ * it. Never writes.
  */
 #include "filecache.h"
 #include "httpdate.h"
@@ -26,10 +27,10 @@ struct entry {
 	struct entry *hash_next;
 	struct entry *newer, *older;
 	uint64_t hash, checked_ms, ino, dev, mtime_ns;
-	bool cached;      /* the cache itself holds one of file.refs */
-	bool racy;        /* written so shortly before it was read that the time may not show a change */
+	bool cached; /* the cache itself holds one of file.refs */
+	bool racy;   /* written so shortly before it was read that the time may not show a change */
 	uint32_t root_len, path_len;
-	char key[];       /* root, path, NUL */
+	char key[]; /* root, path, NUL */
 };
 
 /* A folder, opened once; looked at again like a file, because a build may have made it anew. */
@@ -129,8 +130,9 @@ static void make_room(struct gate *g)
 	struct filecache *fc = g->files;
 
 	while (fc->oldest && (fc->entries >= FILE_ENTRIES_MAX || fc->fds >= FILE_FDS_MAX ||
-		fc->memory > FILE_MEMORY_MAX - FILE_SMALL_MAX)) {
-		/* What clients still read keeps its descriptor; letting go of it here frees nothing. */
+				     fc->memory > FILE_MEMORY_MAX - FILE_SMALL_MAX)) {
+		/* What clients still read keeps its descriptor; letting go of it here frees
+		 * nothing. */
 		drop(g, fc->oldest);
 	}
 }
@@ -239,7 +241,9 @@ static int open_file(struct gate *g, const struct entry *key, struct stat *ret_s
 		return -EISDIR;
 	fd = sys_open_beneath(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
 	if (fd < 0)
-		return fd == -ENOTDIR || fd == -ENAMETOOLONG || fd == -ELOOP || fd == -EXDEV ? -ENOENT : fd;
+		return fd == -ENOTDIR || fd == -ENAMETOOLONG || fd == -ELOOP || fd == -EXDEV
+			       ? -ENOENT
+			       : fd;
 	if (fstat(fd, ret_st) < 0) {
 		close(fd);
 		return -EIO;
@@ -302,7 +306,8 @@ static int fill(struct gate *g, struct entry *e, int fd, const struct stat *st)
 	f->type = mime_of(g->mime, e->key, e->root_len + e->path_len, &type_len);
 	f->type_len = (uint32_t)type_len;
 	f->etag_len = (uint32_t)snprintf(f->etag, sizeof(f->etag), "\"%llx-%llx-%llx\"",
-		(unsigned long long)e->mtime_ns, (unsigned long long)f->size, (unsigned long long)e->ino);
+		(unsigned long long)e->mtime_ns, (unsigned long long)f->size,
+		(unsigned long long)e->ino);
 	http_date_format(f->mtime_s, f->modified);
 	return 0;
 }
@@ -312,7 +317,8 @@ static struct entry *find(struct filecache *fc, uint64_t hash, const char *root,
 {
 	for (struct entry *e = fc->buckets[hash % BUCKETS]; e; e = e->hash_next)
 		if (e->hash == hash && e->root_len == root_len && e->path_len == path_len &&
-			!memcmp(e->key + root_len, path, path_len) && !memcmp(e->key, root, root_len))
+			!memcmp(e->key + root_len, path, path_len) &&
+			!memcmp(e->key, root, root_len))
 			return e;
 	return NULL;
 }
@@ -374,8 +380,8 @@ static int load(struct gate *g, uint64_t hash, const char *root, size_t root_len
 	return 0;
 }
 
-int filecache_get(struct gate *g, const char *root, size_t root_len, const char *path, size_t path_len,
-	struct file **ret_file)
+int filecache_get(struct gate *g, const char *root, size_t root_len, const char *path,
+	size_t path_len, struct file **ret_file)
 {
 	struct filecache *fc = g->files;
 	uint64_t hash = mix(mix(root_len, root, root_len), path, path_len);

@@ -1,8 +1,9 @@
 /*
  * filecache.h: files that are served, open or in memory, bounded.
  *
- * An entry is looked at again (stat) when it is a second old, so a changed file is served changed within
- * a second. Whoever got one holds it until file_release(), however the cache changes meanwhile.
+ * An entry is looked at again (stat) when it is a second old, so a changed file is served changed
+ * within a second. Whoever got one holds it until file_release(), however the cache changes
+ * meanwhile.
  */
 #ifndef STEAD_GATE_FILECACHE_H
 #define STEAD_GATE_FILECACHE_H
@@ -10,31 +11,32 @@
 #include "gate.h"
 
 enum {
-	FILE_SMALL_MAX = 16 * 1024, /* contents up to this are kept in memory, without a descriptor */
+	FILE_SMALL_MAX =
+		16 * 1024, /* contents up to this are kept in memory, without a descriptor */
 	FILE_ENTRIES_MAX = 2048,
 	FILE_MEMORY_MAX = 8 * 1024 * 1024,
 	FILE_FDS_MAX = 512,
 };
 
 struct file {
-	int fd;                 /* -1 when body is set */
-	const char *body;       /* all of it, or NULL */
+	int fd;           /* -1 when body is set */
+	const char *body; /* all of it, or NULL */
 	uint64_t size;
 	int64_t mtime_s;
 	const char *type;
 	uint32_t type_len, etag_len;
-	char etag[64];          /* with its quotes; strong */
-	char modified[32];      /* Last-Modified, HTTP_DATE_BYTES */
+	char etag[64];     /* with its quotes; strong */
+	char modified[32]; /* Last-Modified, HTTP_DATE_BYTES */
 	unsigned refs;
 };
 
 int filecache_new(struct gate *g);
 void filecache_free(struct gate *g);
-/* The regular file `path` (decoded, begins with '/') below the folder `root` (absolute). No symlink leads
- * out of the folder. -EISDIR: a folder; -ENOENT: nothing, or nothing that is served; -EACCES; else
- * -errno. On 0 the file is held for the caller. */
-int filecache_get(struct gate *g, const char *root, size_t root_len, const char *path, size_t path_len,
-	struct file **ret_file);
+/* The regular file `path` (decoded, begins with '/') below the folder `root` (absolute). No symlink
+ * leads out of the folder. -EISDIR: a folder; -ENOENT: nothing, or nothing that is served; -EACCES;
+ * else -errno. On 0 the file is held for the caller. */
+int filecache_get(struct gate *g, const char *root, size_t root_len, const char *path,
+	size_t path_len, struct file **ret_file);
 void file_release(struct gate *g, struct file *f);
 
 #endif

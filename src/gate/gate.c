@@ -1,6 +1,6 @@
 /*
- * gate.c: a gate's birth, its snapshot, its end. Called by main.c, control.c and tests. Owns what struct
- * gate holds; talks to nobody itself.
+ * gate.c: a gate's birth, its snapshot, its end. Called by main.c, control.c and tests. Owns what
+ * struct gate holds; talks to nobody itself.
  */
 #include "gate.h"
 #include "conn.h"
@@ -133,7 +133,8 @@ void gate_drain(struct gate *g, uint32_t drain_ms)
 		return;
 	g->draining = true;
 	g->drain_end_ms = now + drain_ms;
-	/* A client that reuses a connection just now finds it open, and is told to close by its answer. */
+	/* A client that reuses a connection just now finds it open, and is told to close by its
+	 * answer. */
 	g->drain_idle_ms = now + min_of(drain_ms / 4, (uint32_t)DRAIN_IDLE_MS);
 	accept_unlisten_all(g);
 	for (struct conn *c = g->conns; c; c = c->next)

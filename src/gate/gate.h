@@ -46,20 +46,20 @@ struct gate {
 	struct loop *loop;
 	uint64_t generation;
 	uint32_t index, gates;
-	bool root;          /* jailed: folders lie below this process's own root */
+	bool root; /* jailed: folders lie below this process's own root */
 	bool parent_hello, started;
 
 	struct chan parent; /* fd 3 */
 	struct chan ctl;    /* closed (chan_open() false) while there is none */
 	bool ctl_hello;
 
-	struct snap *snap;  /* what serves now; NULL before the first */
+	struct snap *snap; /* what serves now; NULL before the first */
 	struct gate_limits limits;
 
 	struct arena_pool pool; /* blocks of requests */
 	uint64_t req_seq;
-	const struct stream_ops *const *protos;        /* [PROTO_END] */
-	const struct handler_ops *const *handlers;     /* [HANDLER_END] */
+	const struct stream_ops *const *protos;    /* [PROTO_END] */
+	const struct handler_ops *const *handlers; /* [HANDLER_END] */
 
 	/* connections */
 	struct listener *listeners;
@@ -79,8 +79,8 @@ struct gate {
 	uint64_t closes[CLOSE_END]; /* connections that ended, by reason */
 	uint64_t access_ts_s;       /* the second that access_ts shows */
 	char access_ts[20];
-	uint64_t date_s;            /* the second that date shows */
-	char date[32];              /* IMF-fixdate */
+	uint64_t date_s; /* the second that date shows */
+	char date[32];   /* IMF-fixdate */
 
 	struct filecache *files;
 	struct mime *mime;
@@ -90,8 +90,8 @@ struct gate {
 	bool draining;
 	uint64_t drain_end_ms, drain_idle_ms;
 	struct timer drain_timer;
-	struct timer accept_timer;  /* retry after EMFILE */
-	void *test;                 /* a test's own */
+	struct timer accept_timer; /* retry after EMFILE */
+	void *test;                /* a test's own */
 };
 
 /* Make a gate on this loop, without channels: main.c and tests add what they need. 0 or -errno; the
@@ -101,8 +101,8 @@ int gate_new(struct gate **ret_gate, struct loop *l, const struct stream_ops *co
 void gate_free(struct gate *g);
 /* The snapshot that serves from now on; takes the reference. */
 void gate_set_snap(struct gate *g, struct snap *s);
-/* Begin to end: no new connections, answers say close, all of it over in drain_ms. gate_drained() is
- * called when nothing is left; it is main.c's (or the test's) to end the loop there. */
+/* Begin to end: no new connections, answers say close, all of it over in drain_ms. gate_drained()
+ * is called when nothing is left; it is main.c's (or the test's) to end the loop there. */
 void gate_drain(struct gate *g, uint32_t drain_ms);
 void gate_drained(struct gate *g);
 op_done drain_on_timer;
@@ -111,8 +111,8 @@ static inline void gate_count(struct gate *g, enum metric m, int64_t n)
 {
 	_Atomic uint64_t *c = &g->counters->gate[m];
 
-	__atomic_store_n((uint64_t *)c, __atomic_load_n((uint64_t *)c, __ATOMIC_RELAXED) + (uint64_t)n,
-		__ATOMIC_RELAXED);
+	__atomic_store_n((uint64_t *)c,
+		__atomic_load_n((uint64_t *)c, __ATOMIC_RELAXED) + (uint64_t)n, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * handlers.c: who answers, by number: the tables that requests are sent through. Read by main.c; tests
- * bring their own. Constant, so that no code pointer lies in a request's memory.
+ * handlers.c: who answers, by number: the tables that requests are sent through. Read by main.c;
+ * tests bring their own. Constant, so that no code pointer lies in a request's memory.
  */
 #include "http1.h"
 

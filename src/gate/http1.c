@@ -1,11 +1,11 @@
 /*
  * http1.c: the order of things on an HTTP/1 connection: heads, exchanges one after another, ends.
  *
- * Called by conn.c with bytes and time and through http1_stream_ops by requests. Owns the struct h1 of
- * the exchange under way. Requests that were sent ahead (pipelined) wait in the connection's buffer:
- * the next head is looked at when the exchange before it is over, so answers keep their order by
- * themselves. Never answers anything itself: even a head that was not understood becomes a request
- * that fails (RFC 9112; sections in http1_parse.c).
+ * Called by conn.c with bytes and time and through http1_stream_ops by requests. Owns the struct h1
+ * of the exchange under way. Requests that were sent ahead (pipelined) wait in the connection's
+ * buffer: the next head is looked at when the exchange before it is over, so answers keep their
+ * order by themselves. Never answers anything itself: even a head that was not understood becomes a
+ * request that fails (RFC 9112; sections in http1_parse.c).
  */
 #include "http1.h"
 
@@ -15,7 +15,7 @@
 #include <sys/ioctl.h>
 
 enum {
-	HEAD_FIRST = 2048,    /* copied at once of what came; most heads are shorter */
+	HEAD_FIRST = 2048, /* copied at once of what came; most heads are shorter */
 	EOF_GRACE_US = 100000,
 };
 
@@ -197,7 +197,7 @@ static int head_first(struct h1 *h, const char *p, size_t n, size_t head_max)
 		if (res == 0)
 			return 0;
 	}
-	begin_bad(h, &head, (enum close_id)-res);
+	begin_bad(h, &head, (enum close_id) - res);
 	return 1;
 }
 
@@ -250,10 +250,10 @@ static int head_more(struct h1 *h, const char *p, size_t n, size_t head_max)
 			return 1;
 		}
 		/* What scan takes for an end and parse does not is no head at all. */
-		begin_bad(h, &head, res ? (enum close_id)-res : CLOSE_BAD_REQUEST);
+		begin_bad(h, &head, res ? (enum close_id) - res : CLOSE_BAD_REQUEST);
 		return 1;
 	}
-	begin_bad(h, NULL, (enum close_id)-res);
+	begin_bad(h, NULL, (enum close_id) - res);
 	return 1;
 }
 
@@ -346,18 +346,18 @@ static bool step(struct conn *c)
 	return false;
 }
 
-/* A client that shuts its side right behind its request still reads (a pipe into nc does so); one that
- * does it later has gone away, and its handler shall not work in vain. */
+/* A client that shuts its side right behind its request still reads (a pipe into nc does so); one
+ * that does it later has gone away, and its handler shall not work in vain. */
 static bool left_early(const struct conn *c)
 {
 	const struct h1 *h = c->h1;
 
 	return c->eof && h && h->state == H1_ACTIVE && !h->out_ended &&
-		c->eof_us > h->start_us + EOF_GRACE_US;
+	       c->eof_us > h->start_us + EOF_GRACE_US;
 }
 
-/* What the client has moved. Of an answer only what it acknowledged counts: the kernel's buffer takes
- * megabytes at once and then nothing for a long while, however well the client reads. */
+/* What the client has moved. Of an answer only what it acknowledged counts: the kernel's buffer
+ * takes megabytes at once and then nothing for a long while, however well the client reads. */
 static uint64_t moved(const struct h1 *h)
 {
 	const struct conn *c = h->conn;
@@ -371,8 +371,8 @@ static uint64_t moved(const struct h1 *h)
 	return c->bytes_out + h->send.sent - min_of((uint64_t)queued, c->bytes_out + h->send.sent);
 }
 
-/* Over how long a client must keep its minimum rate. A reader gets longer: its own kernel may hold much
- * that it has still to read, and says nothing to ours meanwhile. */
+/* Over how long a client must keep its minimum rate. A reader gets longer: its own kernel may hold
+ * much that it has still to read, and says nothing to ours meanwhile. */
 static uint64_t rate_window(const struct h1 *h)
 {
 	const struct gate_limits *l = &h->conn->gate->limits;

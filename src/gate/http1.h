@@ -1,7 +1,7 @@
 /*
  * http1.h: HTTP/1.0 and 1.1 on one connection (RFC 9112). The parts: http1.c the order of things,
- * http1_parse.c and http1_chunks.c bytes to meaning, http1_body.c the request's body, http1_out.c the
- * answer. conn.c calls the first four functions; the rest is between the parts.
+ * http1_parse.c and http1_chunks.c bytes to meaning, http1_body.c the request's body, http1_out.c
+ * the answer. conn.c calls the first four functions; the rest is between the parts.
  */
 #ifndef STEAD_GATE_HTTP1_H
 #define STEAD_GATE_HTTP1_H
@@ -11,7 +11,8 @@
 
 enum {
 	OUTBUF_BYTES = 16 * 1024,
-	DISCARD_MAX = 64 * 1024, /* of a body nobody wants: read it, so that the connection can go on */
+	DISCARD_MAX =
+		64 * 1024, /* of a body nobody wants: read it, so that the connection can go on */
 };
 
 struct outbuf {
@@ -30,13 +31,13 @@ enum h1_state {
 struct h1 {
 	struct conn *conn;
 	struct stream stream;
-	struct arena arena;    /* until the request takes it over */
-	struct req *req;       /* NULL while there is no head, and after req_done() */
-	struct arena *owner;   /* where the arena is: here or in the request */
-	uint8_t state;         /* enum h1_state */
-	uint8_t cut;           /* enum close_id: end the connection with this */
-	uint8_t close_why;     /* the connection ends behind this answer; CLOSE_NONE: it is kept */
-	bool bad;              /* the framing was not understood: nothing behind it can be */
+	struct arena arena;  /* until the request takes it over */
+	struct req *req;     /* NULL while there is no head, and after req_done() */
+	struct arena *owner; /* where the arena is: here or in the request */
+	uint8_t state;       /* enum h1_state */
+	uint8_t cut;         /* enum close_id: end the connection with this */
+	uint8_t close_why;   /* the connection ends behind this answer; CLOSE_NONE: it is kept */
+	bool bad;            /* the framing was not understood: nothing behind it can be */
 
 	/* the head while it comes in pieces */
 	char *head;
@@ -46,26 +47,26 @@ struct h1 {
 
 	/* the request's body */
 	bool chunked, body_done, body_told;
-	bool upload_expected;  /* 100 was asked for and not said: perhaps no body comes */
-	int64_t body_left;     /* Content-Length: bytes to come */
+	bool upload_expected; /* 100 was asked for and not said: perhaps no body comes */
+	int64_t body_left;    /* Content-Length: bytes to come */
 	struct http1_chunks chunks;
-	uint32_t credit;       /* bytes that the handler takes now */
+	uint32_t credit; /* bytes that the handler takes now */
 	uint64_t discarded;
 
 	/* the answer */
 	bool head_sent, no_body, chunked_out, out_ended, sending, room_wanted, file_owned;
-	bool file_chunk;       /* the file goes as one chunk */
-	int64_t out_left;      /* Content-Length: bytes to come; -1: not known */
+	bool file_chunk;  /* the file goes as one chunk */
+	int64_t out_left; /* Content-Length: bytes to come; -1: not known */
 	char *out_head;
 	uint32_t out_head_len;
-	uint32_t out_bytes;    /* waiting in the buffers */
+	uint32_t out_bytes; /* waiting in the buffers */
 	struct outbuf *out_first, *out_last;
 	int file_fd;
 	uint64_t file_off, file_len;
 	struct send_op send;
 	char chunk_line[24];
 
-	struct op turn;        /* at the turn's end: send what gathered, finish, cut */
+	struct op turn; /* at the turn's end: send what gathered, finish, cut */
 
 	/* the minimum rate: what had moved when we began to look */
 	uint64_t rate_at_ms, rate_bytes;
@@ -101,7 +102,8 @@ bool http1_out_done(const struct h1 *h);
 void http1_out_drop(struct h1 *h);
 /* Spare buffers, at the gate's end. */
 void http1_free_spares(struct gate *g);
-int http1_interim(struct gate *g, struct stream *s, uint16_t status, const struct field *f, unsigned n);
+int http1_interim(
+	struct gate *g, struct stream *s, uint16_t status, const struct field *f, unsigned n);
 int http1_head(struct gate *g, struct stream *s, const struct resp_head *head, bool end);
 size_t http1_body(struct gate *g, struct stream *s, const void *p, size_t n, bool end);
 int http1_file(struct gate *g, struct stream *s, int fd, uint64_t off, uint64_t len, bool owned);

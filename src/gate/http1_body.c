@@ -1,9 +1,10 @@
 /*
- * http1_body.c: the body of an HTTP/1 request on its way to the handler (RFC 9112 sections 6 and 7).
+ * http1_body.c: the body of an HTTP/1 request on its way to the handler (RFC 9112 sections 6 and
+ * 7).
  *
- * Called by http1.c. Owns nothing: bytes go from the connection's buffer straight to req_on_body(). The
- * handler's credit bounds what it is given; without credit the connection is not read, so that TCP
- * holds the client back. What nobody wants is dropped up to a bound.
+ * Called by http1.c. Owns nothing: bytes go from the connection's buffer straight to req_on_body().
+ * The handler's credit bounds what it is given; without credit the connection is not read, so that
+ * TCP holds the client back. What nobody wants is dropped up to a bound.
  */
 #include "http1.h"
 

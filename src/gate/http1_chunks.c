@@ -1,20 +1,21 @@
 /*
- * http1_chunks.c: a chunked body as it comes, byte by byte if need be (RFC 9112 section 7.1). Called by
- * http1_body.c and the fuzz targets. Owns nothing. Trailer fields are checked like fields and dropped.
+ * http1_chunks.c: a chunked body as it comes, byte by byte if need be (RFC 9112 section 7.1).
+ * Called by http1_body.c and the fuzz targets. Owns nothing. Trailer fields are checked like fields
+ * and dropped.
  *
- * Stricter than the grammar: no blank around a size or before an extension (BWS is for senders to omit),
- * a size of at most 16 digits, and extensions bounded for each chunk and for the whole body.
+ * Stricter than the grammar: no blank around a size or before an extension (BWS is for senders to
+ * omit), a size of at most 16 digits, and extensions bounded for each chunk and for the whole body.
  */
 #include "http1_parse.h"
 
 enum {
-	K_SIZE,        /* at a chunk's size */
-	K_EXT,         /* in its extensions */
+	K_SIZE, /* at a chunk's size */
+	K_EXT,  /* in its extensions */
 	K_SIZE_LF,
 	K_DATA,
 	K_DATA_CR,
 	K_DATA_LF,
-	K_TRAILER,     /* at the beginning of a line behind the last chunk */
+	K_TRAILER, /* at the beginning of a line behind the last chunk */
 	K_TRAILER_NAME,
 	K_TRAILER_VALUE,
 	K_TRAILER_LF,
@@ -137,8 +138,8 @@ static bool step(struct http1_chunks *k, char c)
 	}
 }
 
-int64_t http1_chunks_take(struct http1_chunks *k, const char *p, size_t n, const char **ret_data,
-	size_t *ret_len)
+int64_t http1_chunks_take(
+	struct http1_chunks *k, const char *p, size_t n, const char **ret_data, size_t *ret_len)
 {
 	size_t at = 0;
 

@@ -1,7 +1,8 @@
 /*
- * http1_host.c: a host and its port (RFC 3986 section 3.2, RFC 9110 section 7.2); see http1_parse.h. Called
- * by http1_parse.c. Owns nothing. Narrower than the grammar: no user, no escapes, no sub-delimiters, no
- * empty label and no empty port, because no name that DNS or an IP literal gives has them.
+ * http1_host.c: a host and its port (RFC 3986 section 3.2, RFC 9110 section 7.2); see
+ * http1_parse.h. Called by http1_parse.c. Owns nothing. Narrower than the grammar: no user, no
+ * escapes, no sub-delimiters, no empty label and no empty port, because no name that DNS or an IP
+ * literal gives has them.
  */
 #include "http1_parse.h"
 
@@ -21,7 +22,8 @@ bool http1_parse_host(char *p, size_t n, uint32_t *ret_len, uint16_t *ret_port)
 			colons += c == ':';
 			if (c >= 'A' && c <= 'F')
 				*at = (char)(c + 32);
-			else if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == ':' || c == '.'))
+			else if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == ':' ||
+					 c == '.'))
 				return false;
 		}
 		if (at == end || colons < 2)
@@ -35,8 +37,9 @@ bool http1_parse_host(char *p, size_t n, uint32_t *ret_len, uint16_t *ret_port)
 
 			if (c >= 'A' && c <= 'Z')
 				*at = (char)(c + 32);
-			else if (c == '.' ? before == '.' : !((c >= 'a' && c <= 'z') ||
-				(c >= '0' && c <= '9') || c == '-' || c == '_'))
+			else if (c == '.' ? before == '.'
+					  : !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+						    c == '-' || c == '_'))
 				return false;
 			before = c;
 		}

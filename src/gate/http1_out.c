@@ -1,9 +1,10 @@
 /*
  * http1_out.c: the answer: its head (RFC 9112 sections 4, 6, 9), its framing and its way out.
  *
- * Called through http1_stream_ops by requests and by http1.c. Owns the buffers that hold what a slow
- * client has not taken, charged to the gate's budget. A head and a body that are known at once leave in
- * one system call, the body's bytes from where they are; only what the socket does not take is copied.
+ * Called through http1_stream_ops by requests and by http1.c. Owns the buffers that hold what a
+ * slow client has not taken, charged to the gate's budget. A head and a body that are known at once
+ * leave in one system call, the body's bytes from where they are; only what the socket does not
+ * take is copied.
  */
 #include "http1.h"
 #include "httpdate.h"
@@ -120,7 +121,8 @@ static bool put(struct h1 *h, const char *p, size_t n)
 
 /* Sending. */
 
-/* How many of the first n bytes of op's vector are gone is op->sent; copy the others to the buffers. */
+/* How many of the first n bytes of op's vector are gone is op->sent; copy the others to the
+ * buffers. */
 static bool keep_unsent(struct h1 *h, const struct iovec *iov, unsigned n, uint64_t sent)
 {
 	for (unsigned i = 0; i < n; i++) {
@@ -135,8 +137,9 @@ static bool keep_unsent(struct h1 *h, const struct iovec *iov, unsigned n, uint6
 
 static void send_failed(struct h1 *h, int err)
 {
-	h->cut = err == -EPIPE || err == -ECONNRESET || err == -ETIMEDOUT ? CLOSE_CLIENT_GONE :
-		err == -EIO ? CLOSE_FILE_ERROR : CLOSE_IO_ERROR;
+	h->cut = err == -EPIPE || err == -ECONNRESET || err == -ETIMEDOUT ? CLOSE_CLIENT_GONE
+		 : err == -EIO                                            ? CLOSE_FILE_ERROR
+									  : CLOSE_IO_ERROR;
 	http1_kick(h);
 }
 
@@ -244,7 +247,8 @@ bool http1_out_run(struct h1 *h)
 
 void http1_tell_room(struct h1 *h)
 {
-	if (!h->room_wanted || h->out_ended || !h->req || http1_room(h->conn->gate, &h->stream) == 0)
+	if (!h->room_wanted || h->out_ended || !h->req ||
+		http1_room(h->conn->gate, &h->stream) == 0)
 		return;
 	h->room_wanted = false;
 	req_on_room(h->req);
@@ -329,7 +333,8 @@ static const char *reason_of(uint16_t status, const char *given)
 	return given && *given && strlen(given) < 64 ? given : http_reason(status);
 }
 
-int http1_interim(struct gate *g, struct stream *s, uint16_t status, const struct field *f, unsigned n)
+int http1_interim(
+	struct gate *g, struct stream *s, uint16_t status, const struct field *f, unsigned n)
 {
 	struct h1 *h = container_of(s, struct h1, stream);
 	char *from, *p;
@@ -362,7 +367,7 @@ static char *add_framing(char *p, struct h1 *h, const struct resp_head *head, bo
 	const struct req *r = h->req;
 
 	h->no_body = r->method == METHOD_HEAD || head->status < 200 || head->status == 204 ||
-		head->status == 304;
+		     head->status == 304;
 	h->out_left = head->content_length;
 	if (head->status < 200 || head->status == 204 || head->status == 304)
 		return p;
@@ -392,7 +397,8 @@ static void decide_close(struct h1 *h)
 		h->close_why = (uint8_t)r->close;
 	else if (h->conn->gate->draining)
 		h->close_why = CLOSE_DRAINED;
-	else if (r->method == METHOD_CONNECT || (!h->body_done && !http1_body_small(h) && !req_wants_body(r)))
+	else if (r->method == METHOD_CONNECT ||
+		 (!h->body_done && !http1_body_small(h) && !req_wants_body(r)))
 		h->close_why = CLOSE_KEEPALIVE_OFF;
 }
 
@@ -503,8 +509,8 @@ static bool body_put(struct h1 *h, const char *p, size_t n, bool end)
 	return !(h->chunked_out && end) || put(h, last_chunk, 5);
 }
 
-/* The handler said the end before it gave as much as its Content-Length: the client must see that the
- * answer is cut. */
+/* The handler said the end before it gave as much as its Content-Length: the client must see that
+ * the answer is cut. */
 static bool is_short(struct h1 *h)
 {
 	if (h->out_left <= 0 || h->no_body)

@@ -11,23 +11,9 @@
  *   - a field name that the standards do not know.
  */
 #include "http1_parse.h"
+#include "http1_token.h"
 
 #include <string.h>
-
-/* The token characters of RFC 9110 section 5.6.2, each with its lower-case form; 0: no token. */
-static const unsigned char token[256] = {
-	['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*',
-	['+'] = '+', ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`', ['|'] = '|',
-	['~'] = '~', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5',
-	['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c',
-	['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j',
-	['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q',
-	['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x',
-	['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e',
-	['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l',
-	['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's',
-	['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
-};
 
 struct cursor {
 	char *p, *end;
@@ -50,8 +36,8 @@ static bool is_ows(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* What may stand in a target: RFC 3986, and what browsers send besides. No '#': a fragment never goes
- * over the wire. */
+/* What may stand in a target: RFC 3986, and what browsers send besides. No '#': a fragment never
+ * goes over the wire. */
 static bool is_target(unsigned char c)
 {
 	return c > ' ' && c < 0x7f && c != '#' && c != '"' && c != '<' && c != '>';
@@ -109,9 +95,10 @@ static int parse_version(struct cursor *c, struct http1_head *h)
 		if (i >= n)
 			return more_of_line(c);
 		ch = c->p[i];
-		if (i < 5 ? ch != name[i] :
-			i == 5 || i == 7 ? ch < '0' || ch > '9' :
-			i == 6 ? ch != '.' : ch != (i == 8 ? '\r' : '\n'))
+		if (i < 5                  ? ch != name[i]
+			: i == 5 || i == 7 ? ch < '0' || ch > '9'
+			: i == 6           ? ch != '.'
+					   : ch != (i == 8 ? '\r' : '\n'))
 			return -CLOSE_BAD_REQUEST;
 	}
 	if (c->p[5] != '1')
@@ -157,7 +144,8 @@ static int parse_line(struct cursor *c, struct http1_head *h)
 	return parse_version(c, h);
 }
 
-/* The first byte from p on that ends or spoils a field's value: a control character but HT, or DEL. */
+/* The first byte from p on that ends or spoils a field's value: a control character but HT, or DEL.
+ */
 static char *value_end(char *p, const char *end)
 {
 	const uint64_t ones = 0x0101010101010101ull, high = 0x8080808080808080ull;
@@ -322,8 +310,8 @@ static int parse_field(struct cursor *c, struct field *ret_field)
 	return 1;
 }
 
-/* absolute-form (RFC 9112 section 3.2.2): its authority takes Host's place, and what is handed on says
- * so. */
+/* absolute-form (RFC 9112 section 3.2.2): its authority takes Host's place, and what is handed on
+ * says so. */
 static int parse_absolute(struct http1_head *h, struct gathered *g)
 {
 	char *p = (char *)h->target, *end = p + h->target_len, *slash;
@@ -405,9 +393,9 @@ static int check_framing(struct http1_head *h, const struct gathered *g)
 /* Fields that Connection may not take away, whatever it nominates: they belong to the message. */
 static bool end_to_end(const struct field *f)
 {
-	static const char *const names[] = {"host", "content-length", "content-type", "content-encoding",
-		"authorization", "cookie", "expect", "range", "if-range", "x-forwarded-for",
-		"x-forwarded-proto", "x-forwarded-host", "forwarded"};
+	static const char *const names[] = {"host", "content-length", "content-type",
+		"content-encoding", "authorization", "cookie", "expect", "range", "if-range",
+		"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (f->name_len == strlen(names[i]) && !memcmp(f->name, names[i], f->name_len))
@@ -430,7 +418,8 @@ static bool list_has(const char *p, size_t n, const struct field *f)
 		if ((size_t)(p - from) == f->name_len && f->name_len) {
 			size_t i = 0;
 
-			while (i < f->name_len && token[(unsigned char)from[i]] == (unsigned char)f->name[i])
+			while (i < f->name_len &&
+				token[(unsigned char)from[i]] == (unsigned char)f->name[i])
 				i++;
 			if (i == f->name_len)
 				return true;
@@ -533,8 +522,8 @@ int http1_scan_head(const char *p, size_t n, size_t head_max, size_t *at)
 
 	for (; i < n; i++) {
 		if (p[i] == '\n') {
-			/* Every LF stands behind a CR, and a second pair ends the head; an empty line at the
-			 * very beginning is not its end. */
+			/* Every LF stands behind a CR, and a second pair ends the head; an empty
+			 * line at the very beginning is not its end. */
 			if (i == 0 || p[i - 1] != '\r')
 				return -CLOSE_BAD_REQUEST;
 			if (i >= 3 && p[i - 2] == '\n') {

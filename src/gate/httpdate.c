@@ -82,7 +82,7 @@ static bool month(struct scan *s, int *ret)
 static bool clock_time(struct scan *s, struct tm *tm)
 {
 	return number(s, 2, &tm->tm_hour) && literal(s, ":") && number(s, 2, &tm->tm_min) &&
-		literal(s, ":") && number(s, 2, &tm->tm_sec);
+	       literal(s, ":") && number(s, 2, &tm->tm_sec);
 }
 
 /* "Nov  6 08:49:37 1994", behind the day's name. */
@@ -92,7 +92,8 @@ static bool asctime_form(struct scan *s, struct tm *tm)
 		return false;
 	if (literal(s, " ") ? !number(s, 1, &tm->tm_mday) : !number(s, 2, &tm->tm_mday))
 		return false;
-	if (!literal(s, " ") || !clock_time(s, tm) || !literal(s, " ") || !number(s, 4, &tm->tm_year))
+	if (!literal(s, " ") || !clock_time(s, tm) || !literal(s, " ") ||
+		!number(s, 4, &tm->tm_year))
 		return false;
 	tm->tm_year -= 1900;
 	return true;
@@ -164,11 +165,12 @@ const char *http_reason(unsigned status)
 		{413, "Content Too Large"}, {414, "URI Too Long"}, {415, "Unsupported Media Type"},
 		{416, "Range Not Satisfiable"}, {417, "Expectation Failed"},
 		{421, "Misdirected Request"}, {422, "Unprocessable Content"}, {425, "Too Early"},
-		{426, "Upgrade Required"}, {428, "Precondition Required"}, {429, "Too Many Requests"},
-		{431, "Request Header Fields Too Large"}, {451, "Unavailable For Legal Reasons"},
-		{500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
-		{503, "Service Unavailable"}, {504, "Gateway Timeout"},
-		{505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"}};
+		{426, "Upgrade Required"}, {428, "Precondition Required"},
+		{429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
+		{451, "Unavailable For Legal Reasons"}, {500, "Internal Server Error"},
+		{501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"},
+		{504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
+		{507, "Insufficient Storage"}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].status == status)

@@ -1,9 +1,9 @@
 /*
  * stead-gate: speaks to clients; serves files, asks the apps.
  *
- * Started by the parent with one descriptor, 3: the channel to it. Everything else comes over that: the
- * listening sockets, the snapshot, the workers' sockets, the log's page. Here are only the start, the
- * table of completions and the end; control.c hears, conn.c serves.
+ * Started by the parent with one descriptor, 3: the channel to it. Everything else comes over that:
+ * the listening sockets, the snapshot, the workers' sockets, the log's page. Here are only the
+ * start, the table of completions and the end; control.c hears, conn.c serves.
  */
 #include "access.h"
 #include "conn.h"
@@ -41,7 +41,8 @@ struct to_app *gate_to_app(const struct gate *g)
 static void say_worker(struct gate *g, enum msg_type type, const struct msg_worker *w)
 {
 	(void)chan_send(&g->parent, (uint16_t)type, 0, w, sizeof(*w), NULL, 0, NULL, 0);
-	if (chan_open(&g->ctl) && g->ctl_hello && msg_allowed(PROC_GATE, PROC_CTL, (uint16_t)type, sizeof(*w), 0))
+	if (chan_open(&g->ctl) && g->ctl_hello &&
+		msg_allowed(PROC_GATE, PROC_CTL, (uint16_t)type, sizeof(*w), 0))
 		(void)chan_send(&g->ctl, (uint16_t)type, 0, w, sizeof(*w), NULL, 0, NULL, 0);
 }
 
@@ -53,10 +54,11 @@ static void say_event(struct gate *g, enum event ev, const char *app, uint32_t s
 	(void)snprintf(slot_text, sizeof(slot_text), "%u", slot);
 	(void)snprintf(ms_text, sizeof(ms_text), "%llu", (unsigned long long)ms);
 	if (ev == EV_REQUEST_DEADLINE)
-		control_event(g, ev, "app", app, "slot", slot_text, "ms", ms_text, "path", text ? text : "",
-			(char *)NULL);
+		control_event(g, ev, "app", app, "slot", slot_text, "ms", ms_text, "path",
+			text ? text : "", (char *)NULL);
 	else
-		control_event(g, ev, "app", app, "slot", slot_text, "why", text ? text : "", (char *)NULL);
+		control_event(g, ev, "app", app, "slot", slot_text, "why", text ? text : "",
+			(char *)NULL);
 }
 
 int control_started(struct gate *g)
@@ -80,7 +82,8 @@ int control_started(struct gate *g)
 	err = jail_close();
 	/* A kernel without filters is rare and no reason not to serve; the log says what is off. */
 	if (err)
-		control_event(g, EV_JAIL_SKIPPED, "what", "seccomp filter of the gate", (char *)NULL);
+		control_event(
+			g, EV_JAIL_SKIPPED, "what", "seccomp filter of the gate", (char *)NULL);
 	return 0;
 }
 

@@ -152,7 +152,8 @@ const char *mime_of(const struct mime *m, const char *name, size_t n, size_t *re
 			ext[len] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 		}
 		ext[len] = 0;
-		found = bsearch(&key, built_in, sizeof(built_in) / sizeof(built_in[0]), sizeof(key), by_ext);
+		found = bsearch(&key, built_in, sizeof(built_in) / sizeof(built_in[0]), sizeof(key),
+			by_ext);
 		if (!found && m->n)
 			found = bsearch(&key, m->rows, m->n, sizeof(key), by_ext);
 	}

@@ -1,7 +1,7 @@
 /*
- * range.c: "bytes=0-99,-5" to pieces of a file. Called by to_static.c and the fuzz target. Owns nothing.
- * A field that asks for more than the file has bytes is ignored: many overlapping ranges are how a small
- * request makes a large answer (RFC 9110 section 14.2, 17.15).
+ * range.c: "bytes=0-99,-5" to pieces of a file. Called by to_static.c and the fuzz target. Owns
+ * nothing. A field that asks for more than the file has bytes is ignored: many overlapping ranges
+ * are how a small request makes a large answer (RFC 9110 section 14.2, 17.15).
  */
 #include "range.h"
 
@@ -14,7 +14,8 @@ static bool number(const char **at, const char *end, uint64_t *ret)
 	uint64_t v = 0;
 
 	for (; p < end && *p >= '0' && *p <= '9'; p++)
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
+		if (__builtin_mul_overflow(v, 10, &v) ||
+			__builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
 			v = UINT64_MAX / 16;
 	if (p == *at)
 		return false;

@@ -24,8 +24,8 @@ struct req *req_new(struct gate *g, struct stream *s, struct arena *arena)
 	r->gate = g;
 	r->stream = s;
 	s->req = r;
-	/* The lower 40 bits hold every request of a gate's life: 10^6 a second for 12 days; then the next
-	 * bit of the generation is entered, which the parent gives to nobody so soon. */
+	/* The lower 40 bits hold every request of a gate's life: 10^6 a second for 12 days; then
+	 * the next bit of the generation is entered, which the parent gives to nobody so soon. */
 	r->id = g->generation << 40 | (++g->req_seq & 0xffffffffffull);
 	r->start_us = loop_now_us(g->loop);
 	r->method_str = r->target = r->path_raw = r->query = r->host = "";

@@ -1,9 +1,10 @@
 /*
  * resp.c: an answer on its way from its handler to its protocol.
  *
- * Called by handlers. The place of the response filters (compression, edited headers): each will stand
- * between these functions and the protocol's; today there is none. What is true for every protocol is
- * done here once: an answer has one head, HEAD, 204 and 304 have no body, an ended answer takes nothing.
+ * Called by handlers. The place of the response filters (compression, edited headers): each will
+ * stand between these functions and the protocol's; today there is none. What is true for every
+ * protocol is done here once: an answer has one head, HEAD, 204 and 304 have no body, an ended
+ * answer takes nothing.
  */
 #include "lib/must.h"
 #include "req.h"

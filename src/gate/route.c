@@ -33,7 +33,8 @@ bool route_request(struct req *r)
 	struct gate *g = r->gate;
 
 	if (r->method == METHOD_TRACE || r->method == METHOD_CONNECT) {
-		static const struct field allow = {"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", 5, 44};
+		static const struct field allow = {
+			"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", 5, 44};
 
 		req_fail_with(r, CLOSE_BAD_METHOD, 0, &allow);
 		return false;

@@ -1,5 +1,6 @@
 /*
- * seccomp_off.c: instead of seccomp.c in builds with a sanitizer, whose run time makes calls of its own.
+ * seccomp_off.c: instead of seccomp.c in builds with a sanitizer, whose run time makes calls of its
+ * own.
  */
 #include "jail.h"
 

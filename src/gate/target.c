@@ -1,10 +1,10 @@
 /*
- * target.c: percent-decoding and dot segments (RFC 3986 sections 2.1, 5.2.4, 6.2.2). Called by req.c and
- * the fuzz target. Owns nothing; a target with nothing to decode is used where it lies.
+ * target.c: percent-decoding and dot segments (RFC 3986 sections 2.1, 5.2.4, 6.2.2). Called by
+ * req.c and the fuzz target. Owns nothing; a target with nothing to decode is used where it lies.
  *
- * Routing and files go by the same decoded path, so no encoding makes the two disagree. Refused: a wrong
- * or cut escape, an encoded control character, a dot segment that climbs above the root or that needs an
- * encoded slash or backslash to be one, and a backslash.
+ * Routing and files go by the same decoded path, so no encoding makes the two disagree. Refused: a
+ * wrong or cut escape, an encoded control character, a dot segment that climbs above the root or
+ * that needs an encoded slash or backslash to be one, and a backslash.
  */
 #include "target.h"
 
@@ -79,7 +79,8 @@ static long remove_dots(char *p, char *marks, size_t n)
 		while (end < n && !is_separator(p[end]))
 			end++;
 		len = end - at - 1;
-		dots = (len == 1 && p[at + 1] == '.') || (len == 2 && p[at + 1] == '.' && p[at + 2] == '.');
+		dots = (len == 1 && p[at + 1] == '.') ||
+		       (len == 2 && p[at + 1] == '.' && p[at + 2] == '.');
 		if (!dots) {
 			memmove(p + to, p + at, end - at);
 			memmove(marks + to, marks + at, end - at);

@@ -6,8 +6,8 @@
 
 #include "req.h"
 
-/* Set path, path_raw and query from path_raw as the protocol gave it (path and query, or "*"). The path
- * is decoded, dot segments are removed. False: it is malformed, or climbs above the root. */
+/* Set path, path_raw and query from path_raw as the protocol gave it (path and query, or "*"). The
+ * path is decoded, dot segments are removed. False: it is malformed, or climbs above the root. */
 bool target_parse(struct req *r);
 
 #endif

@@ -1,9 +1,10 @@
 /*
- * to_static.c: static files: GET and HEAD, conditions, ranges, index, folders (RFC 9110 sections 8.8,
- * 13, 14).
+ * to_static.c: static files: GET and HEAD, conditions, ranges, index, folders (RFC 9110
+ * sections 8.8, 13, 14).
  *
- * Called by req.c as HANDLER_STATIC. Holds one cached file for each request. Never serves what begins
- * with a dot (but .well-known), nor stead.conf; never lists a folder; never follows a symlink out.
+ * Called by req.c as HANDLER_STATIC. Holds one cached file for each request. Never serves what
+ * begins with a dot (but .well-known), nor stead.conf; never lists a folder; never follows a
+ * symlink out.
  */
 #include "to_static.h"
 #include "filecache.h"
@@ -24,8 +25,8 @@ enum { PART_BYTES = 16 * 1024, PART_HEAD_MAX = 256, FIELDS_MAX = 6 };
 struct parts {
 	struct range range[RANGES_MAX];
 	unsigned n, at;
-	uint64_t done;     /* bytes of the part at hand */
-	bool head_done;    /* its head is out */
+	uint64_t done;  /* bytes of the part at hand */
+	bool head_done; /* its head is out */
 	char boundary[24];
 	char piece[PART_BYTES];
 	size_t piece_len, piece_at;
@@ -78,7 +79,8 @@ static void fail_open(struct req *r, int err)
 	}
 }
 
-/* A folder without its slash: the same name with it, so that relative links in its page are right. */
+/* A folder without its slash: the same name with it, so that relative links in its page are right.
+ */
 static void redirect(struct req *r)
 {
 	const char *raw = r->path_raw;
@@ -172,7 +174,8 @@ static bool if_range_holds(const struct req *r, const struct file *f)
 
 /* Answers. */
 
-static void send_bytes(struct req *r, struct file *f, struct resp_head *h, uint64_t from, uint64_t len)
+static void send_bytes(
+	struct req *r, struct file *f, struct resp_head *h, uint64_t from, uint64_t len)
 {
 	h->content_length = (int64_t)len;
 	if (r->method == METHOD_HEAD || len == 0) {
@@ -193,13 +196,15 @@ static int part_head(char *p, const struct parts *m, const struct file *f)
 	struct buf b;
 
 	buf_fixed(&b, p, PART_HEAD_MAX);
-	buf_printf(&b, "\r\n--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
+	buf_printf(&b,
+		"\r\n--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
 		m->boundary, f->type, (unsigned long long)g->from,
 		(unsigned long long)(g->from + g->len - 1), (unsigned long long)f->size);
 	return b.error ? -1 : (int)b.len;
 }
 
-/* Fill the next piece: a part's head, some of a part, or the end. False: the file could not be read. */
+/* Fill the next piece: a part's head, some of a part, or the end. False: the file could not be
+ * read. */
 static bool next_piece(struct parts *m, const struct file *f)
 {
 	const struct range *g = &m->range[m->at];
@@ -331,7 +336,8 @@ static bool answer_ranges(struct req *r, struct served *s, struct resp_head *h, 
 		return true;
 	}
 	value = arena_printf(&r->arena, "bytes %llu-%llu/%llu", (unsigned long long)ranges[0].from,
-		(unsigned long long)(ranges[0].from + ranges[0].len - 1), (unsigned long long)file->size);
+		(unsigned long long)(ranges[0].from + ranges[0].len - 1),
+		(unsigned long long)file->size);
 	if (!value) {
 		req_fail(r, CLOSE_NO_MEMORY, 0);
 		return true;

@@ -1,6 +1,6 @@
 /*
- * fuzz_range.c: a Range field and dates: every range lies in the file, and they are not more than it.
- * The first eight bytes are the file's size.
+ * fuzz_range.c: a Range field and dates: every range lies in the file, and they are not more than
+ * it. The first eight bytes are the file's size.
  */
 #include "httpdate.h"
 #include "lib/must.h"

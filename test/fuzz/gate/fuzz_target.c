@@ -1,5 +1,6 @@
 /*
- * fuzz_target.c: a request's target to a path: never climbs, never holds a NUL or an undone dot segment.
+ * fuzz_target.c: a request's target to a path: never climbs, never holds a NUL or an undone dot
+ * segment.
  */
 #include "lib/must.h"
 #include "target.h"
@@ -17,7 +18,8 @@ static bool has_dot_segment(const char *p, size_t n)
 			continue;
 		while (end < n && p[end] != '/')
 			end++;
-		if ((end - i == 2 && p[i + 1] == '.') || (end - i == 3 && p[i + 1] == '.' && p[i + 2] == '.'))
+		if ((end - i == 2 && p[i + 1] == '.') ||
+			(end - i == 3 && p[i + 1] == '.' && p[i + 2] == '.'))
 			return true;
 	}
 	return false;

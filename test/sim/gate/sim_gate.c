@@ -1,10 +1,11 @@
 /*
- * sim_gate.c: the gate's connections on the simulated loop, many seeds: bytes in pieces, short writes,
- * resets, EMFILE, clients that stop, leave or send garbage, an app that answers when it likes.
+ * sim_gate.c: the gate's connections on the simulated loop, many seeds: bytes in pieces, short
+ * writes, resets, EMFILE, clients that stop, leave or send garbage, an app that answers when it
+ * likes.
  *
- * Invariants, for each seed: every connection ends with exactly one close reason, every request leaves
- * exactly one record, a client that behaved has its answers whole and in order, and in the end no
- * connection, no arena block, no buffer, no byte of the budget is out.
+ * Invariants, for each seed: every connection ends with exactly one close reason, every request
+ * leaves exactly one record, a client that behaved has its answers whole and in order, and in the
+ * end no connection, no arena block, no buffer, no byte of the budget is out.
  *
  *   sim-gate [FIRST [COUNT]]
  */
@@ -25,7 +26,18 @@
 enum { CLIENTS = 12, EXCHANGES = 8, BUF = 600000, BIG = 150000, STEPS_MAX = 400000 };
 
 /* What a client asks for, and what it must get. */
-enum ask { ASK_SMALL, ASK_BIG, ASK_NONE, ASK_RANGE, ASK_HEAD, ASK_APP, ASK_UPLOAD, ASK_CHUNKS, ASK_POST_STATIC, ASKS };
+enum ask {
+	ASK_SMALL,
+	ASK_BIG,
+	ASK_NONE,
+	ASK_RANGE,
+	ASK_HEAD,
+	ASK_APP,
+	ASK_UPLOAD,
+	ASK_CHUNKS,
+	ASK_POST_STATIC,
+	ASKS
+};
 
 struct client {
 	int fd; /* -1: gone */
@@ -114,7 +126,8 @@ static void app_on_turn(struct loop *l, struct op *op, int res)
 		a->unread = 0;
 		req_consume(r, n);
 	}
-	/* An upload is answered once it is whole, so that the client's count of bytes can be checked. */
+	/* An upload is answered once it is whole, so that the client's count of bytes can be
+	 * checked. */
 	if (r->content_length && !a->ended) {
 		loop_timer_in(l, &a->timer, 1);
 		return;
@@ -148,10 +161,14 @@ static void app_done(struct req *r)
 	loop_timer_stop(r->gate->loop, &a->timer);
 }
 
-static const struct handler_ops app_handler = {
-	.name = "sim", .start = app_start, .body = app_body, .body_end = app_body_end, .done = app_done};
+static const struct handler_ops app_handler = {.name = "sim",
+	.start = app_start,
+	.body = app_body,
+	.body_end = app_body_end,
+	.done = app_done};
 static const struct handler_ops *const handlers[HANDLER_END] = {
-	[HANDLER_ERROR] = &errorpage_handler, [HANDLER_STATIC] = &to_static_handler,
+	[HANDLER_ERROR] = &errorpage_handler,
+	[HANDLER_STATIC] = &to_static_handler,
 	[HANDLER_APP] = &app_handler};
 static const struct stream_ops *const protos[PROTO_END] = {[PROTO_HTTP1] = &http1_stream_ops};
 static op_done *const ops[OP_GATE_END] = {
@@ -197,10 +214,18 @@ static void give_snap(struct world *w)
 	};
 	const char *hosts[] = {"a"};
 	struct snap_app_in app = {"x", 1, 1, 1, 0};
-	struct snap_site_in site = {.name = "x", .hosts = hosts, .nhosts = 1, .routes = routes, .nroutes = 2,
-		.limits = {.access = SNAP_ACCESS_JSON, .body_max = 10000000, .header_timeout_ms = 2000,
-			.idle_timeout_ms = 5000, .rate_min = 10}};
-	struct snap_in in = {.generation = 1, .sites = &site, .nsites = 1, .apps = &app, .napps = 1};
+	struct snap_site_in site = {.name = "x",
+		.hosts = hosts,
+		.nhosts = 1,
+		.routes = routes,
+		.nroutes = 2,
+		.limits = {.access = SNAP_ACCESS_JSON,
+			.body_max = 10000000,
+			.header_timeout_ms = 2000,
+			.idle_timeout_ms = 5000,
+			.rate_min = 10}};
+	struct snap_in in = {
+		.generation = 1, .sites = &site, .nsites = 1, .apps = &app, .napps = 1};
 	int fds[SNAP_SEGMENTS_MAX + 1];
 	struct snap *s;
 	unsigned n;
@@ -257,7 +282,8 @@ static void plan(struct world *w, struct client *c)
 		[ASK_SMALL] = "GET /small HTTP/1.1\r\nHost: a\r\n\r\n",
 		[ASK_BIG] = "GET /big HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n",
 		[ASK_NONE] = "GET /none HTTP/1.1\r\nHost: a\r\n\r\n",
-		[ASK_RANGE] = "GET /big HTTP/1.1\r\nHost: a\r\nRange: bytes=0-9,100000-120000\r\n\r\n",
+		[ASK_RANGE] =
+			"GET /big HTTP/1.1\r\nHost: a\r\nRange: bytes=0-9,100000-120000\r\n\r\n",
 		[ASK_HEAD] = "HEAD /big HTTP/1.1\r\nHost: a\r\n\r\n",
 		[ASK_APP] = "GET /app/x HTTP/1.1\r\nHost: a\r\n\r\n",
 		[ASK_POST_STATIC] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nuuuuu",
@@ -353,11 +379,15 @@ static void client_reads(struct world *w, struct client *c)
 		else
 			check_answers(c);
 	} else if (n != -EAGAIN) {
-		/* The gate ends a connection of its own will only when it is idle, or the client was bad. */
+		/* The gate ends a connection of its own will only when it is idle, or the client
+		 * was bad. */
 		if (!c->hostile && c->answered != c->n)
-			fprintf(stderr, "client %zu: %u of %u answers, asks %d, sent %zu of %zu, read %zd, time %llu\n",
-				(size_t)(c - w->clients), c->answered, c->n, (int)c->asks[c->answered], c->out_at,
-				c->out_len, n, (unsigned long long)sim_now_us(w->s));
+			fprintf(stderr,
+				"client %zu: %u of %u answers, asks %d, sent %zu of %zu, read %zd, "
+				"time %llu\n",
+				(size_t)(c - w->clients), c->answered, c->n,
+				(int)c->asks[c->answered], c->out_at, c->out_len, n,
+				(unsigned long long)sim_now_us(w->s));
 		must(c->hostile || c->answered == c->n);
 		sim_close(w->s, c->fd);
 		c->fd = -1;
@@ -457,9 +487,14 @@ static void check_end(struct world *w)
 
 static void one_seed(uint64_t seed, const char *folder)
 {
-	struct sim_options o = {.seed = seed, .pieces_permille = 300, .short_permille = 300,
-		.refuse_permille = 100, .reorder_permille = 200, .emfile_permille = seed % 3 ? 0 : 100,
-		.latency_us_max = 2000, .stream_bytes = seed % 2 ? 4096 : 0};
+	struct sim_options o = {.seed = seed,
+		.pieces_permille = 300,
+		.short_permille = 300,
+		.refuse_permille = 100,
+		.reorder_permille = 200,
+		.emfile_permille = seed % 3 ? 0 : 100,
+		.latency_us_max = 2000,
+		.stream_bytes = seed % 2 ? 4096 : 0};
 	static struct world w;
 
 	memset(&w, 0, sizeof(w));

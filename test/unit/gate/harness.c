@@ -1,12 +1,14 @@
 /*
  * harness.c: a real gate process without the rest of stead: plays the parent and ctl to it.
  *
- *   gate-harness GATE FOLDER [NAME=VALUE…]     e.g. header_ms=500 idle_ms=800 rate_min=100 body_max=1000
+ *   gate-harness GATE FOLDER [NAME=VALUE…]     e.g. header_ms=500 idle_ms=800 rate_min=100
+ * body_max=1000
  *
- * Serves FOLDER on an ephemeral port of 127.0.0.1 and prints "port N". Then commands on standard input,
- * each answered by lines and "ok": `records` (access records since the last time), `counters`, `snap
- * FOLDER`, `damaged` (a snapshot with one byte changed), `unlisten`, `stop MS`. At the end of input the
- * gate is stopped, and its exit status printed as "exit N". For test_http.py, benchmarks and profilers.
+ * Serves FOLDER on an ephemeral port of 127.0.0.1 and prints "port N". Then commands on standard
+ * input, each answered by lines and "ok": `records` (access records since the last time),
+ * `counters`, `snap FOLDER`, `damaged` (a snapshot with one byte changed), `unlisten`, `stop MS`.
+ * At the end of input the gate is stopped, and its exit status printed as "exit N". For
+ * test_http.py, benchmarks and profilers.
  */
 #include "lib/chan.h"
 #include "lib/logring.h"
@@ -108,10 +110,19 @@ static void build_snap(struct harness *t, const char *folder, int *fds, unsigned
 	};
 	struct snap_error_page_in pages[] = {{404, path[0]}};
 	struct snap_app_in app = {"harness", 1, 1, 1, 0};
-	struct snap_site_in site = {.name = "harness", .hosts = hosts, .nhosts = 3, .routes = routes,
-		.nroutes = 3, .error_pages = pages, .limits = t->limits};
-	struct snap_in in = {.generation = ++t->generation, .sites = &site, .nsites = 1, .apps = &app,
-		.napps = 1, .default_site = 0};
+	struct snap_site_in site = {.name = "harness",
+		.hosts = hosts,
+		.nhosts = 3,
+		.routes = routes,
+		.nroutes = 3,
+		.error_pages = pages,
+		.limits = t->limits};
+	struct snap_in in = {.generation = ++t->generation,
+		.sites = &site,
+		.nsites = 1,
+		.apps = &app,
+		.napps = 1,
+		.default_site = 0};
 
 	snprintf(path[0], sizeof(path[0]), "%s/404.html", folder);
 	site.nerror_pages = access(path[0], R_OK) == 0;
@@ -235,7 +246,8 @@ static void set_limit(struct harness *t, const char *text)
 		t->limits.body_max = strtoull(eq + 1, NULL, 10);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
 		if (!strncmp(text, rows[i].name, (size_t)(eq - text)))
-			*(uint32_t *)((char *)&t->limits + rows[i].off) = (uint32_t)strtoul(eq + 1, NULL, 10);
+			*(uint32_t *)((char *)&t->limits + rows[i].off) =
+				(uint32_t)strtoul(eq + 1, NULL, 10);
 }
 
 static void obey(struct harness *t, char *line, const char *folder)
@@ -272,9 +284,15 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	t.limits = (struct snap_site){.access = SNAP_ACCESS_JSON, .body_max = 1 << 20,
-		.head_max = 32 * 1024, .header_timeout_ms = 10000, .idle_timeout_ms = 60000,
-		.request_timeout_ms = 30000, .rate_min = 100, .queue = 16, .queue_timeout_ms = 500};
+	t.limits = (struct snap_site){.access = SNAP_ACCESS_JSON,
+		.body_max = 1 << 20,
+		.head_max = 32 * 1024,
+		.header_timeout_ms = 10000,
+		.idle_timeout_ms = 60000,
+		.request_timeout_ms = 30000,
+		.rate_min = 100,
+		.queue = 16,
+		.queue_timeout_ms = 500};
 	for (int i = 3; i < argc; i++)
 		set_limit(&t, argv[i]);
 	start(&t, argv[1]);

@@ -1,6 +1,7 @@
 /*
- * test_parse.c: heads, chunks, targets, ranges, dates and media types, without a socket. The malformed
- * requests are in test/scenario/test_http.py; here is what the bytes mean, however they are cut.
+ * test_parse.c: heads, chunks, targets, ranges, dates and media types, without a socket. The
+ * malformed requests are in test/scenario/test_http.py; here is what the bytes mean, however they
+ * are cut.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,8 +41,9 @@ static void assert_text(const char *p, size_t n, const char *want)
 static void a_head(void **state)
 {
 	static const char text[] = "POST /a?b HTTP/1.1\r\nHost: EXAMPLE.org:81\r\nX-A:\t v w \r\n"
-		"Content-Length: 12\r\nCookie: a=b\r\nConnection: keep-alive, X-Drop, Cookie\r\nx-drop: 1\r\n"
-		"TE: trailers\r\nExpect: 100-Continue\r\n\r\nrest";
+				   "Content-Length: 12\r\nCookie: a=b\r\nConnection: keep-alive, "
+				   "X-Drop, Cookie\r\nx-drop: 1\r\n"
+				   "TE: trailers\r\nExpect: 100-Continue\r\n\r\nrest";
 
 	(void)state;
 	assert_int_equal(parse(text), strlen(text) - 4);
@@ -51,7 +53,8 @@ static void a_head(void **state)
 	assert_int_equal(head.host_port, 81);
 	assert_int_equal(head.content_length, 12);
 	assert_true(head.keep_alive && head.expect_continue && !head.chunked);
-	/* hop-by-hop fields and what Connection nominates are gone, but never what belongs to the message */
+	/* hop-by-hop fields and what Connection nominates are gone, but never what belongs to the
+	 * message */
 	assert_int_equal(head.nfields, 5);
 	assert_text(head.fields[1].name, head.fields[1].name_len, "x-a");
 	assert_text(head.fields[1].value, head.fields[1].value_len, "v w");
@@ -69,7 +72,8 @@ static void absolute_form_takes_hosts_place(void **state)
 
 static void every_prefix_needs_more(void **state)
 {
-	static const char text[] = "GET /x HTTP/1.1\r\nHost: a\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n";
+	static const char text[] =
+		"GET /x HTTP/1.1\r\nHost: a\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n";
 	size_t n = sizeof(text) - 1, at = 0;
 	char mem[sizeof(text)];
 
@@ -94,14 +98,16 @@ static void values_are_searched_whole(void **state)
 	/* a bad byte at each place of a long value, so that every step of the search meets one */
 	for (size_t at = 0; at < 64; at++) {
 		for (unsigned bad = 0; bad < 2; bad++) {
-			int n = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: a\r\nX: %064d\r\n\r\n", 0);
+			int n = snprintf(text, sizeof(text),
+				"GET / HTTP/1.1\r\nHost: a\r\nX: %064d\r\n\r\n", 0);
 			char *value = strstr(text, "X: ") + 3;
 
 			value[at] = bad ? 0x7f : '\t';
 			assert_int_equal(http1_parse_head(text, (size_t)n, HTTP1_HEAD_MAX, &head),
 				bad ? -CLOSE_BAD_REQUEST : n);
 			value[at] = (char)0x80;
-			assert_int_equal(http1_parse_head(text, (size_t)n, HTTP1_HEAD_MAX, &head), n);
+			assert_int_equal(
+				http1_parse_head(text, (size_t)n, HTTP1_HEAD_MAX, &head), n);
 		}
 	}
 }
@@ -133,7 +139,10 @@ static void chunks_however_cut(void **state)
 
 	(void)state;
 	for (size_t step = 1; step < 60; step++) {
-		assert_int_equal(dechunk("3;x=y\r\nabc\r\n00a\r\n0123456789\r\n0\r\nA: b\r\n\r\nnext", step, out), 13);
+		assert_int_equal(
+			dechunk("3;x=y\r\nabc\r\n00a\r\n0123456789\r\n0\r\nA: b\r\n\r\nnext", step,
+				out),
+			13);
 		assert_memory_equal(out, "abc0123456789", 13);
 		assert_int_equal(dechunk("0\r\n\r\n", step, out), 0);
 		assert_int_equal(dechunk("1\r\nab\r\n", step, out), -1);
@@ -145,21 +154,23 @@ static void targets(void **state)
 {
 	static const struct {
 		const char *raw, *path, *query;
-	} rows[] = {{"/", "/", ""}, {"/a/b?c?d", "/a/b", "c?d"}, {"/a/./b/../c", "/a/c", ""}, {"/a/..", "/", ""},
-		{"/a/b/.", "/a/b/", ""}, {"/%41%2e%2E/x", "/A../x", ""}, {"/a%2fb", "/a/b", ""},
-		{"/a/%2e%2e/b", "/b", ""}, {"/..a/.b/...", "/..a/.b/...", ""}, {"//a//", "//a//", ""},
-		{"/%e4%ff", "/\xe4\xff", ""}, {"/a//../b", "/a/b", ""}, {"/x?", "/x", ""}, {"*", "*", ""},
-		{"/..", NULL, ""}, {"/../x", NULL, ""}, {"/a/../../x", NULL, ""}, {"/%00", NULL, ""},
-		{"/%1f", NULL, ""}, {"/%7f", NULL, ""}, {"/%", NULL, ""}, {"/%4", NULL, ""}, {"/%4g", NULL, ""},
-		{"/a%2f..%2fb", NULL, ""}, {"/a/..%2fb", NULL, ""}, {"/a%2f../b", NULL, ""},
-		{"/a%5c..%5cb", NULL, ""}, {"/a\\b", NULL, ""}, {"a", NULL, ""}, {"", NULL, ""},
-		{"/a%2f%2e%2e", NULL, ""}};
+	} rows[] = {{"/", "/", ""}, {"/a/b?c?d", "/a/b", "c?d"}, {"/a/./b/../c", "/a/c", ""},
+		{"/a/..", "/", ""}, {"/a/b/.", "/a/b/", ""}, {"/%41%2e%2E/x", "/A../x", ""},
+		{"/a%2fb", "/a/b", ""}, {"/a/%2e%2e/b", "/b", ""},
+		{"/..a/.b/...", "/..a/.b/...", ""}, {"//a//", "//a//", ""},
+		{"/%e4%ff", "/\xe4\xff", ""}, {"/a//../b", "/a/b", ""}, {"/x?", "/x", ""},
+		{"*", "*", ""}, {"/..", NULL, ""}, {"/../x", NULL, ""}, {"/a/../../x", NULL, ""},
+		{"/%00", NULL, ""}, {"/%1f", NULL, ""}, {"/%7f", NULL, ""}, {"/%", NULL, ""},
+		{"/%4", NULL, ""}, {"/%4g", NULL, ""}, {"/a%2f..%2fb", NULL, ""},
+		{"/a/..%2fb", NULL, ""}, {"/a%2f../b", NULL, ""}, {"/a%5c..%5cb", NULL, ""},
+		{"/a\\b", NULL, ""}, {"a", NULL, ""}, {"", NULL, ""}, {"/a%2f%2e%2e", NULL, ""}};
 	struct arena_pool pool;
 
 	(void)state;
 	arena_pool_init(&pool, 4096, 100, 1);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct req r = {.path_raw = rows[i].raw, .path_raw_len = (uint32_t)strlen(rows[i].raw)};
+		struct req r = {
+			.path_raw = rows[i].raw, .path_raw_len = (uint32_t)strlen(rows[i].raw)};
 
 		arena_init(&r.arena, &pool);
 		if (target_parse(&r) != (rows[i].path != NULL))
@@ -193,10 +204,11 @@ static void ranges(void **state)
 
 static void dates(void **state)
 {
-	static const char *const same[] = {"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
-		"Sun Nov  6 08:49:37 1994"};
-	static const char *const wrong[] = {"", "Sun", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 GMT ",
-		"Sun, 6 Nov 1994 08:49:37 GMT", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:49:37 GMT",
+	static const char *const same[] = {"Sun, 06 Nov 1994 08:49:37 GMT",
+		"Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"};
+	static const char *const wrong[] = {"", "Sun", "Sun, 06 Nov 1994 08:49:37",
+		"Sun, 06 Nov 1994 08:49:37 GMT ", "Sun, 6 Nov 1994 08:49:37 GMT",
+		"Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:49:37 GMT",
 		"Sun, 32 Nov 1994 08:49:37 GMT", "784111777"};
 	char text[HTTP_DATE_BYTES + 1];
 	int64_t t;

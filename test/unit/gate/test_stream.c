@@ -1,7 +1,7 @@
 /*
  * test_stream.c: a struct req meets its protocol only through struct stream: a protocol that is not
- * HTTP/1, with many requests at once on one connection, in and out of order, with resets in the middle,
- * runs the same routes and handlers.
+ * HTTP/1, with many requests at once on one connection, in and out of order, with resets in the
+ * middle, runs the same routes and handlers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,8 @@ static struct fake *fake_of(struct stream *s)
 	return container_of(s, struct fake, s);
 }
 
-static int fake_interim(struct gate *g, struct stream *s, uint16_t status, const struct field *f, unsigned n)
+static int fake_interim(
+	struct gate *g, struct stream *s, uint16_t status, const struct field *f, unsigned n)
 {
 	(void)g, (void)f, (void)n;
 	fake_of(s)->interim = status;
@@ -84,7 +85,8 @@ static size_t fake_body(struct gate *g, struct stream *s, const void *p, size_t 
 	return take;
 }
 
-static int fake_file(struct gate *g, struct stream *s, int fd, uint64_t off, uint64_t len, bool owned)
+static int fake_file(
+	struct gate *g, struct stream *s, int fd, uint64_t off, uint64_t len, bool owned)
 {
 	struct fake *f = fake_of(s);
 
@@ -169,9 +171,13 @@ static void app_done(struct req *r)
 	seen_of(r)->done++;
 }
 
-static const struct handler_ops fake_app = {
-	.name = "fake", .start = app_start, .body = app_body, .body_end = app_body_end, .room = app_room,
-	.abort = app_abort, .done = app_done};
+static const struct handler_ops fake_app = {.name = "fake",
+	.start = app_start,
+	.body = app_body,
+	.body_end = app_body_end,
+	.room = app_room,
+	.abort = app_abort,
+	.done = app_done};
 static const struct handler_ops *const handlers[HANDLER_END] = {
 	[HANDLER_ERROR] = &errorpage_handler,
 	[HANDLER_STATIC] = &to_static_handler,
@@ -218,9 +224,14 @@ static void give_snap(struct world *w)
 		{SNAP_MATCH_PREFIX, SNAP_TO_APP, "/app", "", "", 0},
 	};
 	struct snap_app_in app = {"x", 1, 1, 1, 0};
-	struct snap_site_in site = {.name = "x", .hosts = hosts, .nhosts = 1, .routes = routes, .nroutes = 2,
+	struct snap_site_in site = {.name = "x",
+		.hosts = hosts,
+		.nhosts = 1,
+		.routes = routes,
+		.nroutes = 2,
 		.limits = {.access = SNAP_ACCESS_JSON, .body_max = 100000}};
-	struct snap_in in = {.generation = 1, .sites = &site, .nsites = 1, .apps = &app, .napps = 1};
+	struct snap_in in = {
+		.generation = 1, .sites = &site, .nsites = 1, .apps = &app, .napps = 1};
 	int fds[SNAP_SEGMENTS_MAX + 1];
 	unsigned n;
 	struct snap *s;
@@ -271,8 +282,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct fake *open_stream(struct world *w, unsigned i, uint8_t method, const char *target,
-	int64_t length)
+static struct fake *open_stream(
+	struct world *w, unsigned i, uint8_t method, const char *target, int64_t length)
 {
 	struct fake *f = &w->streams[i];
 	struct arena a;
