@@ -238,7 +238,7 @@ static int check_again(struct request *r, PyObject *exc_info)
 
 static PyObject *start_response(PyObject *self, PyObject *args, PyObject *kw)
 {
-	static char *names[] = {"status", "response_headers", "exc_info", NULL};
+	char *names[] = {"status", "response_headers", "exc_info", NULL}; /* the interface wants no const */
 	struct request *r = (struct request *)self;
 	PyObject *status, *headers, *exc_info = NULL;
 

@@ -71,7 +71,7 @@ static bool explore(const struct model *m, bool fences, unsigned *ret_states)
 	static uint64_t set_##name(uint64_t s, unsigned v)                                        \
 	{                                                                                         \
 		uint64_t mask = ((1ull << (bits)) - 1) << (at);                                   \
-                                                                                                  \
+												  \
 		return (s & ~mask) | ((uint64_t)v << (at) & mask);                                \
 	}
 
