@@ -58,7 +58,7 @@ static void test_frames(void **state)
 	assert_int_equal(link_peek(&b, &d, &p), 0);
 	/* More than the positions' width in slots, sizes of every kind, never more than fits. */
 	while (out < 20000) {
-		size_t n = rand_r(&seed) % 3 ? rand_r(&seed) % 300 : rand_r(&seed) % sizeof(big);
+		size_t n = (size_t)rand_r(&seed) % (rand_r(&seed) % 3 ? 300 : sizeof(big));
 
 		memset(big, (char)in, n);
 		if (rand_r(&seed) % 2 && put(&a, in + 1, big, n) == 0)
