@@ -2,7 +2,7 @@
 
 Started by the parent as
 
-    INTERPRETER DIR/stead_worker.py --wsgi MODULE:OBJECT [--path DIR] [--threads N] [--workers N]
+    INTERPRETER DIR/stead_worker.py --wsgi MODULE:OBJECT [--path DIR]… [--threads N] [--workers N]
 
 in the app's folder, with fd 3 = the channel from the parent (SEQPACKET; it brings the gates' links), and
 stdout and stderr to the log. OBJECT is an attribute, dotted or not; with "()" behind it, it is called once
@@ -92,7 +92,7 @@ def options(argv):
 
     p = argparse.ArgumentParser(prog="stead_worker.py")
     p.add_argument("--wsgi", required=True, metavar="MODULE:OBJECT")
-    p.add_argument("--path", default=None)
+    p.add_argument("--path", action="append", default=[])
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--parent-fd", type=int, default=3)
@@ -142,8 +142,8 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     o = options(sys.argv[1:])
     link = load_link(here)
-    folder = os.path.abspath(o.path or os.getcwd())
-    sys.path[:] = [folder] + [p for p in sys.path if p and os.path.abspath(p) not in (here, folder)]
+    folders = [os.path.abspath(p) for p in o.path] or [os.getcwd()]
+    sys.path[:] = folders + [p for p in sys.path if p and os.path.abspath(p) not in (here, *folders)]
     sys.argv[:] = [o.wsgi.partition(":")[0]]
     faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
     for fd in [o.parent_fd] + o.link_fd:
