@@ -177,6 +177,21 @@ def test_minimum_rate(fresh):
         program.wait_until("its end", lambda: "send_too_slow" in [r["close"] for r in gate.records()], 5)
 
 
+def test_half_close_while_an_app_works(fresh):
+    """Shut right behind the request: still reads. Shut later: has gone away, and nothing is done for it any more."""
+    gate = fresh()
+    with gate.connect() as sock:
+        sock.sendall(request("/app"))
+        sock.shutdown(socket.SHUT_WR)
+        assert Answer(sock.makefile("rb")).status == 503
+    with gate.connect() as sock:
+        sock.sendall(request("/app"))
+        time.sleep(0.2)
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(1) == b""
+    assert [r["close"] for r in gate.records(2)] == ["app_starting", "client_gone"]
+
+
 def test_drain(fresh):
     """New answers say close, idle connections go after a grace, the process ends by itself."""
     gate = fresh()

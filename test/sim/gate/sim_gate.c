@@ -102,6 +102,13 @@ static void app_body(struct req *r, const void *p, size_t n)
 	}
 }
 
+static void app_room(struct req *r)
+{
+	struct answering *a = r->handler_state;
+
+	loop_timer_in(r->gate->loop, &a->timer, sim_below(sim_of(r->gate), 5));
+}
+
 static void app_body_end(struct req *r)
 {
 	struct answering *a = r->handler_state;
@@ -141,9 +148,13 @@ static void app_on_turn(struct loop *l, struct op *op, int res)
 	n = min_of(a->left, n);
 	took = req_resp_body(r, text, n, n == a->left);
 	a->left -= took;
-	if (took == n && a->left == 0)
+	/* No more timer: the protocol must say when there is room. */
+	if (took < n) {
+		must(req_resp_room(r) == 0);
 		return;
-	loop_timer_in(l, &a->timer, sim_below(sim_of(r->gate), 5) + (took == 0));
+	}
+	if (a->left)
+		loop_timer_in(l, &a->timer, sim_below(sim_of(r->gate), 5));
 }
 
 static void on_beat(struct loop *l, struct op *op, int res)
@@ -165,6 +176,7 @@ static const struct handler_ops app_handler = {.name = "sim",
 	.start = app_start,
 	.body = app_body,
 	.body_end = app_body_end,
+	.room = app_room,
 	.done = app_done};
 static const struct handler_ops *const handlers[HANDLER_END] = {
 	[HANDLER_ERROR] = &errorpage_handler,
