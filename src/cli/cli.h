@@ -1,5 +1,6 @@
 /*
- * cli.h: the program `stead` in one page: arguments, which instance, the control socket, what people see.
+ * cli.h: the program `stead` in one page: arguments, which instance, the control socket, what
+ * people see.
  *
  * It holds nothing: every verb but check, introspect, completion and help is one request to ctl on
  * STATE/control. `up` also starts the parent.
@@ -21,7 +22,7 @@ struct cli {
 	char run[256];         /* `up`: its runtime folder */
 	char folder[PATH_MAX]; /* `up`: the app's folder, absolute */
 	char roles[PATH_MAX];
-	char http[128];        /* `up`: numeric ADDR:PORT, "" when it was not given */
+	char http[128]; /* `up`: numeric ADDR:PORT, "" when it was not given */
 };
 
 /* ---- instance.c: which instance ---- */
@@ -42,7 +43,8 @@ int client_connect(struct client *cl, const char *state);
 void client_close(struct client *cl);
 /* Send one request; takes the reference. 0 or -errno. */
 int client_ask(struct client *cl, json_t *request);
-/* The next object: 1 and a new reference; 0 at the end; -EAGAIN when there is none within timeout_ms
+/* The next object: 1 and a new reference; 0 at the end; -EAGAIN when there is none within
+ * timeout_ms
  * (-1: wait); -errno. */
 int client_next(struct client *cl, int timeout_ms, json_t **ret_object);
 

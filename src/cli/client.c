@@ -69,15 +69,19 @@ int client_ask(struct client *cl, json_t *request)
 /* A whole line that was read already: 1, else 0. */
 static int take_line(struct client *cl, json_t **ret_object)
 {
-	char *from = cl->mem + cl->at;
-	char *nl = cl->len > cl->at ? memchr(from, '\n', cl->len - cl->at) : NULL;
+	char *from, *nl;
 
+	if (cl->len <= cl->at)
+		return 0;
+	from = cl->mem + cl->at;
+	nl = memchr(from, '\n', cl->len - cl->at);
 	if (!nl)
 		return 0;
 	cl->at = (size_t)(nl - cl->mem) + 1;
 	*ret_object = json_loadb(from, (size_t)(nl - from), 0, NULL);
 	if (!*ret_object)
-		*ret_object = json_pack("{s:s, s:s%}", "kind", "app", "text", from, (size_t)(nl - from));
+		*ret_object =
+			json_pack("{s:s, s:s%}", "kind", "app", "text", from, (size_t)(nl - from));
 	return *ret_object ? 1 : -EPROTO;
 }
 

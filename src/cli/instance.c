@@ -1,10 +1,10 @@
 /*
  * instance.c: which instance a verb speaks to, and the folders that `up` gives it.
  *
- * --state > $STEAD_STATE > .stead of the folder (here or above) > the one instance of this user that
- * runs. As root without --state the state lies in /var/lib/stead/up/ID, ID from the app's folder. The
- * runtime folder holds PostgreSQL's socket, whose path must be short, and the link `state`, by which a
- * running instance is found.
+ * --state > $STEAD_STATE > .stead of the folder (here or above) > the one instance of this user
+ * that runs. As root without --state the state lies in /var/lib/stead/up/ID, ID from the app's
+ * folder. The runtime folder holds PostgreSQL's socket, whose path must be short, and the link
+ * `state`, by which a running instance is found.
  */
 #include "cli.h"
 
@@ -103,7 +103,8 @@ static int make_run(struct cli *c)
 		err = make_own(c->run, geteuid() == 0 ? 0755 : 0700);
 	if (err < 0)
 		return fail(c, VERB_EXIT_NOT_PERMITTED, c->run, err,
-			"remove it if it is not yours to keep, or set XDG_RUNTIME_DIR to a folder of your own");
+			"remove it if it is not yours to keep, or set XDG_RUNTIME_DIR to a folder "
+			"of your own");
 	(void)snprintf(link, sizeof link, "%s/state", c->run);
 	if (unlink(link) < 0 && errno != ENOENT)
 		return fail(c, VERB_EXIT_FAILED, link, -errno, NULL);
@@ -116,7 +117,8 @@ static int make_run(struct cli *c)
 static void ignore_in_git(const char *state)
 {
 	int dir = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int fd = dir >= 0 ? openat(dir, ".gitignore", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644) : -1;
+	int fd = dir >= 0 ? openat(dir, ".gitignore", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)
+			  : -1;
 
 	if (fd >= 0) {
 		ssize_t ignored = write(fd, "*\n", 2);
@@ -141,7 +143,8 @@ static int make_state(struct cli *c, const char *given)
 	else
 		n = snprintf(path, sizeof path, "%s/.stead", c->folder);
 	if ((size_t)n >= sizeof path)
-		return fail(c, VERB_EXIT_USAGE, "the state folder", -ENAMETOOLONG, "choose a shorter one");
+		return fail(c, VERB_EXIT_USAGE, "the state folder", -ENAMETOOLONG,
+			"choose a shorter one");
 	if (!given && geteuid() == 0) {
 		int err = make_parents(path);
 
@@ -149,17 +152,22 @@ static int make_state(struct cli *c, const char *given)
 			return fail(c, VERB_EXIT_FAILED, path, err, NULL);
 	}
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return fail(c, errno == EACCES || errno == EPERM ? VERB_EXIT_NOT_PERMITTED : VERB_EXIT_FAILED, path,
-			-errno,
-			errno == ENOSPC ? "free disk space, or choose another folder with --state" :
-					  "the state folder cannot be made there: choose another with --state");
+		return fail(c,
+			errno == EACCES || errno == EPERM ? VERB_EXIT_NOT_PERMITTED
+							  : VERB_EXIT_FAILED,
+			path, -errno,
+			errno == ENOSPC ? "free disk space, or choose another folder with --state"
+					: "the state folder cannot be made there: choose another "
+					  "with --state");
 	if (!realpath(path, c->state))
-		return fail(c, VERB_EXIT_FAILED, path, -errno, "choose another folder with --state");
+		return fail(
+			c, VERB_EXIT_FAILED, path, -errno, "choose another folder with --state");
 	return 0;
 }
 
-/* As root the app's workers have a user of their own, who cannot look into a build folder below /root:
- * the worker's program is put where everybody can read it. An installed stead has it there already. */
+/* As root the app's workers have a user of their own, who cannot look into a build folder below
+ * /root: the worker's program is put where everybody can read it. An installed stead has it there
+ * already. */
 static int publish_worker(struct cli *c)
 {
 	static const char *const files[] = {"stead_worker.py", "_steadlink.abi3.so"};
@@ -187,7 +195,8 @@ static int publish_worker(struct cli *c)
 	if (to_fd >= 0)
 		close(to_fd);
 	close(from_fd);
-	return err ? fail(c, VERB_EXIT_FAILED, to, err, "free disk space, or build stead again") : 0;
+	return err ? fail(c, VERB_EXIT_FAILED, to, err, "free disk space, or build stead again")
+		   : 0;
 }
 
 int instance_for_up(struct cli *c)
@@ -200,10 +209,11 @@ int instance_for_up(struct cli *c)
 	if (!given)
 		given = getenv("STEAD_STATE");
 	if (!realpath(folder, c->folder))
-		return fail(c, errno == ENOENT ? VERB_EXIT_NO_SUCH : VERB_EXIT_FAILED, folder, -errno,
-			"name the folder of your app: stead up FOLDER");
+		return fail(c, errno == ENOENT ? VERB_EXIT_NO_SUCH : VERB_EXIT_FAILED, folder,
+			-errno, "name the folder of your app: stead up FOLDER");
 	if (stat(c->folder, &st) < 0 || !S_ISDIR(st.st_mode))
-		return fail(c, VERB_EXIT_USAGE, c->folder, -ENOTDIR, "name the folder of your app: stead up FOLDER");
+		return fail(c, VERB_EXIT_USAGE, c->folder, -ENOTDIR,
+			"name the folder of your app: stead up FOLDER");
 	err = make_state(c, given);
 	if (err)
 		return err;
@@ -211,9 +221,11 @@ int instance_for_up(struct cli *c)
 		char text[PATH_MAX + 160];
 
 		(void)snprintf(text, sizeof text,
-			"the state folder %s is owned by somebody else (uid %u; stead runs as uid %u)", c->state,
-			(unsigned)st.st_uid, (unsigned)geteuid());
-		show_error(c, text, "run stead as its owner, or choose another folder with --state");
+			"the state folder %s is owned by somebody else (uid %u; stead runs as uid "
+			"%u)",
+			c->state, (unsigned)st.st_uid, (unsigned)geteuid());
+		show_error(
+			c, text, "run stead as its owner, or choose another folder with --state");
 		return VERB_EXIT_NOT_PERMITTED;
 	}
 	ignore_in_git(c->state);
@@ -269,7 +281,8 @@ static bool above(char ret[PATH_MAX])
 		struct stat st;
 		char *slash;
 
-		if ((size_t)snprintf(ret, PATH_MAX, "%s/.stead", strcmp(here, "/") ? here : "") < PATH_MAX &&
+		if ((size_t)snprintf(ret, PATH_MAX, "%s/.stead", strcmp(here, "/") ? here : "") <
+				PATH_MAX &&
 			lstat(ret, &st) == 0 && S_ISDIR(st.st_mode))
 			return true;
 		slash = strrchr(here, '/');

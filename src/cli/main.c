@@ -1,8 +1,8 @@
 /*
  * stead: the program that people type. Arguments by the tables, then one verb.
  *
- * What needs no running stead (help, introspect, completion, check) is answered here; every other verb
- * asks ctl over the control socket.
+ * What needs no running stead (help, introspect, completion, check) is answered here; every other
+ * verb asks ctl over the control socket.
  */
 #include "cli.h"
 
@@ -111,7 +111,9 @@ static int run(struct cli *c, int argc, char **argv)
 		return VERB_EXIT_USAGE;
 	}
 	if (instance_roles(c->roles, sizeof c->roles) < 0) {
-		show_error(c, "stead's own executables are not beside this one: the installation is not whole",
+		show_error(c,
+			"stead's own executables are not beside this one: the installation is not "
+			"whole",
 			"install stead again, or build it with `make build`");
 		return VERB_EXIT_FAILED;
 	}

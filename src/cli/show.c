@@ -1,8 +1,8 @@
 /*
  * show.c: what people see: errors, progress, findings, records of the log.
  *
- * Called by the verbs. On a terminal a step is one line that becomes its result; elsewhere each step is
- * a plain line. With --json every object is printed as it came.
+ * Called by the verbs. On a terminal a step is one line that becomes its result; elsewhere each
+ * step is a plain line. With --json every object is printed as it came.
  */
 #include "cli.h"
 
@@ -48,7 +48,8 @@ static void print_safe(FILE *to, const char *s)
 void show_error(const struct cli *c, const char *what, const char *todo)
 {
 	if (c->json) {
-		json_t *o = json_pack("{s:s, s:s, s:s?}", "event", "error", "error", what, "todo", todo);
+		json_t *o = json_pack(
+			"{s:s, s:s, s:s?}", "event", "error", "error", what, "todo", todo);
 
 		print_json(o);
 		json_decref(o);
@@ -211,7 +212,8 @@ static void show_tail(const json_t *lines)
 	(void)fputs("  the last lines:\n", stderr);
 	json_array_foreach(lines, i, line)
 	{
-		const char *text = json_is_string(line) ? json_string_value(line) : text_of(line, "text");
+		const char *text =
+			json_is_string(line) ? json_string_value(line) : text_of(line, "text");
 
 		(void)fputs("    ", stderr);
 		print_safe(stderr, text);

@@ -1,9 +1,9 @@
 /*
- * show_status.c: what runs, as a person reads it: the site first, then the processes, the database and
- * the protections that are off.
+ * show_status.c: what runs, as a person reads it: the site first, then the processes, the database
+ * and the protections that are off.
  *
- * Called by the verbs with ctl's answer, which it takes as it comes: a member that is not there is left
- * out.
+ * Called by the verbs with ctl's answer, which it takes as it comes: a member that is not there is
+ * left out.
  */
 #include "cli.h"
 
@@ -49,13 +49,15 @@ static const char *size(long long bytes, char ret[32])
 
 static void show_site(const struct cli *c, const json_t *site)
 {
-	const char *state = text_of(site, "state"), *colour = strcmp(state, "live") == 0 ? "32" : "31";
+	const char *state = text_of(site, "state"),
+		   *colour = strcmp(state, "live") == 0 ? "32" : "31";
 
 	if (c->tty)
 		(void)printf("\033[%sm●\033[0m ", colour);
 	else
 		(void)fputs("● ", stdout);
-	(void)printf("%s  %s  %s\n", text_of(site, "name"), *state ? state : "live", text_of(site, "url"));
+	(void)printf("%s  %s  %s\n", text_of(site, "name"), *state ? state : "live",
+		text_of(site, "url"));
 	if (*text_of(site, "folder"))
 		(void)printf("  folder     %s\n", text_of(site, "folder"));
 	(void)printf("  workers    %lld\n", number_of(site, "workers"));
@@ -94,20 +96,17 @@ void show_status(const struct cli *c, const json_t *status)
 	json_t *o;
 	size_t i;
 
-	json_array_foreach(json_object_get(status, "sites"), i, o)
-		show_site(c, o);
-	(void)printf("\n  %-12s %-16s %7s  %-10s %9s  %8s  %s\n", "process", "app", "pid", "state", "memory",
-		"restarts", "uptime");
-	json_array_foreach(json_object_get(status, "processes"), i, o)
-		show_process(o);
+	json_array_foreach(json_object_get(status, "sites"), i, o) show_site(c, o);
+	(void)printf("\n  %-12s %-16s %7s  %-10s %9s  %8s  %s\n", "process", "app", "pid", "state",
+		"memory", "restarts", "uptime");
+	json_array_foreach(json_object_get(status, "processes"), i, o) show_process(o);
 	db = json_object_get(status, "database");
 	if (json_is_object(db))
 		show_database(db);
 	if (json_array_size(off)) {
 		(void)puts("\noff, because stead does not run as root");
-		json_array_foreach(off, i, o)
-			if (json_is_string(o))
-				(void)printf("  %s\n", json_string_value(o));
+		json_array_foreach(off, i, o) if (json_is_string(o))(void)
+			printf("  %s\n", json_string_value(o));
 	}
 	(void)fflush(stdout);
 }

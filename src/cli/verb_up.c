@@ -1,9 +1,9 @@
 /*
  * verb_up.c: from a folder to a live site: start the parent, ask ctl, show what happens.
  *
- * In the foreground the CLI holds one end of a pipe, the lifeline: when it goes, however it goes, the
- * parent sees the end and stops everything gracefully. With --detach there is no lifeline and the parent
- * has a session of its own; whoever asked gets the terminal back when the site is live.
+ * In the foreground the CLI holds one end of a pipe, the lifeline: when it goes, however it goes,
+ * the parent sees the end and stops everything gracefully. With --detach there is no lifeline and
+ * the parent has a session of its own; whoever asked gets the terminal back when the site is live.
  */
 #include "cli.h"
 
@@ -81,8 +81,9 @@ static int start_parent(struct up *u)
 
 	if (err_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0) {
 		show_error(u->c, strerror(errno),
-			errno == ENOSPC ? "free disk space, or choose another folder with --state" :
-					  "the state folder must be writable: choose another with --state");
+			errno == ENOSPC
+				? "free disk space, or choose another folder with --state"
+				: "the state folder must be writable: choose another with --state");
 		return VERB_EXIT_FAILED;
 	}
 	sigemptyset(&set);
@@ -138,7 +139,8 @@ static void stop_parent(struct up *u)
 	u->stopping = true;
 }
 
-/* One wait on what may happen: fd (-1: none), the parent's end, a signal. What of them did, as bits. */
+/* One wait on what may happen: fd (-1: none), the parent's end, a signal. What of them did, as
+ * bits. */
 enum { SAW_FD = 1, SAW_PARENT = 2, SAW_SIGNAL = 4 };
 static int wait_for(struct up *u, int fd, int timeout_ms)
 {
@@ -207,7 +209,8 @@ static int connect_control(struct up *u)
 		else if (saw & SAW_SIGNAL)
 			code = finish_stop(u);
 		else if (left <= 0) {
-			show_error(u->c, "the control process does not start", "see boot.log in the state folder");
+			show_error(u->c, "the control process does not start",
+				"see boot.log in the state folder");
 			code = VERB_EXIT_FAILED;
 		}
 		if (code == 0)
@@ -243,7 +246,8 @@ static int follow(struct up *u, bool up)
 
 		if (got > 0) {
 			const char *event = json_string_value(json_object_get(o, "event"));
-			bool end = event && strcmp(event, "end") == 0 && !json_object_get(o, "kind");
+			bool end =
+				event && strcmp(event, "end") == 0 && !json_object_get(o, "kind");
 			int code = 0;
 
 			if (end)
@@ -291,23 +295,26 @@ static int go_live(struct up *u)
 /* Live, in the foreground: show the log until somebody ends it. A ctl that dies is asked again. */
 static int watch(struct up *u)
 {
-	int code;
+	for (;;) {
+		int code;
 
-	do {
-		code = client_ask(&u->cl, json_pack("{s:s, s:i, s:b}", "verb", "logs", "lines", 0, "follow", 1));
+		/* One request a connection. */
+		client_close(&u->cl);
+		code = connect_control(u);
+		if (u->parent <= 0 || code != 0)
+			return code;
+		code = client_ask(&u->cl,
+			json_pack("{s:s, s:i, s:b}", "verb", "logs", "lines", 0, "follow", 1));
 		if (code == 0)
 			code = follow(u, false);
 		/* Its log or control process is just being replaced: not asked in a hurry. */
 		if (u->parent > 0 && !u->stopping && (wait_for(u, -1, 50) & SAW_SIGNAL))
 			u->stopping = true;
-		if (u->parent > 0 && !u->stopping) {
-			client_close(&u->cl);
-			code = connect_control(u);
-			if (u->parent <= 0 || code != 0)
-				return code;
-		}
-	} while (u->parent > 0 && !u->stopping);
-	return u->stopping && u->parent > 0 ? finish_stop(u) : code;
+		if (u->parent <= 0)
+			return code;
+		if (u->stopping)
+			return finish_stop(u);
+	}
 }
 
 /* A wrong address is found before anything is started. */
@@ -342,23 +349,32 @@ static int already_runs(struct up *u)
 
 	if (client_connect(&u->cl, c->state) < 0)
 		return 0;
-	if (client_ask(&u->cl, json_pack("{s:s}", "verb", "status")) < 0 || client_next(&u->cl, 5000, &o) <= 0)
+	if (client_ask(&u->cl, json_pack("{s:s}", "verb", "status")) < 0 ||
+		client_next(&u->cl, 5000, &o) <= 0)
 		o = NULL;
 	site = json_array_get(json_object_get(json_object_get(o, "status"), "sites"), 0);
 	url = json_string_value(json_object_get(site, "url"));
 	if (url)
-		(void)snprintf(text, sizeof text, "%s is live already at %s; it is running with its state in %s",
-			c->folder, url, c->state);
+		(void)snprintf(text, sizeof text,
+			"%s is live already at %s; it is running with its state in %s", c->folder,
+			url, c->state);
 	else
-		(void)snprintf(text, sizeof text, "a stead is already running with its state in %s", c->state);
+		(void)snprintf(text, sizeof text, "a stead is already running with its state in %s",
+			c->state);
 	json_decref(o);
-	show_error(c, text, "`stead status` shows it, `stead reload` reads stead.conf again, `stead stop` ends it");
+	show_error(c, text,
+		"`stead status` shows it, `stead reload` reads stead.conf again, `stead stop` ends "
+		"it");
 	return VERB_EXIT_BUSY;
 }
 
 int verb_up(struct cli *c)
 {
-	struct up u = {.c = c, .pidfd = -1, .lifeline = -1, .signals = -1, .cl = {.fd = -1},
+	struct up u = {.c = c,
+		.pidfd = -1,
+		.lifeline = -1,
+		.signals = -1,
+		.cl = {.fd = -1},
 		.detach = c->args.option[OPTION_DETACH] != NULL};
 	int code = check_http(c);
 

@@ -90,7 +90,8 @@ int verb_ask(struct cli *c, json_t *request)
 	}
 	client_close(&cl);
 	if (code < 0) {
-		show_error(c, "the answer ended early: the control process was restarted in between",
+		show_error(c,
+			"the answer ended early: the control process was restarted in between",
 			"try it again");
 		code = VERB_EXIT_FAILED;
 	}
@@ -143,14 +144,16 @@ int verb_stop(struct cli *c)
 
 	if (code)
 		return code;
-	/* The descriptor is taken before the question, so that the number cannot be another's by then. */
+	/* The descriptor is taken before the question, so that the number cannot be another's by
+	 * then. */
 	pid = parent_of(c->state);
 	pidfd = pid ? sys_pidfd_open(pid) : -1;
 	code = verb_ask(c, json_pack("{s:s}", "verb", "stop"));
 	if (code == 0 && pidfd >= 0) {
 		pfd = (struct pollfd){.fd = pidfd, .events = POLLIN};
 		if (poll(&pfd, 1, 120000) != 1) {
-			show_error(c, "it did not end within two minutes", "`stead status` shows what still runs");
+			show_error(c, "it did not end within two minutes",
+				"`stead status` shows what still runs");
 			code = VERB_EXIT_FAILED;
 		}
 	}
@@ -183,8 +186,12 @@ static int since_us(const char *text, json_int_t *ret)
 
 static int level_number(const char *name)
 {
-	static const char *const names[] = {[2] = "critical", [3] = "error", [4] = "warning",
-		[5] = "notice", [6] = "info", [7] = "debug"};
+	static const char *const names[] = {[2] = "critical",
+		[3] = "error",
+		[4] = "warning",
+		[5] = "notice",
+		[6] = "info",
+		[7] = "debug"};
 
 	for (int i = 2; i < 8; i++)
 		if (strcmp(name, names[i]) == 0)
@@ -208,15 +215,17 @@ int verb_logs(struct cli *c)
 		}
 	}
 	if (since && since_us(since, &from) < 0) {
-		show_error(c, "--since takes how long ago (10min, 2h) or a time (2026-01-31T23:59:59Z)", NULL);
+		show_error(c,
+			"--since takes how long ago (10min, 2h) or a time (2026-01-31T23:59:59Z)",
+			NULL);
 		return VERB_EXIT_USAGE;
 	}
 	if (level && (at_least = level_number(level)) < 0) {
 		show_error(c, "--level is one of: debug info notice warning error critical", NULL);
 		return VERB_EXIT_USAGE;
 	}
-	return verb_ask(c,
-		json_pack("{s:s, s:s, s:I, s:I, s:I, s:b}", "verb", "logs", "app",
-			c->args.nargs ? c->args.arg[0] : "", "lines", n, "since_us", from, "level", at_least,
-			"follow", c->args.option[OPTION_FOLLOW] != NULL));
+	return verb_ask(
+		c, json_pack("{s:s, s:s, s:I, s:I, s:I, s:b}", "verb", "logs", "app",
+			   c->args.nargs ? c->args.arg[0] : "", "lines", n, "since_us", from,
+			   "level", at_least, "follow", c->args.option[OPTION_FOLLOW] != NULL));
 }

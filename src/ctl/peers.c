@@ -167,7 +167,9 @@ static void hear_channel(struct ctl *c, struct msg *m)
 		if (err == 0)
 			hello(&g->chan);
 	} else if (err == 0 && to.role == PROC_LOG) {
+		/* Closing it tells nobody, and its queries died with it. */
 		chan_close(&c->log.chan);
+		logs_gone(c);
 		c->log.ctl = c;
 		c->log.greeted = false;
 		fd = msg_take_fd(m, 0);
