@@ -80,7 +80,7 @@ void conn_leave(struct conn *c);
 static inline char *conn_in(struct conn *c, size_t *ret_n)
 {
 	*ret_n = c->in_len - c->in_at;
-	return c->in + c->in_at;
+	return c->in ? c->in + c->in_at : NULL; /* an idle connection has no buffer */
 }
 static inline void conn_used(struct conn *c, size_t n)
 {
