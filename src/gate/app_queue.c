@@ -217,6 +217,7 @@ static int give(struct app_req *a, struct app_worker *w)
 	d.seat = a->seat;
 	d.arg = a->window;
 	d.flags = a->in_end_told ? LINK_END : 0;
+	link_give(&w->link.end, a->seat);
 	link_put(&w->link.end, &d, (size_t)n);
 	link_publish(&w->link.end);
 	w->link.put = true;

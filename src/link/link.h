@@ -173,7 +173,13 @@ bool link_pending(const struct link_end *e);
 void link_asleep(struct link_end *e, bool want_room);
 void link_awake(struct link_end *e);
 
-/* Seats. The gate stops an id: false when the worker has begun it (then only the worker ends it). */
+/* Seats. The gate gives a seat: forget an older stop of it, which may name the same id, because a
+ * withdrawn request keeps its id and may come to the seat that it had. Before link_put(). */
+static inline void link_give(struct link_end *e, unsigned seat)
+{
+	atomic_store_explicit(&e->page->seat[seat], 0, memory_order_relaxed);
+}
+/* The gate stops an id: false when the worker has begun it (then only the worker ends it). */
 bool link_stop(struct link_end *e, unsigned seat, uint64_t id);
 /* The worker begins an id: false when it was stopped (then it must not be run). */
 bool link_begin(struct link_end *e, unsigned seat, uint64_t id);

@@ -269,5 +269,9 @@ bool link_begin(struct link_end *e, unsigned seat, uint64_t id)
 {
 	atomic_store_explicit(&e->page->seat[seat], id, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
-	return atomic_load_explicit(&e->peer->seat[seat], memory_order_relaxed) != id;
+	if (atomic_load_explicit(&e->peer->seat[seat], memory_order_relaxed) != id)
+		return true;
+	/* Not begun after all: should the id come to this seat again, it must not look begun. */
+	atomic_store_explicit(&e->page->seat[seat], 0, memory_order_relaxed);
+	return false;
 }

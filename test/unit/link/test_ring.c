@@ -193,6 +193,12 @@ static void test_wake(void **state)
 	assert_true(link_must_wake(&a, true));
 	assert_true(link_stop(&a, 3, 77));
 	assert_false(link_begin(&b, 3, 77));
+	/* The same request comes to the same seat again. */
+	assert_false(link_begun(&a, 3, 77));
+	link_give(&a, 3);
+	assert_true(link_begin(&b, 3, 77));
+	assert_true(link_begun(&a, 3, 77));
+	assert_false(link_stop(&a, 3, 77));
 	assert_true(link_begin(&b, 4, 78));
 	assert_false(link_stop(&a, 4, 78));
 	assert_false(link_stopped(&b, 4, 78));
