@@ -61,8 +61,13 @@ def families(roots):
     return {pid: row for root in roots for pid, row in family(root).items()}
 
 
-def cpu_seconds(roots):
-    return sum(row[3] for row in families(roots).values())
+def cpu_between(before, after):
+    """CPU seconds that a server's processes took between two looks. One that died in between takes its
+    count with it, so then there is no figure: a benchmark is no place for deaths."""
+    lost = {pid: row[2] for pid, row in before.items() if pid not in after}
+    if lost:
+        raise RuntimeError(f"processes died during the run: {lost}")
+    return sum(row[3] - (before[pid][3] if pid in before else 0.0) for pid, row in after.items())
 
 
 def pss_bytes(pid):
@@ -139,9 +144,9 @@ def wrk(port, path, connections, seconds):
 
 def timed_run(server, path, connections, seconds):
     """wrk with the server's CPU beside it: adds cpu_us, microseconds of CPU per completed request."""
-    before = cpu_seconds(server.roots())
+    before = families(server.roots())
     run = wrk(server.port, path, connections, seconds)
-    run["cpu_us"] = (cpu_seconds(server.roots()) - before) * 1e6 / run["requests"]
+    run["cpu_us"] = cpu_between(before, families(server.roots())) * 1e6 / run["requests"]
     return run
 
 
