@@ -17,7 +17,7 @@
 
 enum {
 	BLOCK_BYTES = 4096,
-	BLOCKS_MAX = 16384, /* 64 MB of requests under way */
+	BLOCKS_MAX = 32768, /* 128 MB of requests under way: more than there are descriptors */
 	BLOCKS_KEEP = 64,
 	BUDGET_BYTES = 16 * 1024 * 1024,
 	FDS_RESERVED = 1024, /* of files, links, channels */

@@ -339,8 +339,9 @@ static bool step(struct conn *c)
 		return true;
 	}
 	conn_in(c, &n);
-	if (c->eof && n == 0 && !h->body_done && !h->out_ended) {
-		conn_end(c, CLOSE_CLIENT_GONE);
+	/* The body will never be whole. Who has its answer may still be sending its last bytes. */
+	if (c->eof && n == 0 && !h->body_done && (!h->out_ended || h->state == H1_DISCARD)) {
+		conn_end(c, h->state == H1_DISCARD ? CLOSE_CLIENT_END : CLOSE_CLIENT_GONE);
 		return false;
 	}
 	return false;

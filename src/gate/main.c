@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { PARENT_FD = 3 };
@@ -93,12 +94,24 @@ void gate_drained(struct gate *g)
 	loop_stop(g->loop);
 }
 
+/* Each connection is a descriptor: take as many as we are allowed. */
+static void raise_limit(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &lim);
+	}
+}
+
 int main(void)
 {
 	struct loop *l;
 	struct gate *g;
 	int err = loop_new_epoll(&l, gate_ops, OP_GATE_END);
 
+	raise_limit();
 	if (!err)
 		err = gate_new(&g, l, gate_protos, req_handlers);
 	if (err)

@@ -1,6 +1,7 @@
 """Files, deadlines, draining and records on a real gate; the bytes of HTTP itself are test_http.py's."""
 
 import re
+import resource
 import socket
 import time
 
@@ -175,6 +176,40 @@ def test_minimum_rate(fresh):
             time.sleep(0.01)
         assert {r["close"] for r in gate.records()} <= {"done", "bad_method"}
         program.wait_until("its end", lambda: "send_too_slow" in [r["close"] for r in gate.records()], 5)
+
+
+def test_half_close_in_a_body(fresh):
+    """A client that ends in the middle of its body leaves nothing behind, answered or not."""
+    gate = fresh()
+    for target, got in (("/a.txt", 405), ("/app", None)):
+        with gate.connect() as sock:
+            sock.sendall(request(target, "POST", Content_Length=5000) + b"x" * 100)
+            sock.shutdown(socket.SHUT_WR)
+            reader = sock.makefile("rb")
+            if got:
+                assert Answer(reader).status == got
+            assert reader.read() == b""
+    program.wait_until("no connection", lambda: gate.counters()["stead_connections_open"] == 0, 3)
+
+
+def test_many_slow_heads(fresh):
+    """Thousands of clients that never finish their heads take nothing from the others."""
+    gate = fresh()
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+    slow = []
+    try:
+        for _ in range(min(6000, limit[1] - 500)):
+            slow.append(gate.connect())
+            slow[-1].sendall(b"GET / HTTP/1.1\r\nX: ")
+        for _ in range(20):
+            assert get(gate, "/a.txt").status == 200
+        program.wait_until("all accepted", lambda: gate.counters()["stead_connections_open"] >= len(slow))
+    finally:
+        for sock in slow:
+            sock.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    program.wait_until("all gone", lambda: gate.counters()["stead_connections_open"] == 0)
 
 
 def test_half_close_while_an_app_works(fresh):
