@@ -297,8 +297,13 @@ static int on_file(struct app_worker *w, struct app_req *a, const struct link_de
 		return -EPROTO;
 	memcpy(&f, p, sizeof(f));
 	fd = link_gate_file(&w->link, f.number);
-	if (fd < 0)
+	if (fd == -EPROTO)
 		return -EPROTO;
+	if (fd < 0) {
+		if (a)
+			app_fail(a, CLOSE_FILE_ERROR, 0);
+		return 0;
+	}
 	if (f.off > INT64_MAX || f.len > INT64_MAX - f.off) {
 		close(fd);
 		return -EPROTO;

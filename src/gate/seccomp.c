@@ -41,6 +41,7 @@ static const int allowed[] = {
 	SCMP_SYS(fstat),
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(statx),
+	SCMP_SYS(fstatfs),
 	SCMP_SYS(pread64),
 	SCMP_SYS(lseek),
 	SCMP_SYS(readlinkat),

@@ -9,6 +9,7 @@
 #include "lib/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -213,7 +214,7 @@ int link_gate_on_sock(struct link_gate *g)
 
 int link_gate_file(struct link_gate *g, uint32_t number)
 {
-	struct stat st;
+	struct statx st;
 	struct statfs fs;
 	int fd, res = 0;
 	bool full = g->nfiles == LINK_FILES_MAX;
@@ -227,8 +228,15 @@ int link_gate_file(struct link_gate *g, uint32_t number)
 	memmove(g->files, g->files + 1, g->nfiles * sizeof(g->files[0]));
 	if (full)
 		loop_readable(g->loop, &g->sock, &g->sock_op);
-	/* The sender checks the same; one that does not would have this process wait in sendfile(). */
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || fstatfs(fd, &fs) < 0)
+	/* The sender checks the same; one that does not would have this process wait in sendfile(). Neither
+	 * call asks a file system's server: the one is told not to, the other is answered by the kernel for
+	 * the mounts of strangers. */
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 || fstatfs(fd, &fs) < 0) {
+		res = -errno;
+		close(fd);
+		return res;
+	}
+	if (!S_ISREG(st.stx_mode))
 		goto refuse;
 	switch ((unsigned long)fs.f_type) {
 	case 0x6969ul:     /* NFS */

@@ -47,7 +47,7 @@ void link_gate_flush(struct link_gate *g);
 /* Wake it because of a stopped seat. */
 void link_gate_poke(struct link_gate *g);
 /* The descriptor that the worker sent under this number, now the caller's: a regular file on a file
- * system that cannot hang. -EPROTO. */
+ * system that cannot hang. -EPROTO: there is none, or not such a file; else it could not be looked at. */
 int link_gate_file(struct link_gate *g, uint32_t number);
 
 #endif

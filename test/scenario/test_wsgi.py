@@ -1,0 +1,170 @@
+"""WSGI from a real client to a real worker: PEP 3333 over HTTP, and workers that misbehave."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from client import Client, Load, ask
+from program import wait_until
+
+APP = '''
+import os, signal, sys, time
+from wsgiref.validate import validator
+
+PLAIN = [("Content-Type", "text/plain")]
+
+def inner(environ, start_response):
+    path = environ["PATH_INFO"]
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    return [b"valid"]
+
+checked = validator(inner)
+
+def slow(n):
+    for i in range(n):
+        time.sleep(0.02)
+        yield b"%d\\n" % i
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/valid":
+        return checked(environ, start_response)
+    if path == "/raise":
+        raise RuntimeError("raised on purpose")
+    if path == "/stuck":
+        time.sleep(600)
+    if path == "/die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if path == "/garbage":
+        return garbage(start_response)
+    write = start_response("200 OK", PLAIN)
+    if path == "/pid":
+        return [str(os.getpid()).encode()]
+    if path == "/environ":
+        return [repr({k: v for k, v in environ.items() if k.startswith(("HTTP_", "REQUEST", "SERVER", "REMOTE", "PATH",
+            "QUERY", "CONTENT", "SCRIPT"))}).encode()]
+    if path == "/len":
+        total = 0
+        while True:
+            piece = environ["wsgi.input"].read(5000)
+            if not piece:
+                return [str(total).encode()]
+            total += len(piece)
+    if path == "/slow":
+        return slow(5)
+    if path == "/big":
+        return (b"x" * 50000 for _ in range(100))
+    if path == "/file":
+        return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+    if path == "/late":
+        write(b"begun")
+        raise RuntimeError("late on purpose")
+    return [b"hello"]
+
+def garbage(start_response):
+    """What an extension module that writes over memory may do to the worker's own ring."""
+    import ctypes
+    start_response("200 OK", PLAIN)
+    for line in open("/proc/self/maps"):
+        if "memfd:stead-link" in line and " rw-s " in line:
+            low, high = (int(x, 16) for x in line.split()[0].split("-"))
+            ctypes.memset(low, 0xa5, 4096)
+    return [b"after the garbage"]
+'''
+
+
+@pytest.fixture
+def site(stead, app_folder):
+    def make(conf="", **files):
+        return stead(app_folder({"app.py": APP, "stead.conf": "[Python]\nWorkers=2\n" + conf, **files})).up()
+    return make
+
+
+def pids(one):
+    return {ask(one, "/pid").text for _ in range(30)}
+
+
+@pytest.mark.smoke
+def test_answers(site):
+    one = site()
+    assert ask(one, "/").text == "hello"
+    assert ask(one, "/valid").text == "valid"
+    assert ask(one, "/raise").status == 500
+    assert ask(one, "/slow").text == "0\n1\n2\n3\n4\n"
+    assert len(ask(one, "/big").body) == 5000000
+    assert ask(one, "/file").text == APP
+    wait_until("the traceback in the log", lambda: "raised on purpose" in one.cli("logs"))
+
+
+@pytest.mark.smoke
+def test_environ(site):
+    """What the app sees of a request; a name with an underscore cannot pretend to be one with a hyphen."""
+    one = site()
+    with Client(one.port) as client:
+        client.send(b"GET /environ?a=b%20c HTTP/1.1\r\nHost: Example.test:81\r\nX-Two: 1\r\nX-Two: 2\r\n"
+                    b"Cookie: a=1\r\nCookie: b=2\r\nX_Real: forged\r\nX-Real: true\r\nProxy: http://evil\r\n\r\n")
+        env = eval(client.answer().text)
+    assert env["HTTP_X_TWO"] == "1, 2" and env["HTTP_COOKIE"] == "a=1; b=2"
+    assert env["HTTP_X_REAL"] == "true" and "HTTP_PROXY" not in env
+    assert env["QUERY_STRING"] == "a=b%20c" and env["PATH_INFO"] == "/environ" and env["SCRIPT_NAME"] == ""
+    assert env["SERVER_NAME"] == "example.test" and env["SERVER_PORT"] == "81"
+    assert env["REQUEST_METHOD"] == "GET" and env["SERVER_PROTOCOL"] == "HTTP/1.1"
+    assert env["REMOTE_ADDR"] == "127.0.0.1" and "CONTENT_LENGTH" not in env and "HTTP_CONTENT_TYPE" not in env
+
+
+def test_bodies(site):
+    one = site()
+    with Client(one.port) as client:
+        data = b"x" * 700000
+        client.send(b"POST /len HTTP/1.1\r\nHost: a\r\nContent-Length: 700000\r\n\r\n" + data)
+        assert client.answer().text == "700000"
+        client.send(b"POST /len HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(20):
+            client.send(b"2710\r\n" + b"y" * 10000 + b"\r\n")
+        client.send(b"0\r\n\r\n")
+        assert client.answer().text == "200000"
+
+
+def test_late_error_cuts(site):
+    """After the head an error cannot be told: the client must see that the answer is not whole."""
+    one = site()
+    with Client(one.port) as client:
+        client.send(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
+        got = b""
+        while True:
+            piece = client.socket.recv(4096)
+            if not piece:
+                break
+            got += piece
+    assert b"begun" in got and not got.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("path, status", [("/die", 502), ("/garbage", None)])
+def test_worker_is_lost(site, path, status):
+    """The worker that breaks is replaced; the others' requests do not notice."""
+    one = site()
+    before = pids(one)
+    with Load(one, "/", rate=100) as load:
+        load.wait_for(50)
+        answer = ask(one, path, method="POST") if status else ask(one, path)
+        assert answer.status == (status or answer.status) and answer.status in (200, 502)
+        load.wait_for(100)
+        wait_until("another worker", lambda: pids(one) - before)
+        load.wait_for(50)
+    assert load.failed == 0, load.seen
+
+
+def test_deadline(site):
+    """504 in time, the stack in the log, the worker replaced, nobody else waits."""
+    one = site("[Site]\nRequestTimeoutSec=1s\n")
+    before = pids(one)
+    start = time.monotonic()
+    answer = ask(one, "/stuck")
+    assert answer.status == 504 and time.monotonic() - start < 5
+    assert ask(one, "/").status == 200
+    wait_until("the stack in the log", lambda: 'in app' in one.cli("logs") and "most recent call first" in one.cli("logs"))
+    wait_until("another worker", lambda: pids(one) - before)
