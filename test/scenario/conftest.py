@@ -90,6 +90,8 @@ def stead(work, request):
         for one in made:
             print(f"--- output of {one.command}\n{one.output()}\n--- its log\n{one.log_tail()}")
     assert not left, f"processes left over: {left}"
+    found = [line for one in made for line in one.sanitizer_reports()]
+    assert not found, "\n".join(found[:20])
 
 
 @pytest.hookimpl(hookwrapper=True)

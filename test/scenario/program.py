@@ -159,6 +159,18 @@ class Stead:
                 text += f"{file.name}:\n" + file.read_text(errors="replace")[-4000:]
         return text
 
+    def sanitizer_reports(self):
+        """What the sanitizers of a sanitized build found in any process."""
+        files = [self.out_path, self.state / "boot.log", *(self.state / "log").glob("*")]
+        lines = []
+        for file in files:
+            try:
+                text = file.read_text(errors="replace")
+            except OSError:
+                continue
+            lines += [line for line in text.splitlines() if "Sanitizer" in line or "runtime error:" in line]
+        return lines
+
     # --- processes ---
 
     def tree(self):
