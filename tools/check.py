@@ -97,14 +97,6 @@ def step_pytest(count, build, label, *options):
             count.one(f"{label} pytest", False)
 
 
-def step_man(count, build):
-    """The committed man pages are what the tables say."""
-    if not list((TOP / "man").glob("*.[1-8]")):
-        return
-    code = run(["ninja", "-C", build, "man-check"])
-    count.one("man pages compared with the tables", code == 0)
-
-
 def step_bench(count):
     """Each row still runs and answers rightly; no time is judged. The peers are not installed for it."""
     lacking = [peer for peer in ("nginx", "uwsgi", "wrk") if not shutil.which(peer)]
@@ -137,7 +129,6 @@ def main(wanted):
     if due("meson"):
         if built.get("gcc", True):
             step_meson(count, GCC, "gcc")
-            step_man(count, GCC)
         if built.get("clang", True):
             step_meson(count, CLANG, "clang")
     if due("scenario"):
