@@ -1,9 +1,9 @@
 /*
  * environ.c: the bytes of link/link_env.h as a WSGI environ.
  *
- * Called once for each request. Keys and the values that repeat from request to request (the method, the
- * host, what one browser says of itself) are kept, so that most of an environ costs no new object.
- * Values are decoded as latin-1, as PEP 3333 wants it.
+ * Called once for each request. Keys and the values that repeat from request to request (the
+ * method, the host, what one browser says of itself) are kept, so that most of an environ costs no
+ * new object. Values are decoded as latin-1, as PEP 3333 wants it.
  */
 #include "wsgi.h"
 
@@ -73,8 +73,8 @@ static int set_plain(PyObject *env, const char *name, uint16_t name_len, const c
 	return res;
 }
 
-static int set_http(struct wsgi *w, PyObject *env, const char *name, uint16_t name_len, const char *p,
-	uint32_t n)
+static int set_http(struct wsgi *w, PyObject *env, const char *name, uint16_t name_len,
+	const char *p, uint32_t n)
 {
 	uint32_t hash = 2166136261u;
 	struct env_key *k;
@@ -87,7 +87,8 @@ static int set_http(struct wsgi *w, PyObject *env, const char *name, uint16_t na
 	k = &w->names[(hash ^ hash >> 16) % NAMES_CACHED];
 	if (k->key && k->name_len == name_len && memcmp(k->name, name, name_len) == 0)
 		return set_cached(env, k, p, n);
-	/* A place that is taken stays with the one that came first: names of strangers cannot wear it out. */
+	/* A place that is taken stays with the one that came first: names of strangers cannot wear
+	 * it out. */
 	if (k->key)
 		return set_plain(env, name, name_len, p, n);
 	k->key = PyUnicode_DecodeLatin1(name, name_len, NULL);

@@ -1,9 +1,9 @@
 /*
  * input.c: wsgi.input: the request's body as it comes.
  *
- * Called by the app. Reads never go beyond the body, whose end the gate tells, so chunked bodies end as
- * those with a length do (wsgi.input_terminated). Waiting gives up the GIL. When the client has gone
- * before the body was whole, reading raises BrokenPipeError.
+ * Called by the app. Reads never go beyond the body, whose end the gate tells, so chunked bodies
+ * end as those with a length do (wsgi.input_terminated). Waiting gives up the GIL. When the client
+ * has gone before the body was whole, reading raises BrokenPipeError.
  */
 #include "wsgi.h"
 
@@ -32,7 +32,8 @@ static long pull(struct input *in, char *p, size_t n)
 				return -1;
 			continue;
 		}
-		PyErr_SetString(PyExc_BrokenPipeError, "the client went away before its request was whole");
+		PyErr_SetString(
+			PyExc_BrokenPipeError, "the client went away before its request was whole");
 		return -1;
 	}
 }
@@ -139,7 +140,9 @@ static PyObject *read_line(struct input *in, Py_ssize_t max)
 	PyObject *line;
 
 	for (;;) {
-		char *nl = in->len > looked ? memchr(in->buf + in->at + looked, '\n', in->len - looked) : NULL;
+		char *nl = in->len > looked
+				   ? memchr(in->buf + in->at + looked, '\n', in->len - looked)
+				   : NULL;
 		long got;
 
 		n = nl ? (size_t)(nl - (in->buf + in->at)) + 1 : in->len;
@@ -243,7 +246,8 @@ static void input_free(PyObject *self)
 }
 
 static PyMethodDef input_methods[] = {
-	{"read", input_read, METH_VARARGS, "read(size=-1): at most size bytes; all when it is negative"},
+	{"read", input_read, METH_VARARGS,
+		"read(size=-1): at most size bytes; all when it is negative"},
 	{"readline", input_readline, METH_VARARGS, "readline(size=-1)"},
 	{"readlines", input_readlines, METH_VARARGS, "readlines(hint=-1)"},
 	{"close", input_close, METH_NOARGS, "does nothing"},

@@ -1,9 +1,9 @@
 /*
  * request.c: start_response(), write(), and sending an answer over the link.
  *
- * Called by serve.c and by the app. The head is encoded when start_response() is called and sent with
- * the first bytes of the body, so that an answer of one piece is one frame. A request object that the
- * app did not keep is used again for the next request.
+ * Called by serve.c and by the app. The head is encoded when start_response() is called and sent
+ * with the first bytes of the body, so that an answer of one piece is one frame. A request object
+ * that the app did not keep is used again for the next request.
  */
 #include "wsgi.h"
 
@@ -15,10 +15,9 @@ int wsgi_wait(struct wsgi *w, uint64_t seen)
 {
 	int res;
 
-	Py_BEGIN_ALLOW_THREADS
-	res = link_worker_wait(w->worker, seen);
-	Py_END_ALLOW_THREADS
-	if (res == -ECHILD) {
+	Py_BEGIN_ALLOW_THREADS res = link_worker_wait(w->worker, seen);
+	Py_END_ALLOW_THREADS if (res == -ECHILD)
+	{
 		PyErr_SetString(PyExc_RuntimeError,
 			"a forked child came back into the server; end it with os._exit()");
 		return -1;
@@ -143,7 +142,8 @@ static int put_field(struct request *r, PyObject *pair)
 	if (text(r->w, value, &p, &n) < 0)
 		return -1;
 	if (!value_ok(p, n) || n > LINK_FRAME_MAX) {
-		PyErr_Format(PyExc_ValueError, "the value of header field %R has control characters", name);
+		PyErr_Format(PyExc_ValueError,
+			"the value of header field %R has control characters", name);
 		return -1;
 	}
 	n32 = (uint32_t)n;
@@ -154,7 +154,8 @@ static int put_field(struct request *r, PyObject *pair)
 		return -1;
 	memcpy(at, p, n);
 	r->head_len += n;
-	if (name_len == 14 && strncasecmp(r->head + r->head_len - n - 14, "content-length", 14) == 0) {
+	if (name_len == 14 &&
+		strncasecmp(r->head + r->head_len - n - 14, "content-length", 14) == 0) {
 		r->content_length = length_of(p, n);
 		if (r->content_length < 0) {
 			PyErr_Format(PyExc_ValueError, "not a length: %R", value);
@@ -176,8 +177,8 @@ static int encode_head(struct request *r, PyObject *status, PyObject *headers)
 	r->content_length = -1;
 	if (text(r->w, status, &p, &n) < 0)
 		return -1;
-	if (n < 3 || p[0] < '2' || p[0] > '9' || p[1] < '0' || p[1] > '9' || p[2] < '0' || p[2] > '9' ||
-		(n > 3 && p[3] != ' ') || !value_ok(p, n) || n > 1000) {
+	if (n < 3 || p[0] < '2' || p[0] > '9' || p[1] < '0' || p[1] > '9' || p[2] < '0' ||
+		p[2] > '9' || (n > 3 && p[3] != ' ') || !value_ok(p, n) || n > 1000) {
 		PyErr_Format(PyExc_ValueError, "not a status: %R", status);
 		return -1;
 	}
@@ -238,14 +239,16 @@ static int check_again(struct request *r, PyObject *exc_info)
 
 static PyObject *start_response(PyObject *self, PyObject *args, PyObject *kw)
 {
-	char *names[] = {"status", "response_headers", "exc_info", NULL}; /* the interface wants no const */
+	char *names[] = {
+		"status", "response_headers", "exc_info", NULL}; /* the interface wants no const */
 	struct request *r = (struct request *)self;
 	PyObject *status, *headers, *exc_info = NULL;
 
 	if (!kw && PyTuple_Size(args) == 2) {
 		status = PyTuple_GetItem(args, 0);
 		headers = PyTuple_GetItem(args, 1);
-	} else if (!PyArg_ParseTupleAndKeywords(args, kw, "OO|O", names, &status, &headers, &exc_info)) {
+	} else if (!PyArg_ParseTupleAndKeywords(
+			   args, kw, "OO|O", names, &status, &headers, &exc_info)) {
 		return NULL;
 	}
 	if (!r->req) {
@@ -275,7 +278,8 @@ int request_send(struct request *r, const char *p, size_t n, bool end)
 	size_t took;
 
 	if (!r->started) {
-		PyErr_SetString(PyExc_AssertionError, "the body began before start_response() was called");
+		PyErr_SetString(
+			PyExc_AssertionError, "the body began before start_response() was called");
 		return -1;
 	}
 	/* Nobody sees the body of an answer to HEAD. */
@@ -302,7 +306,8 @@ int request_send(struct request *r, const char *p, size_t n, bool end)
 			return -1;
 		}
 		if (res < 0) {
-			PyErr_Format(PyExc_RuntimeError, "the answer cannot be sent (error %d)", -res);
+			PyErr_Format(
+				PyExc_RuntimeError, "the answer cannot be sent (error %d)", -res);
 			return -1;
 		}
 		r->head_sent = true;

@@ -1,8 +1,9 @@
 /*
  * serve.c: the module _steadlink: taking requests and running the app.
  *
- * Called by stead_worker.py, in one thread or several. For each request: environ, call, answer, close().
- * An app's error becomes an error page, or a cut when the head was sent; its traceback goes to stderr.
+ * Called by stead_worker.py, in one thread or several. For each request: environ, call, answer,
+ * close(). An app's error becomes an error page, or a cut when the head was sent; its traceback
+ * goes to stderr.
  */
 #include "wsgi.h"
 
@@ -78,7 +79,8 @@ static int answer_file(struct wsgi *w, struct request *r, PyObject *result)
 	}
 	if (PyTuple_Check(pair) && PyArg_ParseTuple(pair, "iL", &fd, &off) && off >= 0 &&
 		fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		res = request_send_file(r, fd, (uint64_t)off, off < st.st_size ? (uint64_t)(st.st_size - off) : 0);
+		res = request_send_file(
+			r, fd, (uint64_t)off, off < st.st_size ? (uint64_t)(st.st_size - off) : 0);
 	else
 		PyErr_Clear();
 	Py_DECREF(pair);
@@ -236,7 +238,8 @@ static int set_up(struct wsgi *w)
 	return PyDict_SetItem(w->base, w->key_input, w->no_input);
 }
 
-/* open(app, environ, on_error, file_type, file_of, threads, parent_fd): a server, for run() and stop() */
+/* open(app, environ, on_error, file_type, file_of, threads, parent_fd): a server, for run() and
+ * stop() */
 static PyObject *module_open(PyObject *module, PyObject *args)
 {
 	struct wsgi *w = calloc(1, sizeof(*w));
@@ -247,7 +250,8 @@ static PyObject *module_open(PyObject *module, PyObject *args)
 	(void)module;
 	if (!w)
 		return PyErr_NoMemory();
-	if (!PyArg_ParseTuple(args, "OOOOOIi", &app, &base, &on_error, &file_type, &file_of, &threads, &fd)) {
+	if (!PyArg_ParseTuple(
+		    args, "OOOOOIi", &app, &base, &on_error, &file_type, &file_of, &threads, &fd)) {
 		free(w);
 		return NULL;
 	}
@@ -340,9 +344,8 @@ static PyMethodDef methods[] = {
 	{"add", module_add, METH_VARARGS, "one more gate, by its link socket"},
 	{NULL, NULL, 0, NULL},
 };
-static struct PyModuleDef module_def = {
-	PyModuleDef_HEAD_INIT, "_steadlink", "the worker's end of stead's link", -1, methods,
-	NULL, NULL, NULL, NULL};
+static struct PyModuleDef module_def = {PyModuleDef_HEAD_INIT, "_steadlink",
+	"the worker's end of stead's link", -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__steadlink(void);
 PyMODINIT_FUNC PyInit__steadlink(void)

@@ -1,9 +1,9 @@
 /*
  * wsgi.h: what the files of the extension _steadlink share.
  *
- * The extension is the worker's end of the link (src/link) with a WSGI server around it (PEP 3333), in
- * the limited API of CPython 3.9, so that one file serves every later interpreter with a GIL. All state
- * hangs on one struct wsgi; the GIL guards it. The GIL is given up only to wait.
+ * The extension is the worker's end of the link (src/link) with a WSGI server around it (PEP 3333),
+ * in the limited API of CPython 3.9, so that one file serves every later interpreter with a GIL.
+ * All state hangs on one struct wsgi; the GIL guards it. The GIL is given up only to wait.
  */
 #ifndef STEAD_PYTHON_WSGI_H
 #define STEAD_PYTHON_WSGI_H
@@ -30,35 +30,33 @@ struct text_entry {
 
 struct wsgi {
 	struct link_worker *worker;
-	PyObject *app, *base;      /* base: the environ that each request's begins as */
-	PyObject *on_error;        /* prints the exception that is set */
+	PyObject *app, *base;          /* base: the environ that each request's begins as */
+	PyObject *on_error;            /* prints the exception that is set */
 	PyObject *file_type, *file_of; /* FileWrapper; a real file's (fd, offset) or None */
 	PyTypeObject *request_type, *input_type;
 	PyObject *no_input, *key_input, *str_close, *no_bytes;
-	PyObject *spare;           /* a request object of an earlier request */
+	PyObject *spare; /* a request object of an earlier request */
 	struct env_key keys[ENV_END], names[NAMES_CACHED];
 	struct text_entry texts[TEXTS_CACHED];
 };
 
 /* start_response, and what is known of the answer. */
 struct request {
-	PyObject_HEAD
-	struct wsgi *w;
-	struct link_req *req;  /* NULL: over */
-	PyObject *write;       /* the callable that start_response returns */
+	PyObject_HEAD struct wsgi *w;
+	struct link_req *req; /* NULL: over */
+	PyObject *write;      /* the callable that start_response returns */
 	char *head;
 	size_t head_len, head_cap;
 	int64_t content_length;
 	bool started, head_sent, is_head;
-	bool gone;             /* nobody waits for the answer any more */
+	bool gone; /* nobody waits for the answer any more */
 };
 
 /* wsgi.input of a request with a body. */
 struct input {
-	PyObject_HEAD
-	struct wsgi *w;
-	struct link_req *req;  /* NULL: over */
-	char *buf;             /* read ahead by readline() */
+	PyObject_HEAD struct wsgi *w;
+	struct link_req *req; /* NULL: over */
+	char *buf;            /* read ahead by readline() */
 	size_t at, len, cap;
 };
 

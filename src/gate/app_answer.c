@@ -1,10 +1,10 @@
 /*
  * app_answer.c: what workers answer: frames checked, heads validated, bodies passed on.
  *
- * Called with one frame at a time. A worker may write anything into its memory at any time, so a head is
- * copied into the request's arena before it is looked at, and body bytes are only ever copied on. What
- * does not fit the client at once waits in the request's own buffer, which cannot exceed the window that
- * the worker was given. -EPROTO ends the worker's link, never anything else.
+ * Called with one frame at a time. A worker may write anything into its memory at any time, so a
+ * head is copied into the request's arena before it is looked at, and body bytes are only ever
+ * copied on. What does not fit the client at once waits in the request's own buffer, which cannot
+ * exceed the window that the worker was given. -EPROTO ends the worker's link, never anything else.
  */
 #include "app_priv.h"
 #include "lib/must.h"
@@ -145,8 +145,8 @@ void app_tell_room(struct app_req *a)
 	a->grant = 0;
 }
 
-/* The last bytes, for which there is room. The request is forgotten first: with its answer whole it may
- * be gone when the call returns. */
+/* The last bytes, for which there is room. The request is forgotten first: with its answer whole it
+ * may be gone when the call returns. */
 static void finish(struct app_req *a, const char *p, size_t n)
 {
 	struct req *r = a->r;
@@ -233,7 +233,8 @@ static int answer_bytes(struct app_req *a, const char *p, size_t n, bool end)
 			app_fail(a, CLOSE_APP_SHORT, 0);
 			return 0;
 		}
-		/* More than it promised is cut off: the next answer on the connection must not begin with it. */
+		/* More than it promised is cut off: the next answer on the connection must not
+		 * begin with it. */
 		if (n > (uint64_t)a->left)
 			n = (size_t)a->left;
 		a->left -= (int64_t)n;
@@ -271,8 +272,8 @@ static int on_head(struct app_req *a, const struct link_desc *d, const char *p)
 	if (no_body || (end && !body)) {
 		struct req *r = a->r;
 
-		/* Forgotten first: the answer is whole, and the request may be gone when the call returns. What
-		 * the app still makes of a body is for nobody. */
+		/* Forgotten first: the answer is whole, and the request may be gone when the call
+		 * returns. What the app still makes of a body is for nobody. */
 		if (end)
 			app_forget(a);
 		else
@@ -287,7 +288,8 @@ static int on_head(struct app_req *a, const struct link_desc *d, const char *p)
 	return body ? answer_bytes(a, p + d->arg, body, end) : 0;
 }
 
-static int on_file(struct app_worker *w, struct app_req *a, const struct link_desc *d, const char *p)
+static int on_file(
+	struct app_worker *w, struct app_req *a, const struct link_desc *d, const char *p)
 {
 	struct link_file f;
 	struct req *r = a ? a->r : NULL;
@@ -312,7 +314,8 @@ static int on_file(struct app_worker *w, struct app_req *a, const struct link_de
 		close(fd);
 		return 0;
 	}
-	/* What was sent as bytes before must have gone first; a worker that mixes them waits for no room. */
+	/* What was sent as bytes before must have gone first; a worker that mixes them waits for no
+	 * room. */
 	if (a->out.len || (a->left >= 0 && f.len < (uint64_t)a->left)) {
 		close(fd);
 		app_fail(a, CLOSE_APP_SHORT, 0);
@@ -362,8 +365,8 @@ static struct app_req *leave_seat(struct app_worker *w, unsigned seat)
 	return a;
 }
 
-static int run_frame(struct app_worker *w, struct app_req *a, const struct link_desc *d, const char *p,
-	size_t body)
+static int run_frame(struct app_worker *w, struct app_req *a, const struct link_desc *d,
+	const char *p, size_t body)
 {
 	bool end = d->flags & LINK_END;
 
@@ -414,7 +417,8 @@ int app_on_frame(struct app_worker *w, const struct link_desc *d, const char *p)
 		return -EPROTO;
 	s->room -= (uint32_t)body;
 	if (end) {
-		/* Checked while the seat still says whose it is: only a stopped one may be withdrawn. */
+		/* Checked while the seat still says whose it is: only a stopped one may be
+		 * withdrawn. */
 		if (d->type == LINK_WITHDRAWN && (!s->stopped || s->head_seen))
 			return -EPROTO;
 		a = leave_seat(w, d->seat);

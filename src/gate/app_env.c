@@ -2,9 +2,9 @@
  * app_env.c: a request as the bytes of a WSGI environ (PEP 3333, RFC 3875).
  *
  * Called when a request is given to a worker; writes straight into the ring. Header fields become
- * HTTP_NAME; a name with an underscore is left out, because it would meet the same key as one with a
- * hyphen (the classic way to forge what a proxy sets). Repeated fields are joined, Cookie with "; "
- * (RFC 6265 section 5.4), others with ", " (RFC 9110 section 5.3).
+ * HTTP_NAME; a name with an underscore is left out, because it would meet the same key as one with
+ * a hyphen (the classic way to forge what a proxy sets). Repeated fields are joined, Cookie with ";
+ * " (RFC 6265 section 5.4), others with ", " (RFC 9110 section 5.3).
  */
 #include "app_priv.h"
 #include "link/link_env.h"
@@ -111,7 +111,8 @@ static void put_http(struct out *o, const struct req *r, unsigned i)
 
 static void put_fields(struct out *o, const struct req *r)
 {
-	/* Which first letters occurred: a field whose letter is new cannot repeat an earlier one. */
+	/* Which first letters occurred: a field whose letter is new cannot repeat an earlier one.
+	 */
 	uint32_t letters = 0;
 
 	for (unsigned i = 0; i < r->nfields; i++) {
@@ -123,9 +124,10 @@ static void put_fields(struct out *o, const struct req *r)
 		letters |= bit;
 		if (is_field(f, "content-type", 12))
 			put(o, ENV_CONTENT_TYPE, f->value, f->value_len);
-		else if (is_field(f, "content-length", 14) || is_field(f, "transfer-encoding", 17) ||
-			is_field(f, "proxy", 5))
-			continue; /* the body's length is told below; HTTP_PROXY would steer the app's own requests */
+		else if (is_field(f, "content-length", 14) ||
+			 is_field(f, "transfer-encoding", 17) || is_field(f, "proxy", 5))
+			continue; /* the body's length is told below; HTTP_PROXY would steer the
+				     app's own requests */
 		else
 			put_http(o, r, i);
 	}
@@ -153,9 +155,10 @@ long app_env_encode(const struct req *r, char *p, size_t cap)
 	if (r->tls)
 		put(&o, ENV_SCHEME, "https", 5);
 	if (r->content_length > 0 || req_field(r, "content-length"))
-		put_number(&o, ENV_CONTENT_LENGTH, r->content_length > 0 ? (uint64_t)r->content_length : 0);
-	put(&o, ENV_REQUEST_ID, text, (size_t)snprintf(text, sizeof(text), "%016llx",
-		(unsigned long long)r->id));
+		put_number(&o, ENV_CONTENT_LENGTH,
+			r->content_length > 0 ? (uint64_t)r->content_length : 0);
+	put(&o, ENV_REQUEST_ID, text,
+		(size_t)snprintf(text, sizeof(text), "%016llx", (unsigned long long)r->id));
 	put_fields(&o, r);
 	return o.full ? -EMSGSIZE : o.p - p;
 }

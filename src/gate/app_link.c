@@ -1,9 +1,10 @@
 /*
  * app_link.c: one worker from its link socket to its end, and the gate's sleeping and waking.
  *
- * Called by the loop. In one turn of the loop the gate shows itself awake to all its workers from the
- * first thing that concerns them to the turn's end; there it reads every ring once more, tells what it
- * has, and only then shows itself asleep. So a busy gate is never woken by a system call of a worker.
+ * Called by the loop. In one turn of the loop the gate shows itself awake to all its workers from
+ * the first thing that concerns them to the turn's end; there it reads every ring once more, tells
+ * what it has, and only then shows itself asleep. So a busy gate is never woken by a system call of
+ * a worker.
  */
 #include "app_priv.h"
 #include "lib/must.h"
@@ -44,7 +45,8 @@ int app_worker_new(struct to_app *t, struct app *app, const struct msg_worker *m
 	w->app = app;
 	w->m = *m;
 	err = link_gate_init(&w->link, t->env.loop, fd, (uint16_t)(t->env.op_base + TO_APP_OP_SOCK),
-		(uint16_t)(t->env.op_base + TO_APP_OP_WAKE), t->env.gate_index, t->env.gate_generation);
+		(uint16_t)(t->env.op_base + TO_APP_OP_WAKE), t->env.gate_index,
+		t->env.gate_generation);
 	if (err) {
 		free(w);
 		return err;
@@ -114,8 +116,8 @@ void app_worker_lost(struct app_worker *w, enum close_id why)
 	if (why != CLOSE_NONE && !w->idle_told)
 		say(w, MSG_WORKER_BAD, why);
 	if (garbage) {
-		atomic_fetch_add_explicit(&t->env.counters->gate[METRIC_LINK_FAULTS], 1,
-			memory_order_relaxed);
+		atomic_fetch_add_explicit(
+			&t->env.counters->gate[METRIC_LINK_FAULTS], 1, memory_order_relaxed);
 		if (t->env.event)
 			t->env.event(t->env.gate, EV_WORKER_BROKE_LINK, app->name, w->m.slot, 0,
 				close_rows[why].text);
@@ -126,7 +128,8 @@ void app_worker_lost(struct app_worker *w, enum close_id why)
 	app_dispatch(app);
 }
 
-/* Read what the worker wrote. At most a ring's worth a turn, so that one does not starve the others. */
+/* Read what the worker wrote. At most a ring's worth a turn, so that one does not starve the
+ * others. */
 void app_drain(struct app_worker *w)
 {
 	struct link_desc d;

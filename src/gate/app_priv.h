@@ -1,9 +1,9 @@
 /*
  * app_priv.h: what the app handler's files share; for nobody else.
  *
- * A request is QUEUED in its app's queue or SENT to a worker, where it has a seat. The seat outlives the
- * request (seat.a NULL) until the worker has ended it: a late answer then meets nobody, and a frame for
- * an id that has no seat is a broken protocol.
+ * A request is QUEUED in its app's queue or SENT to a worker, where it has a seat. The seat
+ * outlives the request (seat.a NULL) until the worker has ended it: a late answer then meets
+ * nobody, and a frame for an id that has no seat is a broken protocol.
  */
 #ifndef STEAD_GATE_APP_PRIV_H
 #define STEAD_GATE_APP_PRIV_H
@@ -31,29 +31,29 @@ struct app_req {
 	struct req *r;
 	struct to_app *t;
 	struct app *app;
-	struct app_worker *w;     /* SENT */
+	struct app_worker *w;        /* SENT */
 	struct app_req *next, *prev; /* QUEUED; prev of the first is NULL */
 	uint64_t queue_until_ms;
 	struct timer deadline;
 	uint16_t seat;
-	uint8_t state;            /* enum app_req_state */
-	bool replayed;            /* given a second time already */
+	uint8_t state; /* enum app_req_state */
+	bool replayed; /* given a second time already */
 	bool head_sent;
 	bool in_ended, in_end_told; /* the client's body is whole; the worker knows */
-	bool in_moved;            /* some of the body has left for a worker */
-	bool out_ended;           /* the worker's answer is whole */
-	bool pumping;             /* app_pump_in() is on the stack */
+	bool in_moved;              /* some of the body has left for a worker */
+	bool out_ended;             /* the worker's answer is whole */
+	bool pumping;               /* app_pump_in() is on the stack */
 	struct app_buf in, out;
-	uint32_t in_credit;       /* bytes that the worker takes now */
-	uint32_t grant;           /* bytes of room not told to the worker yet */
-	uint32_t window;          /* the answer's, charged to the budget until its end */
-	int64_t left;             /* of Content-Length; -1 none was given */
+	uint32_t in_credit; /* bytes that the worker takes now */
+	uint32_t grant;     /* bytes of room not told to the worker yet */
+	uint32_t window;    /* the answer's, charged to the budget until its end */
+	int64_t left;       /* of Content-Length; -1 none was given */
 };
 
 struct app_seat {
-	uint64_t id;              /* 0: free */
-	struct app_req *a;        /* NULL: nobody waits any more */
-	uint32_t room;            /* body bytes that the worker may still send */
+	uint64_t id;       /* 0: free */
+	struct app_req *a; /* NULL: nobody waits any more */
+	uint32_t room;     /* body bytes that the worker may still send */
 	bool head_seen, stopped;
 	uint64_t given_us;
 };
@@ -62,20 +62,20 @@ struct app_worker {
 	struct app_worker *next;
 	struct to_app *t;
 	struct app *app;
-	struct msg_worker m;      /* who it is */
+	struct msg_worker m; /* who it is */
 	struct link_gate link;
 	bool up, draining, idle_told, stuck, lost, hold;
-	bool pending;             /* something could not be put into the ring */
-	unsigned given;           /* seats in use */
+	bool pending;   /* something could not be put into the ring */
+	unsigned given; /* seats in use */
 	struct app_seat seats[LINK_SEATS];
 };
 
 struct app {
 	struct app *next;
 	uint32_t number;
-	bool known;               /* in the snapshot that serves */
+	bool known; /* in the snapshot that serves */
 	bool was_up;
-	bool down;                /* ctl says so */
+	bool down; /* ctl says so */
 	uint32_t down_retry_s;
 	unsigned queued;
 	char name[32];
@@ -83,8 +83,8 @@ struct app {
 	struct app_worker *workers;
 };
 
-/* A call into the protocol may end the very request that makes it. Who needs it afterwards lays one of
- * these on the list, and finds `a` NULL when it is gone. */
+/* A call into the protocol may end the very request that makes it. Who needs it afterwards lays one
+ * of these on the list, and finds `a` NULL when it is gone. */
 struct app_guard {
 	struct app_req *a;
 	struct app_guard *up;
@@ -93,13 +93,13 @@ struct app_guard {
 struct to_app {
 	struct to_app_env env;
 	struct app *apps;
-	unsigned active;          /* requests queued and sent */
+	unsigned active; /* requests queued and sent */
 	struct app_guard *guards;
 	bool awake;
 	struct op kick;
 	struct timer tick;
 	bool ticking;
-	struct app_worker *lost;  /* freed in the kick, when nobody stands on them */
+	struct app_worker *lost; /* freed in the kick, when nobody stands on them */
 };
 
 static inline void app_guard(struct to_app *t, struct app_guard *g, struct app_req *a)

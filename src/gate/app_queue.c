@@ -1,11 +1,11 @@
 /*
  * app_queue.c: which request goes to which worker, and when; the budget of body bytes.
  *
- * Called for each new request and whenever a worker has room. A worker is given as many requests as it
- * has threads; more only when one takes it less than a millisecond, and then only what it does in a few
- * hundred microseconds, so that the two processes need not wake each other for every single request.
- * What it has not begun after APP_TICK_MS is taken back. Among workers the busy word decides, which
- * counts the requests of every gate.
+ * Called for each new request and whenever a worker has room. A worker is given as many requests as
+ * it has threads; more only when one takes it less than a millisecond, and then only what it does
+ * in a few hundred microseconds, so that the two processes need not wake each other for every
+ * single request. What it has not begun after APP_TICK_MS is taken back. Among workers the busy
+ * word decides, which counts the requests of every gate.
  */
 #include "app_priv.h"
 #include "lib/must.h"
@@ -96,7 +96,8 @@ void app_dequeue(struct app_req *a)
 	app->queued--;
 }
 
-/* How many requests this worker may hold at once. What its page says is bounded before it counts. */
+/* How many requests this worker may hold at once. What its page says is bounded before it counts.
+ */
 static unsigned depth(const struct app_worker *w)
 {
 	uint32_t us = atomic_load_explicit(&w->link.status->service_us, memory_order_relaxed);
@@ -128,9 +129,11 @@ static struct app_worker *pick(const struct app *app)
 		busy = atomic_load_explicit(&w->link.status->busy, memory_order_relaxed);
 		if (busy > LINK_THREADS_MAX)
 			busy = LINK_THREADS_MAX;
-		/* Ours that it has not begun count too; those of other gates are seen once they run. */
+		/* Ours that it has not begun count too; those of other gates are seen once they
+		 * run. */
 		score = busy > w->given ? busy : w->given;
-		/* One with a free thread before one that makes us wait, in whole rounds of its threads. */
+		/* One with a free thread before one that makes us wait, in whole rounds of its
+		 * threads. */
 		score = score * 64 / w->link.threads;
 		if (score < best_score) {
 			best = w;
@@ -270,7 +273,8 @@ void app_withdraw(struct app_worker *w)
 			link_begun(&w->link.end, i, s->id))
 			continue;
 		s->stopped = true;
-		/* Begun in this instant, or just about to be: its answer decides, which may be WITHDRAWN. */
+		/* Begun in this instant, or just about to be: its answer decides, which may be
+		 * WITHDRAWN. */
 		if (!link_stop(&w->link.end, i, s->id))
 			continue;
 		back[n++] = s->a;
@@ -300,7 +304,7 @@ static bool may_replay(const struct app_req *a, bool begun)
 	if (!begun)
 		return true;
 	return !a->replayed && a->r->content_length == 0 &&
-		(m == METHOD_GET || m == METHOD_HEAD || m == METHOD_OPTIONS || m == METHOD_TRACE);
+	       (m == METHOD_GET || m == METHOD_HEAD || m == METHOD_OPTIONS || m == METHOD_TRACE);
 }
 
 void app_replay(struct app_req *a, bool begun, enum close_id why)
@@ -371,7 +375,8 @@ void app_pump_in(struct app_req *a)
 	struct to_app *t = a->t;
 	struct app_guard g;
 
-	/* req_consume() may bring the next bytes, and so come here again: the loop below takes them. */
+	/* req_consume() may bring the next bytes, and so come here again: the loop below takes
+	 * them. */
 	if (a->pumping)
 		return;
 	a->pumping = true;

@@ -1,9 +1,9 @@
 /*
  * to_app.c: the handler of requests for apps, and what parent and ctl tell about apps and workers.
  *
- * Called by the router and by the gate's control part. Owns the list of apps. A request waits in its
- * app's queue until a worker takes it; while an app starts, requests wait as well, up to the queue's
- * deadline. Nothing here looks at a worker's memory: app_link.c and app_answer.c do.
+ * Called by the router and by the gate's control part. Owns the list of apps. A request waits in
+ * its app's queue until a worker takes it; while an app starts, requests wait as well, up to the
+ * queue's deadline. Nothing here looks at a worker's memory: app_link.c and app_answer.c do.
  */
 #include "to_app.h"
 #include "app_priv.h"
@@ -193,7 +193,8 @@ static void start(struct req *r)
 	struct app_req *a;
 
 	if (!app || app->down) {
-		req_fail(r, CLOSE_APP_DOWN, app && app->down_retry_s ? app->down_retry_s : APP_RETRY_AFTER_S);
+		req_fail(r, CLOSE_APP_DOWN,
+			app && app->down_retry_s ? app->down_retry_s : APP_RETRY_AFTER_S);
 		return;
 	}
 	if (app->queued && app->queued >= r->site->queue) {
@@ -304,7 +305,8 @@ static bool client_is_slow(const struct app_req *a)
 
 void to_app_done_deadline(struct loop *l, struct op *op, int res)
 {
-	struct app_req *a = container_of(container_of(op, struct timer, op), struct app_req, deadline);
+	struct app_req *a =
+		container_of(container_of(op, struct timer, op), struct app_req, deadline);
 	struct to_app *t = a->t;
 	struct app_worker *w = a->w;
 	struct req *r = a->r;
@@ -324,7 +326,8 @@ void to_app_done_deadline(struct loop *l, struct op *op, int res)
 	if (begun && !w->stuck) {
 		struct msg_worker m = w->m;
 
-		/* Nothing new for it; what it has not begun goes to others; its siblings may finish. */
+		/* Nothing new for it; what it has not begun goes to others; its siblings may
+		 * finish. */
 		w->stuck = true;
 		m.gate = t->env.gate_index;
 		m.gate_generation = t->env.gate_generation;

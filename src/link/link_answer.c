@@ -1,8 +1,8 @@
 /*
  * link_answer.c: the worker's end, one request: taking it, reading its body, answering it.
  *
- * Called by the threads that run the app (python/, C apps). Each function takes the worker's lock for
- * as long as it copies and never blocks; -EAGAIN means window or ring are used up.
+ * Called by the threads that run the app (python/, C apps). Each function takes the worker's lock
+ * for as long as it copies and never blocks; -EAGAIN means window or ring are used up.
  */
 #include "link/link_worker_priv.h"
 
@@ -51,7 +51,8 @@ static int put(struct link_req *r, uint16_t type, uint16_t flags, uint32_t arg, 
 	size_t a_len, const void *b, size_t b_len)
 {
 	struct link_worker_link *k = r->link;
-	struct link_desc d = {.id = r->id, .type = type, .flags = flags, .arg = arg, .seat = r->seat};
+	struct link_desc d = {
+		.id = r->id, .type = type, .flags = flags, .arg = arg, .seat = r->seat};
 	char *p;
 	int err;
 
@@ -173,7 +174,7 @@ static bool gone(struct link_req *r)
 bool link_req_gone(const struct link_req *r)
 {
 	return r->gone || r->link->dead ||
-		(!r->link->w->forked && link_stopped(&r->link->end, r->seat, r->id));
+	       (!r->link->w->forked && link_stopped(&r->link->end, r->seat, r->id));
 }
 
 /* Credit is told in halves of the window, and at once when nothing else is under way. */
@@ -312,7 +313,9 @@ static int send_file_msg(struct link_worker_link *k, int fd)
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr h = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
 		.msg_controllen = sizeof(control.room)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
 
@@ -376,8 +379,8 @@ int link_req_fail(struct link_req *r)
 	return res;
 }
 
-/* A request whose end was not told keeps its seat at the gate, so this must not happen on a live link:
- * the app's side tells LINK_FAIL first. */
+/* A request whose end was not told keeps its seat at the gate, so this must not happen on a live
+ * link: the app's side tells LINK_FAIL first. */
 int link_req_done(struct link_req *r)
 {
 	struct link_worker *w = r->link->w;

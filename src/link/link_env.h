@@ -1,9 +1,9 @@
 /*
  * link_env.h: the environ of one request as bytes: what the gate writes and the worker's end reads.
  *
- * A block is entries, one behind the other: struct link_env_entry, then the name (code ENV_HTTP: the
- * whole key, "HTTP_ACCEPT"; other codes have none), then the value. Nothing is aligned; readers copy
- * the entry out. A newer gate may send codes that an older worker skips.
+ * A block is entries, one behind the other: struct link_env_entry, then the name (code ENV_HTTP:
+ * the whole key, "HTTP_ACCEPT"; other codes have none), then the value. Nothing is aligned; readers
+ * copy the entry out. A newer gate may send codes that an older worker skips.
  */
 #ifndef STEAD_LINK_LINK_ENV_H
 #define STEAD_LINK_LINK_ENV_H
@@ -11,20 +11,20 @@
 #include <stdint.h>
 
 /* ENV(NAME, key) */
-#define LINK_ENV_KEYS(ENV)                                                                        \
-	ENV(METHOD, "REQUEST_METHOD")                                                             \
-	ENV(SCRIPT_NAME, "SCRIPT_NAME")                                                           \
-	ENV(PATH_INFO, "PATH_INFO")                                                               \
-	ENV(QUERY, "QUERY_STRING")                                                                \
-	ENV(CONTENT_TYPE, "CONTENT_TYPE")                                                         \
-	ENV(CONTENT_LENGTH, "CONTENT_LENGTH")                                                     \
-	ENV(SERVER_NAME, "SERVER_NAME")                                                           \
-	ENV(SERVER_PORT, "SERVER_PORT")                                                           \
-	ENV(PROTOCOL, "SERVER_PROTOCOL")                                                          \
-	ENV(REMOTE_ADDR, "REMOTE_ADDR")                                                           \
-	ENV(REMOTE_PORT, "REMOTE_PORT")                                                           \
-	ENV(URI, "REQUEST_URI")                                                                   \
-	ENV(SCHEME, "wsgi.url_scheme")                                                            \
+#define LINK_ENV_KEYS(ENV)                                                                         \
+	ENV(METHOD, "REQUEST_METHOD")                                                              \
+	ENV(SCRIPT_NAME, "SCRIPT_NAME")                                                            \
+	ENV(PATH_INFO, "PATH_INFO")                                                                \
+	ENV(QUERY, "QUERY_STRING")                                                                 \
+	ENV(CONTENT_TYPE, "CONTENT_TYPE")                                                          \
+	ENV(CONTENT_LENGTH, "CONTENT_LENGTH")                                                      \
+	ENV(SERVER_NAME, "SERVER_NAME")                                                            \
+	ENV(SERVER_PORT, "SERVER_PORT")                                                            \
+	ENV(PROTOCOL, "SERVER_PROTOCOL")                                                           \
+	ENV(REMOTE_ADDR, "REMOTE_ADDR")                                                            \
+	ENV(REMOTE_PORT, "REMOTE_PORT")                                                            \
+	ENV(URI, "REQUEST_URI")                                                                    \
+	ENV(SCHEME, "wsgi.url_scheme")                                                             \
 	ENV(REQUEST_ID, "stead.request_id")
 
 enum link_env {
@@ -32,7 +32,7 @@ enum link_env {
 #define ENV(NAME, key) ENV_##NAME,
 	LINK_ENV_KEYS(ENV)
 #undef ENV
-	ENV_END
+		ENV_END
 };
 
 struct link_env_entry {

@@ -1,9 +1,10 @@
 /*
  * link_gate.c: a gate's end of the link to one worker: hello, wake-ups, descriptors.
  *
- * Called by src/gate/app_*.c. Owns the socket, both pipes' ends on this side and the memory. The worker
- * runs somebody's code, so each of its messages, descriptors and pages is taken for hostile. Both pipes
- * are made here: a descriptor that is written to here shares its open file description with nobody.
+ * Called by src/gate/app_*.c. Owns the socket, both pipes' ends on this side and the memory. The
+ * worker runs somebody's code, so each of its messages, descriptors and pages is taken for hostile.
+ * Both pipes are made here: a descriptor that is written to here shares its open file description
+ * with nobody.
  */
 #include "link/link_gate.h"
 #include "lib/sys.h"
@@ -18,8 +19,8 @@
 
 enum { FDS_MAX = 8 };
 
-static int say_hello(struct link_gate *g, int ring_fd, const int *pipes, uint32_t index,
-	uint64_t generation)
+static int say_hello(
+	struct link_gate *g, int ring_fd, const int *pipes, uint32_t index, uint64_t generation)
 {
 	struct link_hello hello;
 	struct iovec iov = {&hello, sizeof(hello)};
@@ -27,7 +28,9 @@ static int say_hello(struct link_gate *g, int ring_fd, const int *pipes, uint32_
 		struct cmsghdr align;
 		char room[CMSG_SPACE(3 * sizeof(int))];
 	} control;
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr h = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
 		.msg_controllen = sizeof(control.room)};
 	int fds[3] = {ring_fd, pipes[0], pipes[1]};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
@@ -125,7 +128,9 @@ static ssize_t receive(struct link_gate *g, void *p, size_t cap, int *fds, unsig
 		struct cmsghdr align;
 		char room[CMSG_SPACE(FDS_MAX * sizeof(int))];
 	} control;
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr h = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
 		.msg_controllen = sizeof(control)};
 	ssize_t n = loop_sys_recvmsg(g->loop, g->sock.fd, &h, MSG_CMSG_CLOEXEC);
 
@@ -228,10 +233,11 @@ int link_gate_file(struct link_gate *g, uint32_t number)
 	memmove(g->files, g->files + 1, g->nfiles * sizeof(g->files[0]));
 	if (full)
 		loop_readable(g->loop, &g->sock, &g->sock_op);
-	/* The sender checks the same; one that does not would have this process wait in sendfile(). Neither
-	 * call asks a file system's server: the one is told not to, the other is answered by the kernel for
-	 * the mounts of strangers. */
-	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 || fstatfs(fd, &fs) < 0) {
+	/* The sender checks the same; one that does not would have this process wait in sendfile().
+	 * Neither call asks a file system's server: the one is told not to, the other is answered
+	 * by the kernel for the mounts of strangers. */
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 ||
+		fstatfs(fd, &fs) < 0) {
 		res = -errno;
 		close(fd);
 		return res;

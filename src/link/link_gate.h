@@ -1,9 +1,10 @@
 /*
  * link_gate.h: a gate's end of the link to one worker, on the gate's loop.
  *
- * The owner (src/gate/app_*.c) gives the op kinds, calls link_gate_on_*() from their completions and
- * reads frames with link_peek()/link_take() on `end`. Everything that a worker does wrong is a negative
- * errno here; the owner then closes this link and says WORKER_BAD. Nothing here blocks or allocates.
+ * The owner (src/gate/app_*.c) gives the op kinds, calls link_gate_on_*() from their completions
+ * and reads frames with link_peek()/link_take() on `end`. Everything that a worker does wrong is a
+ * negative errno here; the owner then closes this link and says WORKER_BAD. Nothing here blocks or
+ * allocates.
  */
 #ifndef STEAD_LINK_LINK_GATE_H
 #define STEAD_LINK_LINK_GATE_H
@@ -15,13 +16,13 @@ struct link_gate {
 	struct loop *loop;
 	struct lfd sock, wake;
 	struct op sock_op, wake_op;
-	int wake_wr;           /* wakes the worker; our own open file description */
+	int wake_wr; /* wakes the worker; our own open file description */
 	struct link_end end;
 	const struct link_status *status; /* the worker's page */
-	uint32_t threads;      /* as the hello said, bounded */
-	int version;           /* 0: no hello yet */
-	bool put, took;        /* something to tell since the last flush */
-	unsigned nfiles;       /* received and not used yet */
+	uint32_t threads;                 /* as the hello said, bounded */
+	int version;                      /* 0: no hello yet */
+	bool put, took;                   /* something to tell since the last flush */
+	unsigned nfiles;                  /* received and not used yet */
 	struct link_gate_file {
 		int fd;
 		uint32_t number;
@@ -47,7 +48,8 @@ void link_gate_flush(struct link_gate *g);
 /* Wake it because of a stopped seat. */
 void link_gate_poke(struct link_gate *g);
 /* The descriptor that the worker sent under this number, now the caller's: a regular file on a file
- * system that cannot hang. -EPROTO: there is none, or not such a file; else it could not be looked at. */
+ * system that cannot hang. -EPROTO: there is none, or not such a file; else it could not be looked
+ * at. */
 int link_gate_file(struct link_gate *g, uint32_t number);
 
 #endif

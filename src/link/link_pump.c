@@ -1,9 +1,9 @@
 /*
  * link_pump.c: the worker's end reads what the gates wrote.
  *
- * Called under the worker's lock by link_worker.c and link_answer.c. Copies every frame out at once, so
- * the ring is always drained and a request that runs never blocks the body of another. What a gate
- * wrote is input: whatever does not hold ends that link.
+ * Called under the worker's lock by link_worker.c and link_answer.c. Copies every frame out at
+ * once, so the ring is always drained and a request that runs never blocks the body of another.
+ * What a gate wrote is input: whatever does not hold ends that link.
  */
 #include "link/link_worker_priv.h"
 

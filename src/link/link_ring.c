@@ -1,11 +1,11 @@
 /*
  * link_ring.c: one side's ring, in memory that two processes share.
  *
- * Called by both ends (link_gate.c, link_worker.c), which own the memfds, pipes and sockets. Positions
- * count up and wrap at 2^32. The data area is a circle whose pieces are freed in order, with their
- * slots; it begins at 0 again whenever the ring is empty, so a link that carries small requests one by
- * one touches one page of it. Never allocates, never blocks and makes no system call but to create and
- * map the memory.
+ * Called by both ends (link_gate.c, link_worker.c), which own the memfds, pipes and sockets.
+ * Positions count up and wrap at 2^32. The data area is a circle whose pieces are freed in order,
+ * with their slots; it begins at 0 again whenever the ring is empty, so a link that carries small
+ * requests one by one touches one page of it. Never allocates, never blocks and makes no system
+ * call but to create and map the memory.
  */
 #include "link/link.h"
 #include "lib/sys.h"
@@ -139,7 +139,8 @@ char *link_room(struct link_end *e, size_t n, int *err)
 	*err = 0;
 	if (n > LINK_FRAME_MAX)
 		return NULL;
-	/* Only a ring that looks full, or that may be empty, is worth the look at the other's cache line. */
+	/* Only a ring that looks full, or that may be empty, is worth the look at the other's cache
+	 * line. */
 	if (e->head - e->tail_seen >= LINK_SLOTS / 2 || e->data_head > LINK_DATA_BYTES / 64 ||
 		piece(e, need, &e->skip) < need) {
 		*err = reclaim(e);

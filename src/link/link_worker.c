@@ -2,8 +2,8 @@
  * link_worker.c: the worker's end as a whole: its links, its status page, waiting and waking.
  *
  * Called by the Python extension and C apps. Owns the memfds, pipes and sockets of every link. The
- * thread that waits first polls for all; the others wait for it. Writes to nobody's memory but its own,
- * and never to the parent.
+ * thread that waits first polls for all; the others wait for it. Writes to nobody's memory but its
+ * own, and never to the parent.
  */
 #include "link/link_worker_priv.h"
 #include "lib/chan.h"
@@ -18,8 +18,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The process has one worker end; a fork handler has no argument, so this is the one global that the
- * interface of pthread_atfork() demands. Written before threads exist, and in a forked child. */
+/* The process has one worker end; a fork handler has no argument, so this is the one global that
+ * the interface of pthread_atfork() demands. Written before threads exist, and in a forked child.
+ */
 static struct link_worker *forkable;
 
 static void on_fork_child(void)
@@ -137,7 +138,9 @@ static int send_fds(int sock, const void *p, size_t n, const int *fds, unsigned 
 		struct cmsghdr align;
 		char room[CMSG_SPACE(4 * sizeof(int))];
 	} control;
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr h = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
 		.msg_controllen = CMSG_SPACE(nfds * sizeof(int))};
 	struct cmsghdr *c;
 
@@ -243,7 +246,9 @@ static void read_sock(struct link_worker_link *k)
 		struct cmsghdr align;
 		char room[CMSG_SPACE(8 * sizeof(int))];
 	} control;
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr h = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
 		.msg_controllen = sizeof(control)};
 	int fds[8], n = 0;
 	ssize_t got;

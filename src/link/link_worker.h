@@ -1,10 +1,10 @@
 /*
  * link_worker.h: a worker's end of its links, one per gate: for the Python extension and C apps.
  *
- * Uses libc and lib only, and no loop: the threads of the worker call link_worker_wait() when there is
- * nothing to do, and one of them polls for all. Every function may be called by any thread (one mutex);
- * none but link_worker_wait() blocks. After a fork the child can use nothing of it: everything is
- * -ECHILD there, and the rings are not mapped.
+ * Uses libc and lib only, and no loop: the threads of the worker call link_worker_wait() when there
+ * is nothing to do, and one of them polls for all. Every function may be called by any thread (one
+ * mutex); none but link_worker_wait() blocks. After a fork the child can use nothing of it:
+ * everything is -ECHILD there, and the rings are not mapped.
  *
  * A function that cannot go on says -EAGAIN: take link_worker_seen() before the call, then
  * link_worker_wait(seen) and call again.
@@ -45,8 +45,8 @@ int link_req_head(struct link_req *r, const void *head, size_t head_len, const v
 	bool end, size_t *ret_took);
 /* As many as window and ring take. -EAGAIN none, -EPIPE client gone. */
 int link_req_body(struct link_req *r, const void *p, size_t n, bool end, size_t *ret_took);
-/* The rest of the body from a regular file on a local file system; ends the answer. -EINVAL: not such a
- * file (then read it). */
+/* The rest of the body from a regular file on a local file system; ends the answer. -EINVAL: not
+ * such a file (then read it). */
 int link_req_file(struct link_req *r, int fd, uint64_t off, uint64_t len);
 /* The app failed: an error page before the head, a cut after it. -EAGAIN. */
 int link_req_fail(struct link_req *r);

@@ -11,9 +11,9 @@
 
 enum { LINK_WORKER_LINKS_MAX = 64 };
 
-/* FREE → WAITING (the REQ was read) → RUNNING (taken by a thread) → FREE by link_req_done(). The seat is
- * given up with the frame that ends the answer, because the gate may use it again at once while the app
- * still closes its iterable. */
+/* FREE → WAITING (the REQ was read) → RUNNING (taken by a thread) → FREE by link_req_done(). The
+ * seat is given up with the frame that ends the answer, because the gate may use it again at once
+ * while the app still closes its iterable. */
 enum link_req_state { LINK_REQ_FREE = 0, LINK_REQ_WAITING, LINK_REQ_RUNNING, LINK_REQ_OWES };
 
 struct link_req {
@@ -39,12 +39,12 @@ struct link_req {
 struct link_worker_link {
 	struct link_worker *w;
 	int sock, wake_rd, wake_wr;
-	bool up;    /* the gate's hello came */
-	bool dead;  /* the gate is gone, or broke the protocol */
-	bool owes;  /* some seat is in LINK_REQ_OWES */
-	bool want;  /* some thread waits for room in the ring */
-	bool put;   /* something was appended since the last flush */
-	uint32_t files; /* number of the last descriptor sent */
+	bool up;          /* the gate's hello came */
+	bool dead;        /* the gate is gone, or broke the protocol */
+	bool owes;        /* some seat is in LINK_REQ_OWES */
+	bool want;        /* some thread waits for room in the ring */
+	bool put;         /* something was appended since the last flush */
+	uint32_t files;   /* number of the last descriptor sent */
 	unsigned running; /* requests that still point here */
 	struct link_end end;
 	struct link_req *seats[LINK_SEATS];
@@ -60,7 +60,7 @@ struct link_worker {
 	struct link_status *status;
 	_Atomic bool stopping;
 	_Atomic bool forked;
-	bool polling;  /* one thread polls for all */
+	bool polling; /* one thread polls for all */
 	unsigned waiters;
 	uint64_t events; /* grows with everything that a waiter may wait for */
 	unsigned busy;

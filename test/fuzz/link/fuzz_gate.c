@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { REQUESTS = 3 };
 
-static void write_garbage(struct peer *p, struct fake_req *const *req, const uint8_t *data, size_t size)
+static void write_garbage(
+	struct peer *p, struct fake_req *const *req, const uint8_t *data, size_t size)
 {
 	unsigned n = size ? data[0] % 8u : 0;
 	size_t at = 1;
@@ -23,7 +24,8 @@ static void write_garbage(struct peer *p, struct fake_req *const *req, const uin
 
 		memcpy(&d, data + at, sizeof(d));
 		at += sizeof(d);
-		/* Small ids and seats mean the requests that run, so that frames get as far as they can. */
+		/* Small ids and seats mean the requests that run, so that frames get as far as they
+		 * can. */
 		if (d.id < REQUESTS) {
 			d.seat = (uint16_t)d.id;
 			d.id = req[d.id]->r.id;
@@ -31,7 +33,8 @@ static void write_garbage(struct peer *p, struct fake_req *const *req, const uin
 		p->e.page->desc[i] = d;
 	}
 	if (at < size)
-		memcpy(p->e.data, data + at, size - at < LINK_DATA_BYTES ? size - at : LINK_DATA_BYTES);
+		memcpy(p->e.data, data + at,
+			size - at < LINK_DATA_BYTES ? size - at : LINK_DATA_BYTES);
 	atomic_store(&p->e.page->head, n);
 }
 

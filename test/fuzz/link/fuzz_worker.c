@@ -1,8 +1,8 @@
 /*
  * fuzz_worker.c: whatever a gate may write into its memory, read by a worker's end.
  *
- * The input as in fuzz_gate.c. A worker reads the frames, and reads, answers or fails what it takes for
- * requests.
+ * The input as in fuzz_gate.c. A worker reads the frames, and reads, answers or fails what it takes
+ * for requests.
  */
 #include "lib/must.h"
 #include "lib/sys.h"
@@ -23,7 +23,9 @@ static void hello(int sock, int ring, const int *pipes)
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(fds))];
 	} control;
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
 		.msg_controllen = sizeof(control.room)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
@@ -67,7 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t at = 1;
 	int fds[2], pipes[2], ring;
 
-	must(link_worker_new(1, -1, &w) == 0 && sys_socketpair_seqpacket(fds) == 0 && pipe(pipes) == 0);
+	must(link_worker_new(1, -1, &w) == 0 && sys_socketpair_seqpacket(fds) == 0 &&
+		pipe(pipes) == 0);
 	must(link_end_create(&e, &ring) == 0);
 	hello(fds[0], ring, pipes);
 	must(link_worker_add(w, fds[1]) == 0);
@@ -77,7 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at += sizeof(struct link_desc);
 	}
 	if (at < size)
-		memcpy(e.data, data + at, size - at < LINK_DATA_BYTES ? size - at : LINK_DATA_BYTES);
+		memcpy(e.data, data + at,
+			size - at < LINK_DATA_BYTES ? size - at : LINK_DATA_BYTES);
 	atomic_store(&e.page->head, n);
 	use(w);
 	link_worker_free(w);

@@ -102,7 +102,9 @@ static void hello(struct peer *p)
 		struct cmsghdr align;
 		char room[CMSG_SPACE(8 * sizeof(int))];
 	} control;
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
 		.msg_controllen = sizeof(control)};
 	int got[3], fds[2];
 	ssize_t n = sim_recvmsg(p->sim, p->sock, &m, 0);
@@ -160,8 +162,10 @@ static uint64_t bend(struct peer *p, uint64_t right)
 static size_t make_head(struct peer *p, char *to, size_t body, bool say_length)
 {
 	static const char name[] = "X-Test", value[] = "v";
-	struct link_head h = {.status = (uint16_t)bend(p, 200), .nfields = (uint16_t)bend(p, 1),
-		.reason_len = (uint32_t)bend(p, 2), .content_length = -1};
+	struct link_head h = {.status = (uint16_t)bend(p, 200),
+		.nfields = (uint16_t)bend(p, 1),
+		.reason_len = (uint32_t)bend(p, 2),
+		.content_length = -1};
 	uint16_t name_len = (uint16_t)bend(p, 6);
 	uint32_t value_len = (uint32_t)bend(p, 1);
 
@@ -180,8 +184,10 @@ static size_t make_head(struct peer *p, char *to, size_t body, bool say_length)
 
 static void put(struct peer *p, unsigned i, uint16_t type, uint16_t flags, uint32_t arg, size_t n)
 {
-	struct link_desc d = {.id = bend(p, p->held[i].id), .type = (uint16_t)bend(p, type),
-		.flags = (uint16_t)bend(p, flags), .arg = (uint32_t)bend(p, arg),
+	struct link_desc d = {.id = bend(p, p->held[i].id),
+		.type = (uint16_t)bend(p, type),
+		.flags = (uint16_t)bend(p, flags),
+		.arg = (uint32_t)bend(p, arg),
 		.seat = (uint16_t)bend(p, p->held[i].seat)};
 	uint32_t at = p->e.head % LINK_SLOTS;
 

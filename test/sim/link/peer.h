@@ -1,6 +1,6 @@
 /*
- * peer.h: a worker's end in the simulator, good or hostile. The good one is built of the ring calls that
- * the real one uses, without its threads and descriptors.
+ * peer.h: a worker's end in the simulator, good or hostile. The good one is built of the ring calls
+ * that the real one uses, without its threads and descriptors.
  */
 #ifndef STEAD_TEST_PEER_H
 #define STEAD_TEST_PEER_H

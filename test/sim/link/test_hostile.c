@@ -1,9 +1,10 @@
 /*
- * test_hostile.c: the gate's app handler against a worker that does everything wrong, beside one that
- * does everything right, in the simulator.
+ * test_hostile.c: the gate's app handler against a worker that does everything wrong, beside one
+ * that does everything right, in the simulator.
  *
- * Whatever the hostile one does: every request ends exactly once (fake_gate.c checks), those that the
- * good one ran are right, the budget and the arenas come back to zero, and the broken worker is told.
+ * Whatever the hostile one does: every request ends exactly once (fake_gate.c checks), those that
+ * the good one ran are right, the budget and the arenas come back to zero, and the broken worker is
+ * told.
  */
 #include "lib/must.h"
 #include "peer.h"
@@ -38,7 +39,8 @@ static struct peer *add_peer(struct world *w, bool hostile)
 	peer_init(p, w->sim, fds[1]);
 	p->hostile = hostile;
 	p->hostility = hostile ? 1 + (unsigned)sim_below(w->sim, 60) : 0;
-	w->m[w->npeers] = (struct msg_worker){.app = FAKE_APP, .slot = hostile, .generation = w->npeers + 1};
+	w->m[w->npeers] =
+		(struct msg_worker){.app = FAKE_APP, .slot = hostile, .generation = w->npeers + 1};
 	to_app_on_worker(w->g.t, &w->m[w->npeers], fds[0]);
 	w->npeers++;
 	return p;
@@ -48,8 +50,8 @@ static void new_request(struct world *w)
 {
 	static const char *const methods[] = {"GET", "HEAD", "POST", "OPTIONS"};
 	bool body = sim_chance(w->sim, 200);
-	struct fake_req *f =
-		fake_req_new(&w->g, body ? "POST" : methods[sim_below(w->sim, 4)], "/x", body ? -1 : 0);
+	struct fake_req *f = fake_req_new(
+		&w->g, body ? "POST" : methods[sim_below(w->sim, 4)], "/x", body ? -1 : 0);
 	static const char bytes[30000];
 
 	fake_req_field(f, "host", "localhost");
@@ -95,8 +97,7 @@ static void replace(struct world *w, unsigned *bads, struct peer **bad)
 
 static void run_seed(uint64_t seed)
 {
-	struct sim_options o = {.seed = seed, .pieces_permille = 100,
-		.reorder_permille = 100};
+	struct sim_options o = {.seed = seed, .pieces_permille = 100, .reorder_permille = 100};
 	struct world *w = calloc(1, sizeof(*w));
 	struct peer *good, *bad;
 	unsigned bads = 0;
@@ -110,7 +111,8 @@ static void run_seed(uint64_t seed)
 		random_step(w);
 		replace(w, &bads, &bad);
 	}
-	/* The hostile one dies; everything left must come to its end by the good one, or by a deadline. */
+	/* The hostile one dies; everything left must come to its end by the good one, or by a
+	 * deadline. */
 	to_app_on_worker_gone(w->g.t, &w->m[bad - w->peers]);
 	sim_calm(w->sim);
 	for (unsigned i = 0; i < 3000; i++) {
@@ -125,7 +127,8 @@ static void run_seed(uint64_t seed)
 	assert_int_equal(good->closed, false);
 	for (unsigned k = 0; k < w->nreq; k++) {
 		if (!w->req[k]->over)
-			printf("seed %llu request %u is not over: %u heads, %zu bytes; good holds %u, bads %u\n",
+			printf("seed %llu request %u is not over: %u heads, %zu bytes; good holds "
+			       "%u, bads %u\n",
 				(unsigned long long)seed, k, w->req[k]->heads, w->req[k]->body.len,
 				good->nheld, bads);
 		assert_true(w->req[k]->over);

@@ -1,11 +1,11 @@
 /*
  * test_model.c: every interleaving of the two handshakes and of the data area's cursor.
  *
- * Sleep/wake and withdrawal are modelled step by step, each side with a store buffer of its own as the
- * processor has one: a store becomes visible to the other side at any later moment, at the latest at a
- * fence. All states are visited; a side may die between any two steps. Each model is run once more
- * without its fences and must then fail, so that the models are known to be able to. The cursor is tried
- * with the real ring code and every order of the two sides' steps.
+ * Sleep/wake and withdrawal are modelled step by step, each side with a store buffer of its own as
+ * the processor has one: a store becomes visible to the other side at any later moment, at the
+ * latest at a fence. All states are visited; a side may die between any two steps. Each model is
+ * run once more without its fences and must then fail, so that the models are known to be able to.
+ * The cursor is tried with the real ring code and every order of the two sides' steps.
  */
 #include "lib/must.h"
 #include "link/link.h"
@@ -63,25 +63,26 @@ static bool explore(const struct model *m, bool fences, unsigned *ret_states)
 }
 
 /* Fields of a packed state. */
-#define FIELD(name, at, bits)                                                                     \
-	static unsigned name(uint64_t s)                                                          \
-	{                                                                                         \
-		return (unsigned)(s >> (at)) & ((1u << (bits)) - 1);                              \
-	}                                                                                         \
-	static uint64_t set_##name(uint64_t s, unsigned v)                                        \
-	{                                                                                         \
-		uint64_t mask = ((1ull << (bits)) - 1) << (at);                                   \
-												  \
-		return (s & ~mask) | ((uint64_t)v << (at) & mask);                                \
+#define FIELD(name, at, bits)                                                                      \
+	static unsigned name(uint64_t s)                                                           \
+	{                                                                                          \
+		return (unsigned)(s >> (at)) & ((1u << (bits)) - 1);                               \
+	}                                                                                          \
+	static uint64_t set_##name(uint64_t s, unsigned v)                                         \
+	{                                                                                          \
+		uint64_t mask = ((1ull << (bits)) - 1) << (at);                                    \
+												 \
+		return (s & ~mask) | ((uint64_t)v << (at)&mask);                                   \
 	}
 
 /* ---- sleep and wake: one side publishes three frames, the other takes them and sleeps ---- */
-FIELD(p_pc, 0, 3)     /* producer: 0 store head, 1 fence, 2 load sleep and wake */
+FIELD(p_pc, 0, 3) /* producer: 0 store head, 1 fence, 2 load sleep and wake */
 FIELD(p_made, 3, 2)
 FIELD(head, 5, 2)     /* as the other sees it */
 FIELD(head_buf, 7, 2) /* as stored */
 FIELD(woken, 9, 4)
-FIELD(c_pc, 13, 3)    /* sleeper: 0 take all, 1 store odd, 2 fence, 3 load head, 4 in poll, 5 store even */
+FIELD(c_pc, 13,
+	3) /* sleeper: 0 take all, 1 store odd, 2 fence, 3 load head, 4 in poll, 5 store even */
 FIELD(taken, 16, 2)
 FIELD(asleep, 18, 4)
 FIELD(asleep_buf, 22, 4)
@@ -148,15 +149,16 @@ static bool wake_bad(uint64_t s, bool last)
 }
 
 /* ---- withdrawal: the gate takes back what the worker may be about to begin ---- */
-FIELD(g_pc, 0, 3)    /* gate: 0 store stop, 1 fence, 2 load begun, 3 waits for the answer, 4 done */
+FIELD(g_pc, 0, 3) /* gate: 0 store stop, 1 fence, 2 load begun, 3 waits for the answer, 4 done */
 FIELD(stop, 3, 1)
 FIELD(stop_buf, 4, 1)
-FIELD(w_pc, 5, 3)    /* worker: 0 store begun, 1 fence, 2 load stop, 3 run and answer, 4 done */
+FIELD(w_pc, 5,
+	3) /* worker: 0 store begun, 1 fence, 2 load stop, 3 run, 5 unsay begun, 6 tell, 4 done */
 FIELD(begun, 8, 1)
 FIELD(begun_buf, 9, 1)
-FIELD(ran, 10, 2)    /* how often it was run */
-FIELD(frame, 12, 2)  /* 1 answer, 2 WITHDRAWN */
-FIELD(again, 14, 2)  /* how often the gate gave it to another */
+FIELD(ran, 10, 2)   /* how often it was run */
+FIELD(frame, 12, 2) /* 1 answer, 2 WITHDRAWN */
+FIELD(again, 14, 2) /* how often the gate gave it to another */
 FIELD(answered, 16, 2)
 FIELD(dead, 18, 1)
 
@@ -178,7 +180,10 @@ static uint64_t gate_step(uint64_t s, bool fences)
 			return set_g_pc(set_answered(s, answered(s) + 1), 4);
 		if (frame(s) == 2)
 			return set_g_pc(set_again(s, again(s) + 1), 4);
-		/* Dead without an answer: 502, or the replay that is allowed once. */
+		/* Dead without an answer: not begun, so another runs it; or 502, or the one replay.
+		 */
+		if (!begun(s))
+			return set_g_pc(set_again(s, again(s) + 1), 4);
 		return set_g_pc(set_answered(s, answered(s) + 1), 4);
 	}
 }
@@ -193,9 +198,12 @@ static uint64_t worker_step(uint64_t s, bool fences)
 			s = set_begun(s, 1);
 		return set_w_pc(s, 2);
 	case 2:
-		if (stop(s))
-			return set_w_pc(set_frame(s, 2), 4);
-		return set_w_pc(set_ran(s, ran(s) + 1), 3);
+		return stop(s) ? set_w_pc(s, 5) : set_w_pc(set_ran(s, ran(s) + 1), 3);
+	case 5:
+		return set_w_pc(set_begun_buf(s, 0), 6);
+	case 6:
+		/* A store like the one before it, so nobody sees it earlier. */
+		return set_w_pc(set_frame(set_begun(s, 0), 2), 4);
 	default:
 		return set_w_pc(set_frame(s, 1), 4);
 	}
@@ -207,14 +215,14 @@ static unsigned withdraw_next(uint64_t s, bool fences, uint64_t *ret)
 
 	if (g_pc(s) < 3 || (g_pc(s) == 3 && (frame(s) || (dead(s) && begun(s) == begun_buf(s)))))
 		ret[n++] = gate_step(s, fences);
-	if (w_pc(s) < 4 && !dead(s)) {
+	if (w_pc(s) != 4 && !dead(s)) {
 		ret[n++] = worker_step(s, fences);
 		ret[n++] = set_dead(s, 1);
 	}
 	if (stop(s) != stop_buf(s))
 		ret[n++] = set_stop(s, 1);
 	if (begun(s) != begun_buf(s))
-		ret[n++] = set_begun(s, 1);
+		ret[n++] = set_begun(s, begun_buf(s));
 	return n;
 }
 
@@ -258,7 +266,8 @@ struct pair {
 enum { CURSOR_STEPS = 15 };
 static const size_t sizes[] = {100000, 120 * 1024, 8, 60000, 120 * 1024, 0, 90000, 100000};
 
-/* Returns how many frames got across; each is checked when it is looked at and again when it is taken. */
+/* Returns how many frames got across; each is checked when it is looked at and again when it is
+ * taken. */
 static unsigned run_order(struct pair *p, unsigned order, unsigned die)
 {
 	unsigned made = 0, got = 0;

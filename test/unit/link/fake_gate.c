@@ -1,6 +1,6 @@
 /*
- * fake_gate.c: see fake_gate.h. Checks on the way what a protocol may rely on: one head, one end, nothing
- * after it.
+ * fake_gate.c: see fake_gate.h. Checks on the way what a protocol may rely on: one head, one end,
+ * nothing after it.
  */
 #include "fake_gate.h"
 #include "lib/must.h"
@@ -76,7 +76,8 @@ void fake_gate_init(struct gate *g, struct loop *l)
 	g->loop = l;
 	g->next_id = (3ull << 40) + 1;
 	arena_pool_init(&g->pool, 16384, 100000, 16);
-	g->site = (struct snap_site){.queue = 128, .queue_timeout_ms = 10000, .request_timeout_ms = 30000};
+	g->site = (struct snap_site){
+		.queue = 128, .queue_timeout_ms = 10000, .request_timeout_ms = 30000};
 	must(to_app_new(&env, &g->t) == 0);
 	to_app_on_snap(g->t, NULL);
 }
@@ -92,8 +93,10 @@ void fake_gate_done(struct gate *g)
 
 struct fake_req *fake_req_new(struct gate *g, const char *method, const char *path, int64_t length)
 {
-	static const char *const names[] = {[METHOD_GET] = "GET", [METHOD_HEAD] = "HEAD",
-		[METHOD_POST] = "POST", [METHOD_OPTIONS] = "OPTIONS"};
+	static const char *const names[] = {[METHOD_GET] = "GET",
+		[METHOD_HEAD] = "HEAD",
+		[METHOD_POST] = "POST",
+		[METHOD_OPTIONS] = "OPTIONS"};
 	struct fake_req *f = calloc(1, sizeof(*f));
 	struct req *r = &f->r;
 

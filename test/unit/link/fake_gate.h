@@ -1,8 +1,9 @@
 /*
- * fake_gate.h: the gate around the app handler, as small as tests need it: requests without a protocol.
+ * fake_gate.h: the gate around the app handler, as small as tests need it: requests without a
+ * protocol.
  *
- * Tests of the link run src/gate/to_app.c and app_*.c for real; routing, HTTP and snapshots are played
- * here. A fake client takes as many bytes as its `room` says.
+ * Tests of the link run src/gate/to_app.c and app_*.c for real; routing, HTTP and snapshots are
+ * played here. A fake client takes as many bytes as its `room` says.
  */
 #ifndef STEAD_TEST_FAKE_GATE_H
 #define STEAD_TEST_FAKE_GATE_H
@@ -29,14 +30,14 @@ struct gate {
 struct fake_req {
 	struct req r;
 	struct gate *g;
-	struct buf body;     /* of the answer */
-	char head[2048];     /* "name: value\n" … */
+	struct buf body; /* of the answer */
+	char head[2048]; /* "name: value\n" … */
 	int64_t length;
-	size_t room;         /* bytes that the client takes now; SIZE_MAX: all */
+	size_t room; /* bytes that the client takes now; SIZE_MAX: all */
 	size_t consumed;
 	unsigned heads, ends, fails;
 	enum close_id failed;
-	bool over;           /* answered whole, failed or reset */
+	bool over; /* answered whole, failed or reset */
 };
 
 extern op_done *const fake_ops[FAKE_KINDS];

@@ -1,5 +1,6 @@
 /*
- * test_ring.c: link/link_ring.c and link/link_gate.c by themselves: rings, seals, hellos, descriptors.
+ * test_ring.c: link/link_ring.c and link/link_gate.c by themselves: rings, seals, hellos,
+ * descriptors.
  */
 #include "lib/must.h"
 #include "lib/sys.h"
@@ -232,7 +233,8 @@ static void test_ends(void **state)
 	struct link_gate g;
 	struct link_req *r;
 	struct loop *l;
-	struct link_desc d = {.id = 9, .type = LINK_REQ, .flags = LINK_END, .seat = 2, .arg = LINK_WINDOW};
+	struct link_desc d = {
+		.id = 9, .type = LINK_REQ, .flags = LINK_END, .seat = 2, .arg = LINK_WINDOW};
 	const char *p;
 	char *room;
 	size_t n, took;

@@ -1,8 +1,9 @@
 /*
- * test_wsgi.c: the real handler of the gate with a real Python worker: WSGI from end to end, without HTTP.
+ * test_wsgi.c: the real handler of the gate with a real Python worker: WSGI from end to end,
+ * without HTTP.
  *
- * Arguments: the interpreter, the worker's script, the extension's folder, the folder with wsgi_app.py.
- * STEAD_BENCH=N measures N requests at 1, 8 and 64 at a time instead of testing.
+ * Arguments: the interpreter, the worker's script, the extension's folder, the folder with
+ * wsgi_app.py. STEAD_BENCH=N measures N requests at 1, 8 and 64 at a time instead of testing.
  */
 #include "fake_gate.h"
 #include "link/link.h"
@@ -47,8 +48,8 @@ static pid_t spawn(const char *object, const char *threads, int link_fd)
 	setenv("STEAD_LINK_DIR", args[3], 1);
 	setenv("PYTHONDONTWRITEBYTECODE", "1", 1);
 	if (chdir(args[4]) == 0)
-		execl(args[1], args[1], args[2], "--wsgi", object, "--threads", threads, "--parent-fd", "-1",
-			"--link-fd", fd, (char *)NULL);
+		execl(args[1], args[1], args[2], "--wsgi", object, "--threads", threads,
+			"--parent-fd", "-1", "--link-fd", fd, (char *)NULL);
 	_exit(127);
 }
 
@@ -174,7 +175,8 @@ static void test_bodies(void **state)
 	for (unsigned k = 0; k < ARRAY_LEN(paths); k++) {
 		/* Chunked (-1) and with a length, in pieces as the client's window opens. */
 		for (int chunked = 0; chunked < 2; chunked++) {
-			struct fake_req *f = fake_req_new(&r.g, "POST", paths[k], chunked ? -1 : 1000000);
+			struct fake_req *f =
+				fake_req_new(&r.g, "POST", paths[k], chunked ? -1 : 1000000);
 			size_t sent = 0;
 
 			fake_req_start(f);
@@ -218,7 +220,8 @@ static void test_slow_client(void **state)
 	assert_true(f->over);
 	assert_int_equal(f->body.len, 3000000);
 	fake_req_free(f);
-	/* One that goes away in the middle: the app's iterable is closed, and the worker serves on. */
+	/* One that goes away in the middle: the app's iterable is closed, and the worker serves on.
+	 */
 	f = fake_req_new(&r.g, "GET", "/endless", 0);
 	fake_req_start(f);
 	for (int i = 0; i < 50; i++)
@@ -328,7 +331,7 @@ static double cpu_us(int who)
 
 	getrusage(who, &u);
 	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
-		(double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 static double worker_us(pid_t pid)
