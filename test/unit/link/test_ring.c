@@ -225,6 +225,53 @@ static void on_wake(struct loop *l, struct op *op, int res)
 	assert_int_equal(link_gate_on_wake(container_of(op, struct link_gate, wake_op)), 0);
 }
 
+/* A gate that breaks a rule loses its link: the worker's end shuts it, and no request of it is run.
+ */
+static void test_bad_gate(void **state)
+{
+	static op_done *const table[] = {[OP_USER] = on_sock, [OP_USER + 1] = on_wake};
+	static const struct link_desc rows[][2] = {
+		{{.id = 1, .type = LINK_REQ, .seat = 1}, {.id = 2, .type = LINK_REQ, .seat = 1}},
+		{{.id = 1, .type = LINK_REQ, .arg = LINK_WINDOW + 1}, {0}},
+		{{.id = 0, .type = LINK_REQ}, {0}},
+		{{.id = 1, .type = LINK_REQ},
+			{.id = 1, .type = LINK_REQ_BODY, .len = LINK_WINDOW + 8}},
+		{{.id = 1, .type = LINK_REQ, .flags = LINK_END},
+			{.id = 1, .type = LINK_REQ_BODY, .len = 8}},
+		{{.id = 1, .type = LINK_REQ, .arg = LINK_WINDOW},
+			{.id = 1, .type = LINK_ROOM, .arg = 1}},
+		{{.id = 1, .type = LINK_HEAD}, {0}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct link_worker *w;
+		struct link_gate g;
+		struct link_req *r;
+		struct loop *l;
+		int fds[2], err;
+
+		must(loop_new_epoll(&l, table, ARRAY_LEN(table)) == 0);
+		must(link_worker_new(1, -1, &w) == 0 && sys_socketpair_seqpacket(fds) == 0);
+		must(link_gate_init(&g, l, fds[0], OP_USER, OP_USER + 1, 0, 1) == 0);
+		must(link_worker_add(w, fds[1]) == 0);
+		loop_step(l, 1000);
+		must(link_worker_wait(w, link_worker_seen(w)) == 0);
+		for (int k = 0; k < 2 && rows[i][k].type; k++) {
+			must(link_room(&g.end, rows[i][k].len, &err) != NULL);
+			link_put(&g.end, &rows[i][k], rows[i][k].len);
+		}
+		link_publish(&g.end);
+		assert_int_equal(link_worker_take(w, 0, &r), -EAGAIN);
+		sock_said = 0;
+		loop_step(l, 1000);
+		assert_int_equal(sock_said, -EPIPE);
+		link_gate_done(&g);
+		link_worker_free(w);
+		loop_free(l);
+	}
+}
+
 /* Both real ends, without a process between them. */
 static void test_ends(void **state)
 {
@@ -306,6 +353,7 @@ int main(void)
 		cmocka_unit_test(test_seals),
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_wake),
+		cmocka_unit_test(test_bad_gate),
 		cmocka_unit_test(test_ends),
 	};
 
