@@ -179,7 +179,7 @@ static int head_first(struct h1 *h, const char *p, size_t n, size_t head_max)
 		}
 		memcpy(copy, p, take);
 		res = http1_parse_head(copy, take, head_max, &head);
-		if (res != 0 || take == n)
+		if (res != 0 || take == n || take == head_max)
 			break;
 		take = n;
 	}

@@ -37,8 +37,12 @@ def channel_to(parent, child):
     listed = subprocess.run(["ss", "-xnH"], text=True, capture_output=True, check=True).stdout
     near = next((f[5] for f in (line.split() for line in listed.splitlines()) if len(f) > 7 and f[7] == far), None)
     assert near, f"no peer of socket {far} in ss's list"
-    fd = next(fd for fd, name in descriptors(parent) if name == f"socket:[{near}]")
-    pidfd = os.pidfd_open(parent)
+    return taken(parent, next(fd for fd, name in descriptors(parent) if name == f"socket:[{near}]"))
+
+
+def taken(pid, fd):
+    """A socket of another process as one of our own."""
+    pidfd = os.pidfd_open(pid)
     try:
         mine = ctypes.CDLL(None, use_errno=True).syscall(SYS_PIDFD_GETFD, pidfd, fd, 0)
     finally:
