@@ -67,6 +67,8 @@ def cpu_between(before, after):
     lost = {pid: row[2] for pid, row in before.items() if pid not in after}
     if lost:
         raise RuntimeError(f"processes died during the run: {lost}")
+    if not after:
+        raise RuntimeError("no process of the server is to be seen")
     return sum(row[3] - (before[pid][3] if pid in before else 0.0) for pid, row in after.items())
 
 

@@ -158,8 +158,8 @@ class Stead(Server):
             self.wait(path)
 
     def roots(self):
-        """The command, and the parent that it started, wherever that hangs in the tree of processes."""
-        return super().roots() + measure.with_argument("stead-parent", self.state)
+        """The parent of all, wherever it hangs in the tree of processes."""
+        return measure.with_argument("stead-parent", self.state)
 
     def set_key(self, section, line):
         conf = os.path.join(self.site, "stead.conf")
@@ -175,6 +175,23 @@ class Stead(Server):
             f.write(text)
 
     def up(self):
-        env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": self.dir, "TMPDIR": "/tmp"}
-        self.spawn([self.binary, "up", self.site, "--state", self.state, "--http", f"127.0.0.1:{self.port}"],
-                   env=env)
+        """Detached, as a server runs: in the foreground the command would print every access record."""
+        self.spawn([self.binary, "up", self.site, *self.options(), "--http", f"127.0.0.1:{self.port}", "--detach"],
+                   env=self.environment())
+
+    def options(self):
+        return ["--state", self.state]
+
+    def environment(self):
+        return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": self.dir, "TMPDIR": "/tmp"}
+
+    def alive(self):
+        return all(p.poll() in (None, 0) for p in self.started)
+
+    def stop(self, keep=False):
+        for p in self.started:
+            p.wait(60)
+        if self.started:
+            subprocess.run(as_user([self.binary, "stop", *self.options()]), env=self.environment(), timeout=60,
+                           stdout=subprocess.DEVNULL, check=True)
+        super().stop(keep)
