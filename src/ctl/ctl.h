@@ -1,12 +1,12 @@
 /*
  * ctl.h: everything of ctl in one page: its objects and what each of its files offers.
  *
- *   struct ctl     the process: channels to the parent, the gates and the log, the control socket,
- * state struct client  one connection on the control socket: one request, a stream of events, one
- * end struct ask     one question to a one-shot process (check, build, db, act) struct up      the
- * flow that takes the folder live; one at a time struct probe   the first real request, made
- * through the listener as a client would struct app     what the instance serves, as the state
- * knows it
+ *   struct ctl     the process: channels to the parent, the gates and the log, the control socket, state
+ *   struct client  one connection on the control socket: one request, a stream of events, one end
+ *   struct ask     one question to a one-shot process (check, build, db, act)
+ *   struct up      the flow that takes the folder live; one at a time
+ *   struct probe   the first real request, made through the listener as a client would
+ *   struct app     what the instance serves, as the state knows it
  *
  * ctl never parses the app's files (check does), never touches the app's folder, and is never
  * waited for by a process that serves.
@@ -14,8 +14,6 @@
 #ifndef STEAD_CTL_CTL_H
 #define STEAD_CTL_CTL_H
 
-#pragma message(                                                                                   \
-	"NOTE: src/log and src/cli are being written by the lead right now (22:58); keep to src/ctl, then integrate")
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

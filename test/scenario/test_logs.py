@@ -82,13 +82,14 @@ def test_untrusted_output(stead, app_folder):
 def test_an_app_that_floods(stead, app_folder):
     """22 MB of output: bounded on the disk, what was left out is counted, the site serves on."""
     one = site(stead, app_folder)
-    assert ask(one, "/flood", timeout=60).status == 200 if "timeout" in ask.__code__.co_varnames else \
-        ask(one, "/flood").status == 200
+    assert ask(one, "/flood").status == 200
     assert ask(one, "/next").status == 200
     wait_until("the line behind it", lambda: "asked for /next" in one.cli("logs", "-n", "1000"))
     size = sum(f.stat().st_size for f in (one.state / "log").iterdir())
     assert size < 45 * 1024 * 1024
-    assert "drop" in one.cli("logs", "-n", "10000", "--json").lower()
+    # Reported once a second for each ring, so that a flood of losses is not one more flood.
+    wait_until("the count of what was lost",
+               lambda: "LOG_DROPPED" in one.cli("logs", "-n", "100", "--json"))
 
 
 def test_the_log_process_dies(stead, app_folder):
