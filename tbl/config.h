@@ -164,8 +164,8 @@ CONF_LATER_KEY(POSTGRES, "WalMax")
 /* [Server] */
 CONF(SERVER_LISTEN, SERVER, "Listen", CONF_TYPE_ADDR, CONF_MANY, "127.0.0.1:8080", 1, 16, "addresses", WHEN_UP, "the addresses to listen on",
 	"ADDR:PORT, [ADDR6]:PORT, or :PORT for every IPv4 address; port 0 takes a free one. `stead up --http` comes before it.", "Listen=0.0.0.0:80 [::]:80")
-CONF(SERVER_GATES, SERVER, "Gates", CONF_TYPE_COUNT, 0, "1", 1, 64, "processes", WHEN_UP, "how many processes speak to clients",
-	"`cores` is one for each processor core.", "Gates=2")
+CONF(SERVER_GATES, SERVER, "Gates", CONF_TYPE_COUNT, 0, "cores", 1, 60, "processes", WHEN_RELOAD, "how many processes speak to clients",
+	"`cores` is one for each processor core; with one or two cores it is one, because the apps need the other.", "Gates=2")
 CONF_LATER_KEY(SERVER, "ListenTls")
 CONF_LATER_KEY(SERVER, "Address")
 CONF_LATER_KEY(SERVER, "AcmeEmail")

@@ -81,6 +81,9 @@ struct msg_proc_state {
 	uint32_t restarts;    /* since the last deliberate start */
 	uint32_t backoff_ms;
 	uint64_t since_wall_us;
+	uint32_t unready;     /* starts in a row that never became ready */
+	uint32_t spawn_err;   /* the last start failed before the program ran: an errno, else 0 */
+	char spawn_step[32];  /* … at this step, ended by NUL */
 };
 struct msg_bound {
 	uint32_t listener, err;
@@ -113,6 +116,10 @@ struct msg_proc_set {
 };
 struct msg_proc_ref {
 	uint32_t role, app;
+};
+struct msg_gates {
+	uint32_t count; /* from 1 on */
+	uint32_t pad;
 };
 enum overlay_kind { OVERLAY_APP_DOWN = 1, OVERLAY_MAINTENANCE = 2 };
 struct msg_overlay {

@@ -33,7 +33,7 @@ MSG(PROC_STATE, 113, P(PARENT), P(CTL), msg_proc_state, 0, 0, "a process changed
 MSG(BOUND, 114, P(PARENT), P(CTL), msg_bound, 0, 0, "answer to BIND; err 0 or an errno")
 MSG(SPAWNED, 115, P(PARENT), P(CTL), msg_oneshot, 0, 1, "answer to ONESHOT: fd is your channel to it; err an errno when there is none")
 MSG(EXITED, 116, P(PARENT), P(CTL), msg_oneshot, 0, 0, "a one-shot ended; status as from waitid")
-MSG(DONE, 117, P(PARENT), P(CTL), msg_done, 0, 0, "answer to PROC_SET, PROC_DROP, PROC_RESTART, SNAP: err 0 or an errno, text may follow")
+MSG(DONE, 117, P(PARENT), P(CTL), msg_done, 0, 0, "answer to PROC_SET, PROC_DROP, PROC_RESTART, SNAP, GATES: err 0 or an errno, text may follow")
 MSG(LINK, 118, P(PARENT), P(WORKER), msg_worker, 1, 1, "a gate's end of a new link socket; the worker never answers the parent")
 
 /* processes tell the parent */
@@ -54,6 +54,7 @@ MSG(PROC_RESTART, 304, P(CTL), P(PARENT), msg_proc_ref, 0, 0, "replace its proce
 MSG(ONESHOT, 305, P(CTL), P(PARENT), msg_oneshot, 0, 0, "start one of a one-shot role; role and uid within the parent's table")
 MSG(ONESHOT_KILL, 306, P(CTL), P(PARENT), msg_oneshot, 0, 0, "end it now")
 MSG(SHUTDOWN, 307, P(CTL), P(PARENT), msg_stop, 0, 0, "stop everything gracefully, as on SIGTERM")
+MSG(GATES, 308, P(CTL), P(PARENT), msg_gates, 0, 0, "so many gates shall serve: missing ones are started, surplus ones drained")
 
 /* ctl and the gates */
 MSG(OVERLAY, 400, P(CTL), P(GATE), msg_overlay, 0, 0, "a small fact that changes often; bounded; replayed to each new gate")

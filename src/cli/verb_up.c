@@ -46,7 +46,6 @@ static _Noreturn void exec_parent(const struct up *u, int lifeline, int err_fd)
 	char path[PATH_MAX + 16], fd[16];
 	const struct cli *c = u->c;
 	const char *argv[12] = {path, "--state", c->state, "--run", c->run, "--roles", c->roles};
-	const char *gates = getenv("STEAD_GATES");
 	unsigned n = 7;
 	sigset_t none;
 
@@ -65,10 +64,6 @@ static _Noreturn void exec_parent(const struct up *u, int lifeline, int err_fd)
 		argv[n++] = fd;
 	}
 	(void)dup2(err_fd, STDERR_FILENO);
-	if (gates && *gates) {
-		argv[n++] = "--gates";
-		argv[n++] = gates;
-	}
 	argv[n] = NULL;
 	(void)execv(path, (char *const *)(uintptr_t)argv);
 	_exit(127);

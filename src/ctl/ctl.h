@@ -242,7 +242,7 @@ void probe_stop(struct probe *p);
 unsigned probe_status(const char *p, size_t n);
 op_done probe_on_connect, probe_on_recv, probe_on_timer;
 
-/* ---- up.c, up_check.c, up_db.c, up_root.c ---- */
+/* ---- up.c, up_check.c, up_db.c, up_gates.c, up_root.c ---- */
 enum db_step { DB_NOT = 0, DB_INITS, DB_STARTS, DB_APPS, DB_READY };
 struct up {
 	struct ctl *ctl;
@@ -256,7 +256,7 @@ struct up {
 	uint64_t newer_than; /* … and those have a higher generation */
 	char database[64];   /* what DB_INIT was last asked for */
 	bool publishing, check_asked, checked, check_failed, built, building, bound, binding;
-	bool snap_sent, workers_set, probing, syncing, synced, failing;
+	bool gates_sent, snap_sent, workers_set, probing, syncing, synced, failing;
 	uint8_t db; /* enum db_step */
 	bool folders_made, server_up;
 	unsigned acts_pending;
@@ -293,6 +293,12 @@ void up_build(struct up *u);
 void up_db_start(struct up *u);
 void up_db_sync(struct up *u);
 void up_db_advance(struct up *u);
+/* Tell the parent how many gates there shall be; from now on sites_loaded() waits for so many. */
+int gates_send(struct ctl *c, const struct conf_app *conf);
+/* One that shall be there does not come up: the flow has failed with the reason. */
+bool up_gates_failed(struct up *u);
+/* No program came of a start: the step, its errno's text and what to do. */
+void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *what);
 /* As root: the app's user, its copy, the folders. False: not yet. */
 bool up_root_ready(struct up *u);
 /* The same for its static trees, which check told; and where the copy of one lies (-1: Root=). */
@@ -334,7 +340,7 @@ struct ctl {
 	struct loop *loop;
 	struct chan parent;
 	bool started, greeted, stopping, ready;
-	struct msg_start start;
+	struct msg_start start; /* its gates: how many there shall be, also after START */
 	char state_dir[CTL_DIR_MAX], run_dir[CTL_DIR_MAX], roles_dir[CTL_DIR_MAX];
 	int state_fd; /* the state folder */
 	char instance[96];

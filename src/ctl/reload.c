@@ -111,13 +111,15 @@ void reload_revert(struct up *u)
 	struct conf *conf;
 	char why[128];
 
-	if (!u->workers_set && !u->snap_sent)
+	if (!u->workers_set && !u->snap_sent && !u->gates_sent)
 		return;
 	conf = effective_conf(c, &c->app, why, sizeof why);
 	if (!conf)
 		return;
 	if (u->workers_set && conf_app(conf)->python)
 		(void)wants_worker(c, &c->app, conf_app(conf), 0, NULL);
+	if (u->gates_sent)
+		(void)gates_send(c, conf_app(conf));
 	if (u->snap_sent)
 		(void)sites_send(c, &c->app, conf_app(conf));
 	conf_free(conf);

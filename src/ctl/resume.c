@@ -44,6 +44,8 @@ void resume(struct ctl *c)
 	if (err == 0 && conf->python)
 		err = wants_worker(c, &c->app, conf, 0, NULL);
 	if (err == 0)
+		err = gates_send(c, conf);
+	if (err == 0)
 		err = sites_send(c, &c->app, conf);
 	if (err)
 		say(c, EV_STATE_ERROR, "what", "go on after a restart", "error", strerror(-err),

@@ -267,6 +267,11 @@ static void say_death(struct up *u, const struct msg_proc_state *st)
 {
 	char how[64];
 
+	if (st->spawn_err) {
+		up_spawn_failed(u, st,
+			st->role == PROC_POSTGRES ? "The database server" : "The app's worker");
+		return;
+	}
 	if (st->status < 0)
 		(void)snprintf(how, sizeof how, "was ended by signal %d (%s)", -st->status,
 			strsignal(-st->status));
@@ -291,7 +296,9 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 
 	if (st->role == PROC_WORKER && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
 		verbs_worker_died(c, st);
-	if (!u || u->failing || st->app != APP_NUMBER)
+	if (u && !u->failing && st->role == PROC_GATE)
+		up_advance(u);
+	if (!u || c->up != u || u->failing || st->app != APP_NUMBER)
 		return;
 	if (u->rolling && st->role == PROC_WORKER && st->phase == PHASE_BACKOFF &&
 		was == PHASE_STARTING && st->generation > u->newer_than) {
@@ -423,6 +430,16 @@ static void start_workers(struct up *u)
 			strerror(-err));
 }
 
+static void send_gates(struct up *u)
+{
+	int err = gates_send(u->ctl, u->c);
+
+	u->gates_sent = true;
+	if (err)
+		up_fail(u, VERB_EXIT_FAILED, "", "The parent cannot be told the gates: %s.",
+			strerror(-err));
+}
+
 static void send_snap(struct up *u)
 {
 	int err = sites_send(u->ctl, &u->app, u->c);
@@ -453,6 +470,8 @@ static void make_data(struct up *u)
 
 static void advance_live(struct up *u)
 {
+	if (!u->gates_sent)
+		send_gates(u);
 	if (!u->snap_sent && u->bound && up_root_published(u))
 		send_snap(u);
 	if (!u->workers_set && u->c->python && u->built && (u->db == DB_READY || u->db == DB_NOT))
@@ -474,7 +493,7 @@ static void advance_live(struct up *u)
 
 void up_advance(struct up *u)
 {
-	if (u->failing)
+	if (u->failing || up_gates_failed(u))
 		return;
 	if (!u->folders_made) {
 		u->folders_made = true;

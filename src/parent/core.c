@@ -32,7 +32,42 @@ int core_new(struct parent *p)
 	for (unsigned i = 0; i < p->gates; i++)
 		if ((p->gate[i] = slot_new(p, PROC_GATE, i)) == NULL)
 			return -ENOMEM;
+	p->gates_wanted = p->gates;
 	return 0;
+}
+
+/* Slots stay once they are made: one that is not wanted is empty when its gate has drained, and the
+ * first `count` of them are the wanted ones, so every index that ctl knows keeps its meaning. */
+static int gates_set(struct parent *p, uint32_t count)
+{
+	if (count < 1 || count > GATES_MAX)
+		return -EINVAL;
+	if (p->stop_step != STOP_NOT)
+		return -ESHUTDOWN;
+	for (; p->gates < count; p->gates++)
+		if ((p->gate[p->gates] = slot_new(p, PROC_GATE, p->gates)) == NULL)
+			return -ENOMEM;
+	p->gates_wanted = count;
+	for (unsigned i = 0; i < p->gates; i++) {
+		bool wanted = i < count;
+
+		/* One that is wanted already keeps its pause after a death. */
+		if (wanted && !p->gate[i]->wanted)
+			slot_want(p->gate[i]);
+		else if (!wanted && p->gate[i]->wanted)
+			slot_unwant(p->gate[i]);
+	}
+	return 0;
+}
+
+void core_gates(struct parent *p, struct msg *m)
+{
+	struct msg_gates ask;
+	struct msg_done done = {.err = EINVAL};
+
+	if (msg_get(m, &ask, sizeof(ask), sizeof(ask)) == 0)
+		done.err = (uint32_t)-gates_set(p, ask.count);
+	tell_ctl(p, MSG_DONE, m->h.id, &done, sizeof(done), NULL, 0, NULL, 0);
 }
 
 static void slot_free(struct slot *s)
@@ -144,6 +179,7 @@ int core_spawn(struct parent *p, struct run *r)
 	}
 	spawn_done(&ask);
 	if (e < 0) {
+		slot_spawn_failed(r->slot, -e, step);
 		say_run(p, EV_SPAWN_FAILED, r, "error", (uint64_t)-e, step);
 		return e;
 	}
@@ -212,7 +248,11 @@ void tell_state(struct parent *p, struct run *r)
 		.restarts = s->restarts,
 		.backoff_ms = r->phase == PHASE_BACKOFF ? s->wait_ms : 0,
 		.since_wall_us = r->since_wall_us,
+		.unready = s->unready,
+		.spawn_err = s->spawn_err,
 	};
+
+	snprintf(st.spawn_step, sizeof(st.spawn_step), "%s", s->spawn_step);
 
 	tell_ctl(p, MSG_PROC_STATE, 0, &st, sizeof(st), NULL, 0, NULL, 0);
 }

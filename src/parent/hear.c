@@ -68,6 +68,9 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 	case MSG_ONESHOT_KILL:
 		oneshot_kill(p, m);
 		break;
+	case MSG_GATES:
+		core_gates(p, m);
+		break;
 	case MSG_SHUTDOWN:
 		stop_begin(p, "stead stop");
 		break;

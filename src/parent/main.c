@@ -5,6 +5,9 @@
  *
  * Started by `stead up`. Ends with 0 after a stop that left nothing running, 5 when the state
  * folder is not to be trusted, 7 when it is served already, else 1. Prints nothing on stdout.
+ *
+ * N gates are started at once, one when nothing is said; ctl tells how many there shall be (GATES)
+ * when it has read the configuration.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -68,15 +71,6 @@ static int parse(int argc, char **argv, struct args *ret_args)
 	}
 	*ret_args = a;
 	return a.state != NULL && a.run != NULL && a.roles != NULL ? 0 : -EINVAL;
-}
-
-/* Gates: one on two cores and less, where the load and the apps need the other; else one per core.
- */
-static unsigned gates_default(void)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return cores <= 2 ? 1 : (unsigned)min_of(cores, (long)GATES_MAX);
 }
 
 /* The parent's own descriptors grow with the workers; children get back what was found. */
@@ -153,7 +147,7 @@ int main(int argc, char **argv)
 	p->state_dir = absolute(a.state);
 	p->run_dir = absolute(a.run);
 	p->roles_dir = absolute(a.roles);
-	p->gates = a.gates != 0 ? a.gates : gates_default();
+	p->gates = a.gates != 0 ? a.gates : 1;
 	p->root = geteuid() == 0;
 	p->detached = a.detached;
 	if (sys_random(&p->seed, sizeof(p->seed)) < 0 || p->seed == 0)

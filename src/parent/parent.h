@@ -214,6 +214,9 @@ struct slot {
 		backoff_ms; /* how long the next death waits, before jitter; 0: it is a first one */
 	uint32_t wait_ms;   /* of the present backoff, with jitter */
 	int32_t status;     /* of the last death */
+	uint32_t unready;   /* starts in a row that never became ready */
+	uint32_t spawn_err; /* of the last start, when no program came of it: errno and step */
+	char spawn_step[SPAWN_STEP_MAX];
 };
 
 struct set {
@@ -267,6 +270,8 @@ void slot_replace(struct slot *s, bool rolling);
 /* A stuck worker: its successor starts now, it gets its grace. */
 void slot_stuck(struct run *r);
 bool slot_down(const struct slot *s);
+/* A start failed at that step before any program ran; told to ctl with the phase that follows. */
+void slot_spawn_failed(struct slot *s, int err, const char *step);
 op_done watch_on_timer;
 
 /* ---- what the simulation replaces ---- */
@@ -338,7 +343,8 @@ struct parent {
 	int state_fd, log_dir_fd, lock_fd, cgroup_fd;
 	char cgroup_name[32];
 	unsigned cgroups_left; /* folders that were still busy when their process was buried */
-	unsigned gates;
+	unsigned gates;        /* how many slots there are; they only grow */
+	unsigned gates_wanted; /* the first so many of them shall serve */
 	bool root, detached;
 	bool settle_due;
 	uint64_t files_soft, files_hard; /* RLIMIT_NOFILE as found */
@@ -396,8 +402,8 @@ int boot_state(struct parent *p);
 /* ---- core.c: gate, ctl and log, their channels ---- */
 int core_new(struct parent *p);
 void core_free(struct parent *p);
-/* Run `each` for every core slot. */
-struct slot *core_slot(struct parent *p, enum proc role, uint32_t index);
+/* GATES: so many of them shall serve. A gate that is not wanted any more drains. */
+void core_gates(struct parent *p, struct msg *m);
 int core_spawn(struct parent *p, struct run *r);
 bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a,
 	size_t a_len, const void *b, size_t b_len, const int *fds, unsigned nfds);

@@ -13,6 +13,7 @@
  */
 #include "parent.h"
 #include <signal.h>
+#include <stdio.h>
 
 enum { KILL_AGAIN_MS = 1000, NO_TIMER = -1, CRASHING_RESTARTS = 3 };
 
@@ -66,6 +67,7 @@ static void backoff(struct run *r, bool spawn_failed)
 	struct parent *p = s->parent;
 	uint64_t now = loop_now_ms(p->loop);
 
+	s->unready += r->up_ms == 0;
 	if (r->up_ms != 0 && now - r->up_ms >= UP_STEADY_MS)
 		s->backoff_ms = 0;
 	if (s->at_once && !spawn_failed) {
@@ -106,6 +108,7 @@ static void act_up(struct run *r)
 	struct slot *s = r->slot;
 	struct parent *p = s->parent;
 
+	s->unready = 0;
 	r->up_ms = loop_now_ms(p->loop);
 	say_run(p, EV_PROC_READY, r, "ms", r->up_ms - r->started_ms, NULL);
 	phase_set(r, PHASE_UP, NO_TIMER);
@@ -122,6 +125,8 @@ static void act_start(struct run *r)
 	s->at_once = false;
 	s->stale = false;
 	s->wait_ms = 0;
+	s->spawn_err = 0;
+	s->spawn_step[0] = '\0';
 	r->generation = ++p->generation;
 	r->wants_kill = r->greeted = false;
 	r->drain_gates = 0;
@@ -175,7 +180,11 @@ static void act_term(struct run *r)
 {
 	struct slot *s = r->slot;
 	struct parent *p = s->parent;
-	struct msg_stop stop = {.drain_ms = p->stop_now ? 0 : STOP_DRAIN_MS};
+	/* A gate that goes while the site stays has a replaced worker's time: its requests are not in
+	 * anybody's way. */
+	bool stays = s->role == PROC_GATE && p->stop_step == STOP_NOT;
+	struct msg_stop stop = {
+		.drain_ms = p->stop_now ? 0 : stays ? DRAIN_MS : STOP_DRAIN_MS};
 	uint32_t wait = stop_ms(r);
 
 	if (is_core(s) && p->ops->send(p, r, MSG_STOP, 0, &stop, sizeof(stop), NULL, 0, NULL, 0))
@@ -414,6 +423,12 @@ void slot_stuck(struct run *r)
 		start_successor(s);
 	else
 		s->at_once = true;
+}
+
+void slot_spawn_failed(struct slot *s, int err, const char *step)
+{
+	s->spawn_err = (uint32_t)err;
+	snprintf(s->spawn_step, sizeof(s->spawn_step), "%s", step);
 }
 
 bool slot_down(const struct slot *s)

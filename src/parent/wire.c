@@ -15,7 +15,7 @@ static void start(struct parent *p, struct run *r)
 		.role = s->role,
 		.index = s->index,
 		.generation = r->generation,
-		.gates = p->gates,
+		.gates = p->gates_wanted,
 		.root = p->root,
 	};
 	int fds[2];

@@ -119,6 +119,7 @@ int app_spawn(struct parent *p, struct run *r)
 	}
 	free(env);
 	if (e < 0) {
+		slot_spawn_failed(r->slot, -e, step);
 		say_run(p, EV_SPAWN_FAILED, r, "error", (uint64_t)-e, step);
 		return e;
 	}

@@ -124,11 +124,12 @@ static void record(
 
 static void done(struct parent *p)
 {
-	struct slot *core[4] = {p->gate[0], p->gate[1], p->ctl, p->log};
+	for (unsigned i = 0; i < p->gates + 2; i++) {
+		struct slot *s = i < p->gates ? p->gate[i] : i == p->gates ? p->ctl : p->log;
 
-	for (unsigned i = 0; i < 4; i++)
 		for (unsigned k = 0; k < 2; k++)
-			core[i]->run[k].child.pid = 0;
+			s->run[k].child.pid = 0;
+	}
 	parent_done(p);
 }
 

@@ -347,6 +347,21 @@ static void ask_ref(struct world *w, struct run *ctl, uint16_t type)
 	hear(w, ctl, type, &ref, sizeof(ref));
 }
 
+/* Also counts that must be refused. */
+static void ask_gates(struct world *w, struct run *ctl)
+{
+	uint32_t was = w->p->gates_wanted;
+	struct msg_gates m = {
+		.count = chance(w, 100) ? GATES_MAX + (uint32_t)below(w, 2) : (uint32_t)below(w, 5)};
+	bool fits = m.count >= 1 && m.count <= GATES_MAX && w->p->stop_step == STOP_NOT;
+
+	/* Sixty gates have more processes than there are fakes. */
+	if (m.count == GATES_MAX)
+		return;
+	hear(w, ctl, MSG_GATES, &m, sizeof(m));
+	must(w->p->gates_wanted == (fits ? m.count : was));
+}
+
 static void fate(struct world *w)
 {
 	static const uint32_t reasons[] = {
@@ -403,6 +418,8 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 		ask_ref(w, ctl, MSG_PROC_DROP);
 	if (ctl != NULL && chance(w, 40))
 		ask_ref(w, ctl, MSG_PROC_RESTART);
+	if (ctl != NULL && chance(w, 15))
+		ask_gates(w, ctl);
 	if (chance(w, 30))
 		fate(w);
 	loop_timer_in(l, &w->driver, 1 + below(w, 200));
@@ -465,8 +482,11 @@ static bool check_all(void *arg)
 	struct parent *p = w->p;
 	unsigned alive = check_slot(w, p->log) + check_slot(w, p->ctl);
 
-	for (unsigned i = 0; i < p->gates; i++)
+	must(p->gates_wanted >= 1 && p->gates_wanted <= p->gates);
+	for (unsigned i = 0; i < p->gates; i++) {
 		alive += check_slot(w, p->gate[i]);
+		must(p->gate[i]->wanted == (p->stop_step == STOP_NOT && i < p->gates_wanted));
+	}
 	for (struct set *set = p->sets; set != NULL; set = set->next)
 		for (struct slot *s = set->slots; s != NULL; s = s->next)
 			alive += check_slot(w, s);

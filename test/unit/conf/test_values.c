@@ -107,6 +107,7 @@ static const struct row rows[] = {
 	{CONF_PYTHON_WSGI, "a;import os:b", NULL},
 	{CONF_PYTHON_WSGI, "app/x.py:app", NULL},
 	{CONF_PYTHON_WORKERS, "cores", "cores"},
+	{CONF_SERVER_GATES, "cores", "cores"},
 	{CONF_PYTHON_WORKERS, "Cores", NULL},
 	{CONF_PYTHON_WORKERS, "2:8", NULL},
 	{CONF_POSTGRES_DATABASE, "shop_1", "shop_1"},

@@ -1,0 +1,89 @@
+/*
+ * up_gates.c: how many gates there shall be, and whether they come up.
+ *
+ * Called by the up flow, by reload when it reverts and by a respawned ctl. What is told to the
+ * parent it keeps to itself: it starts what is missing and lets what is too many drain. A gate that
+ * fails to start again and again ends the flow with the reason; the parent goes on trying, because
+ * for a site that is live the reason may go away. Owns nothing.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One failure may be the moment's (no memory, no process); this many within a second are not. */
+enum { GATE_TRIES = 3 };
+
+int gates_send(struct ctl *c, const struct conf_app *conf)
+{
+	struct msg_gates m = {.count = conf->gates};
+	int err = parent_send(c, MSG_GATES, 0, &m, sizeof m, NULL, 0, NULL, 0);
+
+	if (err == 0)
+		c->start.gates = m.count;
+	return err;
+}
+
+void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *what)
+{
+	char step[sizeof st->spawn_step + 1], todo[CTL_PATH_MAX];
+	const char *name = st->role < PROC_END ? proc_rows[st->role].name : "?";
+
+	(void)snprintf(step, sizeof step, "%.*s", (int)sizeof st->spawn_step, st->spawn_step);
+	if (st->role == PROC_GATE && st->spawn_err == ENOENT)
+		(void)snprintf(todo, sizeof todo,
+			"%s/stead-%s is missing or its interpreter is: install stead again",
+			u->ctl->roles_dir, name);
+	else if (st->role == PROC_GATE && (st->spawn_err == EACCES || st->spawn_err == EPERM))
+		(void)snprintf(todo, sizeof todo,
+			"see that %s/stead-%s may be executed by whom it runs as (ls -l; the file "
+			"system not mounted noexec), and that a container allows this step",
+			u->ctl->roles_dir, name);
+	else if (st->spawn_err == EAGAIN || st->spawn_err == ENOMEM || st->spawn_err == EMFILE ||
+		 st->spawn_err == ENFILE)
+		(void)snprintf(todo, sizeof todo,
+			"memory, processes or descriptors are used up: raise the limit (ulimit "
+			"-a) or end something, then try again");
+	else
+		(void)snprintf(todo, sizeof todo, "`stead logs` and %s/boot.log may say more",
+			u->ctl->state_dir);
+	up_fail(u, VERB_EXIT_FAILED, todo, "%s cannot be started: the step \"%s\" failed: %s.", what,
+		step, strerror((int)st->spawn_err));
+}
+
+static void ended_early(struct up *u, const struct msg_proc_state *st)
+{
+	char how[80], todo[CTL_PATH_MAX];
+
+	if (st->status < 0)
+		(void)snprintf(how, sizeof how, "was ended by signal %d (%s)", -st->status,
+			strsignal(-st->status));
+	else
+		(void)snprintf(how, sizeof how, "ended with exit status %d", st->status);
+	(void)snprintf(todo, sizeof todo, "its own words are in %s/boot.log and `stead logs`",
+		u->ctl->state_dir);
+	up_fail(u, VERB_EXIT_FAILED, todo,
+		"Gate %u (stead-gate) %s before it was ready, %u times in a row.",
+		(unsigned)st->index, how, (unsigned)st->unready);
+}
+
+bool up_gates_failed(struct up *u)
+{
+	const struct ctl *c = u->ctl;
+
+	for (unsigned i = 0; i < c->procs_n && !u->failing; i++) {
+		const struct msg_proc_state *st = &c->procs[i].st;
+		char what[48];
+
+		if (st->role != PROC_GATE || st->index >= c->start.gates ||
+			st->phase != PHASE_BACKOFF || st->unready < GATE_TRIES)
+			continue;
+		(void)snprintf(what, sizeof what, "Gate %u (stead-gate)", (unsigned)st->index);
+		if (st->spawn_err)
+			up_spawn_failed(u, st, what);
+		else
+			ended_early(u, st);
+	}
+	return u->failing;
+}
