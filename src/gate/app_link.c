@@ -132,6 +132,7 @@ void app_worker_lost(struct app_worker *w, enum close_id why)
  * others. */
 void app_drain(struct app_worker *w)
 {
+	struct to_app *t = w->t;
 	struct link_desc d;
 	const char *p;
 	int err = 0;
@@ -149,7 +150,7 @@ void app_drain(struct app_worker *w)
 		if (err)
 			break;
 		link_take(&w->link.end);
-		w->link.took = true;
+		w->link.took = t->took = true;
 	}
 	if (err) {
 		app_worker_lost(w, CLOSE_APP_GARBAGE);
@@ -176,6 +177,47 @@ static void retry(struct app_worker *w)
 	app_dispatch(w->app);
 }
 
+/*
+ * How long the gate may look away, in us; 0: not at all. While every worker that has something to
+ * do has as much as it is given ahead, and more waits in the queue, a wake-up for each answer costs
+ * two processes a system call and a switch, and speeds nobody up who does not wait behind the
+ * others anyway. So the gate stays "awake" for the workers, looks again soon by itself, and finds
+ * several answers at once. Without a queue each answer is worth its wake-up. What a worker says of
+ * its speed is its word only: naps in vain end, and none is longer than APP_NAP_US.
+ */
+static unsigned nap_us(struct to_app *t)
+{
+	uint64_t nap = UINT64_MAX;
+
+	if (t->took)
+		t->in_vain = 0;
+	else if (t->nap)
+		t->in_vain++;
+	t->took = false;
+	/* With a worker lost in this turn there is another turn at once. */
+	if (t->in_vain >= APP_NAPS_MAX || t->lost)
+		return 0;
+	for (struct app *app = t->apps; app; app = app->next) {
+		for (struct app_worker *w = app->workers; w; w = w->next) {
+			uint64_t us, threads = w->link.threads;
+
+			if (!w->up || w->given == 0)
+				continue;
+			if (!app->first || w->given <= threads)
+				return 0;
+			us = atomic_load_explicit(
+				&w->link.status->service_us, memory_order_relaxed);
+			if (w->pending || us >= APP_SERVICE_FAST_US)
+				return 0;
+			/* Awake again before it has done half of what waits behind what it does. */
+			nap = min_of(nap, us * (w->given - threads) / threads / 2);
+		}
+	}
+	if (nap == UINT64_MAX || nap < APP_NAP_MIN_US)
+		return 0;
+	return (unsigned)min_of(nap, (uint64_t)APP_NAP_US);
+}
+
 static bool turn_end(struct to_app *t)
 {
 	bool again = false;
@@ -193,6 +235,9 @@ static bool turn_end(struct to_app *t)
 			link_gate_flush(&w->link);
 		}
 	}
+	t->nap = nap_us(t);
+	if (t->nap)
+		return false;
 	/* In this order: asleep first, then the look. */
 	for (struct app *app = t->apps; app; app = app->next) {
 		for (struct app_worker *w = app->workers; w; w = w->next) {
@@ -210,12 +255,15 @@ void to_app_done_kick(struct loop *l, struct op *op, int res)
 	struct to_app *t = container_of(op, struct to_app, kick);
 	bool again;
 
-	(void)l;
 	(void)res;
 	again = turn_end(t);
-	t->awake = false;
-	if (again)
-		app_awake(t);
+	if (t->nap) {
+		loop_nap(l, op, t->nap);
+	} else {
+		t->awake = false;
+		if (again)
+			app_awake(t);
+	}
 	while (t->lost) {
 		struct app_worker *w = t->lost;
 

@@ -15,6 +15,9 @@ enum {
 	APP_SERVICE_FAST_US = 1000, /* only below it is anything given to a busy worker */
 	APP_AHEAD_US = 400,         /* … and only so much work */
 	APP_AHEAD_MAX = 16,         /* … and only so many */
+	APP_NAP_US = 100,           /* at most so long the gate looks away from busy workers */
+	APP_NAP_MIN_US = 30,        /* a shorter nap saves nothing */
+	APP_NAPS_MAX = 3,           /* in vain, in a row */
 	APP_TICK_MS = 5,            /* then what has not begun is taken back */
 	APP_RETRY_AFTER_S = 2,
 };
@@ -96,6 +99,9 @@ struct to_app {
 	unsigned active; /* requests queued and sent */
 	struct app_guard *guards;
 	bool awake;
+	unsigned nap;     /* us: the gate looks at its workers again by itself */
+	bool took;        /* frames in this turn */
+	unsigned in_vain; /* naps in a row after which there was nothing */
 	struct op kick;
 	struct timer tick;
 	bool ticking;

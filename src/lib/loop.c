@@ -25,6 +25,7 @@ void loop_init(struct loop *l, const struct loop_backend *be, void *backend, int
 	l->jump_lfd = (struct lfd)LFD_INIT;
 	op_list_init(&l->ready);
 	op_list_init(&l->deferred);
+	op_list_init(&l->napping);
 	l->now_us = be->mono_us(l);
 	wheel_init(&l->wheel, l->now_us / 1000);
 }
@@ -70,6 +71,15 @@ void loop_defer(struct loop *l, struct op *op)
 	op->what = WHAT_DEFER;
 	op->state = OPS_DEFERRED;
 	op_list_append(&l->deferred, op);
+}
+
+void loop_nap(struct loop *l, struct op *op, unsigned us)
+{
+	must(op->state == OPS_IDLE);
+	op->what = WHAT_DEFER;
+	op->state = OPS_DEFERRED;
+	l->nap_us = op_list_empty(&l->napping) ? us : min_of(l->nap_us, us);
+	op_list_append(&l->napping, op);
 }
 
 void loop_defer_cancel(struct loop *l, struct op *op)
@@ -150,25 +160,31 @@ static void queue_due_timers(struct loop *l)
 		op_queue(l, &t->op);
 }
 
-static int64_t wait_ms(const struct loop *l, int timeout_ms)
+/* How long this turn may wait, in us; -1: for ever. */
+static int64_t wait_us(const struct loop *l, int timeout_ms)
 {
-	uint64_t next = wheel_next_ms(&l->wheel), now = l->now_us / 1000;
-	uint64_t left;
+	uint64_t next = wheel_next_ms(&l->wheel);
+	uint64_t left = timeout_ms < 0 ? UINT64_MAX : (uint64_t)timeout_ms * 1000;
 
-	if (loop_busy(l) || timeout_ms == 0)
+	if (loop_busy(l))
 		return 0;
-	if (next == UINT64_MAX)
-		return timeout_ms;
-	left = next > now ? next - now : 0;
-	if (timeout_ms > 0 && (uint64_t)timeout_ms < left)
-		return timeout_ms;
-	return (int64_t)left;
+	if (next != UINT64_MAX)
+		left = min_of(left, next * 1000 > l->now_us ? next * 1000 - l->now_us : 0);
+	if (!op_list_empty(&l->napping))
+		left = min_of(left, (uint64_t)l->nap_us);
+	return left > INT64_MAX ? -1 : (int64_t)left;
 }
 
 int loop_step(struct loop *l, int timeout_ms)
 {
-	int err = l->be->wait(l, wait_ms(l, timeout_ms));
+	int err = l->be->wait(l, wait_us(l, timeout_ms));
 
+	while (!op_list_empty(&l->napping)) {
+		struct op *op = l->napping.next;
+
+		op_list_del(op);
+		op_list_append(&l->deferred, op);
+	}
 	l->now_us = l->be->mono_us(l);
 	l->wall_us = 0;
 	if (err)

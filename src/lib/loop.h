@@ -91,6 +91,9 @@ void loop_stop(struct loop *l);
 /* `op` completes (res 0) at the end of this turn, after all that is ready now, before waiting: where a
  * process batches wake-ups. Submitting twice before it ran is one submission. */
 void loop_defer(struct loop *l, struct op *op);
+/* `op` completes (res 0) at the end of the next turn, and that turn waits at most `us`: for a process
+ * that looks again soon by itself instead of asking to be woken. Not while it is deferred. */
+void loop_nap(struct loop *l, struct op *op, unsigned us);
 /* Before its owner is freed; harmless when it is not deferred. */
 void loop_defer_cancel(struct loop *l, struct op *op);
 

@@ -59,11 +59,26 @@ static void ep_unwatch(struct loop *l, int fd)
 	epoll_ctl(epoll_fd(l), EPOLL_CTL_DEL, fd, NULL);
 }
 
-static int ep_wait(struct loop *l, int64_t timeout_ms)
+/* Whole milliseconds by the old call, which every kernel and sandbox has; less than one by the new.
+ */
+static int wait_for(struct epoll_backend *ep, int64_t us)
+{
+	struct timespec ts = {0, us % 1000 * 1000};
+	int n;
+
+	if (us > 0 && us < 1000) {
+		n = epoll_pwait2(ep->fd, ep->events, EVENTS_MAX, &ts, NULL);
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+	}
+	return epoll_wait(ep->fd, ep->events, EVENTS_MAX,
+		us < 0 ? -1 : (int)min_of((us + 999) / 1000, (int64_t)INT_MAX));
+}
+
+static int ep_wait(struct loop *l, int64_t timeout_us)
 {
 	struct epoll_backend *ep = l->backend;
-	int n = epoll_wait(
-		ep->fd, ep->events, EVENTS_MAX, (int)min_of(timeout_ms, (int64_t)INT_MAX));
+	int n = wait_for(ep, timeout_us);
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;

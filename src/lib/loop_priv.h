@@ -84,7 +84,7 @@ struct loop_backend {
 	int (*watch)(struct loop *l, int fd, uint32_t generation);
 	void (*unwatch)(struct loop *l, int fd);
 	/* Wait and call loop_note() for what became ready; timeout -1: for ever. */
-	int (*wait)(struct loop *l, int64_t timeout_ms);
+	int (*wait)(struct loop *l, int64_t timeout_us);
 	uint64_t (*mono_us)(struct loop *l);
 	uint64_t (*wall_us)(struct loop *l);
 	int (*watch_clock)(struct loop *l);
@@ -118,6 +118,8 @@ struct loop {
 	bool stopping;
 	struct op ready;    /* list head: next is the oldest */
 	struct op deferred; /* list head */
+	struct op napping;  /* list head: deferred in the next turn, which waits at most nap_us */
+	unsigned nap_us;
 
 	struct loop_slot *slots; /* by fd - fd_base */
 	int slots_n;

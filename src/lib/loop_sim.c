@@ -88,11 +88,10 @@ static unsigned tell_pending(struct sim *s, struct loop *l)
 	return told;
 }
 
-static int sm_wait(struct loop *l, int64_t timeout_ms)
+static int sm_wait(struct loop *l, int64_t timeout_us)
 {
 	struct sim *s = world(l);
-	uint64_t until =
-		timeout_ms < 0 ? UINT64_MAX : s->now_us / 1000 * 1000 + (uint64_t)timeout_ms * 1000;
+	uint64_t until = timeout_us < 0 ? UINT64_MAX : s->now_us + (uint64_t)timeout_us;
 
 	for (;;) {
 		uint64_t next;

@@ -21,6 +21,9 @@ void peer_init(struct peer *p, struct sim *s, int sock)
 	p->wake_rd = p->wake_wr = -1;
 	must(sys_shm_create("status", sizeof(*p->status), &p->status_fd, &map) == 0);
 	p->status = map;
+	/* Some are fast, so that the gate gives them more than one and naps. */
+	if (sim_chance(s, 500))
+		atomic_store(&p->status->service_us, 1 + (uint32_t)sim_below(s, 400));
 }
 
 static void peer_close(struct peer *p)

@@ -101,6 +101,44 @@ static void deferred_ops_come_last_and_once(void **state)
 	rig_done(&r);
 }
 
+static void a_nap_ends_by_itself_or_with_what_happens(void **state)
+{
+	static struct end e;
+	struct rig r;
+	uint64_t start;
+	int peer;
+
+	rig_open(&r, state, table, OP_KINDS);
+	open_end(&r, &e, &peer);
+	rig_settle(&r);
+	start = loop_now_us(r.l);
+	loop_nap(r.l, &e.b, 300);
+	assert_int_equal(loop_step(r.l, -1), 0);
+	assert_int_equal(e.calls_b, 1);
+	assert_true(loop_now_us(r.l) >= start + 300);
+	if (r.sim)
+		assert_int_equal(loop_now_us(r.l), start + 300);
+	/* Once only; the next turn waits as long as it is told. */
+	assert_int_equal(loop_step(r.l, 2), 0);
+	assert_int_equal(e.calls_b, 1);
+	/* What happens meanwhile comes first, and the nap is over with it. */
+	loop_recv(r.l, &e.f, &e.a);
+	rig_write(&r, peer, "x");
+	start = loop_now_us(r.l);
+	loop_nap(r.l, &e.b, 5000000);
+	while (!e.calls_a)
+		assert_int_equal(loop_step(r.l, -1), 0);
+	assert_int_equal(e.calls_b, 2);
+	assert_true(loop_now_us(r.l) < start + 4000000);
+	loop_nap(r.l, &e.b, 100);
+	loop_defer_cancel(r.l, &e.b);
+	assert_int_equal(loop_step(r.l, 2), 0);
+	assert_int_equal(e.calls_b, 2);
+	loop_close(r.l, &e.f);
+	rig_close(&r, peer);
+	rig_done(&r);
+}
+
 static void raw_readiness(void **state)
 {
 	static struct end e, w;
@@ -208,6 +246,7 @@ int main(void)
 		ON_BOTH(timers),
 		ON_BOTH(idle_has_no_ticks),
 		ON_BOTH(deferred_ops_come_last_and_once),
+		ON_BOTH(a_nap_ends_by_itself_or_with_what_happens),
 		ON_BOTH(raw_readiness),
 		ON_BOTH(clock_jumps),
 		ON_BOTH(stop_ends_run),
