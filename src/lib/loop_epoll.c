@@ -44,6 +44,11 @@ static void ep_free(struct loop *l)
 	free(l->backend);
 }
 
+/* A listening socket that several gates share is not watched with EPOLLEXCLUSIVE. The kernel then
+ * wakes the first waiter only, which with two idle gates is always the same one: of 200 connections
+ * opened in a row it got 188 to 200, and without it 94 to 169. A process that was woken and closes
+ * the listener or dies before it accepts would leave the connection waiting for the next one. What
+ * it saves is one accept4() in vain: about 5 % of the rate when every connection is new. */
 static int ep_watch(struct loop *l, int fd, uint32_t generation)
 {
 	struct epoll_event ev = {

@@ -29,12 +29,12 @@ TYPES = {
     "COUNTERS": 112, "PROC_STATE": 113, "BOUND": 114, "SPAWNED": 115, "EXITED": 116, "DONE": 117, "LINK": 118,
     "READY": 200, "PAGE": 201, "WORKER_UP": 202, "WORKER_BAD": 203, "WORKER_IDLE": 204, "WORKER_STUCK": 205,
     "STOPPED": 206, "BIND": 300, "UNBIND": 301, "PROC_SET": 302, "PROC_DROP": 303, "PROC_RESTART": 304,
-    "ONESHOT": 305, "ONESHOT_KILL": 306, "SHUTDOWN": 307, "OVERLAY": 400}
+    "ONESHOT": 305, "ONESHOT_KILL": 306, "SHUTDOWN": 307, "GATES": 308, "OVERLAY": 400}
 NAMES = {number: name for name, number in TYPES.items()}
 DOWN, STARTING, UP, DRAINING, STOPPING, BACKOFF = range(6)
 HEAD = struct.Struct("<IHHQ")
 WORKER = struct.Struct("<IIQIIQIi")
-STATE = struct.Struct("<IIIIQiiIIQ")
+STATE = struct.Struct("<IIIIQiiIIQII32s")
 PROC_SET = struct.Struct("<12I")
 LINK, ROLLING = 1, 2
 
@@ -60,7 +60,7 @@ class Message:
         self.fds = []
 
     def state(self):
-        keys = "role index app phase generation pid status restarts backoff_ms since".split()
+        keys = "role index app phase generation pid status restarts backoff_ms since unready spawn_err spawn_step".split()
         return dict(zip(keys, STATE.unpack_from(self.body)))
 
     def worker(self):

@@ -243,17 +243,6 @@ def test_a_restart_into_broken_code(stead, app_folder):
     assert ask(one).status == 200
 
 
-def test_two_gates(stead, app_folder):
-    """Gates= is the operator's key, given by STEAD_GATES to `stead up` in tests."""
-    one = stead(app_folder({"app.py": HELLO, "stead.conf": "[Python]\nWorkers=3\n"}), env={"STEAD_GATES": "2"}).up()
-    assert len(one.pids("gate")) == 2 and len(one.pids("worker")) == 3
-    with Load(one, "/", rate=400, renew=5) as load:
-        load.wait_for(400)
-        one.kill_and_wait("gate")
-        load.wait_for(400)
-    assert load.done["refused"] == 0 and load.failed <= 4, load.seen
-
-
 def test_the_same_folder_on_another_port(stead, app_folder):
     one = stead(app_folder({"app.py": HELLO})).up()
     assert one.stop() == 0

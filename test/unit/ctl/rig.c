@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/sys.h"
@@ -142,4 +144,50 @@ void rig_say(struct rig *r, uint16_t type, uint64_t id, const void *p, size_t n,
 {
 	assert_int_equal(chan_send_blocking(r->parent, type, id, p, n, NULL, 0, &fd, fd >= 0), 0);
 	rig_settle(r);
+}
+
+int rig_connect(struct rig *r)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s/control", r->dir);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+	return fd;
+}
+
+json_t *rig_line(struct rig *r, int fd)
+{
+	char text[65536];
+	size_t n = 0;
+
+	for (int tries = 0; tries < 300; tries++) {
+		ssize_t got = recv(fd, text + n, 1, MSG_DONTWAIT);
+
+		if (got == 1 && text[n] == '\n')
+			return json_loadb(text, n, 0, NULL);
+		if (got == 1) {
+			n++;
+			tries--;
+		} else {
+			assert_int_equal(loop_step(r->c->loop, 10), 0);
+		}
+	}
+	fail_msg("no line came");
+	return NULL;
+}
+
+void rig_ask(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+int rig_up(struct rig *r)
+{
+	int fd;
+
+	assert_int_equal(control_open(r->c), 0);
+	fd = rig_connect(r);
+	rig_ask(fd, "{\"verb\":\"up\",\"folder\":\"/srv/shop\",\"http\":\"127.0.0.1:1\"}\n");
+	return fd;
 }

@@ -23,5 +23,12 @@ void rig_expect(struct rig *r, uint16_t type);
 void rig_settle(struct rig *r);
 /* As the parent. */
 void rig_say(struct rig *r, uint16_t type, uint64_t id, const void *p, size_t n, int fd);
+/* As a client of the control socket, which control_open() made: its descriptor. */
+int rig_connect(struct rig *r);
+void rig_ask(int fd, const char *text);
+/* The next line as JSON. */
+json_t *rig_line(struct rig *r, int fd);
+/* The socket is opened and `up` asked for; the client's descriptor. */
+int rig_up(struct rig *r);
 
 #endif

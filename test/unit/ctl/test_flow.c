@@ -348,50 +348,13 @@ static void test_values_are_checked_again(void **state)
 
 /* ---- the control socket and the up flow ---- */
 
-static int connect_to(struct rig *r)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	(void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s/control", r->dir);
-	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof addr), 0);
-	return fd;
-}
-
-/* The next line as JSON. */
-static json_t *line_from(struct rig *r, int fd)
-{
-	char text[65536];
-	size_t n = 0;
-
-	for (int tries = 0; tries < 300; tries++) {
-		ssize_t got = recv(fd, text + n, 1, MSG_DONTWAIT);
-
-		if (got == 1 && text[n] == '\n')
-			return json_loadb(text, n, 0, NULL);
-		if (got == 1) {
-			n++;
-			tries--;
-		} else {
-			assert_int_equal(loop_step(r->c->loop, 10), 0);
-		}
-	}
-	fail_msg("no line came");
-	return NULL;
-}
-
-static void ask_line(int fd, const char *text)
-{
-	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
 static json_int_t exit_of(struct rig *r, int fd)
 {
 	json_t *o;
 	json_int_t code;
 
 	for (;;) {
-		o = line_from(r, fd);
+		o = rig_line(r, fd);
 		if (strcmp(json_string_value(json_object_get(o, "event")), "end") == 0)
 			break;
 		json_decref(o);
@@ -415,24 +378,14 @@ static void test_verbs_on_the_socket(void **state)
 	rig_init(&r);
 	assert_int_equal(control_open(r.c), 0);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		int fd = connect_to(&r);
+		int fd = rig_connect(&r);
 
-		ask_line(fd, rows[i].text);
+		rig_ask(fd, rows[i].text);
 		assert_int_equal(exit_of(&r, fd), rows[i].code);
 		close(fd);
 	}
 	rig_expect(&r, MSG_SHUTDOWN);
 	rig_done(&r);
-}
-
-static int begin_up(struct rig *r)
-{
-	int fd;
-
-	assert_int_equal(control_open(r->c), 0);
-	fd = connect_to(r);
-	ask_line(fd, "{\"verb\":\"up\",\"folder\":\"/srv/shop\",\"http\":\"127.0.0.1:1\"}\n");
-	return fd;
 }
 
 static void test_up_with_a_port_in_use(void **state)
@@ -444,15 +397,15 @@ static void test_up_with_a_port_in_use(void **state)
 
 	(void)state;
 	rig_init(&r);
-	fd = begin_up(&r);
+	fd = rig_up(&r);
 	rig_expect(&r, MSG_BIND);
-	second = connect_to(&r);
-	ask_line(second, "{\"verb\":\"up\",\"folder\":\"/srv/shop\"}\n");
+	second = rig_connect(&r);
+	rig_ask(second, "{\"verb\":\"up\",\"folder\":\"/srv/shop\"}\n");
 	assert_int_equal(exit_of(&r, second), VERB_EXIT_BUSY);
 	close(second);
 	rig_say(&r, MSG_BOUND, r.msg.h.id, &bound, sizeof bound, -1);
 	do {
-		o = line_from(&r, fd);
+		o = rig_line(&r, fd);
 		if (json_object_get(o, "error"))
 			break;
 		json_decref(o);
@@ -473,7 +426,7 @@ static void test_up_whose_client_goes_away(void **state)
 
 	(void)state;
 	rig_init(&r);
-	fd = begin_up(&r);
+	fd = rig_up(&r);
 	rig_expect(&r, MSG_ONESHOT);
 	close(fd);
 	rig_settle(&r);
@@ -527,94 +480,6 @@ static void test_processes(void **state)
 	rig_done(&r);
 }
 
-/* ---- gates ---- */
-
-static void gate_state(struct ctl *c, uint32_t index, uint32_t unready, uint32_t err, int status)
-{
-	struct msg_proc_state st = {.role = PROC_GATE,
-		.index = index,
-		.generation = 10 + index,
-		.phase = PHASE_BACKOFF,
-		.unready = unready,
-		.spawn_err = err,
-		.status = status};
-
-	memcpy(st.spawn_step, "root folder", err ? 12 : 0);
-	procs_heard(c, &st);
-}
-
-static void end_of_up(struct rig *r, int fd, const char *error, const char *todo)
-{
-	json_t *o = line_from(r, fd);
-
-	while (o && !json_object_get(o, "error")) {
-		json_decref(o);
-		o = line_from(r, fd);
-	}
-	assert_non_null(o);
-	assert_non_null(strstr(json_string_value(json_object_get(o, "error")), error));
-	assert_non_null(strstr(json_string_value(json_object_get(o, "todo")), todo));
-	assert_int_equal(json_integer_value(json_object_get(o, "exit")), VERB_EXIT_FAILED);
-	json_decref(o);
-	rig_expect(r, MSG_SHUTDOWN);
-	assert_null(r->c->up);
-}
-
-static void test_up_with_a_gate_that_cannot_start(void **state)
-{
-	static const struct {
-		uint32_t err;
-		int status;
-		const char *error, *todo;
-	} cases[] = {
-		{EPERM, 127, "\"root folder\" failed: Operation not permitted", "may be executed"},
-		{ENOENT, 127, "No such file", "install stead again"},
-		{ENOMEM, 127, "memory", "ulimit"},
-		{0, -11, "was ended by signal 11", "boot.log"},
-		{0, 3, "exit status 3 before it was ready, 3 times", "boot.log"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct rig r;
-		int fd;
-
-		rig_init(&r);
-		fd = begin_up(&r);
-		rig_expect(&r, MSG_BIND);
-		/* Twice may be the moment's; a gate that is not wanted is nobody's trouble. */
-		gate_state(r.c, 0, 2, cases[i].err, cases[i].status);
-		gate_state(r.c, 1, 9, cases[i].err, cases[i].status);
-		assert_false(r.c->up->failing);
-		gate_state(r.c, 0, 3, cases[i].err, cases[i].status);
-		assert_true(r.c->up->failing);
-		end_of_up(&r, fd, cases[i].error, cases[i].todo);
-		close(fd);
-		rig_done(&r);
-	}
-}
-
-static void test_gates_are_told(void **state)
-{
-	struct conf_app conf = {.gates = 3};
-	struct msg_gates m;
-	struct rig r;
-
-	(void)state;
-	rig_init(&r);
-	assert_int_equal(gates_send(r.c, &conf), 0);
-	rig_expect(&r, MSG_GATES);
-	assert_int_equal(msg_get(&r.msg, &m, sizeof m, sizeof m), 0);
-	assert_int_equal(m.count, 3);
-	/* From now on all three must have the snapshot. */
-	r.c->snap_generation = 7;
-	r.c->gate[0].loaded = r.c->gate[1].loaded = 7;
-	assert_false(sites_loaded(r.c));
-	r.c->gate[2].loaded = 7;
-	assert_true(sites_loaded(r.c));
-	rig_done(&r);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_ask_answered),
@@ -624,9 +489,7 @@ int main(void)
 		cmocka_unit_test(test_values_are_checked_again),
 		cmocka_unit_test(test_verbs_on_the_socket),
 		cmocka_unit_test(test_up_with_a_port_in_use),
-		cmocka_unit_test(test_up_whose_client_goes_away), cmocka_unit_test(test_processes),
-		cmocka_unit_test(test_up_with_a_gate_that_cannot_start),
-		cmocka_unit_test(test_gates_are_told)};
+		cmocka_unit_test(test_up_whose_client_goes_away), cmocka_unit_test(test_processes)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

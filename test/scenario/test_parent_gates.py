@@ -1,0 +1,59 @@
+"""The parent with the test as its ctl: more and fewer gates (GATES)."""
+
+import struct
+
+import pytest
+
+import parentbed as pb
+from test_parent import assert_bound, bed, drained, make, state_of
+
+__all__ = ["bed", "make"]  # fixtures
+
+
+def ask_gates(bed, count):
+    bed.ctl.send("GATES", struct.pack("<II", count, 0), ident=9)
+    return struct.unpack_from("<I", bed.ctl.until("DONE", lambda m: m.id == 9).body)[0]
+
+
+def test_a_new_gate_is_wired_and_one_too_many_drains(bed):
+    address = assert_bound(bed)
+    assert ask_gates(bed, 2) == 0
+    second = bed.next("stead-gate").begin()
+    assert struct.unpack_from("<IIQI", second.start.body)[1::2] == (1, 2)  # its index, and how many there shall be
+    assert second.until("CHANNEL").body[0] == pb.ROLE["ctl"]
+    assert second.until("LISTENER").body[8:].rstrip(b"\0").decode() == address
+    second.send("READY")
+    state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
+    assert ask_gates(bed, 2) == 0  # nothing to do
+    assert ask_gates(bed, 1) == 0
+    drain_ms, = struct.unpack_from("<I", second.until("STOP").body)
+    assert drain_ms == 30000
+    second.kill()
+    state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.DOWN)
+    # The same place again; the other gate heard nothing of all this.
+    assert ask_gates(bed, 2) == 0
+    assert struct.unpack_from("<II", bed.next("stead-gate").begin().start.body)[1] == 1
+    assert not any(m.name == "STOP" for m in drained(bed.gate[0]))
+
+
+def test_a_gate_that_is_wanted_again_while_it_drains(bed):
+    assert ask_gates(bed, 2) == 0
+    second = bed.next("stead-gate").ready()
+    state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
+    assert ask_gates(bed, 1) == 0 and ask_gates(bed, 2) == 0
+    second.until("STOP")
+    second.kill()
+    bed.next("stead-gate").ready()
+    state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
+
+
+@pytest.mark.parametrize("count", [0, 61, 2 ** 32 - 1])
+def test_a_number_of_gates_that_is_refused(bed, count):
+    assert ask_gates(bed, count) == 22
+    assert ask_gates(bed, 1) == 0
+
+
+def test_only_ctl_says_how_many_gates(bed):
+    bed.gate[0].send("GATES", struct.pack("<II", 2, 0))
+    assert bed.gate[0].ended()  # its channel is broken: it is killed and replaced
+    assert struct.unpack_from("<IIQI", bed.next("stead-gate").begin().start.body)[3] == 1
