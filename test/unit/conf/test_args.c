@@ -27,7 +27,7 @@ static const struct row rows[] = {
 	{"pu", NULL, "did you mean up?"},
 	{"zzzzzz", NULL, "lists them"},
 	{"up a b", NULL, "one argument too many"},
-	{"stop a", NULL, "one argument too many"},
+	{"stop a", NULL, "too many: stead stop; for the site of another folder: --state a/.stead"},
 	{"introspect", NULL, "needs its TABLE"},
 	{"up --htpp 1:2", NULL, "did you mean --http?"},
 	{"up --zebra", NULL, "there is no option --zebra"},
