@@ -13,17 +13,25 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Is this the head of a datagram of n bytes with so many descriptors? */
+static int check_head(const struct msg_head *h, size_t n, unsigned nfds)
+{
+	if (h->len > CHAN_PAYLOAD_MAX || h->len != n - sizeof(*h) || h->type == 0 || h->major == 0)
+		return -EPROTO;
+	return nfds > CHAN_FDS_MAX ? -EPROTO : 0;
+}
+
 int chan_parse(const void *p, size_t n, unsigned nfds, struct msg *ret_msg)
 {
 	struct msg_head h;
+	int err;
 
 	if (n < sizeof(h))
 		return -EPROTO;
 	memcpy(&h, p, sizeof(h));
-	if (h.len > CHAN_PAYLOAD_MAX || h.len != n - sizeof(h) || h.type == 0 || h.major == 0)
-		return -EPROTO;
-	if (nfds > CHAN_FDS_MAX)
-		return -EPROTO;
+	err = check_head(&h, n, nfds);
+	if (err)
+		return err;
 	ret_msg->h = h;
 	ret_msg->payload = (const char *)p + sizeof(h);
 	return 0;
@@ -155,17 +163,16 @@ int chan_recv_blocking(int fd, struct msg *ret_msg, void *mem)
 	nfds = chan_take_fds(&m, fds);
 	if (m.msg_flags & MSG_CTRUNC)
 		err = -EMFILE;
-	/* The head lies apart from the payload here, so only its figures are checked with the
-	 * parser. */
-	if (!err && m.msg_flags & MSG_TRUNC)
+	if (!err && (m.msg_flags & MSG_TRUNC || (size_t)n < sizeof(head)))
 		err = -EPROTO;
 	if (!err)
-		err = chan_parse(&head, (size_t)n, nfds, ret_msg);
+		err = check_head(&head, (size_t)n, nfds);
 	if (err) {
 		for (unsigned i = 0; i < nfds; i++)
 			close(fds[i]);
 		return err;
 	}
+	ret_msg->h = head;
 	ret_msg->payload = mem;
 	ret_msg->nfds = nfds;
 	memcpy(ret_msg->fds, fds, nfds * sizeof(int));
