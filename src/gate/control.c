@@ -106,10 +106,11 @@ static void ctl_got(struct chan *c, struct msg *m)
 		g->ctl_hello = hello_holds(m);
 		if (!g->ctl_hello)
 			chan_close(c);
-		/* A ctl that has just come learns what serves, as it would have when it was loaded.
-		 */
-		else if (g->snap)
+		/* A ctl that has just come learns what it would have learned when it happened. */
+		if (g->ctl_hello && g->snap)
 			say_loaded(g, snap_generation(g->snap), 0);
+		if (g->ctl_hello && g->refused_err)
+			say_loaded(g, g->refused, g->refused_err);
 	} else if (m->h.type == MSG_OVERLAY) {
 		overlay(g, m);
 	}
@@ -150,6 +151,8 @@ static void hear_snap(struct gate *g, struct msg *m)
 	if (msg_get(m, &said, sizeof(said), sizeof(said)) < 0)
 		return;
 	err = snap_load(m->fds, m->nfds, &s);
+	g->refused = said.generation;
+	g->refused_err = err;
 	if (err) {
 		char generation[24];
 

@@ -54,6 +54,8 @@ struct gate {
 	bool ctl_hello;
 
 	struct snap *snap; /* what serves now; NULL before the first */
+	uint64_t refused;  /* the generation of a later one that was not taken, and why */
+	int refused_err;
 	struct gate_limits limits;
 
 	struct arena_pool pool; /* blocks of requests */
