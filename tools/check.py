@@ -2,7 +2,7 @@
 """check.py: all that CI runs. Called by `make check`, which has installed what is needed.
 
 Builds with gcc (build-gcc/) and with clang, ASan and UBSan (build-clang/), runs the tidy check, the unit,
-simulation and fuzz-replay tests on both builds, the scenario tests on the first and their smoke subset on
+simulation, fuzz-replay and torture tests on both builds, the scenario tests on the first and their smoke subset on
 the second. The last line is `N passed, N failed[, N skipped]`; the exit status is 1 when anything failed.
 
     tools/check.py [tidy] [gcc] [clang] [meson] [scenario] [bench]     only these steps
@@ -92,7 +92,7 @@ def step_build(count, build, compiler, *options):
 
 
 def step_meson(count, build, label):
-    suites = [part for suite in ("unit", "sim", "fuzz") for part in ("--suite", suite)]
+    suites = [part for suite in ("unit", "sim", "fuzz", "torture") for part in ("--suite", suite)]
     report = build / "meson-logs" / "testlog.json"
     report.unlink(missing_ok=True)
     before = count.failed

@@ -73,7 +73,7 @@ struct chan {
 	bool *closed_in_call; /* told when chan_close() runs inside got(): the rest is dropped */
 };
 
-/* Takes fd. Starts receiving. */
+/* Takes fd; on an error it stays the caller's. Starts receiving. */
 int chan_init(struct chan *c, struct loop *l, int fd, const struct chan_ops *ops, void *owner);
 /* The same for a channel on which this side only sends: shuts the reading side down, so that whatever
  * the peer writes fails there; got() and gone() are never called. */

@@ -1,5 +1,6 @@
 /*
- * sys.h: the system calls that need care, each in one place, and the fault hooks of tests.
+ * sys.h: the system calls that need care, each in one place. There is no hook for tests in it: those of
+ * test/torture lead the calls through their own code when they are linked.
  *
  * All return -errno. SHARED MEMORY follows rule 2 of the house: the writer creates, maps, seals (SHRINK,
  * GROW, FUTURE_WRITE, SEAL) and sets MADV_DONTFORK; the reader verifies seals and size, then maps
