@@ -130,7 +130,7 @@ static pid_t start_server(const struct db *db)
 		(void)dup2(null_fd, 1);
 		(void)dup2(null_fd, 2);
 		(void)snprintf(path, sizeof path, "%s/postgres", db->bin);
-		(void)execl(path, "postgres", "-D", db->data, "-k", db->sockets, (char *)NULL);
+		(void)execl(path, path, "-D", db->data, "-k", db->sockets, (char *)NULL);
 		_exit(127);
 	}
 	assert_true(pid > 0);
