@@ -184,7 +184,7 @@ WRAP(int, renameat, (int from, const char *a, int to, const char *b), (from, a, 
 WRAP(ssize_t, readlink, (const char *path, char *p, size_t n), (path, p, n), -1, EACCES, 0)
 WRAP(ssize_t, getrandom, (void *p, size_t n, unsigned how), (p, n, how), -1, ENOSYS, EINTR)
 
-/* Variadic ones: the kernel's convention has room for what was not given. */
+/* Variadic ones. */
 
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
@@ -214,33 +214,23 @@ int __wrap_openat64(int dir, const char *path, int flags, ...)
 	return fails("openat64", EMFILE, 0) ? -1 : __real_openat64(dir, path, flags, mode);
 }
 
-int __real_fcntl64(int fd, int what, ...);
-int __wrap_fcntl64(int fd, int what, ...);
-int __wrap_fcntl64(int fd, int what, ...)
-{
-	va_list ap;
-	long arg;
+/* Declared with all that stead ever gives, in registers: what was not given is passed on unlooked
+ * at. */
 
-	va_start(ap, what);
-	arg = va_arg(ap, long);
-	va_end(ap);
-	return fails("fcntl64", what == F_DUPFD_CLOEXEC ? EMFILE : ENOLCK, 0)
-		       ? -1
-		       : __real_fcntl64(fd, what, arg);
+int __real_fcntl64(int fd, int what, ...);
+int __wrap_fcntl64(int fd, int what, long arg);
+int __wrap_fcntl64(int fd, int what, long arg)
+{
+	if (fails("fcntl64", what == F_DUPFD_CLOEXEC ? EMFILE : ENOLCK, 0))
+		return -1;
+	return __real_fcntl64(fd, what, arg);
 }
 
 long __real_syscall(long nr, ...);
-long __wrap_syscall(long nr, ...);
-long __wrap_syscall(long nr, ...)
+long __wrap_syscall(long nr, long a, long b, long c, long d, long e);
+long __wrap_syscall(long nr, long a, long b, long c, long d, long e)
 {
-	va_list ap;
-	long a[6];
-
-	va_start(ap, nr);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(ap, long);
-	va_end(ap);
 	if (fails("syscall", EMFILE, nr == SYS_openat2 ? EINTR : 0))
 		return -1;
-	return __real_syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return __real_syscall(nr, a, b, c, d, e);
 }
