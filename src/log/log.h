@@ -23,7 +23,7 @@
 #include "lib/loop.h"
 #include "tbl/tbl.h"
 
-enum log_op { OP_WAKE = OP_USER, OP_REST, OP_STREAM, OP_PUMP, LOG_OP_KINDS };
+enum log_op { OP_WAKE = OP_USER, OP_REST, OP_STREAM, OP_TELL, OP_PUMP, LOG_OP_KINDS };
 
 enum {
 	STORE_FILES = 5,
@@ -31,7 +31,8 @@ enum {
 	STORE_BATCH_BYTES = 1024 * 1024, /* built before it is written */
 	LINE_BYTES_MAX = 8 * 1024,       /* of an app's output; a longer one is cut in pieces */
 	RECORD_BYTES_MAX = 56 * 1024,    /* a line in the store: fits one message */
-	STREAMS_MAX = 512,
+	STREAMS_MAX =
+		4096, /* two of each process that there can be, and the old ones beside them */
 	STREAM_RATE_BYTES = 1024 * 1024, /* a second, per app process; bursts of four times that */
 	QUERIES_MAX = 64,
 	QUERY_LINES_MAX = 10000,
@@ -84,6 +85,9 @@ void render_stream(
 	struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n);
 /* A record of the log's own. */
 void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes);
+void render_ring_broken(struct buf *b, uint64_t wall_us, const char *ring);
+/* An app's output that nobody reads, and why. */
+void render_refused(struct buf *b, uint64_t wall_us, const struct stream *st, const char *why);
 /* Stands where a reader was too slow for what it follows. */
 void render_gap(struct buf *b, uint64_t wall_us);
 
@@ -115,11 +119,13 @@ struct stream {
 	char app[64];
 	uint64_t tokens, tokens_ms; /* rate bound */
 	uint64_t dropped, told_ms;
+	struct timer tell; /* while there is something to tell and it is too soon */
+	bool skipping; /* the line that is being read lost a part: its rest goes too */
 };
 void streams_add(struct log *g, struct msg *m);
 /* The last bytes before the end of this process. */
 void streams_finish(struct log *g);
-op_done streams_on_readable;
+op_done streams_on_readable, streams_on_tell;
 
 /* ---- query.c ---- */
 struct query {
@@ -161,7 +167,7 @@ struct log {
 	uint64_t rest_ms;
 
 	struct stream *streams;
-	unsigned streams_n;
+	unsigned streams_n, streams_max;
 	struct query *queries;
 	unsigned queries_n;
 	struct timer pump;

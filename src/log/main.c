@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -157,8 +158,20 @@ static op_done *const ops[LOG_OP_KINDS] = {
 	[OP_WAKE] = rings_on_wake,
 	[OP_REST] = rings_on_rest,
 	[OP_STREAM] = streams_on_readable,
+	[OP_TELL] = streams_on_tell,
 	[OP_PUMP] = query_on_pump,
 };
+
+/* Two descriptors of each process of an app: more than the usual limit of 1024. */
+static void raise_files(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &lim);
+	}
+}
 
 int main(void)
 {
@@ -168,12 +181,14 @@ int main(void)
 	int err;
 
 	(void)umask(0077);
+	raise_files();
 	(void)sigaction(SIGXFSZ, &ignore, NULL);
 	if (!g)
 		fatal("log", "no memory");
 	g->ctl.lfd.fd = -1;
 	g->wake.fd = -1;
 	g->pump.op.kind = OP_PUMP;
+	g->streams_max = STREAMS_MAX;
 	buf_init(&g->line, 4 * LINE_BYTES_MAX * 6);
 	err = loop_new_epoll(&g->loop, ops, LOG_OP_KINDS);
 	if (err == 0)

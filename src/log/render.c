@@ -180,16 +180,49 @@ void render_stream(
 	end(b);
 }
 
-void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes)
+static void begin_event(struct buf *b, uint64_t wall_us, enum event id)
 {
-	const struct event_row *row = event_row(EV_LOG_DROPPED);
+	const struct event_row *row = event_row(id);
 
 	begin(b, wall_us, "event", row->level);
 	member(b, "event", row->name, strlen(row->name));
+}
+
+static void end_event(struct buf *b, enum event id)
+{
+	const struct event_row *row = event_row(id);
+
+	member(b, "text", row->meaning, strlen(row->meaning));
+	if (row->todo && *row->todo)
+		member(b, "todo", row->todo, strlen(row->todo));
+	end(b);
+}
+
+void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes)
+{
+	begin_event(b, wall_us, EV_LOG_DROPPED);
 	buf_printf(b, ",\"bytes\":%llu", (unsigned long long)bytes);
 	member(b, "ring", ring, strlen(ring));
-	member(b, "text", row->meaning, strlen(row->meaning));
-	end(b);
+	end_event(b, EV_LOG_DROPPED);
+}
+
+void render_ring_broken(struct buf *b, uint64_t wall_us, const char *ring)
+{
+	begin_event(b, wall_us, EV_LOG_RING_BROKEN);
+	member(b, "ring", ring, strlen(ring));
+	end_event(b, EV_LOG_RING_BROKEN);
+}
+
+void render_refused(struct buf *b, uint64_t wall_us, const struct stream *st, const char *why)
+{
+	const char *role = st->info.kind < PROC_END ? proc_rows[st->info.kind].name : "";
+
+	begin_event(b, wall_us, EV_LOG_STREAM_REFUSED);
+	member(b, "role", role, role ? strlen(role) : 0);
+	buf_printf(b, ",\"index\":%u", st->info.slot);
+	member(b, "app", st->app, strlen(st->app));
+	member(b, "why", why, strlen(why));
+	end_event(b, EV_LOG_STREAM_REFUSED);
 }
 
 void render_gap(struct buf *b, uint64_t wall_us)

@@ -118,8 +118,8 @@ static bool drain_one(struct log *g, unsigned slot)
 		/* Its writer is broken or hostile; the parent gives a new ring with a new process.
 		 */
 		buf_reset(&g->line);
-		(void)snprintf(name, sizeof name, "%s %u: garbage in it", role_name(r), r->index);
-		render_dropped(&g->line, loop_wall_us(g->loop), name, 0);
+		(void)snprintf(name, sizeof name, "%s %u", role_name(r), r->index);
+		render_ring_broken(&g->line, loop_wall_us(g->loop), name);
 		log_line(g);
 		logring_close(&r->reader);
 		r->open = false;

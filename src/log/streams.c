@@ -3,8 +3,8 @@
  *
  * Called by the loop and for STREAM. Owns the read ends, of which the parent keeps a second
  * descriptor for the next log process. An app is never made to wait for the disk: what comes faster
- * than the rate bound is read, dropped and counted. A line longer than LINE_BYTES_MAX is cut in
- * pieces.
+ * than the rate bound is read, dropped and counted, whole lines at a time: what stands around the
+ * hole goes with it. A line longer than LINE_BYTES_MAX is cut in pieces.
  */
 #include "log.h"
 
@@ -33,10 +33,8 @@ static bool may_take(struct stream *st, size_t n)
 		st->tokens = min_of(st->tokens + more, (uint64_t)4 * STREAM_RATE_BYTES);
 		st->tokens_ms = now;
 	}
-	if (st->tokens < n) {
-		st->dropped += n;
+	if (st->tokens < n)
 		return false;
-	}
 	st->tokens -= n;
 	return true;
 }
@@ -47,8 +45,12 @@ static void tell_dropped(struct stream *st, bool at_end)
 	struct log *g = st->log;
 	uint64_t now = loop_now_ms(g->loop);
 
-	if (!st->dropped || (!at_end && st->told_ms && now - st->told_ms < 1000))
+	if (!st->dropped)
 		return;
+	if (!at_end && st->told_ms && now - st->told_ms < 1000) {
+		loop_timer_in(g->loop, &st->tell, st->told_ms + 1000 - now);
+		return;
+	}
 	st->told_ms = now;
 	buf_reset(&g->line);
 	render_dropped(&g->line, loop_wall_us(g->loop), st->app, st->dropped);
@@ -106,6 +108,29 @@ static void take(struct stream *st, const char *p, size_t n)
 	}
 }
 
+/* These bytes are lost, and with them the lines that they are a part of. */
+static void lose(struct stream *st, const char *p, size_t n)
+{
+	st->dropped += n + st->line.len;
+	buf_reset(&st->line);
+	st->skipping = p[n - 1] != '\n';
+}
+
+/* Behind a hole: from the next line on. */
+static void take_whole(struct stream *st, const char *p, size_t n)
+{
+	const char *nl = st->skipping ? memchr(p, '\n', n) : NULL;
+	size_t skip = nl ? (size_t)(nl - p) + 1 : n;
+
+	if (st->skipping) {
+		st->dropped += skip;
+		st->skipping = !nl;
+		p += skip;
+		n -= skip;
+	}
+	take(st, p, n);
+}
+
 static void stream_end(struct stream *st)
 {
 	struct log *g = st->log;
@@ -114,6 +139,7 @@ static void stream_end(struct stream *st)
 	if (st->line.len)
 		emit_line(st, st->line.p, st->line.len);
 	tell_dropped(st, true);
+	loop_timer_stop(g->loop, &st->tell);
 	while (*at != st)
 		at = &(*at)->next;
 	*at = st->next;
@@ -135,13 +161,10 @@ static bool read_some(struct stream *st)
 			continue;
 		if (n <= 0)
 			break;
-		if (may_take(st, (size_t)n)) {
-			take(st, mem, (size_t)n);
-		} else if (st->line.len) {
-			/* What follows the hole is not the rest of this line. */
-			emit_line(st, st->line.p, st->line.len);
-			buf_reset(&st->line);
-		}
+		if (may_take(st, (size_t)n))
+			take_whole(st, mem, (size_t)n);
+		else
+			lose(st, mem, (size_t)n);
 	}
 	tell_dropped(st, false);
 	return n > 0 || n == -EAGAIN || n == -EINTR;
@@ -159,14 +182,34 @@ void streams_on_readable(struct loop *l, struct op *op, int res)
 	log_flush(g);
 }
 
+void streams_on_tell(struct loop *l, struct op *op, int res)
+{
+	struct stream *st = container_of(op, struct stream, tell.op);
+
+	(void)l;
+	(void)res;
+	tell_dropped(st, false);
+	log_flush(st->log);
+}
+
+/* The parent keeps the reading end, so the app is stopped by a full pipe and not by SIGPIPE. */
+static void refuse(struct stream *st, int err)
+{
+	struct log *g = st->log;
+
+	buf_reset(&g->line);
+	render_refused(&g->line, loop_wall_us(g->loop), st, strerror(-err));
+	log_line(g);
+	log_flush(g);
+}
+
 void streams_add(struct log *g, struct msg *m)
 {
 	struct stream *st;
 	const char *name;
 	size_t n;
+	int err;
 
-	if (g->streams_n >= STREAMS_MAX)
-		return;
 	st = calloc(1, sizeof *st);
 	if (!st)
 		return;
@@ -179,11 +222,16 @@ void streams_add(struct log *g, struct msg *m)
 		memcpy(st->app, name, min_of(strnlen(name, n), sizeof st->app - 1));
 	st->log = g;
 	st->op.kind = OP_STREAM;
+	st->tell.op.kind = OP_TELL;
 	st->lfd.fd = -1;
 	st->tokens = 4 * STREAM_RATE_BYTES;
 	st->tokens_ms = loop_now_ms(g->loop);
 	buf_init(&st->line, LINE_BYTES_MAX + 1);
-	if (m->nfds < 1 || loop_add(g->loop, &st->lfd, m->fds[0]) < 0) {
+	err = m->nfds < 1                      ? -EPROTO
+	      : g->streams_n >= g->streams_max ? -EMFILE
+					       : loop_add(g->loop, &st->lfd, m->fds[0]);
+	if (err < 0) {
+		refuse(st, err);
 		free(st);
 		return;
 	}

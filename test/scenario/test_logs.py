@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -87,6 +88,10 @@ def test_an_app_that_floods(stead, app_folder):
     wait_until("the line behind it", lambda: "asked for /next" in one.cli("logs", "-n", "1000"))
     size = sum(f.stat().st_size for f in (one.state / "log").iterdir())
     assert size < 45 * 1024 * 1024
+    # Whole lines are dropped: what is told is told as it was said.
+    told = [r["text"] for r in one.logs() if r["kind"] == "app" and r.get("stream") == "stdout"]
+    assert told and all(re.fullmatch(r"flood \d+ x{100}", text) for text in told), [
+        text for text in told if not re.fullmatch(r"flood \d+ x{100}", text)][:5]
     # Reported once a second for each ring, so that a flood of losses is not one more flood.
     wait_until("the count of what was lost",
                lambda: "LOG_DROPPED" in one.cli("logs", "-n", "100", "--json"))

@@ -20,6 +20,7 @@ static op_done *const ops[LOG_OP_KINDS] = {
 	[OP_WAKE] = rings_on_wake,
 	[OP_REST] = rings_on_rest,
 	[OP_STREAM] = streams_on_readable,
+	[OP_TELL] = streams_on_tell,
 	[OP_PUMP] = query_on_pump,
 };
 
@@ -53,6 +54,7 @@ void rig_start(struct rig *r, int page_fd)
 	r->g = g;
 	g->wake.fd = -1;
 	g->pump.op.kind = OP_PUMP;
+	g->streams_max = STREAMS_MAX;
 	buf_init(&g->line, 256 * 1024);
 	assert_int_equal(loop_new_epoll(&g->loop, ops, LOG_OP_KINDS), 0);
 	assert_int_equal(rings_init(g), 0);

@@ -23,8 +23,9 @@ static int open_stream(struct rig *r, const char *app)
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	m = rig_msg(MSG_STREAM, 0, payload, n, fds[0]);
 	streams_add(r->g, &m);
-	assert_int_equal(m.fds[0], -1);
 	assert_int_equal(r->g->streams_n, 1);
+	if (m.fds[0] >= 0)
+		close(m.fds[0]); /* it was not taken */
 	return fds[1];
 }
 
@@ -147,6 +148,55 @@ static void a_flood_is_counted(void **state)
 	rig_done(&r);
 }
 
+/* The reader's pieces of 16384 bytes end inside of lines: no line may be told in part. */
+static void a_hole_takes_whole_lines(void **state)
+{
+	static char flood[59995];
+	char want[128];
+	unsigned lines, wholes;
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_open(&r);
+	fd = open_stream(&r, "web");
+	memset(flood, 'x', sizeof flood);
+	for (size_t i = 64; i < sizeof flood; i += 65)
+		flood[i] = '\n';
+	for (unsigned i = 0; i < 140; i++) {
+		assert_int_equal(write(fd, flood, sizeof flood), sizeof flood);
+		rig_turns(&r, i % 20 == 19 ? 30 : 0);
+	}
+	assert_true(r.g->streams->dropped > 0);
+	close(fd);
+	rig_turns(&r, 5);
+	(void)snprintf(want, sizeof want, "\"text\":\"%.64s\"}", flood);
+	lines = rig_count(&r, "current.jsonl", "\"kind\":\"app\"") +
+		rig_count(&r, "1.jsonl", "\"kind\":\"app\"");
+	wholes = rig_count(&r, "current.jsonl", want) + rig_count(&r, "1.jsonl", want);
+	assert_true(lines > 1000);
+	assert_int_equal(lines, wholes);
+	rig_done(&r);
+}
+
+static void too_many_are_told(void **state)
+{
+	struct rig r;
+	int fd, other;
+
+	(void)state;
+	rig_open(&r);
+	r.g->streams_max = 1;
+	fd = open_stream(&r, "web");
+	other = open_stream(&r, "shop");
+	assert_int_equal(r.g->streams_n, 1);
+	assert_int_equal(rig_count(&r, "current.jsonl", "\"LOG_STREAM_REFUSED\""), 1);
+	assert_int_equal(rig_count(&r, "current.jsonl", "\"app\":\"shop\""), 1);
+	close(other);
+	close(fd);
+	rig_done(&r);
+}
+
 static void malformed(void **state)
 {
 	struct rig r;
@@ -169,6 +219,8 @@ int main(void)
 		cmocka_unit_test(the_last_words_at_the_end),
 		cmocka_unit_test(a_long_line),
 		cmocka_unit_test(a_flood_is_counted),
+		cmocka_unit_test(a_hole_takes_whole_lines),
+		cmocka_unit_test(too_many_are_told),
 		cmocka_unit_test(malformed),
 	};
 
