@@ -488,6 +488,19 @@ void http1_timer(struct conn *c)
 		conn_wake_in(c, c->gate->limits.idle_ms);
 }
 
+/* A file is counted whole when it is given; what of it did not go. */
+static uint64_t file_unsent(const struct h1 *h)
+{
+	const struct send_op *s = &h->send;
+	uint64_t before = 0;
+
+	if (h->file_fd < 0 || !s->file_len)
+		return h->file_len;
+	for (unsigned i = 0; i < s->iovcnt; i++)
+		before += s->iov[i].iov_len;
+	return h->file_len - (s->sent > before ? s->sent - before : 0);
+}
+
 void http1_gone(struct conn *c, enum close_id why)
 {
 	struct h1 *h = c->h1;
@@ -496,6 +509,7 @@ void http1_gone(struct conn *c, enum close_id why)
 	if (r) {
 		req_on_reset(r, why);
 		h->req = NULL;
+		r->body_out -= min_of(r->body_out, file_unsent(h));
 		req_done(r, r->close ? r->close : why);
 	}
 	exchange_free(h);

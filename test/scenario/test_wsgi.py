@@ -60,6 +60,8 @@ def app(environ, start_response):
         return (b"x" * 50000 for _ in range(100))
     if path == "/file":
         return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+    if path == "/cut":
+        return environ["wsgi.file_wrapper"](open(os.path.join(os.path.dirname(__file__), "large"), "rb"))
     if path == "/late":
         write(b"begun")
         raise RuntimeError("late on purpose")
@@ -127,6 +129,22 @@ def test_bodies(site):
             client.send(b"2710\r\n" + b"y" * 10000 + b"\r\n")
         client.send(b"0\r\n\r\n")
         assert client.answer().text == "200000"
+
+
+def test_a_file_cut_on_its_way(site):
+    """The record tells what went, not what was meant to go."""
+    one = site(large=b"x" * 32000000)
+    with Client(one.port) as client:
+        client.send(b"GET /cut HTTP/1.1\r\nHost: a\r\n\r\n")
+        got = client.socket.recv(4096)
+        assert got.startswith(b"HTTP/1.1 200")
+        os.truncate(one.folder / "large", 1000)
+        while piece := client.socket.recv(1 << 20):
+            got += piece
+    body = len(got.split(b"\r\n\r\n", 1)[1])
+    assert 0 < body < 32000000
+    told = wait_until("the record", lambda: [r for r in one.logs() if r.get("target") == "/cut"])
+    assert [(r["bytes"], r["close"]) for r in told] == [(body, "file_error")]
 
 
 def test_late_error_cuts(site):
