@@ -16,7 +16,7 @@ EVENT(CHANNEL_BROKEN, 1016, LEVEL_ERROR, "role index why", "a process broke the 
 EVENT(SPAWN_FAILED, 1017, LEVEL_ERROR, "role index app why error", "a process could not be started; it is tried again", "`why` is the step that failed, `error` its errno: a missing program (2), a missing permission (13, 1)")
 EVENT(LISTENING, 1020, LEVEL_NOTICE, "address", "listening", "")
 EVENT(BIND_FAILED, 1021, LEVEL_ERROR, "address error", "the address cannot be listened on", "end what uses it, or choose another with --http")
-EVENT(SNAPSHOT, 1030, LEVEL_INFO, "generation sites", "a new snapshot serves", "")
+EVENT(SNAPSHOT, 1030, LEVEL_INFO, "generation bytes", "all gates serve this snapshot of the configuration", "")
 EVENT(SNAPSHOT_REFUSED, 1031, LEVEL_ERROR, "generation error", "a damaged snapshot was refused; the old one serves on", "")
 EVENT(SITE_LIVE, 1040, LEVEL_NOTICE, "site url ms", "the first real request was answered", "")
 EVENT(APP_CRASHING, 1041, LEVEL_ERROR, "app restarts next_ms", "an app dies again and again; it is retried with growing pauses", "`stead logs` shows why")

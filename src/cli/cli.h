@@ -60,6 +60,8 @@ void show_record(const struct cli *c, const json_t *o);
 void show_line_done(struct cli *c);
 /* ---- show_status.c ---- */
 void show_status(const struct cli *c, const json_t *status);
+/* ctl cannot read what other users' processes cost; whoever asks may be able to. */
+void show_measure(json_t *status);
 
 /* ---- the verbs: each returns the exit code ---- */
 int verb_up(struct cli *c);

@@ -7,8 +7,11 @@
  */
 #include "cli.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "lib/sys.h"
 
 static const char *text_of(const json_t *o, const char *key)
 {
@@ -67,14 +70,43 @@ static void show_site(const struct cli *c, const json_t *site)
 		(void)printf("  queued     %lld\n", number_of(site, "queued"));
 }
 
+static bool is_resident(const json_t *process)
+{
+	return strcmp(text_of(process, "memory_kind"), "rss") == 0;
+}
+
+void show_measure(json_t *status)
+{
+	json_t *p;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "processes"), i, p)
+	{
+		long long pid = number_of(p, "pid");
+		bool exact = false;
+		uint64_t bytes = 0;
+
+		if (is_resident(p) && pid > 0 && pid <= INT_MAX)
+			bytes = sys_memory_bytes(
+				(pid_t)pid, strcmp(text_of(p, "role"), "postgres") == 0, &exact);
+		if (!exact || !bytes)
+			continue;
+		(void)json_object_set_new(p, "memory", json_integer((json_int_t)bytes));
+		(void)json_object_set_new(p, "memory_kind", json_string("pss"));
+	}
+}
+
 static void show_process(const json_t *p)
 {
 	char memory[32], up[32], name[64];
 	const char *app = text_of(p, "app");
 
+	size(number_of(p, "memory"), memory);
+	if (is_resident(p))
+		(void)strncat(memory, "*", sizeof memory - strlen(memory) - 1);
 	(void)snprintf(name, sizeof name, "%s %lld", text_of(p, "role"), number_of(p, "index"));
 	(void)printf("  %-12s %-16s %7lld  %-10s %9s  %8lld  %s\n", name, app, number_of(p, "pid"),
-		text_of(p, "phase"), size(number_of(p, "memory"), memory), number_of(p, "restarts"),
+		text_of(p, "phase"), memory, number_of(p, "restarts"),
 		span(number_of(p, "uptime_ms"), up));
 }
 
@@ -93,13 +125,22 @@ static void show_database(const json_t *db)
 void show_status(const struct cli *c, const json_t *status)
 {
 	const json_t *off = json_object_get(status, "protections_off"), *db;
+	bool resident = false;
 	json_t *o;
 	size_t i;
 
 	json_array_foreach(json_object_get(status, "sites"), i, o) show_site(c, o);
 	(void)printf("\n  %-12s %-16s %7s  %-10s %9s  %8s  %s\n", "process", "app", "pid", "state",
 		"memory", "restarts", "uptime");
-	json_array_foreach(json_object_get(status, "processes"), i, o) show_process(o);
+	json_array_foreach(json_object_get(status, "processes"), i, o)
+	{
+		show_process(o);
+		resident |= is_resident(o);
+	}
+	if (resident)
+		(void)puts(
+			"  * resident, with the pages that it shares with others; root is told the "
+			"exact share");
 	db = json_object_get(status, "database");
 	if (json_is_object(db))
 		show_database(db);

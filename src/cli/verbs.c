@@ -43,9 +43,11 @@ static int open_client(struct cli *c, struct client *cl)
 /* The end of a request. With --json, what was asked for and not its envelope. */
 static int show_answer(struct cli *c, const json_t *end)
 {
-	const json_t *status = json_object_get(end, "status");
+	json_t *status = json_object_get(end, "status");
 	json_int_t code = json_integer_value(json_object_get(end, "exit"));
 
+	if (json_is_object(status))
+		show_measure(status);
 	if (json_is_object(status) && !c->json)
 		show_status(c, status);
 	else if (json_is_object(status) && code == 0) {

@@ -358,7 +358,8 @@ struct ctl {
 
 	sqlite3 *db;
 	struct app app; /* what serves, or the last that did */
-	uint64_t snap_generation;
+	uint64_t snap_generation, snap_bytes;
+	uint64_t snap_told; /* the generation whose going live is in the log */
 	uint64_t live_us; /* since when; 0: not live */
 	uint64_t parent_since_us;
 	uint64_t start_ms;   /* how long a worker may take */

@@ -7,6 +7,8 @@
 #include "ctl.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -52,6 +54,19 @@ static bool gate_allowed(struct chan *ch, const struct msg_head *h, unsigned nfd
 	return msg_allowed(PROC_GATE, PROC_CTL, h->type, h->len, nfds);
 }
 
+/* Once for each generation: when the last of the gates serves it. */
+static void tell_snapshot(struct ctl *c)
+{
+	char generation[24], bytes[24];
+
+	if (c->snap_told == c->snap_generation || !sites_loaded(c))
+		return;
+	c->snap_told = c->snap_generation;
+	(void)snprintf(generation, sizeof generation, "%" PRIu64, c->snap_generation);
+	(void)snprintf(bytes, sizeof bytes, "%" PRIu64, c->snap_bytes);
+	say(c, EV_SNAPSHOT, "generation", generation, "bytes", bytes, NULL);
+}
+
 static void gate_got(struct chan *ch, struct msg *m)
 {
 	struct gate_peer *g = ch->owner;
@@ -69,10 +84,11 @@ static void gate_got(struct chan *ch, struct msg *m)
 	if (m->h.type == MSG_SNAP_LOADED && msg_get(m, &snap, sizeof snap, sizeof snap) == 0) {
 		tail = msg_tail(m, sizeof snap, &n);
 		unpack_init(&u, tail, n);
+		g->loaded = snap.err ? g->loaded : snap.generation;
 		if (snap.err)
 			up_snap_refused(g->ctl, snap.err, n ? unpack_str(&u) : "");
 		else
-			g->loaded = snap.generation;
+			tell_snapshot(g->ctl);
 	}
 	if (g->ctl->up)
 		up_advance(g->ctl->up);

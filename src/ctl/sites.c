@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "snap/snap.h"
@@ -112,12 +113,16 @@ static int send_fds(struct ctl *c, const struct snap_in *in)
 {
 	struct msg_snap m = {.generation = in->generation};
 	int fds[SNAP_SEGMENTS_MAX + 1], err;
+	struct stat st;
 	unsigned n;
 
 	err = snap_build(in, fds, &n);
 	if (err)
 		return err;
 	m.segments = n - 1;
+	c->snap_bytes = 0;
+	for (unsigned i = 0; i < n; i++)
+		c->snap_bytes += fstat(fds[i], &st) == 0 ? (uint64_t)st.st_size : 0;
 	err = parent_send(c, MSG_SNAP, 0, &m, sizeof m, NULL, 0, fds, n);
 	for (unsigned i = 0; i < n; i++)
 		close(fds[i]);

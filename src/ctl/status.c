@@ -52,57 +52,22 @@ static json_t *site(const struct ctl *c)
 		(json_int_t)column(c, SITE_ACTIVE), "queued", (json_int_t)column(c, SITE_QUEUED));
 }
 
-/* Its proportional share; as root that of other users' processes is not ours to read, and what
- * stands in memory is told instead. */
-static uint64_t memory_one(pid_t pid)
-{
-	uint64_t pss = sys_pss_bytes(pid), pages = 0;
-	char path[64], *text = NULL, *at;
-	size_t n;
-
-	if (pss)
-		return pss;
-	(void)snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
-	if (sys_read_file(AT_FDCWD, path, 4096, &text, &n) == 0 && (at = strchr(text, ' ')) != NULL)
-		pages = strtoull(at + 1, NULL, 10);
-	free(text);
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-/* Of postgres the server's whole family counts: each of its processes is a child of the first. */
-static uint64_t memory_of(const struct msg_proc_state *st)
-{
-	char path[64], *text = NULL;
-	uint64_t sum = st->pid > 0 ? memory_one(st->pid) : 0;
-	size_t n;
-
-	(void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)st->pid, (int)st->pid);
-	if (st->role != PROC_POSTGRES || st->pid <= 0 ||
-		sys_read_file(AT_FDCWD, path, 65536, &text, &n) < 0)
-		return sum;
-	for (char *p = text, *end; *p; p = end) {
-		long pid = strtol(p, &end, 10);
-
-		if (end == p)
-			break;
-		sum += memory_one((pid_t)pid);
-		end += *end == ' ';
-	}
-	free(text);
-	return sum;
-}
-
 static json_t *process(struct ctl *c, const struct msg_proc_state *st)
 {
 	uint64_t now = loop_wall_us(c->loop);
 	uint64_t since = st->pid > 0 && st->since_wall_us <= now ? now - st->since_wall_us : 0;
+	bool exact;
+	/* Of postgres the server's whole family counts: each of its processes is a child of the
+	 * first. As root that of other users is not ours to read; `stead status` of root is. */
+	uint64_t memory = sys_memory_bytes(st->pid, st->role == PROC_POSTGRES, &exact);
 
-	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:i, s:I, s:I}", "role",
+	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:s, s:i, s:I, s:I}", "role",
 		proc_rows[st->role].name, "index", (int)st->index, "app",
 		st->role == PROC_WORKER ? c->app.name : "", "pid", (int)st->pid, "phase",
 		st->phase < ARRAY_LEN(phase_names) ? phase_names[st->phase] : "?", "memory",
-		(json_int_t)memory_of(st), "restarts", (int)st->restarts, "uptime_ms",
-		(json_int_t)(since / 1000), "generation", (json_int_t)st->generation);
+		(json_int_t)memory, "memory_kind", exact ? "pss" : "rss", "restarts",
+		(int)st->restarts, "uptime_ms", (json_int_t)(since / 1000), "generation",
+		(json_int_t)st->generation);
 }
 
 static json_t *processes(struct ctl *c)

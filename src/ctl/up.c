@@ -337,16 +337,12 @@ void up_snap_refused(struct ctl *c, uint32_t err, const char *text)
 static void say_live(struct up *u)
 {
 	struct ctl *c = u->ctl;
-	char url[160], ms[24], generation[24];
+	char url[160], ms[24];
 
 	url_of(c, url, sizeof url);
 	(void)snprintf(ms, sizeof ms, "%llu",
 		(unsigned long long)((loop_now_fresh_us(c->loop) - u->started_us) / 1000));
-	(void)snprintf(
-		generation, sizeof generation, "%llu", (unsigned long long)c->snap_generation);
-	if (u->reload)
-		say(c, EV_SNAPSHOT, "generation", generation, "sites", "1", NULL);
-	else
+	if (!u->reload)
 		say(c, EV_SITE_LIVE, "site", c->app.name, "url", url, "ms", ms, NULL);
 	client_end(u->client, VERB_EXIT_DONE, "", "",
 		json_pack("{s:s, s:s, s:i, s:s}", "url", url, "name", c->app.name, "status",

@@ -41,6 +41,9 @@ int sys_close_from(int lowest);
 int sys_random(void *p, size_t n);
 /* Proportional set size in bytes from smaps_rollup; 0 when it cannot be read. */
 uint64_t sys_pss_bytes(pid_t pid);
+/* The same, or where that may not be read what is resident (ret_exact false: shared pages count in
+ * each). `family`: with its children. 0 when there is no such process. */
+uint64_t sys_memory_bytes(pid_t pid, bool family, bool *ret_exact);
 /* The whole of a file up to max bytes, NUL-terminated, malloc'd. -EFBIG. */
 int sys_read_file(int dirfd, const char *path, size_t max, char **ret_text, size_t *ret_n);
 /* /proc/self/exe's folder, without a slash at the end. */

@@ -92,6 +92,9 @@ def test_the_app_is_not_root(rooted, guestbook):
             pathlib.Path(f"/proc/{pid}/root/etc/passwd").exists()), "the gate sees the whole file system"
     told = one.status()
     assert told["sites"][0]["url"] == one.url
+    # ctl may not read the others' share of the memory; root, who asks, may.
+    assert {p["memory_kind"] for p in told["processes"]} == {"pss"}, told
+    assert "resident" not in one.cli("status")
 
 
 def test_the_database_socket_is_closed_to_others(rooted, guestbook):

@@ -111,6 +111,8 @@ def test_status(stead, guestbook):
     assert {"parent", "gate", "ctl", "log", "worker", "postgres"} <= roles, told
     for process in told["processes"]:
         assert process["pid"] in one.tree(), process
+        # Exact for who may read it: the instance's own user, and root.
+        assert process["memory_kind"] == "pss", process
         assert process["memory"] > 0 and process["restarts"] >= 0 and process["uptime_ms"] >= 0, process
     site = told["sites"][0]
     assert site["url"] == one.url and site["name"] == "guestbook"
@@ -200,6 +202,10 @@ def test_reload(stead, app_folder, promise):
         assert kept.ask("/files/x.txt").body == b"new" and kept.used == 2
     assert load.failed == 0 and load.done["ended"] == 0, load.seen
     assert one.pids("gate") == gates and one.pids("worker") == workers
+    served = [r for r in one.logs() if r.get("event") == "SNAPSHOT"]
+    generations = [int(r["generation"]) for r in served]
+    assert len(served) == 12 and generations == sorted(set(generations)), served
+    assert all(int(r["bytes"]) > 100 for r in served), served
     promise("reload, 11 times", f"failed/done: {load}")
 
 

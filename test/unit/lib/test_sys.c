@@ -208,6 +208,7 @@ static void small_things(void **state)
 	char dir[4096], a[32] = {0}, b[32] = {0};
 	int fds[2], pidfd, status;
 	char whole[60 * 1024 + 16] = {1};
+	bool exact;
 	pid_t pid;
 
 	(void)state;
@@ -216,6 +217,9 @@ static void small_things(void **state)
 	assert_memory_not_equal(a, b, sizeof(a));
 	assert_true(sys_pss_bytes(getpid()) > 0);
 	assert_true(sys_pss_bytes(0x7ffffff) == 0);
+	assert_true(sys_memory_bytes(getpid(), true, &exact) > 0 && exact);
+	assert_true(sys_memory_bytes(0x7ffffff, true, &exact) == 0 && exact);
+	assert_true(sys_memory_bytes(-1, true, &exact) == 0);
 	assert_int_equal(sys_exe_dir(dir, sizeof(dir)), 0);
 	assert_int_equal(dir[0], '/');
 	assert_int_not_equal(dir[strlen(dir) - 1], '/');
