@@ -215,7 +215,8 @@ void buf_put_json(struct buf *b, const char *s, size_t n)
 			buf_puts(b, "\xef\xbf\xbd");
 		plain = ++i;
 	}
-	buf_put(b, s + plain, n - plain);
+	if (n > plain)
+		buf_put(b, s + plain, n - plain);
 	buf_putc(b, '"');
 }
 

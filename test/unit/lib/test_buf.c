@@ -110,6 +110,7 @@ static void json(void **state)
 		size_t n;
 	} cases[] = {
 		{"", "\"\"", 0},
+		{NULL, "\"\"", 0},
 		{"a\"b\\c", "\"a\\\"b\\\\c\"", 5},
 		{"\b\f\n\r\t\x01\x1f\x7f", "\"\\b\\f\\n\\r\\t\\u0001\\u001f\\u007f\"", 8},
 		{"a\0b", "\"a\\u0000b\"", 3},
