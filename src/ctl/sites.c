@@ -20,33 +20,39 @@ enum { ROUTES_MAX = 72, PAGES_MAX = 64 };
 
 struct site_build {
 	const struct ctl *c;
-	struct snap_route_in route[ROUTES_MAX];
-	struct snap_error_page_in page[PAGES_MAX];
-	char path[ROUTES_MAX + PAGES_MAX][CTL_PATH_MAX];
-	unsigned routes, pages, paths;
+	struct snap_writer *w;
+	struct snap_route route[ROUTES_MAX];
+	struct snap_error_page page[PAGES_MAX];
+	struct snap_route rest; /* what all routes have in common */
+	unsigned routes, pages;
 };
 
-/* A folder as the gates see it: as root they see published copies only. index -1: Root=. */
-static const char *tree_of(struct site_build *b, const struct app *a, const char *path, int index)
+static uint32_t ms32(uint64_t ms)
 {
-	char *to = b->path[b->paths++];
+	return (uint32_t)min_of(ms, (uint64_t)UINT32_MAX);
+}
+
+/* A folder as the gates see it: as root they see published copies only. index -1: Root=. */
+static struct snap_str tree_of(
+	struct site_build *b, const struct app *a, const char *path, int index)
+{
+	char to[CTL_PATH_MAX];
 
 	if (b->c->start.root)
 		up_public_path(b->c, index, to);
 	else
 		effective_path(a, path, to);
-	return to;
+	return snap_put_str(b->w, to);
 }
 
 /* The error pages' paths are those of the site: below Root=, or below the folder. */
 static void add_pages(struct site_build *b, const struct app *a, const struct conf_app *conf)
 {
-	char base[CTL_PATH_MAX];
+	char base[CTL_PATH_MAX], to[CTL_PATH_MAX];
 
 	for (const struct conf_errpage *p = conf->errpages; p && p->path && b->pages < PAGES_MAX;
 		p++) {
 		const char *file = p->path + strspn(p->path, "/");
-		char *to = b->path[b->paths];
 		int n;
 
 		if (b->c->start.root)
@@ -56,67 +62,91 @@ static void add_pages(struct site_build *b, const struct app *a, const struct co
 		n = snprintf(to, CTL_PATH_MAX, "%s/%s", base, file);
 		if (n < 0 || n >= CTL_PATH_MAX)
 			continue;
-		b->paths++;
-		b->page[b->pages++] = (struct snap_error_page_in){.status = p->code, .file = to};
+		b->page[b->pages++] =
+			(struct snap_error_page){.status = p->code, .file = snap_put_str(b->w, to)};
 	}
 }
 
+static void add_route(struct site_build *b, const char *path, enum snap_to to, struct snap_str root)
+{
+	struct snap_route r = b->rest;
+
+	r.path = snap_put_str(b->w, path);
+	r.to = to;
+	r.app = to == SNAP_TO_APP ? 0 : SNAP_NONE;
+	r.root = root;
+	b->route[b->routes++] = r;
+}
+
+/* The site's own route first; it is the fallback of all. */
 static void add_routes(struct site_build *b, const struct app *a, const struct conf_app *conf)
 {
 	int n = 0;
 
-	const char *index = conf->index && conf->index[0] ? conf->index[0] : "index.html";
-
-	for (const struct conf_static *s = conf->statics;
-		s && s->prefix && b->routes < ROUTES_MAX - 1; s++)
-		b->route[b->routes++] = (struct snap_route_in){.match = SNAP_MATCH_PREFIX,
-			.to = SNAP_TO_STATIC,
-			.path = s->prefix,
-			.root = tree_of(b, a, s->path, n++),
-			.index = index,
-			.app = UINT32_MAX};
 	if (conf->python)
-		b->route[b->routes++] = (struct snap_route_in){
-			.match = SNAP_MATCH_PREFIX, .to = SNAP_TO_APP, .path = "/", .app = 0};
+		add_route(b, "/", SNAP_TO_APP, (struct snap_str){0});
 	else if (conf->root[0])
-		b->route[b->routes++] = (struct snap_route_in){.match = SNAP_MATCH_PREFIX,
-			.to = SNAP_TO_STATIC,
-			.path = "/",
-			.root = tree_of(b, a, conf->root, -1),
-			.index = index,
-			.app = UINT32_MAX};
+		add_route(b, "/", SNAP_TO_STATIC, tree_of(b, a, conf->root, -1));
+	else
+		add_route(b, "/", SNAP_TO_NONE, (struct snap_str){0});
+	for (const struct conf_static *s = conf->statics; s && s->prefix && b->routes < ROUTES_MAX;
+		s++)
+		add_route(b, s->prefix, SNAP_TO_STATIC, tree_of(b, a, s->path, n++));
 }
 
-static uint32_t ms32(uint64_t ms)
+static void common(struct site_build *b, const struct app *a, const struct conf_app *conf)
 {
-	return (uint32_t)min_of(ms, (uint64_t)UINT32_MAX);
+	const char *index = conf->index && conf->index[0] ? conf->index[0] : "index.html";
+	struct snap_str name = snap_put_str(b->w, index);
+
+	b->rest = snap_route_default();
+	b->rest.index = snap_put_list(b->w, &name, sizeof name, 1);
+	b->rest.access =
+		conf->access_log == CONF_ACCESS_LOG_OFF ? SNAP_ACCESS_OFF : SNAP_ACCESS_JSON;
+	b->rest.body_max = conf->body_bytes_max;
+	b->rest.request_timeout_ms = ms32(conf->request_timeout_ms);
+	add_pages(b, a, conf);
+	b->rest.error_pages = snap_put_list(b->w, b->page, sizeof b->page[0], b->pages);
 }
 
 static struct snap_site limits_of(const struct conf_app *conf)
 {
 	return (struct snap_site){
 		.number = APP_NUMBER,
-		.access = conf->access_log == CONF_ACCESS_LOG_OFF ? SNAP_ACCESS_OFF
-								  : SNAP_ACCESS_JSON,
-		.body_max = conf->body_bytes_max,
 		.head_max = ms32(conf->head_bytes_max),
 		.header_timeout_ms = ms32(conf->header_timeout_ms),
 		.idle_timeout_ms = ms32(conf->idle_timeout_ms),
-		.request_timeout_ms = ms32(conf->request_timeout_ms),
 		.rate_min = ms32(conf->rate_min),
 		.queue = conf->queue,
 		.queue_timeout_ms = ms32(conf->queue_timeout_ms),
 	};
 }
 
-static int send_fds(struct ctl *c, const struct snap_in *in)
+static void put_site(struct site_build *b, const struct app *a, const struct conf_app *conf)
 {
-	struct msg_snap m = {.generation = in->generation};
+	struct snap_site site = limits_of(conf);
+	struct snap_app app = {
+		.number = APP_NUMBER, .workers = conf->workers, .threads = conf->threads};
+	uint32_t at;
+
+	app.name = site.name = snap_put_str(b->w, a->name);
+	if (conf->python)
+		(void)snap_put_app(b->w, &app);
+	common(b, a, conf);
+	add_routes(b, a, conf);
+	at = snap_put_site(b->w, &site, b->route, b->routes);
+	for (const char *const *host = conf->domains; host && *host; host++)
+		snap_put_host(b->w, at, *host, 0);
+}
+
+static int send_fds(struct ctl *c, struct snap_writer *w, uint64_t generation)
+{
+	struct msg_snap m = {.generation = generation};
 	int fds[SNAP_SEGMENTS_MAX + 1], err;
 	struct stat st;
 	unsigned n;
 
-	err = snap_build(in, fds, &n);
+	err = snap_finish(w, generation, 0, fds, &n);
 	if (err)
 		return err;
 	m.segments = n - 1;
@@ -132,33 +162,22 @@ static int send_fds(struct ctl *c, const struct snap_in *in)
 int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf)
 {
 	struct site_build *b = calloc(1, sizeof *b);
-	struct snap_site_in site = {.name = a->name, .limits = limits_of(conf)};
-	struct snap_app_in app = {.name = a->name,
-		.number = APP_NUMBER,
-		.workers = conf->workers,
-		.threads = conf->threads};
-	struct snap_in in = {.sites = &site, .nsites = 1, .apps = &app, .napps = conf->python};
+	uint64_t generation = c->snap_generation + 1;
 	int err;
 
 	if (!b)
 		return -ENOMEM;
 	b->c = c;
-	add_routes(b, a, conf);
-	add_pages(b, a, conf);
-	site.routes = b->route;
-	site.nroutes = b->routes;
-	site.error_pages = b->page;
-	site.nerror_pages = b->pages;
-	site.hosts = conf->domains;
-	while (conf->domains && conf->domains[site.nhosts])
-		site.nhosts++;
+	b->w = snap_writer_new();
+	if (b->w)
+		put_site(b, a, conf);
 	/* Kept, so that a ctl which comes after this one never gives the same number again. */
-	in.generation = c->snap_generation + 1;
-	err = state_meta_set(c, "snapshot", in.generation);
+	err = b->w ? state_meta_set(c, "snapshot", generation) : -ENOMEM;
 	if (err == 0)
-		err = send_fds(c, &in);
+		err = send_fds(c, b->w, generation);
 	if (err == 0)
-		c->snap_generation = in.generation;
+		c->snap_generation = generation;
+	snap_writer_free(b->w);
 	free(b);
 	return err;
 }

@@ -89,10 +89,11 @@ void access_record(struct req *r)
 	struct gate *g = r->gate;
 	char text[RECORD_MAX] __attribute__((uninitialized));
 	struct out o = {text, text + sizeof(text)};
+	const struct snap_route *route = req_route(r);
 	const char *site = "";
 	size_t site_len = 0;
 
-	if (!g->ring_ready || (r->site && r->site->access == SNAP_ACCESS_OFF))
+	if (!g->ring_ready || (route && route->access == SNAP_ACCESS_OFF))
 		return;
 	if (r->site)
 		site = snap_str(r->snap, r->site->name, &site_len);

@@ -347,7 +347,7 @@ static int on_credit(struct app_req *a, const struct link_desc *d)
 static void progress(struct app_req *a)
 {
 	if (a && !a->out_ended)
-		loop_timer_in(a->t->env.loop, &a->deadline, a->r->site->request_timeout_ms);
+		loop_timer_in(a->t->env.loop, &a->deadline, a->r->route->request_timeout_ms);
 }
 
 /* The worker has ended it: its seat is free. */

@@ -224,7 +224,7 @@ static int give(struct app_req *a, struct app_worker *w)
 	link_put(&w->link.end, &d, (size_t)n);
 	link_publish(&w->link.end);
 	w->link.put = true;
-	loop_timer_in(a->t->env.loop, &a->deadline, r->site->request_timeout_ms);
+	loop_timer_in(a->t->env.loop, &a->deadline, r->route->request_timeout_ms);
 	app_pump_in(a);
 	return 0;
 }

@@ -16,12 +16,14 @@ enum { FIELDS_MAX = 4 };
 
 static struct file *own_page(struct req *r, uint16_t status)
 {
+	const struct snap_route *route = req_route(r);
 	struct file *f;
 
-	if (!r->site)
+	if (!route)
 		return NULL;
-	for (uint32_t i = 0; i < r->site->nerror_pages; i++) {
-		const struct snap_error_page *e = snap_error_page(r->snap, r->site, i);
+	for (uint32_t i = 0; i < route->error_pages.n; i++) {
+		const struct snap_error_page *e =
+			snap_item(r->snap, route->error_pages, i, sizeof(*e));
 		const char *path;
 		size_t n;
 

@@ -92,7 +92,7 @@ void req_on_body(struct req *r, const void *p, size_t n)
 	const struct handler_ops *ops = ops_of(r);
 
 	r->body_in += n;
-	if (r->site && r->site->body_max && r->body_in > r->site->body_max) {
+	if (r->route && r->route->body_max && r->body_in > r->route->body_max) {
 		req_on_fault(r, CLOSE_BODY_TOO_LARGE);
 		return;
 	}
@@ -192,6 +192,13 @@ void req_fail_with(struct req *r, enum close_id why, unsigned retry_after_s, con
 void req_fail(struct req *r, enum close_id why, unsigned retry_after_s)
 {
 	req_fail_with(r, why, retry_after_s, NULL);
+}
+
+const struct snap_route *req_route(const struct req *r)
+{
+	if (r->route || !r->site)
+		return r->route;
+	return snap_route(r->snap, r->site, 0);
 }
 
 const struct field *req_field(const struct req *r, const char *name)

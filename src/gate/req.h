@@ -104,6 +104,8 @@ void req_consume(struct req *r, size_t n);
 void req_fail(struct req *r, enum close_id why, unsigned retry_after_s);
 /* The same with a field more in the error page's head (Allow, Content-Range); NULL: none. */
 void req_fail_with(struct req *r, enum close_id why, unsigned retry_after_s, const struct field *f);
+/* The route, or the site's own where none is chosen yet; NULL: there is no site. */
+const struct snap_route *req_route(const struct req *r);
 /* Does anybody take the request's body? */
 bool req_wants_body(const struct req *r);
 /* The value of a received field (lower-case name), or NULL. */

@@ -10,7 +10,7 @@
 
 const struct snap_site *route_default_site(struct snap *s)
 {
-	return s ? snap_site_by_host(s, "", 0) : NULL;
+	return s ? snap_site_by_host(s, "", 0, NULL) : NULL;
 }
 
 static bool in_maintenance(const struct gate *g, uint32_t site)
@@ -28,6 +28,36 @@ static void answer_options(struct req *r)
 	req_resp_head(r, &h, true);
 }
 
+/* What a route asks for beside its path. */
+static bool applies(const struct req *r, const struct snap_route *route)
+{
+	const struct field *f;
+	const char *name, *value;
+	size_t n;
+
+	if (route->methods && !(route->methods >> r->method & 1))
+		return false;
+	if (!route->match_header.len)
+		return true;
+	name = snap_str(r->snap, route->match_header, NULL);
+	f = req_field(r, name);
+	if (!f)
+		return false;
+	value = snap_str(r->snap, route->match_value, &n);
+	return n == 0 || (f->value_len == n && !memcmp(f->value, value, n));
+}
+
+static const struct snap_route *choose(const struct req *r)
+{
+	struct snap_route_iter it = {0};
+	const struct snap_route *route;
+
+	while ((route = snap_route_next(r->snap, r->site, r->path, r->path_len, &it)))
+		if (applies(r, route))
+			return route;
+	return snap_route(r->snap, r->site, 0);
+}
+
 bool route_request(struct req *r)
 {
 	struct gate *g = r->gate;
@@ -39,7 +69,7 @@ bool route_request(struct req *r)
 		req_fail_with(r, CLOSE_BAD_METHOD, 0, &allow);
 		return false;
 	}
-	r->site = r->snap ? snap_site_by_host(r->snap, r->host, r->host_len) : NULL;
+	r->site = r->snap ? snap_site_by_host(r->snap, r->host, r->host_len, NULL) : NULL;
 	if (!r->site) {
 		req_fail(r, CLOSE_NO_SITE, 0);
 		return false;
@@ -52,14 +82,14 @@ bool route_request(struct req *r)
 		req_fail(r, CLOSE_MAINTENANCE, 60);
 		return false;
 	}
-	if (r->site->body_max && r->content_length > 0 &&
-		(uint64_t)r->content_length > r->site->body_max) {
-		req_fail(r, CLOSE_BODY_TOO_LARGE, 0);
-		return false;
-	}
-	r->route = snap_route_match(r->snap, r->site, r->path, r->path_len);
+	r->route = choose(r);
 	if (!r->route) {
 		req_fail(r, CLOSE_NOT_FOUND, 0);
+		return false;
+	}
+	if (r->route->body_max && r->content_length > 0 &&
+		(uint64_t)r->content_length > r->route->body_max) {
+		req_fail(r, CLOSE_BODY_TOO_LARGE, 0);
 		return false;
 	}
 	switch (r->route->to) {

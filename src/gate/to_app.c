@@ -319,7 +319,7 @@ void to_app_done_deadline(struct loop *l, struct op *op, int res)
 		return;
 	}
 	if (!w || client_is_slow(a)) {
-		loop_timer_in(l, &a->deadline, r->site->request_timeout_ms);
+		loop_timer_in(l, &a->deadline, r->route->request_timeout_ms);
 		return;
 	}
 	begun = link_begun(&w->link.end, a->seat, r->id);

@@ -375,17 +375,17 @@ static void answer(struct req *r, struct served *s)
 static int open_path(struct req *r, const char *root, size_t root_len, const char *path, size_t len,
 	struct file **ret_file)
 {
+	const struct snap_str *first;
 	size_t index_len;
 	const char *index;
 	char *with;
 
 	if (len && path[len - 1] != '/')
 		return filecache_get(r->gate, root, root_len, path, len, ret_file);
-	index = snap_str(r->snap, r->route->index, &index_len);
-	if (!index_len) {
-		index = "index.html";
+	first = snap_item(r->snap, r->route->index, 0, sizeof(*first));
+	index = first ? snap_str(r->snap, *first, &index_len) : "index.html";
+	if (!first)
 		index_len = 10;
-	}
 	with = arena_alloc(&r->arena, len + index_len + 2);
 	if (!with)
 		return -ENOMEM;

@@ -1,7 +1,7 @@
 /*
- * build.c: the builder of snapshots; see snap.h. Called by ctl only. Owns nothing after it returns
- * but the descriptors it hands out. Never takes input that it cannot represent: what a reader could
- * misread is refused here.
+ * build.c: the builder of snapshots; see snap.h. Called by ctl only (and by tests). Owns nothing
+ * after it returns but the descriptors it hands out. Never takes input that it cannot represent:
+ * what a reader could misread is refused here.
  */
 #include "snap_priv.h"
 
@@ -14,233 +14,379 @@
 #include "lib/must.h"
 #include "lib/sys.h"
 
-/* Arrays of fixed size are appended first, strings behind them; a struct is filled in by its offset
- * because appending may move the memory. */
-struct build {
-	struct buf b;
+/* Strings and lists stand in `heap` behind the head, at their final place, so their references hold
+ * from the first. The tables gather beside it and follow at the end. */
+struct snap_writer {
+	struct buf heap, sites, apps, upstreams, tcps, hosts, paths;
+	unsigned nsites, napps, nupstreams, ntcps, nhosts, npaths;
 	int err;
 };
 
-static uint32_t reserve(struct build *w, size_t bytes)
-{
-	static const char zeroes[8];
-	uint32_t off;
+static const char zeroes[8];
 
-	buf_put(&w->b, zeroes, (8 - w->b.len % 8) % 8);
-	off = (uint32_t)w->b.len;
-	for (char *room = buf_room(&w->b, bytes); room; room = NULL) {
-		memset(room, 0, bytes);
-		buf_grew(&w->b, bytes);
-	}
-	return off;
+static void fail(struct snap_writer *w, int err)
+{
+	if (!w->err)
+		w->err = err;
 }
 
-/* Copy a filled struct to its reserved place. */
-static void place(struct build *w, uint32_t off, const void *p, size_t n)
+static void align(struct buf *b)
 {
-	if (!w->b.error)
-		memcpy(w->b.p + off, p, n);
+	buf_put(b, zeroes, (8 - b->len % 8) % 8);
 }
 
-static struct snap_str put_str(struct build *w, const char *s, size_t n)
+struct snap_writer *snap_writer_new(void)
 {
-	struct snap_str str = {(uint32_t)w->b.len, (uint32_t)n};
+	struct snap_writer *w = calloc(1, sizeof *w);
+	struct snap_sites head = {0};
+
+	if (!w)
+		return NULL;
+	buf_init(&w->heap, SNAP_SEGMENT_BYTES_MAX);
+	buf_init(&w->sites, SNAP_SEGMENT_BYTES_MAX);
+	buf_init(&w->apps, SNAP_SEGMENT_BYTES_MAX);
+	buf_init(&w->upstreams, SNAP_SEGMENT_BYTES_MAX);
+	buf_init(&w->tcps, SNAP_SEGMENT_BYTES_MAX);
+	buf_init(&w->hosts, SNAP_SEGMENT_BYTES_MAX);
+	buf_init(&w->paths, SNAP_SEGMENT_BYTES_MAX);
+	buf_put(&w->heap, (const char *)&head, sizeof head);
+	return w;
+}
+
+void snap_writer_free(struct snap_writer *w)
+{
+	if (!w)
+		return;
+	buf_done(&w->heap);
+	buf_done(&w->sites);
+	buf_done(&w->apps);
+	buf_done(&w->upstreams);
+	buf_done(&w->tcps);
+	buf_done(&w->hosts);
+	buf_done(&w->paths);
+	free(w);
+}
+
+static struct snap_str put_bytes(struct snap_writer *w, const char *s, size_t n)
+{
+	struct snap_str str = {(uint32_t)w->heap.len, (uint32_t)n};
 
 	if (n > SNAP_STRING_MAX) {
-		w->err = -ENAMETOOLONG;
+		fail(w, -ENAMETOOLONG);
 		return (struct snap_str){0};
 	}
-	buf_put(&w->b, s, n);
-	buf_putc(&w->b, 0);
+	buf_put(&w->heap, s, n);
+	buf_putc(&w->heap, 0);
 	return str;
 }
 
-static struct snap_str put_text(struct build *w, const char *s)
+struct snap_str snap_put_str(struct snap_writer *w, const char *s)
 {
-	return put_str(w, s ? s : "", s ? strlen(s) : 0);
+	return put_bytes(w, s ? s : "", s ? strlen(s) : 0);
+}
+
+struct snap_list snap_put_list(struct snap_writer *w, const void *items, size_t size, unsigned n)
+{
+	struct snap_list list = {0, n};
+
+	if (n == 0)
+		return list;
+	align(&w->heap);
+	list.off = (uint32_t)w->heap.len;
+	buf_put(&w->heap, items, size * n);
+	return list;
+}
+
+uint32_t snap_put_app(struct snap_writer *w, const struct snap_app *app)
+{
+	buf_put(&w->apps, (const char *)app, sizeof *app);
+	return w->napps++;
+}
+
+uint32_t snap_put_upstream(struct snap_writer *w, const struct snap_upstream *up)
+{
+	if (up->protocol < SNAP_PROTO_HTTP || up->protocol > SNAP_PROTO_TCP ||
+		up->balance < SNAP_BALANCE_ROUND_ROBIN || up->balance > SNAP_BALANCE_HASH ||
+		up->servers.n == 0)
+		fail(w, -EINVAL);
+	buf_put(&w->upstreams, (const char *)up, sizeof *up);
+	return w->nupstreams++;
+}
+
+uint32_t snap_put_tcp(struct snap_writer *w, const struct snap_tcp *tcp)
+{
+	if (tcp->upstream >= w->nupstreams)
+		fail(w, -EINVAL);
+	buf_put(&w->tcps, (const char *)tcp, sizeof *tcp);
+	return w->ntcps++;
+}
+
+struct snap_route snap_route_default(void)
+{
+	return (struct snap_route){.match = SNAP_MATCH_PREFIX,
+		.next = SNAP_NONE,
+		.app = SNAP_NONE,
+		.upstream = SNAP_NONE,
+		.auth_upstream = SNAP_NONE};
+}
+
+static const char *text_at(const struct snap_writer *w, struct snap_str s)
+{
+	return (uint64_t)s.off + s.len < w->heap.len ? w->heap.p + s.off : "";
+}
+
+static void check_route(struct snap_writer *w, const struct snap_route *r)
+{
+	const char *path = text_at(w, r->path);
+	bool regex = r->match == SNAP_MATCH_REGEX;
+
+	if (r->match < SNAP_MATCH_EXACT || r->match > SNAP_MATCH_REGEX ||
+		(!regex && path[0] != '/') || (regex && !r->path.len))
+		fail(w, -EINVAL);
+	if ((r->to == SNAP_TO_APP && r->app == SNAP_NONE) ||
+		(r->to == SNAP_TO_STATIC && text_at(w, r->root)[0] != '/') ||
+		(r->to == SNAP_TO_UPSTREAM && r->upstream >= w->nupstreams) ||
+		r->to > SNAP_TO_UPSTREAM ||
+		(r->auth_upstream != SNAP_NONE && r->auth_upstream >= w->nupstreams))
+		fail(w, -EINVAL);
 }
 
 /* A prefix's slash at the end says nothing: "/static/" is "/static". */
-static size_t route_len(const struct snap_route_in *r)
+static void trim(const struct snap_writer *w, struct snap_route *r)
 {
-	size_t n = strlen(r->path);
+	const char *path = text_at(w, r->path);
 
-	while (r->match == SNAP_MATCH_PREFIX && n > 1 && r->path[n - 1] == '/')
-		n--;
-	return n;
+	while (r->match == SNAP_MATCH_PREFIX && r->path.len > 1 && path[r->path.len - 1] == '/')
+		r->path.len--;
 }
 
-/* Exact ones first, then by falling length; equal ones stay in their order. */
-static bool route_before(const struct snap_route_in *a, const struct snap_route_in *b)
+static bool same_path(
+	const struct snap_writer *w, const struct snap_route *a, const struct snap_route *b)
 {
-	if (a->match != b->match)
-		return a->match == SNAP_MATCH_EXACT;
-	return a->match == SNAP_MATCH_PREFIX && route_len(a) > route_len(b);
+	return a->match == b->match && a->match != SNAP_MATCH_REGEX && a->path.len == b->path.len &&
+	       memcmp(text_at(w, a->path), text_at(w, b->path), a->path.len) == 0;
+}
+
+/* Put route i into the table of paths, or behind the routes of its path. */
+static void add_path(struct snap_writer *w, struct snap_route *all, uint32_t i)
+{
+	struct snap_path p = {.site = w->nsites, .route = i, .match = all[i].match};
+	uint32_t seed = snap_path_seed(w->nsites, all[i].match);
+
+	for (uint32_t k = 1; k < i; k++)
+		if (same_path(w, &all[k], &all[i])) {
+			while (all[k].next != SNAP_NONE)
+				k = all[k].next;
+			all[k].next = i;
+			return;
+		}
+	p.hash = snap_hash(seed, text_at(w, all[i].path), all[i].path.len);
+	buf_put(&w->paths, (const char *)&p, sizeof p);
+	w->npaths++;
+}
+
+/* References of a trimmed path end without a NUL, so it is written anew. */
+static void respell(struct snap_writer *w, struct snap_route *r)
+{
+	char text[SNAP_STRING_MAX + 1];
+	uint32_t len = r->path.len;
+
+	trim(w, r);
+	if (r->path.len == len)
+		return;
+	memcpy(text, text_at(w, r->path), r->path.len);
+	r->path = put_bytes(w, text, r->path.len);
 }
 
 static void put_routes(
-	struct build *w, const struct snap_site_in *in, unsigned napps, struct snap_site *site)
+	struct snap_writer *w, struct snap_site *s, struct snap_route *all, unsigned n)
 {
-	const struct snap_route_in **order = calloc(in->nroutes + 1, sizeof *order);
+	uint32_t *regex = calloc(n, sizeof *regex), regexes = 0;
 
-	if (!order) {
-		w->err = -ENOMEM;
+	if (!regex) {
+		fail(w, -ENOMEM);
 		return;
 	}
-	for (unsigned i = 0; i < in->nroutes; i++) {
-		unsigned at = i;
-
-		for (; at > 0 && route_before(&in->routes[i], order[at - 1]); at--)
-			order[at] = order[at - 1];
-		order[at] = &in->routes[i];
+	s->path_max = s->paths = 0;
+	for (unsigned i = 0; i < n; i++) {
+		check_route(w, &all[i]);
+		all[i].next = SNAP_NONE;
+		if (w->err || w->heap.error)
+			break;
+		respell(w, &all[i]);
+		if (i == 0)
+			continue;
+		if (all[i].match == SNAP_MATCH_REGEX) {
+			regex[regexes++] = i;
+			continue;
+		}
+		add_path(w, all, i);
+		s->paths++;
+		if (all[i].path.len > s->path_max)
+			s->path_max = all[i].path.len;
 	}
-	site->routes = reserve(w, in->nroutes * sizeof(struct snap_route));
-	site->nroutes = in->nroutes;
-	for (unsigned i = 0; i < in->nroutes; i++) {
-		const struct snap_route_in *r = order[i];
-		struct snap_route out = {.match = r->match, .to = r->to, .app = r->app};
-		bool app = r->to == SNAP_TO_APP;
-
-		if (r->path[0] != '/' || (app ? r->app >= napps : r->app != UINT32_MAX) ||
-			(!app && (!r->root || r->root[0] != '/')) ||
-			(r->match != SNAP_MATCH_EXACT && r->match != SNAP_MATCH_PREFIX))
-			w->err = -EINVAL;
-		out.path = put_str(w, r->path, route_len(r));
-		out.root = put_text(w, r->root);
-		out.index = put_text(w, r->index);
-		place(w, site->routes + i * (uint32_t)sizeof out, &out, sizeof out);
-	}
-	free(order);
+	s->routes = snap_put_list(w, all, sizeof *all, n);
+	s->regexes = snap_put_list(w, regex, sizeof *regex, regexes);
+	free(regex);
 }
 
-static void put_error_pages(struct build *w, const struct snap_site_in *in, struct snap_site *site)
+uint32_t snap_put_site(struct snap_writer *w, const struct snap_site *site,
+	const struct snap_route *routes, unsigned nroutes)
 {
-	site->error_pages = reserve(w, in->nerror_pages * sizeof(struct snap_error_page));
-	site->nerror_pages = in->nerror_pages;
-	for (unsigned i = 0; i < in->nerror_pages; i++) {
-		struct snap_error_page page = {.status = in->error_pages[i].status};
+	struct snap_route *all = calloc(nroutes ? nroutes : 1, sizeof *all);
+	struct snap_site s = *site;
 
-		page.file = put_text(w, in->error_pages[i].file);
-		place(w, site->error_pages + i * (uint32_t)sizeof page, &page, sizeof page);
+	if (!all || nroutes == 0) {
+		fail(w, all ? -EINVAL : -ENOMEM);
+		free(all);
+		return w->nsites++;
 	}
+	memcpy(all, routes, nroutes * sizeof *all);
+	put_routes(w, &s, all, nroutes);
+	free(all);
+	buf_put(&w->sites, (const char *)&s, sizeof s);
+	return w->nsites++;
 }
 
-static void put_sites(struct build *w, const struct snap_in *in, struct snap_sites *head)
+void snap_put_host(struct snap_writer *w, uint32_t site, const char *name, uint32_t flags)
 {
-	head->sites = reserve(w, in->nsites * sizeof(struct snap_site));
-	head->nsites = in->nsites;
-	for (unsigned i = 0; i < in->nsites; i++) {
-		struct snap_site site = in->sites[i].limits;
-
-		site.name = put_text(w, in->sites[i].name);
-		put_routes(w, &in->sites[i], in->napps, &site);
-		put_error_pages(w, &in->sites[i], &site);
-		place(w, head->sites + i * (uint32_t)sizeof site, &site, sizeof site);
-	}
-}
-
-static void put_apps(struct build *w, const struct snap_in *in, struct snap_sites *head)
-{
-	head->apps = reserve(w, in->napps * sizeof(struct snap_app));
-	head->napps = in->napps;
-	for (unsigned i = 0; i < in->napps; i++) {
-		const struct snap_app_in *a = &in->apps[i];
-		struct snap_app out = {.number = a->number,
-			.workers = a->workers,
-			.threads = a->threads,
-			.site = a->site};
-
-		if (a->site >= in->nsites)
-			w->err = -EINVAL;
-		out.name = put_text(w, a->name);
-		place(w, head->apps + i * (uint32_t)sizeof out, &out, sizeof out);
-	}
-}
-
-static void lower(char *to, const char *from, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		to[i] = (char)(from[i] >= 'A' && from[i] <= 'Z' ? from[i] + ('a' - 'A') : from[i]);
-}
-
-static void put_host(
-	struct build *w, const struct snap_sites *head, const char *name, uint32_t site)
-{
-	struct snap_host host = {.site = site}, old;
+	struct snap_host host = {.site = site, .flags = flags};
 	char text[SNAP_NAME_MAX];
 	size_t n = strlen(name);
-	uint32_t i, at = head->hosts;
 
-	if (n == 0 || n > sizeof text) {
-		w->err = -EINVAL;
+	if (n == 0 || n > sizeof text || w->nhosts >= SNAP_HOSTS_MAX) {
+		fail(w, n == 0 || n > sizeof text ? -EINVAL : -E2BIG);
 		return;
 	}
-	lower(text, name, n);
+	for (size_t i = 0; i < n; i++)
+		text[i] =
+			(char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + ('a' - 'A') : name[i]);
 	host.hash = snap_hash(SNAP_HASH_SEED, text, n);
-	host.name = put_str(w, text, n);
-	if (w->b.error)
+	host.name = put_bytes(w, text, n);
+	buf_put(&w->hosts, (const char *)&host, sizeof host);
+	w->nhosts++;
+}
+
+/* At most half full, so probes stay short and always meet an empty place. */
+static uint32_t table_size(unsigned n)
+{
+	uint32_t size = 4;
+
+	while (size < n * 2)
+		size *= 2;
+	return size;
+}
+
+static bool same_host(
+	const struct snap_writer *w, const struct snap_host *a, const struct snap_host *b)
+{
+	return a->hash == b->hash && a->name.len == b->name.len &&
+	       memcmp(text_at(w, a->name), text_at(w, b->name), a->name.len) == 0;
+}
+
+static void put_hosts(struct snap_writer *w, struct snap_sites *head)
+{
+	const struct snap_host *in = (const void *)w->hosts.p;
+	uint32_t size = table_size(w->nhosts);
+	struct snap_host *table = malloc(size * sizeof *table);
+
+	if (!table) {
+		fail(w, -ENOMEM);
 		return;
-	for (i = host.hash & (head->nhosts - 1);; i = (i + 1) & (head->nhosts - 1)) {
-		at = head->hosts + i * (uint32_t)sizeof host;
-		memcpy(&old, w->b.p + at, sizeof old);
-		if (old.site == UINT32_MAX)
-			break;
+	}
+	for (uint32_t i = 0; i < size; i++)
+		table[i] = (struct snap_host){.site = SNAP_NONE};
+	for (unsigned i = 0; i < w->nhosts; i++) {
+		uint32_t at = in[i].hash & (size - 1);
+
+		if (in[i].site >= w->nsites)
+			fail(w, -EINVAL);
 		/* A host that two sites claim stays with the first. */
-		if (old.hash == host.hash && old.name.len == n &&
-			memcmp(w->b.p + old.name.off, text, n) == 0)
-			return;
+		while (table[at].site != SNAP_NONE && !same_host(w, &table[at], &in[i]))
+			at = (at + 1) & (size - 1);
+		if (table[at].site == SNAP_NONE)
+			table[at] = in[i];
 	}
-	place(w, at, &host, sizeof host);
+	head->hosts = snap_put_list(w, table, sizeof *table, size).off;
+	head->nhosts = size;
+	free(table);
 }
 
-static void put_hosts(struct build *w, const struct snap_in *in, struct snap_sites *head)
+static void put_paths(struct snap_writer *w, struct snap_sites *head)
 {
-	const struct snap_host empty = {.site = UINT32_MAX};
-	size_t n = 0;
+	const struct snap_path *in = (const void *)w->paths.p;
+	uint32_t size = table_size(w->npaths);
+	struct snap_path *table = malloc(size * sizeof *table);
 
-	for (unsigned i = 0; i < in->nsites; i++)
-		n += in->sites[i].nhosts;
-	if (n > SNAP_HOSTS_MAX) {
-		w->err = -E2BIG;
+	if (!table) {
+		fail(w, -ENOMEM);
 		return;
 	}
-	/* At most half full, so probes stay short and always meet an empty place. */
-	for (head->nhosts = 4; head->nhosts < n * 2;)
-		head->nhosts *= 2;
-	head->hosts = reserve(w, head->nhosts * sizeof empty);
-	for (uint32_t i = 0; i < head->nhosts; i++)
-		place(w, head->hosts + i * (uint32_t)sizeof empty, &empty, sizeof empty);
-	for (unsigned i = 0; i < in->nsites && !w->err; i++)
-		for (unsigned k = 0; k < in->sites[i].nhosts; k++)
-			put_host(w, head, in->sites[i].hosts[k], i);
+	for (uint32_t i = 0; i < size; i++)
+		table[i] = (struct snap_path){.site = SNAP_NONE};
+	for (unsigned i = 0; i < w->npaths; i++) {
+		uint32_t at = in[i].hash & (size - 1);
+
+		while (table[at].site != SNAP_NONE)
+			at = (at + 1) & (size - 1);
+		table[at] = in[i];
+	}
+	head->paths = snap_put_list(w, table, sizeof *table, size).off;
+	head->npaths = size;
+	free(table);
 }
 
-static int build_sites(const struct snap_in *in, struct buf *ret_segment)
+static void check_apps(struct snap_writer *w)
 {
-	struct build w = {0};
+	const struct snap_app *a = (const void *)w->apps.p;
+
+	for (unsigned i = 0; i < w->napps; i++)
+		if (a[i].site >= w->nsites)
+			fail(w, -EINVAL);
+}
+
+static int first_error(const struct snap_writer *w)
+{
+	const struct buf *all[] = {
+		&w->heap, &w->sites, &w->apps, &w->upstreams, &w->tcps, &w->hosts, &w->paths};
+
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+		if (all[i]->error)
+			return all[i]->error;
+	return w->err;
+}
+
+/* The tables behind the heap, and the head in front. */
+static int finish_segment(struct snap_writer *w, uint32_t default_site)
+{
 	struct snap_sites head = {
 		.head = {.magic = SNAP_MAGIC, .version = SNAP_VERSION, .kind = SNAP_SITES},
-		.default_site = in->default_site,
+		.nsites = w->nsites,
+		.napps = w->napps,
+		.nupstreams = w->nupstreams,
+		.ntcps = w->ntcps,
+		.default_site = default_site,
 	};
 
-	if (in->default_site != UINT32_MAX && in->default_site >= in->nsites)
-		return -EINVAL;
-	buf_init(&w.b, SNAP_SEGMENT_BYTES_MAX);
-	(void)reserve(&w, sizeof head);
-	put_sites(&w, in, &head);
-	put_apps(&w, in, &head);
-	put_hosts(&w, in, &head);
-	place(&w, 0, &head, sizeof head);
-	if (!w.err)
-		w.err = w.b.error;
-	if (w.err)
-		buf_done(&w.b);
-	else
-		*ret_segment = w.b;
-	return w.err;
+	if (default_site != SNAP_NONE && default_site >= w->nsites)
+		fail(w, -EINVAL);
+	if (first_error(w))
+		return first_error(w);
+	check_apps(w);
+	head.sites = snap_put_list(w, w->sites.p, sizeof(struct snap_site), w->nsites).off;
+	head.apps = snap_put_list(w, w->apps.p, sizeof(struct snap_app), w->napps).off;
+	head.upstreams =
+		snap_put_list(w, w->upstreams.p, sizeof(struct snap_upstream), w->nupstreams).off;
+	head.tcps = snap_put_list(w, w->tcps.p, sizeof(struct snap_tcp), w->ntcps).off;
+	put_hosts(w, &head);
+	put_paths(w, &head);
+	if (!first_error(w))
+		memcpy(w->heap.p, &head, sizeof head);
+	return first_error(w);
 }
 
-int snap_build(const struct snap_in *in, int *ret_fds, unsigned *ret_nfds)
+int snap_finish(struct snap_writer *w, uint64_t generation, uint32_t default_site, int *ret_fds,
+	unsigned *ret_nfds)
 {
 	struct {
 		struct snap_root root;
@@ -248,19 +394,17 @@ int snap_build(const struct snap_in *in, int *ret_fds, unsigned *ret_nfds)
 	} top = {.root = {.magic = SNAP_MAGIC,
 			 .version = SNAP_VERSION,
 			 .segments = 1,
-			 .generation = in->generation}};
-	struct buf segment;
+			 .generation = generation}};
 	int fds[2], err;
 
-	err = build_sites(in, &segment);
+	err = finish_segment(w, default_site);
 	if (err)
 		return err;
 	top.seg = (struct snap_segref){.kind = SNAP_SITES,
-		.bytes = segment.len,
-		.checksum = sys_checksum(segment.p, segment.len)};
+		.bytes = w->heap.len,
+		.checksum = sys_checksum(w->heap.p, w->heap.len)};
 	top.root.checksum = sys_checksum(&top, sizeof top);
-	err = sys_memfd_sealed("stead-sites", segment.p, segment.len, &fds[1]);
-	buf_done(&segment);
+	err = sys_memfd_sealed("stead-sites", w->heap.p, w->heap.len, &fds[1]);
 	if (err)
 		return err;
 	err = sys_memfd_sealed("stead-root", &top, sizeof top, &fds[0]);

@@ -7,6 +7,7 @@
 #include "snap_priv.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -155,35 +156,66 @@ uint64_t snap_generation(const struct snap *s)
 	return s->generation;
 }
 
+/* So many rows, or none when they are not all there. */
+static unsigned rows(const struct snap *s, uint32_t off, uint32_t n, size_t size)
+{
+	return at(s, off, n, size, 8) ? n : 0;
+}
+
 unsigned snap_nsites(const struct snap *s)
 {
-	return at(s, s->sites->sites, s->sites->nsites, sizeof(struct snap_site), 8)
-		       ? s->sites->nsites
-		       : 0;
+	return rows(s, s->sites->sites, s->sites->nsites, sizeof(struct snap_site));
 }
 
 unsigned snap_napps(const struct snap *s)
 {
-	return at(s, s->sites->apps, s->sites->napps, sizeof(struct snap_app), 4) ? s->sites->napps
-										  : 0;
+	return rows(s, s->sites->apps, s->sites->napps, sizeof(struct snap_app));
+}
+
+unsigned snap_nupstreams(const struct snap *s)
+{
+	return rows(s, s->sites->upstreams, s->sites->nupstreams, sizeof(struct snap_upstream));
+}
+
+unsigned snap_ntcps(const struct snap *s)
+{
+	return rows(s, s->sites->tcps, s->sites->ntcps, sizeof(struct snap_tcp));
+}
+
+const void *snap_item(const struct snap *s, struct snap_list list, uint32_t i, size_t size)
+{
+	const char *all =
+		i < list.n ? at(s, list.off, (uint64_t)i + 1, size, size % 8 ? 4 : 8) : NULL;
+
+	return all ? all + (size_t)i * size : NULL;
+}
+
+/* Element i of a table of the segment. */
+static const void *row(const struct snap *s, uint32_t off, uint32_t n, uint32_t i, size_t size)
+{
+	const char *all = i < n ? at(s, off, n, size, 8) : NULL;
+
+	return all ? all + (size_t)i * size : NULL;
 }
 
 const struct snap_site *snap_site(const struct snap *s, uint32_t i)
 {
-	if (i >= snap_nsites(s))
-		return NULL;
-	return (const struct snap_site *)at(
-		       s, s->sites->sites, s->sites->nsites, sizeof(struct snap_site), 8) +
-	       i;
+	return row(s, s->sites->sites, s->sites->nsites, i, sizeof(struct snap_site));
 }
 
 const struct snap_app *snap_app(const struct snap *s, uint32_t i)
 {
-	if (i >= snap_napps(s))
-		return NULL;
-	return (const struct snap_app *)at(
-		       s, s->sites->apps, s->sites->napps, sizeof(struct snap_app), 4) +
-	       i;
+	return row(s, s->sites->apps, s->sites->napps, i, sizeof(struct snap_app));
+}
+
+const struct snap_upstream *snap_upstream(const struct snap *s, uint32_t i)
+{
+	return row(s, s->sites->upstreams, s->sites->nupstreams, i, sizeof(struct snap_upstream));
+}
+
+const struct snap_tcp *snap_tcp(const struct snap *s, uint32_t i)
+{
+	return row(s, s->sites->tcps, s->sites->ntcps, i, sizeof(struct snap_tcp));
 }
 
 const char *snap_str(const struct snap *s, struct snap_str str, size_t *ret_len)
@@ -212,7 +244,7 @@ static bool str_equals(const struct snap *s, struct snap_str str, const char *p,
 }
 
 /* Looks up prefix + name; prefix is "" or "*.". Probes end at an empty place or after one round. */
-static const struct snap_site *host_find(const struct snap *s, const struct snap_host *hosts,
+static const struct snap_host *host_find(const struct snap *s, const struct snap_host *hosts,
 	const char *prefix, const char *name, size_t len)
 {
 	uint32_t n = s->sites->nhosts;
@@ -225,83 +257,136 @@ static const struct snap_site *host_find(const struct snap *s, const struct snap
 			host->name.off + (uint32_t)plen, host->name.len - (uint32_t)plen};
 		struct snap_str first = host->name;
 
-		if (host->site == UINT32_MAX)
+		if (host->site == SNAP_NONE)
 			return NULL;
 		if (host->hash != h || host->name.len != plen + len ||
 			!str_equals(s, rest, name, len))
 			continue;
 		if (plen && strncmp(snap_str(s, first, NULL), prefix, plen) != 0)
 			continue;
-		return snap_site(s, host->site);
+		return host;
 	}
 	return NULL;
 }
 
-const struct snap_site *snap_site_by_host(const struct snap *s, const char *host, size_t len)
+const struct snap_site *snap_site_by_host(
+	const struct snap *s, const char *host, size_t len, uint32_t *ret_flags)
 {
 	uint32_t n = s->sites->nhosts;
-	const struct snap_host *hosts = at(s, s->sites->hosts, n, sizeof *hosts, 4);
-	const struct snap_site *site = NULL;
+	const struct snap_host *hosts = at(s, s->sites->hosts, n, sizeof *hosts, 4), *found = NULL;
+	const struct snap_site *site;
 
 	if (hosts && n && (n & (n - 1)) == 0 && len <= SNAP_NAME_MAX) {
-		site = host_find(s, hosts, "", host, len);
+		found = host_find(s, hosts, "", host, len);
 		/* The longest wildcard first: each step drops one label from the left. */
 		for (const char *dot = host;
-			!site && (dot = memchr(dot, '.', (size_t)(host + len - dot)));) {
+			!found && (dot = memchr(dot, '.', (size_t)(host + len - dot)));) {
 			dot++;
-			site = host_find(s, hosts, "*.", dot, (size_t)(host + len - dot));
+			found = host_find(s, hosts, "*.", dot, (size_t)(host + len - dot));
 		}
 	}
+	site = found ? snap_site(s, found->site) : NULL;
+	if (ret_flags)
+		*ret_flags = site ? found->flags : 0;
 	return site ? site : snap_site(s, s->sites->default_site);
-}
-
-static const struct snap_route *routes_of(const struct snap *s, const struct snap_site *site)
-{
-	return at(s, site->routes, site->nroutes, sizeof(struct snap_route), 4);
 }
 
 const struct snap_route *snap_route(const struct snap *s, const struct snap_site *site, uint32_t i)
 {
-	const struct snap_route *routes = routes_of(s, site);
-
-	return routes && i < site->nroutes ? &routes[i] : NULL;
+	return snap_item(s, site->routes, i, sizeof(struct snap_route));
 }
 
-static bool route_matches(
-	const struct snap *s, const struct snap_route *r, const char *path, size_t len)
+static uint32_t index_of(const struct snap *s, const struct snap_site *site)
 {
-	size_t n;
-	const char *p;
+	const char *first = (const char *)snap_site(s, 0);
 
-	if (r->path.len > len || r->path.len == 0)
-		return false;
-	p = snap_str(s, r->path, &n);
-	if (n != r->path.len || memcmp(p, path, n) != 0)
-		return false;
-	if (n == len)
-		return true;
-	/* "/" is below everything; "/a" is above "/a/b" and not above "/ab". */
-	return r->match == SNAP_MATCH_PREFIX && (n == 1 || path[n] == '/');
+	return (uint32_t)(((const char *)site - first) / (ptrdiff_t)sizeof *site);
 }
 
-const struct snap_route *snap_route_match(
-	const struct snap *s, const struct snap_site *site, const char *path, size_t len)
+static const struct snap_route *path_find(const struct snap *s, const struct snap_site *site,
+	uint32_t h, uint32_t match, const char *path, size_t len)
 {
-	const struct snap_route *routes = routes_of(s, site);
+	uint32_t n = s->sites->npaths, number = index_of(s, site);
+	const struct snap_path *paths = at(s, s->sites->paths, n, sizeof *paths, 4);
 
-	/* The builder put exact ones first and then the longest prefixes, so the first match is it.
-	 */
-	for (uint32_t i = 0; routes && i < site->nroutes; i++)
-		if (route_matches(s, &routes[i], path, len))
-			return &routes[i];
+	if (!paths || !n || (n & (n - 1)) != 0)
+		return NULL;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_path *p = &paths[(h + i) & (n - 1)];
+		const struct snap_route *r;
+
+		if (p->site == SNAP_NONE)
+			return NULL;
+		if (p->hash != h || p->site != number || p->match != match)
+			continue;
+		r = snap_route(s, site, p->route);
+		if (r && str_equals(s, r->path, path, len))
+			return r;
+	}
 	return NULL;
 }
 
-const struct snap_error_page *snap_error_page(
-	const struct snap *s, const struct snap_site *site, uint32_t i)
+/* The end of the segment before `len`: "/" is above everything; "/a" is above "/a/b" and not above
+ * "/ab". UINT32_MAX: none is left. */
+static uint32_t shorter(const char *path, uint32_t len)
 {
-	const struct snap_error_page *pages =
-		at(s, site->error_pages, site->nerror_pages, sizeof *pages, 4);
+	if (len <= 1)
+		return UINT32_MAX;
+	while (len > 1 && path[len - 1] != '/')
+		len--;
+	return len > 1 ? len - 1 : 1;
+}
 
-	return pages && i < site->nerror_pages ? &pages[i] : NULL;
+enum iter_state { ITER_EXACT = 0, ITER_PREFIX, ITER_END };
+
+/* Hashes are of one pass over the path each; a site's longest path bounds them, so a long target
+ * costs no more than a short one. */
+static const struct snap_route *next_path(const struct snap *s, const struct snap_site *site,
+	const char *path, size_t len, struct snap_route_iter *it)
+{
+	const struct snap_route *r = NULL;
+
+	if (it->state == ITER_EXACT) {
+		uint32_t h = snap_path_seed(index_of(s, site), SNAP_MATCH_EXACT);
+
+		it->state = ITER_PREFIX;
+		it->len = (uint32_t)len;
+		while (it->len > site->path_max && it->len != UINT32_MAX)
+			it->len = shorter(path, it->len);
+		if (len <= site->path_max)
+			r = path_find(
+				s, site, snap_hash(h, path, len), SNAP_MATCH_EXACT, path, len);
+	}
+	while (!r && it->state == ITER_PREFIX && it->len != UINT32_MAX) {
+		uint32_t n = it->len;
+
+		it->len = shorter(path, n);
+		/* "/a/" asks for what is below "/a". */
+		if (n > 1 && path[n - 1] == '/')
+			continue;
+		r = path_find(s, site,
+			snap_hash(snap_path_seed(index_of(s, site), SNAP_MATCH_PREFIX), path, n),
+			SNAP_MATCH_PREFIX, path, n);
+	}
+	if (!r)
+		it->state = ITER_END;
+	return r;
+}
+
+const struct snap_route *snap_route_next(const struct snap *s, const struct snap_site *site,
+	const char *path, size_t len, struct snap_route_iter *it)
+{
+	const struct snap_route *r = NULL;
+
+	if (!site->paths || it->state == ITER_END)
+		return NULL;
+	/* Chains go forward only, so they end. */
+	if (it->at && it->at->next != SNAP_NONE)
+		r = snap_route(s, site, it->at->next);
+	if (r && r <= it->at)
+		r = NULL;
+	if (!r)
+		r = next_path(s, site, path, len, it);
+	it->at = r;
+	return r;
 }

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAP_MAGIC 0x31504e5344545331ull
-enum { SNAP_VERSION = 1, SNAP_SEGMENTS_MAX = 32 };
+enum { SNAP_VERSION = 2, SNAP_SEGMENTS_MAX = 32 };
 enum snap_kind { SNAP_SITES = 1, SNAP_CERTS = 2, SNAP_ZONE = 3 };
 
 struct snap_str {
@@ -38,34 +38,141 @@ struct snap_seg_head {
 	uint32_t version, kind;
 };
 
-enum snap_match { SNAP_MATCH_EXACT = 1, SNAP_MATCH_PREFIX = 2 };
-enum snap_to { SNAP_TO_APP = 1, SNAP_TO_STATIC = 2 };
-struct snap_route {
-	uint32_t match;       /* enum snap_match */
-	uint32_t to;          /* enum snap_to */
-	struct snap_str path; /* "/" is the site's own route; a prefix matches at a segment's end only */
-	struct snap_str root; /* static: folder (absolute; as root: below the gate's root); stripped of `path` */
-	struct snap_str index;
-	uint32_t app;         /* index into apps, or UINT32_MAX */
-	uint32_t flags;
+/* An array in the same segment; the element's type stands beside each. */
+struct snap_list {
+	uint32_t off, n;
 };
-enum snap_access { SNAP_ACCESS_OFF = 0, SNAP_ACCESS_JSON = 1 };
+enum { SNAP_NONE = UINT32_MAX };
+
+/* ---- what a route says ---- */
+enum snap_match { SNAP_MATCH_EXACT = 1, SNAP_MATCH_PREFIX = 2, SNAP_MATCH_REGEX = 3 };
+enum snap_to { SNAP_TO_NONE = 0, SNAP_TO_APP = 1, SNAP_TO_STATIC = 2, SNAP_TO_UPSTREAM = 3 };
+enum snap_access { SNAP_ACCESS_OFF = 0, SNAP_ACCESS_JSON = 1, SNAP_ACCESS_COMBINED = 2, SNAP_ACCESS_FORMAT = 3 };
+enum snap_header_do { SNAP_HEADER_SET = 1, SNAP_HEADER_ADD = 2, SNAP_HEADER_REMOVE = 3 };
+enum snap_rate_by { SNAP_RATE_OFF = 0, SNAP_RATE_ADDRESS = 1, SNAP_RATE_SITE = 2, SNAP_RATE_HEADER = 3 };
+enum snap_route_flag {
+	SNAP_ROUTE_STRIP = 1,       /* to upstream or app: without the route's path */
+	SNAP_ROUTE_LISTING = 2,     /* a folder without index is listed */
+	SNAP_ROUTE_COMPRESS = 4,
+	SNAP_ROUTE_BODY_BUFFER = 8, /* the request's body is received whole before an upstream or app sees it */
+	SNAP_ROUTE_ALLOW = 16,      /* there is an allow list, also when it is empty: nobody else */
+};
+struct snap_header {
+	uint32_t response;    /* 0: of the request */
+	uint32_t act;         /* enum snap_header_do */
+	struct snap_str name; /* lower case */
+	struct snap_str value;
+};
+/* FROM as in a route: a path; PATH* with the rest handed on; ~REGEX with $1 … $9. */
+struct snap_redirect {
+	uint32_t status, match;
+	struct snap_str from, to;
+};
+struct snap_rewrite {
+	struct snap_str regex, to;
+};
 struct snap_error_page {
 	uint32_t status, pad;
 	struct snap_str file; /* as `root` */
 };
+/* A network; IPv4 in its mapped form (::ffff:a.b.c.d, bits + 96). */
+struct snap_cidr {
+	uint8_t address[16];
+	uint32_t bits;
+};
+struct snap_user {
+	struct snap_str name, hash; /* of crypt(3) */
+};
+struct snap_rate {
+	uint32_t by;            /* enum snap_rate_by */
+	uint32_t burst;
+	uint32_t per_s_milli;   /* requests a second, times 1000 */
+	uint32_t number;        /* of this limit: stable while the route stands */
+	struct snap_str header; /* lower case */
+};
+struct snap_route {
+	uint32_t match;       /* enum snap_match */
+	uint32_t to;          /* enum snap_to */
+	struct snap_str path; /* "/" is the site's own route; a prefix matches at a segment's end only */
+	uint32_t next;        /* the site's next route of the same path (other methods, other header); SNAP_NONE */
+	uint32_t methods;     /* bit per enum method of the gate's (1 << METHOD_…); 0: all */
+	struct snap_str match_header, match_value; /* name in lower case; "" none; value "": any */
+	uint32_t app;         /* index into apps, or SNAP_NONE */
+	uint32_t upstream;    /* index into upstreams, or SNAP_NONE */
+	uint32_t flags;       /* enum snap_route_flag */
+	uint32_t access;      /* enum snap_access */
+	struct snap_str access_format;
+	struct snap_str root; /* static: folder (absolute; as root: below the gate's root); stripped of `path` */
+	struct snap_list index;       /* struct snap_str */
+	struct snap_list try_files;   /* struct snap_str: paths with $uri; the last "=CODE" or the handler of `to` */
+	struct snap_list headers;     /* struct snap_header */
+	struct snap_list redirects;   /* struct snap_redirect */
+	struct snap_list rewrites;    /* struct snap_rewrite */
+	struct snap_list error_pages; /* struct snap_error_page */
+	struct snap_list allow, deny; /* struct snap_cidr */
+	struct snap_list users;       /* struct snap_user; BasicAuth */
+	struct snap_list rates;       /* struct snap_rate */
+	uint32_t auth_upstream;       /* ForwardAuth: index into upstreams, or SNAP_NONE */
+	struct snap_str auth_path;
+	uint32_t request_timeout_ms;
+	uint64_t body_max;            /* 0: no bound */
+	uint64_t cache_bytes;         /* 0: no cache */
+};
+
+/* ---- where requests are passed to ---- */
+enum snap_protocol { SNAP_PROTO_HTTP = 1, SNAP_PROTO_FASTCGI = 2, SNAP_PROTO_UWSGI = 3, SNAP_PROTO_TCP = 4 };
+enum snap_balance { SNAP_BALANCE_ROUND_ROBIN = 1, SNAP_BALANCE_LEAST = 2, SNAP_BALANCE_HASH = 3 };
+enum snap_server_kind { SNAP_SERVER_ADDRESS = 1, SNAP_SERVER_UNIX = 2, SNAP_SERVER_NAME = 3 };
+enum snap_upstream_flag { SNAP_UPSTREAM_TLS = 1, SNAP_UPSTREAM_TLS_VERIFY = 2 };
+struct snap_server {
+	uint32_t kind;       /* enum snap_server_kind */
+	uint32_t weight;     /* 1 … 1000 */
+	uint8_t address[16]; /* ADDRESS: IPv4 in its mapped form */
+	uint16_t port, pad;
+	uint32_t number;     /* stable while the server stands in the configuration: the resolver's key */
+	struct snap_str name; /* UNIX: the path; NAME: host to resolve; ADDRESS: as text. Host: of requests is the client's */
+};
+struct snap_upstream {
+	struct snap_str name; /* unique in the snapshot ("SITE/NAME"): state is kept by it over reloads */
+	uint32_t number;      /* row in the counters page; stable */
+	uint32_t protocol;    /* enum snap_protocol */
+	uint32_t balance;     /* enum snap_balance */
+	uint32_t flags;       /* enum snap_upstream_flag */
+	struct snap_list servers; /* struct snap_server */
+	struct snap_str sticky;   /* the cookie's name; "" none */
+	struct snap_str check;    /* active probe: path; "" none (TCP: any text means connect) */
+	struct snap_str root;     /* FastCGI: DOCUMENT_ROOT as the backend sees it */
+	struct snap_str index;    /* FastCGI: index.php */
+	uint32_t check_ms, fail_max, retry, keep_alive, slow_start_ms;
+	uint32_t queue, queue_timeout_ms, timeout_ms; /* timeout: connect, and between two bytes of an answer's head */
+};
+/* A [Tcp NAME]: what comes to its listener goes to its upstream. */
+struct snap_tcp {
+	struct snap_str name;
+	uint32_t listener; /* msg_listener.listener */
+	uint32_t upstream;
+	uint32_t idle_ms, pad;
+};
+
 struct snap_site {
 	struct snap_str name;
 	uint32_t number;      /* row in the counters page; stable while the site lives */
-	uint32_t access;      /* enum snap_access */
-	uint32_t routes, nroutes;           /* offset of struct snap_route[], exact ones first, then by falling length */
-	uint32_t error_pages, nerror_pages; /* offset of struct snap_error_page[] */
-	uint64_t body_max;
+	struct snap_list routes;  /* struct snap_route; [0] is the site's own, the fallback of all */
+	struct snap_list regexes; /* uint32_t: those of `routes` that are regular expressions, in file order */
+	uint32_t path_max;        /* bytes of the longest path among exact and prefix routes but [0] */
+	uint32_t paths;           /* how many exact and prefix routes but [0] */
 	uint32_t head_max;
-	uint32_t header_timeout_ms, idle_timeout_ms, request_timeout_ms;
+	uint32_t header_timeout_ms, idle_timeout_ms;
 	uint32_t rate_min;    /* bytes/s */
 	uint32_t queue, queue_timeout_ms;
+	uint32_t connections_max; /* of one address; 0: no bound */
+	struct snap_str canonical;         /* Domain='s first; "" none */
+	struct snap_list trusted_proxies;  /* struct snap_cidr */
+	struct snap_list proxy_protocol;   /* struct snap_cidr: who must begin with a PROXY header */
+	struct snap_str maintenance;       /* a page of its own, as `root`; "" built in */
+	uint64_t cache_disk;
 	uint32_t flags;
+	uint32_t pad;
 };
 struct snap_app {
 	uint32_t number;      /* msg_worker.app */
@@ -73,16 +180,26 @@ struct snap_app {
 	uint32_t site;        /* index of its site */
 	struct snap_str name;
 };
+enum snap_host_flag { SNAP_HOST_ALIAS = 1 }; /* answered with 308 to the site's canonical name */
 struct snap_host {
-	uint32_t hash, site;  /* site UINT32_MAX: empty */
+	uint32_t hash, site;  /* site SNAP_NONE: empty */
+	uint32_t flags;
 	struct snap_str name; /* lower case; "*.example.org" for a wildcard */
+};
+/* Exact and prefix routes of all sites by (site, match, path): found by one probe each. */
+struct snap_path {
+	uint32_t hash, site, route; /* site SNAP_NONE: empty; route: index in the site's routes */
+	uint32_t match;
 };
 struct snap_sites {
 	struct snap_seg_head head;
-	uint32_t hosts, nhosts; /* open-addressed table, nhosts a power of two */
+	uint32_t hosts, nhosts; /* open-addressed tables, sizes are powers of two */
+	uint32_t paths, npaths;
 	uint32_t sites, nsites;
 	uint32_t apps, napps;
-	uint32_t default_site;  /* UINT32_MAX: none */
+	uint32_t upstreams, nupstreams;
+	uint32_t tcps, ntcps;
+	uint32_t default_site;  /* SNAP_NONE: none */
 	uint32_t pad;
 };
 
@@ -96,51 +213,59 @@ void snap_unref(struct snap *s);
 uint64_t snap_generation(const struct snap *s);
 unsigned snap_nsites(const struct snap *s);
 unsigned snap_napps(const struct snap *s);
+unsigned snap_nupstreams(const struct snap *s);
+unsigned snap_ntcps(const struct snap *s);
 /* NULL when out of bounds. */
 const struct snap_site *snap_site(const struct snap *s, uint32_t i);
 const struct snap_app *snap_app(const struct snap *s, uint32_t i);
-/* exact > wildcard > default; NULL when there is none. host: lower case without port. */
-const struct snap_site *snap_site_by_host(const struct snap *s, const char *host, size_t len);
-/* exact path > longest prefix; NULL when nothing matches. */
-const struct snap_route *snap_route_match(const struct snap *s, const struct snap_site *site, const char *path, size_t len);
+const struct snap_upstream *snap_upstream(const struct snap *s, uint32_t i);
+const struct snap_tcp *snap_tcp(const struct snap *s, uint32_t i);
+/* exact > wildcard > default; NULL when there is none. host: lower case without port. ret_flags (may be
+ * NULL): enum snap_host_flag of the name that matched, 0 for the default site. */
+const struct snap_site *snap_site_by_host(const struct snap *s, const char *host, size_t len, uint32_t *ret_flags);
+/*
+ * Routes whose path matches, best first: exact path, then prefixes from the longest, each with its
+ * `next` chain. Begins with *it zeroed; NULL: no more (regexes and route 0 are the caller's to try
+ * then). Costs one probe for each segment of the path, however many routes there are.
+ */
+struct snap_route_iter {
+	uint32_t len;   /* the prefix to try next */
+	uint32_t state; /* private */
+	const struct snap_route *at;
+};
+const struct snap_route *snap_route_next(const struct snap *s, const struct snap_site *site, const char *path,
+	size_t len, struct snap_route_iter *it);
 const struct snap_route *snap_route(const struct snap *s, const struct snap_site *site, uint32_t i);
-const struct snap_error_page *snap_error_page(const struct snap *s, const struct snap_site *site, uint32_t i);
+/* Element i of a list of elements of that size; NULL when out of bounds. */
+const void *snap_item(const struct snap *s, struct snap_list list, uint32_t i, size_t size);
 /* The bytes of a string, NUL-terminated; "" and length 0 when it is out of bounds. */
 const char *snap_str(const struct snap *s, struct snap_str str, size_t *ret_len);
 
-/* ---- builder (ctl) ---- */
-struct snap_route_in {
-	enum snap_match match;
-	enum snap_to to;
-	const char *path, *root, *index;
-	uint32_t app; /* index into snap_in.apps, UINT32_MAX none */
-};
-struct snap_site_in {
-	const char *name;
-	const char *const *hosts;
-	unsigned nhosts;
-	const struct snap_route_in *routes;
-	unsigned nroutes;
-	const struct snap_error_page_in {
-		unsigned status;
-		const char *file;
-	} *error_pages;
-	unsigned nerror_pages;
-	struct snap_site limits; /* the numbers; references are filled in by the builder */
-};
-struct snap_app_in {
-	const char *name;
-	uint32_t number, workers, threads, site;
-};
-struct snap_in {
-	uint64_t generation;
-	const struct snap_site_in *sites;
-	unsigned nsites;
-	const struct snap_app_in *apps;
-	unsigned napps;
-	uint32_t default_site;
-};
+/*
+ * ---- builder (ctl, tests) ----
+ * Strings and lists first: their references go into the structs that are put then. Errors are kept and
+ * told by snap_finish(): -ENOMEM; -ENAMETOOLONG; -E2BIG; -EINVAL for what a reader could misread (a
+ * route's path without '/', an index that names nothing, an unknown enum value).
+ */
+struct snap_writer;
+struct snap_writer *snap_writer_new(void);
+void snap_writer_free(struct snap_writer *w);
+struct snap_str snap_put_str(struct snap_writer *w, const char *s); /* NULL is "" */
+struct snap_list snap_put_list(struct snap_writer *w, const void *items, size_t size, unsigned n);
+/* Each returns the index. An app names its site by the index that the site will get. */
+uint32_t snap_put_app(struct snap_writer *w, const struct snap_app *app);
+uint32_t snap_put_upstream(struct snap_writer *w, const struct snap_upstream *up);
+uint32_t snap_put_tcp(struct snap_writer *w, const struct snap_tcp *tcp);
+/* A site with its routes; routes[0] is its own. `regexes`, `next`, `path_max` and `paths` are filled in
+ * here. Routes of one path keep their order. */
+uint32_t snap_put_site(struct snap_writer *w, const struct snap_site *site, const struct snap_route *routes,
+	unsigned nroutes);
+/* A name of a site; one that two sites claim stays with the first. */
+void snap_put_host(struct snap_writer *w, uint32_t site, const char *name, uint32_t flags);
+/* A route with everything at its default: prefix "/", no handler, no app. */
+struct snap_route snap_route_default(void);
 /* Root first, then segments, in ret_fds (room for SNAP_SEGMENTS_MAX + 1); the caller's to close. */
-int snap_build(const struct snap_in *in, int *ret_fds, unsigned *ret_nfds);
+int snap_finish(struct snap_writer *w, uint64_t generation, uint32_t default_site, int *ret_fds,
+	unsigned *ret_nfds);
 
 #endif

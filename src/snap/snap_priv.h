@@ -37,6 +37,12 @@ static inline uint32_t snap_hash(uint32_t h, const char *p, size_t n)
 	return h;
 }
 
+/* Where the hash of a path begins: every site and kind of match has paths of its own. */
+static inline uint32_t snap_path_seed(uint32_t site, uint32_t match)
+{
+	return (SNAP_HASH_SEED ^ site * 0x9e3779b1u) + match * 0x85ebca6bu;
+}
+
 /* The checks of snap_load() on bytes that are in memory already; root first. The new snapshot's
  * parts point into them. */
 int snap_check(const struct snap_part *parts, unsigned n, struct snap **ret_snap);

@@ -15,7 +15,7 @@
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/sys.h"
-#include "snap/snap.h"
+#include "../unit/snap/small_snap.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -45,17 +45,17 @@ static unsigned open_fds(void)
 static int snap_made(int *fds, unsigned *nfds)
 {
 	static const char *const hosts[] = {"shop.example", "*.wild.example"};
-	static const struct snap_route_in routes[] = {
-		{SNAP_MATCH_PREFIX, SNAP_TO_APP, "/", NULL, NULL, 0},
-		{SNAP_MATCH_PREFIX, SNAP_TO_STATIC, "/static", "/srv", "index.html", UINT32_MAX},
-	};
-	struct snap_site_in site = {
-		.name = "shop", .hosts = hosts, .nhosts = 2, .routes = routes, .nroutes = 2};
-	struct snap_app_in app = {.name = "shop", .number = 1, .workers = 1, .threads = 1};
-	struct snap_in in = {
-		.generation = 42, .sites = &site, .nsites = 1, .apps = &app, .napps = 1};
+	static const struct small_route routes[] = {
+		{"/", NULL, NULL}, {"/static", "/srv", "index.html"}};
+	const struct small_snap in = {.name = "shop",
+		.hosts = hosts,
+		.nhosts = 2,
+		.routes = routes,
+		.nroutes = 2,
+		.rest = snap_route_default(),
+		.generation = 42};
 
-	return snap_build(&in, fds, nfds);
+	return small_snap_build(&in, fds, nfds);
 }
 
 static int case_snap(void)
@@ -73,7 +73,7 @@ static int case_snap(void)
 	if (err)
 		return err;
 	must(snap_generation(s) == 42);
-	must(snap_site_by_host(s, "a.wild.example", 14) == snap_site(s, 0));
+	must(snap_site_by_host(s, "a.wild.example", 14, NULL) == snap_site(s, 0));
 	snap_unref(s);
 	return 0;
 }

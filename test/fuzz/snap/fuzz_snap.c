@@ -11,20 +11,44 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void touch_route(const struct snap *s, const struct snap_route *r)
+{
+	const struct snap_error_page *page;
+	const struct snap_header *header;
+	const struct snap_str *index;
+
+	(void)snap_str(s, r->root, NULL);
+	for (uint32_t i = 0; i < 4 && (page = snap_item(s, r->error_pages, i, sizeof *page)); i++)
+		(void)snap_str(s, page->file, NULL);
+	for (uint32_t i = 0; i < 4 && (header = snap_item(s, r->headers, i, sizeof *header)); i++)
+		(void)snap_str(s, header->value, NULL);
+	for (uint32_t i = 0; i < 4 && (index = snap_item(s, r->index, i, sizeof *index)); i++)
+		(void)snap_str(s, *index, NULL);
+}
+
 static void touch_site(
 	const struct snap *s, const struct snap_site *site, const char *path, size_t len)
 {
-	const struct snap_error_page *page;
+	struct snap_route_iter it = {0};
 	const struct snap_route *r;
+	const uint32_t *regex;
 
 	(void)snap_str(s, site->name, NULL);
 	for (uint32_t i = 0; i < 16 && (r = snap_route(s, site, i)); i++)
-		(void)snap_str(s, r->root, NULL);
-	for (uint32_t i = 0; i < 16 && (page = snap_error_page(s, site, i)); i++)
-		(void)snap_str(s, page->file, NULL);
-	r = snap_route_match(s, site, path, len);
-	if (r)
-		(void)snap_str(s, r->index, NULL);
+		touch_route(s, r);
+	for (uint32_t i = 0; i < 16 && (regex = snap_item(s, site->regexes, i, sizeof *regex)); i++)
+		(void)snap_route(s, site, *regex);
+	while ((r = snap_route_next(s, site, path, len, &it)))
+		(void)snap_str(s, r->path, NULL);
+}
+
+static void touch_upstream(const struct snap *s, const struct snap_upstream *up)
+{
+	const struct snap_server *server;
+
+	(void)snap_str(s, up->name, NULL);
+	for (uint32_t i = 0; i < 4 && (server = snap_item(s, up->servers, i, sizeof *server)); i++)
+		(void)snap_str(s, server->name, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -47,8 +71,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		touch_site(&s, site, "/static/deep/a.css", 18);
 	for (uint32_t i = 0; i < 16 && snap_app(&s, i); i++)
 		(void)snap_str(&s, snap_app(&s, i)->name, NULL);
-	(void)snap_site_by_host(&s, "shop.example", 12);
-	(void)snap_site_by_host(&s, "www.a.wild.example", 18);
+	for (uint32_t i = 0; i < 16 && snap_upstream(&s, i); i++)
+		touch_upstream(&s, snap_upstream(&s, i));
+	for (uint32_t i = 0; i < 16 && snap_tcp(&s, i); i++)
+		(void)snap_str(&s, snap_tcp(&s, i)->name, NULL);
+	(void)snap_site_by_host(&s, "shop.example", 12, NULL);
+	(void)snap_site_by_host(&s, "www.a.wild.example", 18, NULL);
 	parts[0] = parts[1] = s.parts[0];
 	if (snap_check(parts, 2, &checked) == 0)
 		snap_unref(checked);

@@ -17,6 +17,8 @@
 #include "lib/sim.h"
 #include "to_static.h"
 
+#include "../../unit/snap/small_snap.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,29 +220,23 @@ static void write_file(const char *folder, const char *name, char c, size_t n)
 
 static void give_snap(struct world *w)
 {
-	struct snap_route_in routes[] = {
-		{SNAP_MATCH_PREFIX, SNAP_TO_STATIC, "/", w->folder, "index.html", UINT32_MAX},
-		{SNAP_MATCH_PREFIX, SNAP_TO_APP, "/app", "", "", 0},
-	};
+	const struct small_route routes[] = {{"/", w->folder, "index.html"}, {"/app", NULL, NULL}};
 	const char *hosts[] = {"a"};
-	struct snap_app_in app = {"x", 1, 1, 1, 0};
-	struct snap_site_in site = {.name = "x",
+	struct small_snap in = {.name = "x",
 		.hosts = hosts,
 		.nhosts = 1,
 		.routes = routes,
 		.nroutes = 2,
-		.limits = {.access = SNAP_ACCESS_JSON,
-			.body_max = 10000000,
-			.header_timeout_ms = 2000,
-			.idle_timeout_ms = 5000,
-			.rate_min = 10}};
-	struct snap_in in = {
-		.generation = 1, .sites = &site, .nsites = 1, .apps = &app, .napps = 1};
+		.limits = {.header_timeout_ms = 2000, .idle_timeout_ms = 5000, .rate_min = 10},
+		.rest = snap_route_default(),
+		.generation = 1};
 	int fds[SNAP_SEGMENTS_MAX + 1];
 	struct snap *s;
 	unsigned n;
 
-	must(snap_build(&in, fds, &n) == 0 && snap_load(fds, n, &s) == 0);
+	in.rest.access = SNAP_ACCESS_JSON;
+	in.rest.body_max = 10000000;
+	must(small_snap_build(&in, fds, &n) == 0 && snap_load(fds, n, &s) == 0);
 	for (unsigned i = 0; i < n; i++)
 		close(fds[i]);
 	gate_set_snap(w->g, s);

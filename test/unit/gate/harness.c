@@ -14,7 +14,7 @@
 #include "lib/logring.h"
 #include "lib/must.h"
 #include "lib/sys.h"
-#include "snap/snap.h"
+#include "../snap/small_snap.h"
 #include "tbl/tbl.h"
 
 #include <arpa/inet.h>
@@ -32,6 +32,7 @@ struct harness {
 	pid_t pid;
 	uint64_t generation;
 	struct snap_site limits;
+	struct snap_route rest;
 	struct logring_reader ring;
 	bool ring_open, gone;
 	int counters_fd;
@@ -101,32 +102,26 @@ static int hear(struct harness *t, int fd, int ms)
 
 static void build_snap(struct harness *t, const char *folder, int *fds, unsigned *nfds)
 {
-	static char path[2][4096];
+	static char path[4096];
 	const char *hosts[] = {"localhost", "example.org", "*.example.net"};
-	struct snap_route_in routes[] = {
-		{SNAP_MATCH_PREFIX, SNAP_TO_STATIC, "/", folder, "index.html", UINT32_MAX},
-		{SNAP_MATCH_PREFIX, SNAP_TO_STATIC, "/pre", folder, "index.html", UINT32_MAX},
-		{SNAP_MATCH_PREFIX, SNAP_TO_APP, "/app", "", "", 0},
+	const struct small_route routes[] = {
+		{"/", folder, "index.html"},
+		{"/pre", folder, "index.html"},
+		{"/app", NULL, NULL},
 	};
-	struct snap_error_page_in pages[] = {{404, path[0]}};
-	struct snap_app_in app = {"harness", 1, 1, 1, 0};
-	struct snap_site_in site = {.name = "harness",
+	struct small_snap in = {.name = "harness",
 		.hosts = hosts,
 		.nhosts = 3,
 		.routes = routes,
 		.nroutes = 3,
-		.error_pages = pages,
-		.limits = t->limits};
-	struct snap_in in = {.generation = ++t->generation,
-		.sites = &site,
-		.nsites = 1,
-		.apps = &app,
-		.napps = 1,
-		.default_site = 0};
+		.limits = t->limits,
+		.rest = t->rest,
+		.generation = ++t->generation};
 
-	snprintf(path[0], sizeof(path[0]), "%s/404.html", folder);
-	site.nerror_pages = access(path[0], R_OK) == 0;
-	must(snap_build(&in, fds, nfds) == 0);
+	snprintf(path, sizeof(path), "%s/404.html", folder);
+	if (access(path, R_OK) == 0)
+		in.page_404 = path;
+	must(small_snap_build(&in, fds, nfds) == 0);
 }
 
 static void damage(int *fd)
@@ -238,12 +233,14 @@ static void set_limit(struct harness *t, const char *text)
 		{"idle_ms", offsetof(struct snap_site, idle_timeout_ms)},
 		{"rate_min", offsetof(struct snap_site, rate_min)},
 		{"head_max", offsetof(struct snap_site, head_max)},
-		{"access", offsetof(struct snap_site, access)}};
+		{"connections_max", offsetof(struct snap_site, connections_max)}};
 	const char *eq = strchr(text, '=');
 
 	must(eq);
+	if (!strncmp(text, "access", 6))
+		t->rest.access = (uint32_t)strtoul(eq + 1, NULL, 10);
 	if (!strncmp(text, "body_max", 8))
-		t->limits.body_max = strtoull(eq + 1, NULL, 10);
+		t->rest.body_max = strtoull(eq + 1, NULL, 10);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
 		if (!strncmp(text, rows[i].name, (size_t)(eq - text)))
 			*(uint32_t *)((char *)&t->limits + rows[i].off) =
@@ -284,12 +281,13 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	t.limits = (struct snap_site){.access = SNAP_ACCESS_JSON,
-		.body_max = 1 << 20,
-		.head_max = 32 * 1024,
+	t.rest = snap_route_default();
+	t.rest.access = SNAP_ACCESS_JSON;
+	t.rest.body_max = 1 << 20;
+	t.rest.request_timeout_ms = 30000;
+	t.limits = (struct snap_site){.head_max = 32 * 1024,
 		.header_timeout_ms = 10000,
 		.idle_timeout_ms = 60000,
-		.request_timeout_ms = 30000,
 		.rate_min = 100,
 		.queue = 16,
 		.queue_timeout_ms = 500};

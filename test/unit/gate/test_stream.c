@@ -17,6 +17,8 @@
 #include "req.h"
 #include "to_static.h"
 
+#include "../snap/small_snap.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,24 +221,21 @@ static void write_file(const struct world *w, const char *name, const char *p, s
 static void give_snap(struct world *w)
 {
 	const char *hosts[] = {"localhost"};
-	struct snap_route_in routes[] = {
-		{SNAP_MATCH_PREFIX, SNAP_TO_STATIC, "/", w->folder, "index.html", UINT32_MAX},
-		{SNAP_MATCH_PREFIX, SNAP_TO_APP, "/app", "", "", 0},
-	};
-	struct snap_app_in app = {"x", 1, 1, 1, 0};
-	struct snap_site_in site = {.name = "x",
+	const struct small_route routes[] = {{"/", w->folder, "index.html"}, {"/app", NULL, NULL}};
+	struct small_snap in = {.name = "x",
 		.hosts = hosts,
 		.nhosts = 1,
 		.routes = routes,
 		.nroutes = 2,
-		.limits = {.access = SNAP_ACCESS_JSON, .body_max = 100000}};
-	struct snap_in in = {
-		.generation = 1, .sites = &site, .nsites = 1, .apps = &app, .napps = 1};
+		.rest = snap_route_default(),
+		.generation = 1};
 	int fds[SNAP_SEGMENTS_MAX + 1];
 	unsigned n;
 	struct snap *s;
 
-	assert_int_equal(snap_build(&in, fds, &n), 0);
+	in.rest.access = SNAP_ACCESS_JSON;
+	in.rest.body_max = 100000;
+	assert_int_equal(small_snap_build(&in, fds, &n), 0);
 	assert_int_equal(snap_load(fds, n, &s), 0);
 	for (unsigned i = 0; i < n; i++)
 		close(fds[i]);

@@ -76,8 +76,8 @@ void fake_gate_init(struct gate *g, struct loop *l)
 	g->loop = l;
 	g->next_id = (3ull << 40) + 1;
 	arena_pool_init(&g->pool, 16384, 100000, 16);
-	g->site = (struct snap_site){
-		.queue = 128, .queue_timeout_ms = 10000, .request_timeout_ms = 30000};
+	g->route.request_timeout_ms = 30000;
+	g->site = (struct snap_site){.queue = 128, .queue_timeout_ms = 10000};
 	must(to_app_new(&env, &g->t) == 0);
 	to_app_on_snap(g->t, NULL);
 }

@@ -272,7 +272,7 @@ static void test_deadline(void **state)
 	(void)state;
 	rig_up(&r, "wsgi_app:app", "1");
 	expect(&r, "/hello", 200, "Hello");
-	r.g.site.request_timeout_ms = 200;
+	r.g.route.request_timeout_ms = 200;
 	expect_fail(&r, "/sleep", CLOSE_APP_TIMEOUT);
 	assert_int_equal(r.g.stucks, 1);
 	/* Nothing more is given to it. */
