@@ -7,9 +7,10 @@
 #include "access.h"
 #include "counters.h"
 #include "errorpage.h"
+#include "filter.h"
 #include "lib/must.h"
 #include "req.h"
-#include "route.h"
+#include "phases.h"
 #include "target.h"
 
 #include <string.h>
@@ -46,7 +47,7 @@ static void leave_handler(struct req *r)
 	const struct handler_ops *ops = ops_of(r);
 
 	r->handler = HANDLER_NONE;
-	if (ops && ops->done)
+	if (ops && ops->done && (r->started || ops == r->gate->handlers[HANDLER_ERROR]))
 		ops->done(r);
 	r->handler_state = NULL;
 }
@@ -60,24 +61,66 @@ bool req_wants_body(const struct req *r)
 
 void req_on_head(struct req *r)
 {
-	const struct handler_ops *ops;
-
 	if (r->gate->snap)
 		r->snap = snap_ref(r->gate->snap);
 	if (!target_parse(r)) {
 		req_fail(r, CLOSE_BAD_TARGET, 0);
 		return;
 	}
-	if (!route_request(r))
+	phases_begin(r);
+}
+
+/* A piece of the body that came while there was no handler. */
+struct req_piece {
+	struct req_piece *next;
+	size_t n;
+	char bytes[];
+};
+
+static void hold(struct req *r, const void *p, size_t n)
+{
+	struct req_piece *piece = arena_alloc(&r->arena, sizeof(*piece) + n);
+
+	if (!piece) {
+		req_on_fault(r, CLOSE_NO_MEMORY);
 		return;
-	ops = ops_of(r);
-	must(ops && ops->start);
-	if (r->site)
-		counters_site(r, SITE_ACTIVE, 1);
+	}
+	piece->next = NULL;
+	piece->n = n;
+	memcpy(piece->bytes, p, n);
+	*(r->held ? &r->held_last->next : &r->held) = piece;
+	r->held_last = piece;
+}
+
+static void give(struct req *r, const void *p, size_t n)
+{
+	const struct handler_ops *ops = ops_of(r);
+
+	if (ops && ops->body)
+		ops->body(r, p, n);
+	else
+		req_consume(r, n);
+}
+
+void req_start(struct req *r)
+{
+	const struct handler_ops *ops = ops_of(r);
+	struct req_piece *piece;
+
+	must(ops && ops->start && !r->started);
+	r->started = true;
+	counters_site(r, SITE_ACTIVE, 1);
 	ops->start(r);
 	/* Whoever takes bodies wants this one, now that it has not answered at once. */
 	if (r->expect_continue && !r->ended && !r->head_sent && req_wants_body(r))
 		req_resp_interim(r, 100, NULL, 0);
+	for (; (piece = r->held) && !r->ended;) {
+		r->held = piece->next;
+		give(r, piece->bytes, piece->n);
+	}
+	ops = ops_of(r);
+	if (r->body_done && !r->ended && ops && ops->body_end)
+		ops->body_end(r);
 }
 
 void req_on_bad(struct req *r, enum close_id why)
@@ -89,17 +132,15 @@ void req_on_bad(struct req *r, enum close_id why)
 
 void req_on_body(struct req *r, const void *p, size_t n)
 {
-	const struct handler_ops *ops = ops_of(r);
-
 	r->body_in += n;
 	if (r->route && r->route->body_max && r->body_in > r->route->body_max) {
 		req_on_fault(r, CLOSE_BODY_TOO_LARGE);
 		return;
 	}
-	if (ops && ops->body)
-		ops->body(r, p, n);
+	if (!r->started && !r->ended && !r->head_sent)
+		hold(r, p, n);
 	else
-		req_consume(r, n);
+		give(r, p, n);
 }
 
 void req_on_end(struct req *r)
@@ -107,7 +148,7 @@ void req_on_end(struct req *r)
 	const struct handler_ops *ops = ops_of(r);
 
 	r->body_done = true;
-	if (ops && ops->body_end)
+	if (r->started && ops && ops->body_end)
 		ops->body_end(r);
 }
 
@@ -115,7 +156,9 @@ void req_on_room(struct req *r)
 {
 	const struct handler_ops *ops = ops_of(r);
 
-	if (!r->ended && ops && ops->room)
+	if (r->filters)
+		filters_on_room(r);
+	else if (!r->ended && ops && ops->room)
 		ops->room(r);
 }
 
@@ -123,7 +166,8 @@ static void abort_handler(struct req *r, enum close_id why)
 {
 	const struct handler_ops *ops = ops_of(r);
 
-	if (!r->ended && ops && ops->abort)
+	phases_cancel(r);
+	if (!r->ended && r->started && ops && ops->abort)
 		ops->abort(r, why);
 	leave_handler(r);
 }
@@ -156,11 +200,13 @@ void req_on_reset(struct req *r, enum close_id why)
 void req_done(struct req *r, enum close_id why)
 {
 	struct gate *g = r->gate;
-	bool active = r->site && r->route;
+	bool active = r->started;
 
 	must(r->stream);
 	r->close = why;
+	phases_cancel(r);
 	leave_handler(r);
+	filters_done(r);
 	access_record(r);
 	counters_request(r, active);
 	if (r->snap)

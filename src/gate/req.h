@@ -2,8 +2,8 @@
  * req.h: one request from its head to its one access record.
  *
  * The protocol fills a struct req (arena memory; nothing outlives req_done) and calls req_on_head(); the
- * router chooses a handler; the handler answers through req_resp_*(), which pass through the response
- * filters to the protocol. Every request ends exactly once, in req_done(), with one close reason, which
+ * phases (phases.h) choose site, route and handler, and may answer or wait on the way; the handler answers
+ * through req_resp_*(), which pass through the response filters (filter.h) to the protocol. Every request ends exactly once, in req_done(), with one close reason, which
  * writes the access record and the counters.
  */
 #ifndef STEAD_GATE_REQ_H
@@ -17,6 +17,12 @@ enum handler { HANDLER_NONE = 0, HANDLER_ERROR, HANDLER_STATIC, HANDLER_APP, HAN
 enum method { METHOD_OTHER = 0, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS, METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT };
 
 enum { REQ_FIELDS_MAX = 128 };
+
+/* Filters of the answer, in the order in which it meets them. */
+enum filter { FILTER_CACHE = 0, FILTER_EDIT, FILTER_COMPRESS, FILTER_END };
+
+struct req_piece;
+struct req_file;
 
 struct req {
 	struct gate *gate;
@@ -56,6 +62,19 @@ struct req {
 	char local[46];
 
 	void *handler_state;            /* arena memory of the handler */
+
+	/* phases.c */
+	uint8_t phase;                  /* the one that runs or waits */
+	bool waits;                     /* it goes on by phases_resume() */
+	bool started;                   /* the handler's start() was called */
+	struct req_piece *held, *held_last; /* body that came before there was a handler */
+	void *phase_state;              /* arena memory of the phase that waits */
+
+	/* resp.c */
+	uint8_t filters;                /* bit per enum filter that takes part */
+	bool room_asked;                /* the handler waits for room behind the filters */
+	void *filter_state[FILTER_END]; /* arena memory */
+	struct req_file *file;          /* a file that goes through filters */
 };
 
 /* What a handler is. `start` after routing; body bytes that are not taken at once are the handler's to
@@ -106,6 +125,8 @@ void req_fail(struct req *r, enum close_id why, unsigned retry_after_s);
 void req_fail_with(struct req *r, enum close_id why, unsigned retry_after_s, const struct field *f);
 /* The route, or the site's own where none is chosen yet; NULL: there is no site. */
 const struct snap_route *req_route(const struct req *r);
+/* For the phases: start the handler that was chosen, and give it the body that has come meanwhile. */
+void req_start(struct req *r);
 /* Does anybody take the request's body? */
 bool req_wants_body(const struct req *r);
 /* The value of a received field (lower-case name), or NULL. */

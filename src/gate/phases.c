@@ -1,0 +1,62 @@
+/*
+ * phases.c: the order in which a request is checked and prepared; see phases.h. Called by req.c.
+ * Owns nothing. The table is constant: a request holds a number, no code pointer.
+ */
+#include "phases.h"
+#include "gate.h"
+#include "lib/must.h"
+#include "route.h"
+
+struct phase {
+	enum phase_end (*run)(struct req *r);
+	void (*cancel)(struct req *r); /* forget r, which waits; NULL: it never waits */
+};
+
+static enum phase_end phase_route(struct req *r)
+{
+	return route_request(r) ? PHASE_NEXT : PHASE_ANSWERED;
+}
+
+static const struct phase phases[] = {
+	{phase_route, NULL},
+};
+
+static void run(struct req *r)
+{
+	while (r->phase < ARRAY_LEN(phases)) {
+		enum phase_end end = phases[r->phase].run(r);
+
+		if (end == PHASE_ANSWERED || r->ended)
+			return;
+		r->waits = end == PHASE_WAIT;
+		if (r->waits) {
+			must(phases[r->phase].cancel);
+			return;
+		}
+		r->phase_state = NULL;
+		r->phase++;
+	}
+	req_start(r);
+}
+
+void phases_begin(struct req *r)
+{
+	r->phase = 0;
+	run(r);
+}
+
+void phases_resume(struct req *r)
+{
+	if (!r->waits)
+		return;
+	r->waits = false;
+	run(r);
+}
+
+void phases_cancel(struct req *r)
+{
+	if (!r->waits)
+		return;
+	r->waits = false;
+	phases[r->phase].cancel(r);
+}
