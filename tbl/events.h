@@ -20,6 +20,7 @@ EVENT(SNAPSHOT, 1030, LEVEL_INFO, "generation bytes", "all gates serve this snap
 EVENT(SNAPSHOT_REFUSED, 1031, LEVEL_ERROR, "generation error", "a damaged snapshot was refused; the old one serves on", "")
 EVENT(SITE_LIVE, 1040, LEVEL_NOTICE, "site url ms", "the first real request was answered", "")
 EVENT(APP_CRASHING, 1041, LEVEL_ERROR, "app restarts next_ms", "an app dies again and again; it is retried with growing pauses", "`stead logs` shows why")
+EVENT(REGEX_LIMIT, 1044, LEVEL_WARNING, "pattern", "a regular expression of a route, redirect or rewrite searched too long and was taken not to match", "write it without nested repetitions")
 EVENT(REQUEST_DEADLINE, 1042, LEVEL_ERROR, "app slot ms path", "a request passed its deadline; the client got 504", "the stack that follows shows where the app stood")
 EVENT(WORKER_BROKE_LINK, 1043, LEVEL_ERROR, "app slot why", "a worker broke the link's protocol and is replaced", "an extension module may be writing over memory")
 EVENT(STATE_ERROR, 1050, LEVEL_CRITICAL, "what error", "state could not be written; nothing was reported as done", "free disk space, then try again")

@@ -8,12 +8,9 @@
  */
 #include "control.h"
 #include "conn.h"
-#include "lib/buf.h"
-#include "lib/event.h"
 #include "to_app.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,26 +39,6 @@ static void send_page(struct gate *g, enum page_kind kind, int fd)
 		.kind = kind, .role = PROC_GATE, .index = g->index, .generation = g->generation};
 
 	(void)chan_send(&g->parent, MSG_PAGE, 0, &page, sizeof(page), NULL, 0, &fd, 1);
-}
-
-void control_event(struct gate *g, enum event ev, const char *name, ...)
-{
-	char mem[1024];
-	struct buf b;
-	va_list ap;
-
-	if (!g->ring_ready)
-		return;
-	buf_fixed(&b, mem, sizeof(mem));
-	event_begin(&b, ev);
-	va_start(ap, name);
-	for (; name; name = va_arg(ap, const char *))
-		event_field_str(&b, name, va_arg(ap, const char *));
-	va_end(ap);
-	if (b.error)
-		return;
-	logring_put(&g->ring, LOGREC_EVENT, loop_wall_us(g->loop), b.p, b.len);
-	loop_defer(g->loop, &g->access_flush);
 }
 
 /* ctl */
@@ -158,7 +135,7 @@ static void hear_snap(struct gate *g, struct msg *m)
 
 		(void)snprintf(generation, sizeof(generation), "%llu",
 			(unsigned long long)said.generation);
-		control_event(g, EV_SNAPSHOT_REFUSED, "generation", generation, "error",
+		gate_event(g, EV_SNAPSHOT_REFUSED, "generation", generation, "error",
 			strerror(-err), (char *)NULL);
 	} else {
 		gate_set_snap(g, s);
@@ -186,8 +163,8 @@ static void hear_listener(struct gate *g, struct msg *m)
 	if (err) {
 		close(fd);
 		if (!g->draining)
-			control_event(g, EV_BIND_FAILED, "address", address, "error",
-				strerror(-err), (char *)NULL);
+			gate_event(g, EV_BIND_FAILED, "address", address, "error", strerror(-err),
+				(char *)NULL);
 	}
 }
 

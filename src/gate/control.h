@@ -11,8 +11,6 @@ extern const struct stream_ops *const gate_protos[PROTO_END];
 /* Open the channel to the parent on fd and say HELLO. */
 int control_open(struct gate *g, int fd);
 void control_close(struct gate *g);
-/* Emit an event; name/value pairs, closed by a NULL name. */
-void control_event(struct gate *g, enum event ev, const char *name, ...) __attribute__((sentinel));
 
 /* main.c: START came; all that must be open is open. 0, or -errno and the gate ends. */
 int control_started(struct gate *g);

@@ -7,10 +7,14 @@
 #include "counters.h"
 #include "filecache.h"
 #include "http1.h"
+#include "lib/buf.h"
+#include "lib/event.h"
 #include "mime.h"
+#include "regex.h"
 #include "route.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -103,6 +107,7 @@ void gate_free(struct gate *g)
 	http1_free_spares(g);
 	filecache_free(g);
 	mime_free(g->mime);
+	regex_free_all(g);
 	snap_unref(g->snap);
 	loop_timer_stop(g->loop, &g->drain_timer);
 	loop_timer_stop(g->loop, &g->accept_timer);
@@ -140,6 +145,26 @@ void gate_drain(struct gate *g, uint32_t drain_ms)
 	for (struct conn *c = g->conns; c; c = c->next)
 		conn_wake_in(c, g->drain_idle_ms - now);
 	loop_timer(g->loop, &g->drain_timer, g->conns ? g->drain_end_ms : now);
+}
+
+void gate_event(struct gate *g, enum event ev, const char *name, ...)
+{
+	char mem[1024];
+	struct buf b;
+	va_list ap;
+
+	if (!g->ring_ready)
+		return;
+	buf_fixed(&b, mem, sizeof(mem));
+	event_begin(&b, ev);
+	va_start(ap, name);
+	for (; name; name = va_arg(ap, const char *))
+		event_field_str(&b, name, va_arg(ap, const char *));
+	va_end(ap);
+	if (b.error)
+		return;
+	logring_put(&g->ring, LOGREC_EVENT, loop_wall_us(g->loop), b.p, b.len);
+	loop_defer(g->loop, &g->access_flush);
 }
 
 /* Nobody is left, or the time is over. */

@@ -33,6 +33,7 @@ struct conn;
 struct to_app;
 struct filecache;
 struct mime;
+struct regexes;
 struct outbuf;
 struct listener;
 struct handler_ops;
@@ -86,6 +87,7 @@ struct gate {
 
 	struct filecache *files;
 	struct mime *mime;
+	struct regexes *regexes;
 	struct to_app *to_app;
 	uint64_t maintenance[COUNTER_SITES_MAX / 64]; /* bit per site's number */
 
@@ -108,6 +110,8 @@ void gate_set_snap(struct gate *g, struct snap *s);
 void gate_drain(struct gate *g, uint32_t drain_ms);
 void gate_drained(struct gate *g);
 op_done drain_on_timer;
+/* Emit an event; name/value pairs, closed by a NULL name. Dropped while there is no ring. */
+void gate_event(struct gate *g, enum event ev, const char *name, ...) __attribute__((sentinel));
 
 static inline void gate_count(struct gate *g, enum metric m, int64_t n)
 {

@@ -55,10 +55,10 @@ static void say_event(struct gate *g, enum event ev, const char *app, uint32_t s
 	(void)snprintf(slot_text, sizeof(slot_text), "%u", slot);
 	(void)snprintf(ms_text, sizeof(ms_text), "%llu", (unsigned long long)ms);
 	if (ev == EV_REQUEST_DEADLINE)
-		control_event(g, ev, "app", app, "slot", slot_text, "ms", ms_text, "path",
+		gate_event(g, ev, "app", app, "slot", slot_text, "ms", ms_text, "path",
 			text ? text : "", (char *)NULL);
 	else
-		control_event(g, ev, "app", app, "slot", slot_text, "why", text ? text : "",
+		gate_event(g, ev, "app", app, "slot", slot_text, "why", text ? text : "",
 			(char *)NULL);
 }
 
@@ -83,7 +83,7 @@ int control_started(struct gate *g)
 	err = jail_close();
 	/* A kernel without filters is rare and no reason not to serve; the log says what is off. */
 	if (err)
-		control_event(
+		gate_event(
 			g, EV_JAIL_SKIPPED, "what", "seccomp filter of the gate", (char *)NULL);
 	return 0;
 }

@@ -3,8 +3,10 @@
  * Owns nothing. The table is constant: a request holds a number, no code pointer.
  */
 #include "phases.h"
+#include "edit.h"
 #include "gate.h"
 #include "lib/must.h"
+#include "rewrite.h"
 #include "route.h"
 
 struct phase {
@@ -12,13 +14,16 @@ struct phase {
 	void (*cancel)(struct req *r); /* forget r, which waits; NULL: it never waits */
 };
 
-static enum phase_end phase_route(struct req *r)
-{
-	return route_request(r) ? PHASE_NEXT : PHASE_ANSWERED;
-}
-
 static const struct phase phases[] = {
+	{phase_site, NULL},
+	{phase_alias, NULL},
 	{phase_route, NULL},
+	{phase_maintenance, NULL},
+	{phase_redirect, NULL},
+	{phase_rewrite, NULL},
+	{phase_edit, NULL},
+	{phase_body, NULL},
+	{phase_handler, NULL},
 };
 
 static void run(struct req *r)

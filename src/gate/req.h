@@ -41,6 +41,8 @@ struct req {
 	bool head_sent, ended, body_done; /* answer's head gone; answer whole; request's body whole */
 	bool expect_continue;
 	bool no_body;                   /* of the answer: HEAD, 204, 304 */
+	bool alias;                     /* the host is only an alias of the site's canonical name */
+	bool rewritten;                 /* path and query are not the client's any more */
 	enum close_id close;            /* CLOSE_NONE until it ends */
 	uint16_t status;                /* as answered */
 	uint64_t body_in, body_out;     /* bytes of content, without framing */

@@ -3,8 +3,10 @@
  * nothing; costs the same for one site and for many.
  */
 #include "route.h"
+#include "filter.h"
 
 #include "gate.h"
+#include "regex.h"
 
 #include <string.h>
 
@@ -35,7 +37,8 @@ static bool applies(const struct req *r, const struct snap_route *route)
 	const char *name, *value;
 	size_t n;
 
-	if (route->methods && !(route->methods >> r->method & 1))
+	if (route->methods && !(route->methods >> r->method & 1) &&
+		!(r->method == METHOD_HEAD && route->methods >> METHOD_GET & 1))
 		return false;
 	if (!route->match_header.len)
 		return true;
@@ -47,6 +50,25 @@ static bool applies(const struct req *r, const struct snap_route *route)
 	return n == 0 || (f->value_len == n && !memcmp(f->value, value, n));
 }
 
+/* Regular expressions come behind exact paths and prefixes, in the file's order. */
+static const struct snap_route *choose_regex(const struct req *r)
+{
+	const uint32_t *at;
+
+	for (uint32_t i = 0; (at = snap_item(r->snap, r->site->regexes, i, sizeof(*at))); i++) {
+		const struct snap_route *route = snap_route(r->snap, r->site, *at);
+		const char *text;
+		size_t n;
+
+		if (!route || !applies(r, route))
+			continue;
+		text = snap_str(r->snap, route->path, &n);
+		if (regex_match(r->gate, text, n, r->path, r->path_len, NULL))
+			return route;
+	}
+	return NULL;
+}
+
 static const struct snap_route *choose(const struct req *r)
 {
 	struct snap_route_iter it = {0};
@@ -55,53 +77,75 @@ static const struct snap_route *choose(const struct req *r)
 	while ((route = snap_route_next(r->snap, r->site, r->path, r->path_len, &it)))
 		if (applies(r, route))
 			return route;
-	return snap_route(r->snap, r->site, 0);
+	route = r->site->regexes.n ? choose_regex(r) : NULL;
+	return route ? route : snap_route(r->snap, r->site, 0);
 }
 
-bool route_request(struct req *r)
+enum phase_end phase_site(struct req *r)
 {
-	struct gate *g = r->gate;
+	uint32_t flags;
 
 	if (r->method == METHOD_TRACE || r->method == METHOD_CONNECT) {
 		static const struct field allow = {
 			"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", 5, 44};
 
 		req_fail_with(r, CLOSE_BAD_METHOD, 0, &allow);
-		return false;
+		return PHASE_ANSWERED;
 	}
-	r->site = r->snap ? snap_site_by_host(r->snap, r->host, r->host_len, NULL) : NULL;
+	r->site = r->snap ? snap_site_by_host(r->snap, r->host, r->host_len, &flags) : NULL;
 	if (!r->site) {
 		req_fail(r, CLOSE_NO_SITE, 0);
-		return false;
+		return PHASE_ANSWERED;
 	}
+	r->alias = flags & SNAP_HOST_ALIAS;
 	if (r->path_len == 1 && *r->path == '*') {
 		answer_options(r);
-		return false;
+		return PHASE_ANSWERED;
 	}
-	if (in_maintenance(g, r->site->number)) {
-		req_fail(r, CLOSE_MAINTENANCE, 60);
-		return false;
-	}
+	return PHASE_NEXT;
+}
+
+enum phase_end phase_route(struct req *r)
+{
 	r->route = choose(r);
 	if (!r->route) {
 		req_fail(r, CLOSE_NOT_FOUND, 0);
-		return false;
+		return PHASE_ANSWERED;
 	}
-	if (r->route->body_max && r->content_length > 0 &&
-		(uint64_t)r->content_length > r->route->body_max) {
-		req_fail(r, CLOSE_BODY_TOO_LARGE, 0);
-		return false;
-	}
+	/* Edits are of every answer of the route, also of one that a phase gives. */
+	if (r->route->headers.n)
+		r->filters |= 1u << FILTER_EDIT;
+	return PHASE_NEXT;
+}
+
+enum phase_end phase_maintenance(struct req *r)
+{
+	if (!in_maintenance(r->gate, r->site->number))
+		return PHASE_NEXT;
+	req_fail(r, CLOSE_MAINTENANCE, 60);
+	return PHASE_ANSWERED;
+}
+
+enum phase_end phase_body(struct req *r)
+{
+	if (!r->route->body_max || r->content_length <= 0 ||
+		(uint64_t)r->content_length <= r->route->body_max)
+		return PHASE_NEXT;
+	req_fail(r, CLOSE_BODY_TOO_LARGE, 0);
+	return PHASE_ANSWERED;
+}
+
+enum phase_end phase_handler(struct req *r)
+{
 	switch (r->route->to) {
 	case SNAP_TO_APP:
 		r->handler = HANDLER_APP;
-		return true;
+		return PHASE_NEXT;
 	case SNAP_TO_STATIC:
 		r->handler = HANDLER_STATIC;
-		return true;
+		return PHASE_NEXT;
 	default:
-		r->route = NULL;
 		req_fail(r, CLOSE_NOT_FOUND, 0);
-		return false;
+		return PHASE_ANSWERED;
 	}
 }

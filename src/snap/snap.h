@@ -63,7 +63,8 @@ struct snap_header {
 	struct snap_str name; /* lower case */
 	struct snap_str value;
 };
-/* FROM as in a route: a path; PATH* with the rest handed on; ~REGEX with $1 … $9. */
+/* EXACT: `from` is a path. PREFIX (PATH* in the configuration): `from` is without its star, and a `to` that
+ * ends with '*' gets the rest there. REGEX: `from` without its ~, `to` with $1 … $9. */
 struct snap_redirect {
 	uint32_t status, match;
 	struct snap_str from, to;
