@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -20,7 +21,16 @@ FILES = {"index.html": b"<h1>hello</h1>\n", "a.txt": b"0123456789", "empty": b""
 HEAD_MAX = 32 * 1024
 
 
+def described(description):
+    """The harness's argument for a snapshot that JSON describes."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
+        json.dump(description, file)
+    return "@" + file.name
+
+
 class Gate:
+    """folder: a folder to serve, or described(…)."""
+
     def __init__(self, folder, **limits):
         options = [f"{name}={value}" for name, value in limits.items()]
         self.process = subprocess.Popen([HARNESS, GATE, folder, *options], stdin=subprocess.PIPE,
@@ -45,6 +55,10 @@ class Gate:
             if line == "ok":
                 return lines
             lines.append(line)
+
+    def snap(self, description):
+        """Another snapshot: a description as in test/unit/snap/json_snap.h."""
+        return self.say("snap " + described(description))
 
     def records(self, n=None):
         """Access records; with n: waits until so many are there."""

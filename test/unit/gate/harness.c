@@ -4,8 +4,9 @@
  *   gate-harness GATE FOLDER [NAME=VALUE…]     e.g. header_ms=500 idle_ms=800 rate_min=100
  * body_max=1000
  *
- * Serves FOLDER on an ephemeral port of 127.0.0.1 and prints "port N". Then commands on standard
- * input, each answered by lines and "ok": `records` (access records since the last time),
+ * FOLDER may be @FILE: a snapshot as JSON describes it (test/unit/snap/json_snap.h), also with
+ * `snap`. Serves FOLDER on an ephemeral port of 127.0.0.1 and prints "port N". Then commands on
+ * standard input, each answered by lines and "ok": `records` (access records since the last time),
  * `counters`, `snap FOLDER`, `damaged` (a snapshot with one byte changed), `unlisten`, `stop MS`.
  * At the end of input the gate is stopped, and its exit status printed as "exit N". For
  * test_http.py, benchmarks and profilers.
@@ -14,11 +15,13 @@
 #include "lib/logring.h"
 #include "lib/must.h"
 #include "lib/sys.h"
+#include "../snap/json_snap.h"
 #include "../snap/small_snap.h"
 #include "tbl/tbl.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +127,17 @@ static void build_snap(struct harness *t, const char *folder, int *fds, unsigned
 	must(small_snap_build(&in, fds, nfds) == 0);
 }
 
+/* A file with a JSON description (json_snap.h). */
+static void build_described(struct harness *t, const char *file, int *fds, unsigned *nfds)
+{
+	char *text = NULL;
+	size_t n;
+
+	must(sys_read_file(AT_FDCWD, file, 64 << 20, &text, &n) == 0);
+	must(json_snap_build(text, ++t->generation, fds, nfds) == 0);
+	free(text);
+}
+
 static void damage(int *fd)
 {
 	size_t n;
@@ -146,7 +160,10 @@ static void give_snap(struct harness *t, const char *folder, bool damaged)
 	unsigned n;
 	struct msg_snap m = {0};
 
-	build_snap(t, folder, fds, &n);
+	if (folder[0] == '@')
+		build_described(t, folder + 1, fds, &n);
+	else
+		build_snap(t, folder, fds, &n);
 	if (damaged)
 		damage(&fds[n - 1]);
 	m.generation = t->generation;
