@@ -400,7 +400,7 @@ static int open_path(struct req *r, const char *root, size_t root_len, const cha
 static void start(struct req *r)
 {
 	static const struct field allow = {"Allow", "GET, HEAD", 5, 9};
-	size_t root_len, strip = r->route->path.len;
+	size_t root_len, strip = r->route->match == SNAP_MATCH_PREFIX ? r->route->path.len : 0;
 	const char *root = snap_str(r->snap, r->route->root, &root_len), *path = r->path;
 	size_t len = r->path_len;
 	struct served *s;
@@ -410,7 +410,7 @@ static void start(struct req *r)
 		req_fail_with(r, CLOSE_BAD_METHOD, 0, &allow);
 		return;
 	}
-	/* The route's own path names the folder; what is left begins with its slash. */
+	/* A prefix's own path names the folder; what is left begins with its slash. */
 	if (strip > 1 && strip <= len) {
 		strip -= path[strip - 1] == '/';
 		path += strip;

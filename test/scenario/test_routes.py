@@ -1,0 +1,150 @@
+"""Sites, routes, redirects, rewrites and edited fields on a real gate."""
+
+import re
+
+import pytest
+
+from gatebed import Gate, described, request, talk
+
+HEADERS = [{"response": 1, "act": "set", "name": "x-frame-options", "value": "DENY"},
+           {"response": 1, "act": "add", "name": "x-id", "value": "$request_id"},
+           {"response": 1, "act": "remove", "name": "etag"}]
+
+
+def static(path, root, **more):
+    return {"path": path, "match": "prefix", "to": "static", "root": str(root), **more}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    top = tmp_path_factory.mktemp("routes")
+    for name in ("one", "two", "three", "four", "exact", "regex", "wild"):
+        (top / name).mkdir()
+        (top / name / "index.html").write_text(name)
+        (top / name / "f").write_text(name + " f")
+        (top / name / "a b").write_text("blank")
+    (top / "regex" / "p").mkdir()
+    (top / "regex" / "p" / "1.txt").write_text("number 1")
+    (top / "exact" / "two").mkdir()
+    (top / "exact" / "two" / "f").write_text("exact")
+    return top
+
+
+@pytest.fixture(scope="module")
+def gate(tree):
+    sites = [
+        {"name": "one", "default": True, "hosts": ["one.example"], "aliases": ["www.one.example"],
+         "canonical": "one.example", "routes": [
+             static("/", tree / "one", headers=HEADERS),
+             static("/two", tree / "two"),
+             static("/two/three", tree / "three"),
+             {**static("/two/f", tree / "exact"), "match": "exact"},
+             {**static("^/p/[0-9]+\\.txt$", tree / "regex"), "match": "regex"},
+             {**static("^/(a+)+$", tree / "regex"), "match": "regex"},
+             static("/post", tree / "four", methods=1 << 3),
+             static("/post", tree / "three", match_header="x-kind", match_value="three"),
+         ]},
+        {"name": "wild", "hosts": ["*.wild.example"], "routes": [
+            static("/", tree / "wild", redirects=[
+                {"status": 301, "match": "exact", "from": "/old", "to": "/new"},
+                {"status": 308, "match": "prefix", "from": "/blog/", "to": "https://blog.example/*"},
+                {"status": 302, "match": "regex", "from": "^/u/([^/]*)/(?<rest>.*)$", "to": "/users/$1?r=${rest}"},
+                {"status": 307, "match": "regex", "from": "^/same(.*)$", "to": "$1"},
+                {"status": 303, "match": "exact", "from": "/host", "to": "$scheme://$host/$$x"}],
+                rewrites=[
+                {"regex": "^/r/(.*)$", "to": "/$1"},
+                {"regex": "^/up/(.*)$", "to": "/$1/../../f"},
+                {"regex": "^/r/never$", "to": "/index.html"}]),
+        ]},
+        {"name": "nothing", "hosts": ["none.example"], "routes": [{"path": "/", "match": "prefix"}]},
+    ]
+    it = Gate(described({"sites": sites}))
+    yield it
+    assert it.end() == 0
+
+
+def get(gate, path, host="one.example", **more):
+    return talk(gate, request(path, host=host, **more), method=more.get("method", "GET"))[0][0]
+
+
+@pytest.mark.parametrize("path,body", [
+    ("/", "one"), ("/f", "one f"), ("/two/", "two"), ("/two/f", "exact"), ("/two/f/", None),
+    ("/two/three/f", "three f"), ("/twofold", None), ("/two/./three/../f", "exact"), ("/%74wo/", "two"),
+    ("/p/1.txt", "number 1"), ("/p/x.txt", None), ("/post/f", None)])
+def test_longest_path_serves(gate, path, body):
+    answer = get(gate, path)
+    if body is None:
+        assert answer.status == 404
+    else:
+        assert (answer.status, answer.body.decode()) == (200, body)
+
+
+def test_methods_and_fields_choose(gate):
+    assert get(gate, "/post/f", method="POST", Content_Length="0").status == 405  # of the static route that POST chose
+    assert get(gate, "/post/f", X_Kind="three").body == b"three f"
+    assert get(gate, "/post/f", X_Kind="other").status == 404
+
+
+@pytest.mark.parametrize("host,body", [
+    ("one.example", b"one"), ("ONE.example", b"one"), ("one.example.", b"one"), ("a.wild.example", b"wild"),
+    ("a.b.wild.example", b"wild"), ("wild.example", b"one"), ("other.example", b"one"), ("127.0.0.1", b"one")])
+def test_hosts(gate, host, body):
+    assert get(gate, "/", host).body == body
+
+
+def test_aliases_go_to_the_canonical_name(gate):
+    for target in ("/", "/a%20b?x=1&y=%0d%0aX", "//evil.example/x"):
+        answer = get(gate, target, "www.one.example")
+        assert (answer.status, answer.fields["location"]) == (308, "http://one.example" + target)
+    assert get(gate, "/x", "www.one.example:8080").fields["location"] == "http://one.example:8080/x"
+
+
+@pytest.mark.parametrize("target,status,location", [
+    ("/old", 301, "/new"), ("/old?a=b", 301, "/new?a=b"), ("/older", 404, None),
+    ("/blog/2024/x%20y", 308, "https://blog.example/2024/x%20y"), ("/blog/", 308, "https://blog.example/"),
+    ("/blog", 404, None), ("/u/ann/a/b", 302, "/users/ann?r=a/b"),
+    ("/u/a%20b/c&d=e", 302, "/users/a%20b?r=c%26d%3De"), ("/u/%C3%A4/", 302, "/users/%C3%A4?r="),
+    ("/same//evil.example/x", 307, "/evil.example/x"), ("/same/%2F/evil.example", 307, "/evil.example"),
+    ("/host", 303, "http://a.wild.example/$x")])
+def test_redirects(gate, target, status, location):
+    answer = get(gate, target, "a.wild.example")
+    assert answer.status == status
+    assert answer.fields.get("location") == location
+
+
+def test_no_byte_of_a_client_splits_an_answer(gate):
+    # Control characters are refused before, encoded or not; what is left is encoded.
+    for target in ("/u/a%0d%0aSet-Cookie:x/b", "/u/a%00/b", "/blog/%0aX"):
+        assert get(gate, target, "a.wild.example").status == 400
+    answer = get(gate, "/u/%22%3E%3Cscript%3E/b", "a.wild.example")
+    assert answer.fields["location"] == "/users/%22%3E%3Cscript%3E?r=b"
+
+
+def test_rewrites(gate):
+    assert get(gate, "/r/f", "a.wild.example").body == b"wild f"
+    assert get(gate, "/r/a%20b", "a.wild.example").body == b"blank"
+    assert get(gate, "/r/never", "a.wild.example").status == 404  # the first that matches counts
+    assert get(gate, "/up/x", "a.wild.example").status == 400     # it may not climb out
+    gate.records()
+    get(gate, "/r/f?q=1", "a.wild.example")
+    assert gate.records(1)[0]["target"] == "/r/f?q=1"             # the record says what was asked for
+
+
+def test_fields_are_edited_in_every_answer(gate):
+    for path, status in (("/", 200), ("/nothing", 404)):
+        answer = get(gate, path)
+        assert answer.status == status
+        assert answer.fields["x-frame-options"] == "DENY"
+        assert re.fullmatch("[0-9a-f]{16}", answer.fields["x-id"])
+        assert "etag" not in answer.fields
+    assert "x-frame-options" not in get(gate, "/two/").fields
+
+
+def test_a_catastrophic_pattern_costs_a_bounded_time(gate):
+    gate.records()
+    assert get(gate, "/" + "a" * 4000 + "!").status == 404
+    assert gate.records(1)[0]["ms"] < 500
+
+
+def test_a_site_without_anything(gate):
+    assert get(gate, "/", "none.example").status == 404
