@@ -141,6 +141,9 @@ static void begin(struct h1 *h, const struct http1_head *head)
 	r->host_len = head->host_len;
 	r->host_port = head->host_port;
 	r->content_length = head->content_length;
+	r->te_trailers = head->te_trailers;
+	r->upgrade = head->upgrade;
+	r->upgrade_len = head->upgrade_len;
 	r->expect_continue = head->expect_continue && head->content_length != 0;
 	r->fields = arena_alloc(&r->arena, (head->nfields + 1) * sizeof(struct field));
 	if (!r->fields) {

@@ -52,6 +52,8 @@ struct h1 {
 	struct http1_chunks chunks;
 	uint32_t credit; /* bytes that the handler takes now */
 	uint64_t discarded;
+	char *trailer; /* its trailer section, as received */
+	uint32_t trailer_len;
 
 	/* the answer */
 	bool head_sent, no_body, chunked_out, out_ended, sending, room_wanted, file_owned;

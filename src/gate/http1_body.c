@@ -8,6 +8,10 @@
  */
 #include "http1.h"
 
+#include <string.h>
+
+enum { TRAILERS_MAX = 32 };
+
 void http1_body_begin(struct h1 *h, const struct http1_head *head)
 {
 	h->chunked = head->chunked;
@@ -60,6 +64,38 @@ static void give(struct h1 *h, const char *data, size_t len)
 	req_on_body(h->req, data, len);
 }
 
+/* A piece of the trailer section, for who may want it. */
+static void keep_trailer(struct h1 *h, const char *p, size_t n)
+{
+	if (unwanted(h))
+		return;
+	if (!h->trailer)
+		h->trailer = arena_alloc(&h->req->arena, HTTP1_TRAILER_MAX);
+	/* Without memory they are left out, as any recipient may do (RFC 9110 section 6.5.1). */
+	if (!h->trailer)
+		return;
+	must(n <= HTTP1_TRAILER_MAX - h->trailer_len);
+	memcpy(h->trailer + h->trailer_len, p, n);
+	h->trailer_len += (uint32_t)n;
+}
+
+static void tell_trailers(struct h1 *h)
+{
+	struct field fields[TRAILERS_MAX] __attribute__((uninitialized));
+	int n;
+
+	if (!h->trailer_len || unwanted(h))
+		return;
+	n = http1_parse_trailers(h->trailer, h->trailer_len, fields, TRAILERS_MAX);
+	if (n <= 0)
+		return;
+	h->req->trailers = arena_alloc(&h->req->arena, (unsigned)n * sizeof(fields[0]));
+	if (!h->req->trailers)
+		return;
+	memcpy(h->req->trailers, fields, (unsigned)n * sizeof(fields[0]));
+	h->req->ntrailers = (unsigned)n;
+}
+
 static bool take_chunked(struct h1 *h, const char *p, size_t n)
 {
 	const char *data;
@@ -73,9 +109,15 @@ static bool take_chunked(struct h1 *h, const char *p, size_t n)
 		bad_chunk(h);
 		return true;
 	}
+	if (h->chunks.in_trailer) {
+		keep_trailer(h, data, len);
+		len = 0;
+	}
 	conn_used(h->conn, (size_t)used);
-	if (http1_chunks_done(&h->chunks))
+	if (http1_chunks_done(&h->chunks)) {
 		h->body_done = true;
+		tell_trailers(h);
+	}
 	/* Framing costs the client too, or a body of many tiny chunks would be read without end. */
 	if (unwanted(h))
 		h->discarded += (uint64_t)used - len;

@@ -1,7 +1,7 @@
 /*
  * http1_chunks.c: a chunked body as it comes, byte by byte if need be (RFC 9112 section 7.1).
  * Called by http1_body.c and the fuzz targets. Owns nothing. Trailer fields are checked like fields
- * and dropped.
+ * and given out as they are.
  *
  * Stricter than the grammar: no blank around a size or before an extension (BWS is for senders to
  * omit), a size of at most 16 digits, and extensions bounded for each chunk and for the whole body.
@@ -141,10 +141,17 @@ static bool step(struct http1_chunks *k, char c)
 int64_t http1_chunks_take(
 	struct http1_chunks *k, const char *p, size_t n, const char **ret_data, size_t *ret_len)
 {
-	size_t at = 0;
+	size_t at = 0, line = 0;
+	bool lines = false;
 
 	*ret_len = 0;
+	k->in_trailer = false;
 	while (at < n && k->state != K_DONE) {
+		if (!lines && ((k->state == K_TRAILER && p[at] != '\r') ||
+				      (k->state > K_TRAILER && k->state < K_END_LF))) {
+			lines = true;
+			line = at;
+		}
 		if (k->state == K_DATA) {
 			size_t len = n - at < k->left ? n - at : (size_t)k->left;
 
@@ -157,6 +164,18 @@ int64_t http1_chunks_take(
 		}
 		if (!step(k, p[at++]))
 			return -CLOSE_BAD_CHUNK;
+		/* The empty line that ends the section is not given out. */
+		if (lines && k->state == K_END_LF) {
+			at--;
+			k->state = K_TRAILER;
+			k->trailer--;
+			break;
+		}
+	}
+	if (lines) {
+		*ret_data = p + line;
+		*ret_len = at - line;
+		k->in_trailer = true;
 	}
 	return (int64_t)at;
 }

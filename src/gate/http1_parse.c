@@ -21,7 +21,8 @@ struct gathered {
 	const char *coding;
 	uint32_t coding_len;
 	int64_t length;
-	bool close, keep_alive, nominated, bad_expect, bad_length;
+	bool close, keep_alive, upgrade, nominated, bad_expect, bad_length;
+	unsigned upgrades;
 };
 
 /* What may stand in a target: RFC 3986, and what browsers send besides. No '#': a fragment never
@@ -141,6 +142,8 @@ static bool parse_connection(struct gathered *g, const char *p, size_t n)
 			g->close = true;
 		else if (same(from, (size_t)(p - from), "keep-alive"))
 			g->keep_alive = true;
+		else if (same(from, (size_t)(p - from), "upgrade"))
+			g->upgrade = true;
 		else if (p > from)
 			g->nominated = true;
 		while (p < end && is_ows(*p))
@@ -154,11 +157,15 @@ static bool parse_connection(struct gathered *g, const char *p, size_t n)
 /* A field that the protocol itself reads. Returns true when it goes no further (hop by hop). */
 static int take_known(struct http1_head *h, struct gathered *g, const struct field *f)
 {
+	static const struct field trailers = {.name = "trailers", .name_len = 8};
 	const char *name = f->name;
 
 	switch (f->name_len) {
 	case 2:
-		return !memcmp(name, "te", 2);
+		if (memcmp(name, "te", 2))
+			return 0;
+		h->te_trailers |= list_has(f->value, f->value_len, &trailers);
+		return 1;
 	case 4:
 		if (!memcmp(name, "host", 4)) {
 			g->hosts++;
@@ -175,7 +182,13 @@ static int take_known(struct http1_head *h, struct gathered *g, const struct fie
 			g->bad_expect = true;
 		return 0;
 	case 7:
-		return !memcmp(name, "trailer", 7) || !memcmp(name, "upgrade", 7);
+		if (!memcmp(name, "upgrade", 7)) {
+			g->upgrades++;
+			h->upgrade = f->value;
+			h->upgrade_len = f->value_len;
+			return 1;
+		}
+		return !memcmp(name, "trailer", 7);
 	case 10:
 		if (!memcmp(name, "connection", 10))
 			return parse_connection(g, f->value, f->value_len) ? 1 : -CLOSE_BAD_REQUEST;
@@ -355,7 +368,9 @@ int http1_parse_head(char *p, size_t n, size_t head_max, struct http1_head *ret_
 	h->host_len = 0;
 	h->host_port = 0;
 	h->nfields = 0;
-	h->chunked = h->expect_continue = h->keep_alive = false;
+	h->chunked = h->expect_continue = h->keep_alive = h->te_trailers = false;
+	h->upgrade = NULL;
+	h->upgrade_len = 0;
 	h->content_length = 0;
 	h->method = METHOD_OTHER;
 	h->version_minor = 1;
@@ -375,6 +390,10 @@ int http1_parse_head(char *p, size_t n, size_t head_max, struct http1_head *ret_
 		res = check_target(h, &g);
 	if (res < 0)
 		return res;
+	/* An offer that is not made for this connection, or twice, or before a body, is ignored
+	 * (RFC 9110 section 7.8). */
+	if (!g.upgrade || g.upgrades != 1 || h->version_minor == 0 || h->content_length != 0)
+		h->upgrade = NULL;
 	if (g.bad_expect)
 		return -CLOSE_BAD_EXPECT;
 	return (int)(c.p - p);
@@ -404,4 +423,41 @@ int http1_scan_head(const char *p, size_t n, size_t head_max, size_t *at)
 	if (n >= HTTP1_LINE_MAX && !memchr(p + 1, '\n', n - 1))
 		return -CLOSE_LINE_TOO_LONG;
 	return n >= head_max ? -CLOSE_HEAD_TOO_LARGE : 0;
+}
+
+int http1_parse_trailers(char *p, size_t n, struct field *ret_fields, unsigned max)
+{
+	struct cursor c = {p, p + n, p};
+	unsigned kept = 0;
+
+	while (c.p < c.end) {
+		struct field f;
+		int res = parse_field(&c, &f);
+
+		if (res != 1)
+			return -CLOSE_BAD_CHUNK;
+		if (kept == max)
+			return -CLOSE_HEAD_TOO_LARGE;
+		/* What frames, routes or authenticates a message cannot come behind it (RFC 9110
+		 * section 6.5.1). */
+		if (!http1_is_forbidden_trailer(&f))
+			ret_fields[kept++] = f;
+	}
+	return (int)kept;
+}
+
+bool http1_is_forbidden_trailer(const struct field *f)
+{
+	static const char *const names[] = {"host", "content-length", "content-type",
+		"content-encoding", "content-range", "transfer-encoding", "connection", "te",
+		"trailer", "upgrade", "expect", "authorization", "cookie", "set-cookie",
+		"cache-control", "max-forwards", "range", "location", "retry-after", "vary",
+		"age", "date", "expires", "www-authenticate", "proxy-authenticate",
+		"proxy-authorization", "keep-alive", "proxy-connection", "forwarded", "via"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (f->name_len == strlen(names[i]) && !memcmp(f->name, names[i], f->name_len))
+			return true;
+	return (f->name_len > 12 && !memcmp(f->name, "x-forwarded-", 12)) ||
+	       memchr(f->name, '_', f->name_len) != NULL;
 }

@@ -27,6 +27,9 @@ struct http1_head {
 	uint8_t version_minor;
 	bool keep_alive; /* the client's wish: RFC 9112 section 9.3 */
 	bool chunked, expect_continue;
+	bool te_trailers;    /* trailer fields of the answer are taken */
+	const char *upgrade; /* what to go over to, offered for this connection; NULL: nothing */
+	uint32_t upgrade_len;
 	int64_t content_length; /* -1 chunked, 0 none */
 	const char *host;       /* lower case, without port and without a dot at its end */
 	uint32_t host_len;
@@ -56,12 +59,19 @@ struct http1_chunks {
 	uint8_t digits;
 	uint64_t left; /* of the chunk's data */
 	uint32_t ext, ext_all, trailer;
+	bool in_trailer; /* what was returned belongs to the trailer section, not to the body */
 };
 /* Take from p: >= 0 how many bytes were used; when *ret_len > 0 then *ret_data holds that many
- * bytes of body among them. < 0: minus the close_id. Call again while bytes are left and not done.
+ * bytes of body among them, or, when in_trailer is set, of the trailer section's lines (at most
+ * HTTP1_TRAILER_MAX in all). < 0: minus the close_id. Call again while bytes are left and not done.
  */
 int64_t http1_chunks_take(
 	struct http1_chunks *k, const char *p, size_t n, const char **ret_data, size_t *ret_len);
 bool http1_chunks_done(const struct http1_chunks *k);
+/* The trailer section, whole and checked by http1_chunks_take(), to fields: names in lower case,
+ * pointing into p; what may not stand there is left out. How many, or minus the close_id. */
+int http1_parse_trailers(char *p, size_t n, struct field *ret_fields, unsigned max);
+/* f's name is in lower case. */
+bool http1_is_forbidden_trailer(const struct field *f);
 
 #endif

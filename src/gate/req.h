@@ -13,7 +13,7 @@
 #include "snap/snap.h"
 #include "stream.h"
 
-enum handler { HANDLER_NONE = 0, HANDLER_ERROR, HANDLER_STATIC, HANDLER_APP, HANDLER_END };
+enum handler { HANDLER_NONE = 0, HANDLER_ERROR, HANDLER_STATIC, HANDLER_APP, HANDLER_PROXY, HANDLER_END };
 enum method { METHOD_OTHER = 0, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS, METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT };
 
 enum { REQ_FIELDS_MAX = 128 };
@@ -41,6 +41,9 @@ struct req {
 	bool head_sent, ended, body_done; /* answer's head gone; answer whole; request's body whole */
 	bool expect_continue;
 	bool no_body;                   /* of the answer: HEAD, 204, 304 */
+	bool peer_trusted;              /* the peer is one of TrustedProxies=: its forwarding fields count */
+	bool te_trailers;               /* the client takes trailer fields behind the answer */
+	bool tunnel;                    /* both ways are raw bytes since the answer's head */
 	bool alias;                     /* the host is only an alias of the site's canonical name */
 	bool rewritten;                 /* path and query are not the client's any more */
 	enum close_id close;            /* CLOSE_NONE until it ends */
@@ -56,6 +59,10 @@ struct req {
 	const char *host;               /* lower case, without port */
 	uint32_t method_len, target_len, path_len, path_raw_len, query_len, host_len;
 	uint16_t host_port;             /* 0: none was given */
+	const char *upgrade;            /* what the client offers to go over to; NULL: nothing */
+	uint32_t upgrade_len;
+	unsigned ntrailers;
+	struct field *trailers;         /* of the request's body; stands when body_end() is called */
 	struct field *fields;           /* every field but the hop-by-hop ones, in order; Host included */
 	unsigned nfields;
 	char peer[46];                  /* client's address as text */

@@ -113,10 +113,12 @@ static void values_are_searched_whole(void **state)
 }
 
 /* The body of a chunked text that is cut into pieces of `step`; -1 when it is malformed. */
-static long dechunk(const char *text, size_t step, char *out)
+static long dechunk(const char *text, size_t step, char *out, char *trailer)
 {
 	struct http1_chunks k = {0};
 	size_t n = strlen(text), len = 0;
+
+	memset(trailer, 0, 100);
 
 	for (size_t at = 0; at < n && !http1_chunks_done(&k);) {
 		const char *data;
@@ -125,9 +127,12 @@ static long dechunk(const char *text, size_t step, char *out)
 
 		if (used < 0)
 			return -1;
-		if (got)
+		if (got && !k.in_trailer) {
 			memcpy(out + len, data, got);
-		len += got;
+			len += got;
+		} else if (got) {
+			memcpy(trailer + strlen(trailer), data, got);
+		}
 		at += (size_t)used;
 	}
 	return http1_chunks_done(&k) ? (long)len : -2;
@@ -135,18 +140,19 @@ static long dechunk(const char *text, size_t step, char *out)
 
 static void chunks_however_cut(void **state)
 {
-	char out[100];
+	char out[100], trailer[100];
 
 	(void)state;
 	for (size_t step = 1; step < 60; step++) {
 		assert_int_equal(
 			dechunk("3;x=y\r\nabc\r\n00a\r\n0123456789\r\n0\r\nA: b\r\n\r\nnext", step,
-				out),
+				out, trailer),
 			13);
+		assert_string_equal(trailer, "A: b\r\n");
 		assert_memory_equal(out, "abc0123456789", 13);
-		assert_int_equal(dechunk("0\r\n\r\n", step, out), 0);
-		assert_int_equal(dechunk("1\r\nab\r\n", step, out), -1);
-		assert_int_equal(dechunk("5\r\nab", step, out), -2);
+		assert_int_equal(dechunk("0\r\n\r\n", step, out, trailer), 0);
+		assert_int_equal(dechunk("1\r\nab\r\n", step, out, trailer), -1);
+		assert_int_equal(dechunk("5\r\nab", step, out, trailer), -2);
 	}
 }
 
