@@ -11,3 +11,8 @@ METRIC(BYTES_OUT, stead_sent_bytes_total, "bytes", METRIC_GATE, "bytes sent to c
 METRIC(REPLAYS, stead_replays_total, "requests", METRIC_GATE, "idempotent requests given to another worker after theirs died")
 METRIC(LINK_FAULTS, stead_link_faults_total, "links", METRIC_GATE, "workers that broke the link's protocol")
 METRIC(BUDGET_BYTES, stead_body_budget_used_bytes, "bytes", METRIC_GATE, "bytes of the body budget lent now")
+METRIC(UP_OPEN, stead_backend_connections_open, "connections", METRIC_GATE, "connections to backends open now, kept ones included")
+METRIC(UP_CONNECTS, stead_backend_connects_total, "connections", METRIC_GATE, "connections to backends begun")
+METRIC(UP_REUSED, stead_backend_reuses_total, "requests", METRIC_GATE, "requests that a kept connection to a backend took")
+METRIC(UP_RETRIES, stead_backend_retries_total, "requests", METRIC_GATE, "requests that were given to a backend again after a failure")
+METRIC(UP_FAULTS, stead_backend_faults_total, "requests", METRIC_GATE, "failures of backends: refused, too slow, cut or malformed")

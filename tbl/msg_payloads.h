@@ -48,6 +48,12 @@ struct msg_worker {
 	uint32_t reason;   /* enum close_id for WORKER_BAD and WORKER_STUCK */
 	int32_t status;    /* WORKER_GONE: as from waitid: >= 0 exit code, < 0 minus the signal */
 };
+struct msg_want {
+	uint32_t role; /* enum proc: RESOLVE, AUTH */
+};
+struct msg_auth {
+	uint32_t good; /* 1: the password is the hash's */
+};
 enum page_kind { PAGE_LOGRING = 1, PAGE_COUNTERS = 2, PAGE_LOG = 3 };
 struct msg_page {
 	uint32_t kind; /* enum page_kind */

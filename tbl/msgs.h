@@ -11,7 +11,9 @@
  */
 #define P(R) (1u << PROC_##R)
 #define P_ALL (~0u)
-#define P_SELF_SERVING (P(GATE) | P(CTL) | P(LOG))
+#define P_AIDE (P(RESOLVE) | P(AUTH))
+#define P_PAGED (P(GATE) | P(CTL) | P(LOG))
+#define P_SELF_SERVING (P(GATE) | P(CTL) | P(LOG) | P_AIDE)
 
 MSG(HELLO, 1, P_ALL, P_ALL, msg_hello, 0, 0, "versions spoken and the build; first on every channel")
 
@@ -26,7 +28,7 @@ MSG(WORKER, 106, P(PARENT), P(GATE), msg_worker, 1, 1, "a worker exists; fd: thi
 MSG(WORKER_GONE, 107, P(PARENT), P(GATE), msg_worker, 0, 0, "that worker is dead: fail or replay what it ran")
 MSG(WORKER_DRAIN, 108, P(PARENT), P(GATE), msg_worker, 0, 0, "give it nothing new; say WORKER_IDLE when it runs nothing of yours")
 MSG(RING, 109, P(PARENT), P(LOG), msg_page, 1, 1, "the log ring of a process")
-MSG(LOG_PAGE, 110, P(PARENT), P_SELF_SERVING, msg_page, 2, 2, "fd 0 the log's page, fd 1 the wake pipe's write end; slot: yours")
+MSG(LOG_PAGE, 110, P(PARENT), P_PAGED, msg_page, 2, 2, "fd 0 the log's page, fd 1 the wake pipe's write end; slot: yours")
 MSG(STREAM, 111, P(PARENT), P(LOG), msg_stream, 1, 1, "read end of an app process's stdout or stderr; then: the app's name")
 MSG(COUNTERS, 112, P(PARENT), P(CTL), msg_page, 1, 1, "the counters page of a gate")
 MSG(PROC_STATE, 113, P(PARENT), P(CTL), msg_proc_state, 0, 0, "a process changed; all of them are told again to a new ctl")
@@ -38,11 +40,12 @@ MSG(LINK, 118, P(PARENT), P(WORKER), msg_worker, 1, 1, "a gate's end of a new li
 
 /* processes tell the parent */
 MSG(READY, 200, P_SELF_SERVING, P(PARENT), none, 0, 0, "started whole")
-MSG(PAGE, 201, P_SELF_SERVING, P(PARENT), msg_page, 1, 2, "my ring, counters or log page (log: fd 1 its wake pipe's write end), to keep and pass on")
+MSG(PAGE, 201, P_PAGED, P(PARENT), msg_page, 1, 2, "my ring, counters or log page (log: fd 1 its wake pipe's write end), to keep and pass on")
 MSG(WORKER_UP, 202, P(GATE), P(PARENT) | P(CTL), msg_worker, 0, 0, "it said HELLO and its app is loaded")
 MSG(WORKER_BAD, 203, P(GATE), P(PARENT) | P(CTL), msg_worker, 0, 0, "its link broke or it broke the protocol: replace it; reason from tbl/closes.h")
 MSG(WORKER_IDLE, 204, P(GATE), P(PARENT), msg_worker, 0, 0, "answer to WORKER_DRAIN")
 MSG(WORKER_STUCK, 205, P(GATE), P(PARENT), msg_worker, 0, 0, "a request passed its deadline: ask for its stack, then grace, then kill")
+MSG(WANT, 207, P(GATE), P(PARENT), msg_want, 0, 0, "a process of this role is needed: start it, and pair it with every gate")
 MSG(STOPPED, 206, P_SELF_SERVING, P(PARENT), none, 0, 0, "drained; about to exit 0")
 
 /* ctl tells the parent */
@@ -59,6 +62,10 @@ MSG(GATES, 308, P(CTL), P(PARENT), msg_gates, 0, 0, "so many gates shall serve: 
 /* ctl and the gates */
 MSG(OVERLAY, 400, P(CTL), P(GATE), msg_overlay, 0, 0, "a small fact that changes often; bounded; replayed to each new gate")
 MSG(SNAP_LOADED, 401, P(GATE), P(CTL), msg_snap, 0, 0, "this generation serves now, or err says why it was refused; text may follow")
+
+/* gates and auth */
+MSG(AUTH_CHECK, 420, P(GATE), P(AUTH), none, 0, 0, "packed: the hash, then the password; id: the answer's")
+MSG(AUTH_CHECKED, 421, P(AUTH), P(GATE), msg_auth, 0, 0, "whether they belong together")
 
 /* ctl and log */
 MSG(LOG_QUERY, 500, P(CTL), P(LOG), msg_log_query, 0, 0, "records that match, then follow; then packed: app name or empty")

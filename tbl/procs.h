@@ -11,6 +11,8 @@ PROC(PARENT, parent, 1, 0, JAIL_NONE, "spawns, jails, watches and binds; reads n
 PROC(GATE, gate, PROC_MANY, 0, JAIL_ROOT, "speaks to clients; serves files, asks the apps")
 PROC(CTL, ctl, 1, 0, JAIL_USER, "control socket, state, compiles snapshots")
 PROC(LOG, log, 1, 0, JAIL_USER, "drains the log rings and the apps' output into bounded files")
+PROC(RESOLVE, resolve, 1, 0, JAIL_USER, "looks up the names of backends; started when a gate asks for it")
+PROC(AUTH, auth, 1, 0, JAIL_ROOT, "checks passwords against their hashes; started when a gate asks for it")
 PROC(CHECK, check, PROC_MANY, 1, JAIL_USER, "parses untrusted text: stead.conf, unit files, app folders")
 PROC(BUILD, build, PROC_MANY, 1, JAIL_APP, "makes what an app needs to run, as the app's user")
 PROC(DB, db, PROC_MANY, 1, JAIL_USER, "makes the cluster, its roles and databases; speaks SQL")

@@ -37,6 +37,8 @@ enum msg_type {
 #undef P
 #undef P_ALL
 #undef P_SELF_SERVING
+#undef P_AIDE
+#undef P_PAGED
 struct msg_row {
 	const char *name, *about;
 	uint16_t type;

@@ -155,7 +155,8 @@ int act_user_app(struct act_ctx *ctx, const char *name, const char *uid)
 int act_boot(struct act_ctx *ctx)
 {
 	static const char *const group[] = {"/usr/sbin/groupadd", "--system", "--", "stead", NULL};
-	static const char *const roles[] = {"gate", "ctl", "log", "check", "db"};
+	static const char *const roles[] = {
+		"gate", "ctl", "log", "resolve", "auth", "check", "db"};
 	int r = 0;
 
 	if (!getgrnam("stead"))

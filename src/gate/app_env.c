@@ -152,6 +152,8 @@ long app_env_encode(const struct req *r, char *p, size_t cap)
 	put(&o, ENV_PROTOCOL, r->version_minor ? "HTTP/1.1" : "HTTP/1.0", 8);
 	put(&o, ENV_REMOTE_ADDR, r->peer, strlen(r->peer));
 	put_number(&o, ENV_REMOTE_PORT, r->peer_port);
+	if (r->user[0])
+		put(&o, ENV_REMOTE_USER, r->user, strlen(r->user));
 	if (r->tls)
 		put(&o, ENV_SCHEME, "https", 5);
 	if (r->content_length > 0 || req_field(r, "content-length"))

@@ -7,6 +7,7 @@
  * feed it.
  */
 #include "control.h"
+#include "aides.h"
 #include "conn.h"
 #include "to_app.h"
 
@@ -14,24 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static void hello(struct chan *c)
-{
-	struct msg_hello h = {.min = MSG_MAJOR_MIN,
-		.max = MSG_MAJOR_MAX,
-		.role = PROC_GATE,
-		.build = STEAD_VERSION};
-
-	(void)chan_send(c, MSG_HELLO, 0, &h, sizeof(h), NULL, 0, NULL, 0);
-}
-
-static bool hello_holds(const struct msg *m)
-{
-	struct msg_hello h;
-
-	return m->h.type == MSG_HELLO && msg_get(m, &h, sizeof(h), sizeof(h)) == 0 &&
-	       h.min <= MSG_MAJOR_MAX && h.max >= MSG_MAJOR_MIN;
-}
 
 static void send_page(struct gate *g, enum page_kind kind, int fd)
 {
@@ -80,7 +63,7 @@ static void ctl_got(struct chan *c, struct msg *m)
 	struct gate *g = c->owner;
 
 	if (!g->ctl_hello) {
-		g->ctl_hello = hello_holds(m);
+		g->ctl_hello = gate_hello_holds(m);
 		if (!g->ctl_hello)
 			chan_close(c);
 		/* A ctl that has just come learns what it would have learned when it happened. */
@@ -106,15 +89,20 @@ static void hear_channel(struct gate *g, struct msg *m)
 	struct msg_channel to;
 	int fd;
 
-	if (msg_get(m, &to, sizeof(to), sizeof(to)) < 0 || to.role != PROC_CTL)
+	if (msg_get(m, &to, sizeof(to), sizeof(to)) < 0)
 		return;
+	fd = msg_take_fd(m, 0);
+	if (to.role != PROC_CTL) {
+		if (!aides_channel(g, to.role, fd))
+			close(fd);
+		return;
+	}
 	chan_close(&g->ctl);
 	g->ctl_hello = false;
-	fd = msg_take_fd(m, 0);
 	if (chan_init(&g->ctl, g->loop, fd, &ctl_ops, g) < 0)
 		close(fd);
 	else
-		hello(&g->ctl);
+		gate_hello(&g->ctl);
 }
 
 /* parent */
@@ -264,7 +252,7 @@ static void parent_got(struct chan *c, struct msg *m)
 	struct gate *g = c->owner;
 
 	if (!g->parent_hello) {
-		if (!hello_holds(m))
+		if (!gate_hello_holds(m))
 			fatal("gate", "the parent speaks another version");
 		g->parent_hello = true;
 	} else if (m->h.type == MSG_START) {
@@ -291,7 +279,7 @@ int control_open(struct gate *g, int fd)
 	int err = chan_init(&g->parent, g->loop, fd, &parent_ops, g);
 
 	if (!err)
-		hello(&g->parent);
+		gate_hello(&g->parent);
 	return err;
 }
 

@@ -3,6 +3,8 @@
  * struct gate holds; talks to nobody itself.
  */
 #include "gate.h"
+#include "aides.h"
+#include "auth.h"
 #include "conn.h"
 #include "counters.h"
 #include "filecache.h"
@@ -87,6 +89,8 @@ int gate_new(struct gate **ret_gate, struct loop *l, const struct stream_ops *co
 	if (!err)
 		err = filecache_new(g);
 	if (!err)
+		err = aides_new(g);
+	if (!err)
 		err = mime_new(&g->mime, "/etc/mime.types");
 	if (err) {
 		gate_free(g);
@@ -108,6 +112,8 @@ void gate_free(struct gate *g)
 	filecache_free(g);
 	mime_free(g->mime);
 	regex_free_all(g);
+	auth_free(g);
+	aides_free(g);
 	snap_unref(g->snap);
 	loop_timer_stop(g->loop, &g->drain_timer);
 	loop_timer_stop(g->loop, &g->accept_timer);
@@ -145,6 +151,24 @@ void gate_drain(struct gate *g, uint32_t drain_ms)
 	for (struct conn *c = g->conns; c; c = c->next)
 		conn_wake_in(c, g->drain_idle_ms - now);
 	loop_timer(g->loop, &g->drain_timer, g->conns ? g->drain_end_ms : now);
+}
+
+void gate_hello(struct chan *c)
+{
+	struct msg_hello h = {.min = MSG_MAJOR_MIN,
+		.max = MSG_MAJOR_MAX,
+		.role = PROC_GATE,
+		.build = STEAD_VERSION};
+
+	(void)chan_send(c, MSG_HELLO, 0, &h, sizeof(h), NULL, 0, NULL, 0);
+}
+
+bool gate_hello_holds(const struct msg *m)
+{
+	struct msg_hello h;
+
+	return m->h.type == MSG_HELLO && msg_get(m, &h, sizeof(h), sizeof(h)) == 0 &&
+	       h.min <= MSG_MAJOR_MAX && h.max >= MSG_MAJOR_MIN;
 }
 
 void gate_event(struct gate *g, enum event ev, const char *name, ...)

@@ -24,15 +24,21 @@ enum gate_op {
 	OP_H1_TURN,
 	OP_ACCESS_FLUSH,
 	OP_DRAIN_TIMER,
+	OP_AUTH_TICK,
 	OP_FAKE_TURN, /* test/unit/gate only */
 	OP_APP = 48,  /* to_app's own kinds begin here (TO_APP_OP_TABLE) */
+	OP_UP = 56,   /* backends' own kinds begin here (UP_OP_TABLE) */
 	OP_GATE_END = 64
 };
 
 struct conn;
 struct to_app;
+struct up;
+struct resolve;
 struct filecache;
 struct mime;
+struct aide_link;
+struct auth;
 struct regexes;
 struct outbuf;
 struct listener;
@@ -53,6 +59,9 @@ struct gate {
 	struct chan parent; /* fd 3 */
 	struct chan ctl;    /* closed (chan_open() false) while there is none */
 	bool ctl_hello;
+
+	struct aide_link *aides; /* [AIDE_KINDS] */
+	struct auth *auth;       /* NULL: nobody asked for a password yet */
 
 	struct snap *snap; /* what serves now; NULL before the first */
 	uint64_t refused;  /* the generation of a later one that was not taken, and why */
@@ -89,6 +98,8 @@ struct gate {
 	struct mime *mime;
 	struct regexes *regexes;
 	struct to_app *to_app;
+	struct up *up;           /* backends */
+	struct resolve *resolve; /* the channel to who looks names up; NULL: none */
 	uint64_t maintenance[COUNTER_SITES_MAX / 64]; /* bit per site's number */
 
 	bool draining;
@@ -110,6 +121,9 @@ void gate_set_snap(struct gate *g, struct snap *s);
 void gate_drain(struct gate *g, uint32_t drain_ms);
 void gate_drained(struct gate *g);
 op_done drain_on_timer;
+/* The first message of every channel, both ways. */
+void gate_hello(struct chan *c);
+bool gate_hello_holds(const struct msg *m);
 /* Emit an event; name/value pairs, closed by a NULL name. Dropped while there is no ring. */
 void gate_event(struct gate *g, enum event ev, const char *name, ...) __attribute__((sentinel));
 

@@ -6,6 +6,7 @@
  * start, the table of completions and the end; control.c hears, conn.c serves.
  */
 #include "access.h"
+#include "auth.h"
 #include "conn.h"
 #include "control.h"
 #include "http1.h"
@@ -31,6 +32,7 @@ static op_done *const gate_ops[OP_GATE_END] = {
 	[OP_H1_TURN] = http1_on_turn,
 	[OP_ACCESS_FLUSH] = access_on_flush,
 	[OP_DRAIN_TIMER] = drain_on_timer,
+	[OP_AUTH_TICK] = auth_on_tick,
 	TO_APP_OP_TABLE(OP_APP),
 };
 

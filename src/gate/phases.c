@@ -3,6 +3,7 @@
  * Owns nothing. The table is constant: a request holds a number, no code pointer.
  */
 #include "phases.h"
+#include "auth.h"
 #include "edit.h"
 #include "gate.h"
 #include "lib/must.h"
@@ -19,6 +20,7 @@ static const struct phase phases[] = {
 	{phase_alias, NULL},
 	{phase_route, NULL},
 	{phase_maintenance, NULL},
+	{phase_basic, auth_cancel},
 	{phase_redirect, NULL},
 	{phase_rewrite, NULL},
 	{phase_edit, NULL},

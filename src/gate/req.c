@@ -29,7 +29,7 @@ struct req *req_new(struct gate *g, struct stream *s, struct arena *arena)
 	 * the next bit of the generation is entered, which the parent gives to nobody so soon. */
 	r->id = g->generation << 40 | (++g->req_seq & 0xffffffffffull);
 	r->start_us = loop_now_us(g->loop);
-	r->method_str = r->target = r->path_raw = r->query = r->host = "";
+	r->method_str = r->target = r->path_raw = r->query = r->host = r->user = "";
 	r->path = "/";
 	r->path_len = 1;
 	gate_count(g, METRIC_REQUESTS_ACTIVE, 1);

@@ -25,7 +25,8 @@
 	ENV(REMOTE_PORT, "REMOTE_PORT")                                                            \
 	ENV(URI, "REQUEST_URI")                                                                    \
 	ENV(SCHEME, "wsgi.url_scheme")                                                             \
-	ENV(REQUEST_ID, "stead.request_id")
+	ENV(REQUEST_ID, "stead.request_id")                                                        \
+	ENV(REMOTE_USER, "REMOTE_USER")
 
 enum link_env {
 	ENV_HTTP = 0,

@@ -1,5 +1,6 @@
 /*
- * core.c: gate, ctl and log: their slots, how they are made, their channels to the parent.
+ * core.c: gate, ctl, log and the gates' aides: their slots, how they are made, their channels to
+ * the parent.
  *
  * Called by main (new, free), watch (spawn, release) and everybody who has something to tell them.
  * Owns the slots of the core roles and the channel in each run. Never reads a message's meaning:
@@ -22,6 +23,8 @@ static struct slot *slot_new(struct parent *p, enum proc role, uint32_t index)
 	return s;
 }
 
+static const uint8_t aide_roles[AIDES] = {PROC_RESOLVE, PROC_AUTH};
+
 int core_new(struct parent *p)
 {
 	must(p->gates >= 1 && p->gates <= GATES_MAX);
@@ -32,8 +35,26 @@ int core_new(struct parent *p)
 	for (unsigned i = 0; i < p->gates; i++)
 		if ((p->gate[i] = slot_new(p, PROC_GATE, i)) == NULL)
 			return -ENOMEM;
+	for (unsigned i = 0; i < AIDES; i++)
+		if ((p->aide[i] = slot_new(p, (enum proc)aide_roles[i], 0)) == NULL)
+			return -ENOMEM;
 	p->gates_wanted = p->gates;
 	return 0;
+}
+
+int core_want(struct parent *p, struct msg *m)
+{
+	struct msg_want want;
+
+	if (msg_get(m, &want, sizeof(want), sizeof(want)) < 0)
+		return -EINVAL;
+	for (unsigned i = 0; i < AIDES; i++)
+		if (aide_roles[i] == want.role) {
+			if (p->stop_step == STOP_NOT && !p->aide[i]->wanted)
+				slot_want(p->aide[i]);
+			return 0;
+		}
+	return -EINVAL;
 }
 
 /* Slots stay once they are made: one that is not wanted is empty when its gate has drained, and the
@@ -84,6 +105,8 @@ void core_free(struct parent *p)
 {
 	slot_free(p->log);
 	slot_free(p->ctl);
+	for (unsigned i = 0; i < AIDES; i++)
+		slot_free(p->aide[i]);
 	for (unsigned i = 0; i < p->gates; i++)
 		slot_free(p->gate[i]);
 }
@@ -202,6 +225,11 @@ static struct run *listening(struct slot *s)
 struct run *core_gate(struct parent *p, unsigned i)
 {
 	return i < p->gates ? listening(p->gate[i]) : NULL;
+}
+
+struct run *core_aide(struct parent *p, unsigned i)
+{
+	return listening(p->aide[i]);
 }
 
 struct run *core_ctl(struct parent *p)

@@ -68,6 +68,12 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 	case MSG_ONESHOT_KILL:
 		oneshot_kill(p, m);
 		break;
+	case MSG_WANT:
+		if (core_want(p, m) < 0) {
+			say_run(p, EV_CHANNEL_BROKEN, from, NULL, 0, "it wants what is no aide");
+			watch_event(from, WATCH_BAD);
+		}
+		break;
 	case MSG_GATES:
 		core_gates(p, m);
 		break;

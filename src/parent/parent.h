@@ -40,6 +40,7 @@ enum parent_op {
 };
 
 enum {
+	AIDES = 2, /* roles of which one process helps every gate */
 	GATES_MAX = 60, /* with parent and ctl they fill the 64 ring slots of the log process */
 	RING_PARENT = 0,
 	RING_CTL = 1,
@@ -354,6 +355,7 @@ struct parent {
 	uint32_t seed;       /* of jitter */
 
 	struct slot *ctl, *log, *gate[GATES_MAX];
+	struct slot *aide[AIDES]; /* by aide_roles: started when a gate asks */
 	struct set *sets;
 	unsigned sets_n;
 	struct child *children;
@@ -404,6 +406,10 @@ int core_new(struct parent *p);
 void core_free(struct parent *p);
 /* GATES: so many of them shall serve. A gate that is not wanted any more drains. */
 void core_gates(struct parent *p, struct msg *m);
+/* A gate needs that role. -EINVAL: it is no aide's. */
+int core_want(struct parent *p, struct msg *m);
+/* The i-th aide that listens, or NULL. */
+struct run *core_aide(struct parent *p, unsigned i);
 int core_spawn(struct parent *p, struct run *r);
 bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a,
 	size_t a_len, const void *b, size_t b_len, const int *fds, unsigned nfds);

@@ -65,6 +65,8 @@ void stop_hurry(struct parent *p)
 	p->stop_now = true;
 	for (unsigned i = 0; i < p->gates; i++)
 		hurry(p, p->gate[i]);
+	for (unsigned i = 0; i < AIDES; i++)
+		hurry(p, p->aide[i]);
 	hurry(p, p->ctl);
 	hurry(p, p->log);
 	for (struct set *set = p->sets; set != NULL; set = set->next)
@@ -104,6 +106,14 @@ static bool gates_down(struct parent *p)
 	return true;
 }
 
+static bool aides_down(struct parent *p)
+{
+	for (unsigned i = 0; i < AIDES; i++)
+		if (!slot_down(p->aide[i]))
+			return false;
+	return true;
+}
+
 /* One step; true when the next one may begin. */
 static bool step_over(struct parent *p)
 {
@@ -111,11 +121,13 @@ static bool step_over(struct parent *p)
 	case STOP_GATES:
 		if (!gates_down(p))
 			return false;
+		for (unsigned i = 0; i < AIDES; i++)
+			slot_unwant(p->aide[i]);
 		sets_unwant(p, false);
 		oneshot_kill_all(p);
 		return true;
 	case STOP_APPS:
-		if (!sets_down(p, false) || !oneshot_none(p))
+		if (!sets_down(p, false) || !oneshot_none(p) || !aides_down(p))
 			return false;
 		sets_unwant(p, true);
 		return true;

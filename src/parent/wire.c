@@ -64,6 +64,9 @@ static void tell_all_states(struct parent *p)
 		tell_state(p, slot_run(core[i]));
 	for (unsigned i = 0; i < p->gates; i++)
 		tell_state(p, slot_run(p->gate[i]));
+	for (unsigned i = 0; i < AIDES; i++)
+		if (p->aide[i]->wanted)
+			tell_state(p, slot_run(p->aide[i]));
 	for (struct set *set = p->sets; set != NULL; set = set->next)
 		for (struct slot *s = set->slots; s != NULL; s = s->next) {
 			if (slot_other(s)->phase != PHASE_DOWN)
@@ -78,6 +81,8 @@ void wire_greet(struct parent *p, struct run *r)
 	switch ((enum proc)r->slot->role) {
 	case PROC_GATE:
 		pair_up(p, r, core_ctl(p));
+		for (unsigned i = 0; i < AIDES; i++)
+			pair_up(p, r, core_aide(p, i));
 		keep_give_writer(p, r);
 		keep_give_gate(p, r);
 		workers_link_all(p, r);
@@ -91,6 +96,11 @@ void wire_greet(struct parent *p, struct run *r)
 		keep_give_ctl(p, r);
 		listen_give_ctl(p);
 		tell_all_states(p);
+		break;
+	case PROC_RESOLVE:
+	case PROC_AUTH:
+		for (unsigned i = 0; i < p->gates; i++)
+			pair_up(p, r, core_gate(p, i));
 		break;
 	case PROC_LOG:
 		pair_up(p, r, core_ctl(p));

@@ -146,6 +146,7 @@ struct snap_upstream {
 	struct snap_str index;    /* FastCGI: index.php */
 	uint32_t check_ms, fail_max, retry, keep_alive, slow_start_ms;
 	uint32_t queue, queue_timeout_ms, timeout_ms; /* timeout: connect, and between two bytes of an answer's head */
+	uint8_t sticky_key[16];   /* secret, the same for all gates and over restarts: keys the cookie's value */
 };
 /* A [Tcp NAME]: what comes to its listener goes to its upstream. */
 struct snap_tcp {

@@ -362,6 +362,17 @@ static void ask_gates(struct world *w, struct run *ctl)
 	must(w->p->gates_wanted == (fits ? m.count : was));
 }
 
+static void want_aide(struct world *w)
+{
+	struct run *gate = core_gate(w->p, (unsigned)below(w, w->p->gates));
+	struct msg_want m = {.role = chance(w, 500) ? PROC_RESOLVE : PROC_AUTH};
+
+	if (gate == NULL)
+		return;
+	hear(w, gate, MSG_WANT, &m, sizeof(m));
+	must(w->p->stop_step != STOP_NOT || w->p->aide[m.role == PROC_AUTH]->wanted);
+}
+
 static void fate(struct world *w)
 {
 	static const uint32_t reasons[] = {
@@ -420,6 +431,8 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 		ask_ref(w, ctl, MSG_PROC_RESTART);
 	if (ctl != NULL && chance(w, 15))
 		ask_gates(w, ctl);
+	if (chance(w, 5))
+		want_aide(w);
 	if (chance(w, 30))
 		fate(w);
 	loop_timer_in(l, &w->driver, 1 + below(w, 200));
@@ -482,6 +495,10 @@ static bool check_all(void *arg)
 	struct parent *p = w->p;
 	unsigned alive = check_slot(w, p->log) + check_slot(w, p->ctl);
 
+	for (unsigned i = 0; i < AIDES; i++) {
+		alive += check_slot(w, p->aide[i]);
+		must(p->stop_step <= STOP_GATES || !p->aide[i]->wanted);
+	}
 	must(p->gates_wanted >= 1 && p->gates_wanted <= p->gates);
 	for (unsigned i = 0; i < p->gates; i++) {
 		alive += check_slot(w, p->gate[i]);

@@ -7,9 +7,9 @@
  * FOLDER may be @FILE: a snapshot as JSON describes it (test/unit/snap/json_snap.h), also with
  * `snap`. Serves FOLDER on an ephemeral port of 127.0.0.1 and prints "port N". Then commands on
  * standard input, each answered by lines and "ok": `records` (access records since the last time),
- * `counters`, `snap FOLDER`, `damaged` (a snapshot with one byte changed), `unlisten`, `stop MS`.
- * At the end of input the gate is stopped, and its exit status printed as "exit N". For
- * test_http.py, benchmarks and profilers.
+ * `counters`, `snap FOLDER`, `auth EXE`, `resolve EXE` (start that helper), `damaged` (a snapshot
+ * with one byte changed), `unlisten`, `stop MS`. At the end of input the gate is stopped, and its
+ * exit status printed as "exit N". For test_http.py, benchmarks and profilers.
  */
 #include "lib/chan.h"
 #include "lib/logring.h"
@@ -220,6 +220,36 @@ static void start(struct harness *t, const char *exe)
 	send_hello(t->ctl, PROC_CTL);
 }
 
+/* Play the parent to a helper process too, and pair it with the gate. */
+static void start_aide(struct harness *t, enum proc role, const char *exe)
+{
+	struct msg_start s = {.role = role, .generation = 43, .gates = 1};
+	struct msg_channel to_gate = {.role = PROC_GATE, .generation = 42};
+	struct msg_channel to_aide = {.role = role, .generation = 43};
+	int own[2], pair[2];
+	pid_t pid;
+
+	must(sys_socketpair_seqpacket(own) == 0 && sys_socketpair_seqpacket(pair) == 0);
+	pid = fork();
+	must(pid >= 0);
+	if (pid == 0) {
+		dup2(own[1], 3);
+		sys_cloexec(3, false);
+		sys_close_from(4);
+		execl(exe, exe, (char *)NULL);
+		_exit(127);
+	}
+	close(own[1]);
+	send_hello(own[0], PROC_PARENT);
+	send_msg(own[0], MSG_START, &s, sizeof(s), "", 0, NULL, 0);
+	send_msg(own[0], MSG_CHANNEL, &to_gate, sizeof(to_gate), NULL, 0, &pair[0], 1);
+	send_msg(t->chan, MSG_CHANNEL, &to_aide, sizeof(to_aide), NULL, 0, &pair[1], 1);
+	close(pair[0]);
+	close(pair[1]);
+	/* own[0] stays open as long as the harness lives: its end is the aide's. */
+	printf("pid %d\n", (int)pid);
+}
+
 static void print_records(struct harness *t)
 {
 	static char mem[LOGRING_RECORD_MAX];
@@ -280,6 +310,10 @@ static void obey(struct harness *t, char *line, const char *folder)
 		give_snap(t, arg ? arg : folder, false);
 	else if (!strcmp(line, "damaged"))
 		give_snap(t, folder, true);
+	else if (!strcmp(line, "auth") && arg)
+		start_aide(t, PROC_AUTH, arg);
+	else if (!strcmp(line, "resolve") && arg)
+		start_aide(t, PROC_RESOLVE, arg);
 	else if (!strcmp(line, "unlisten"))
 		send_msg(t->chan, MSG_UNLISTEN, &l, sizeof(l), NULL, 0, NULL, 0);
 	else if (!strcmp(line, "stop")) {

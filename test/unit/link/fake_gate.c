@@ -108,6 +108,7 @@ struct fake_req *fake_req_new(struct gate *g, const char *method, const char *pa
 	arena_init(&r->arena, &g->pool);
 	g->live++;
 	r->gate = g;
+	r->user = "";
 	r->site = &g->site;
 	r->route = &g->route;
 	r->id = g->next_id++;
