@@ -225,10 +225,16 @@ static int ask(struct up *u, json_t *request)
 
 static void show_live(struct up *u, const json_t *end)
 {
-	const char *url = json_string_value(json_object_get(end, "url"));
+	const json_t *urls = json_object_get(end, "urls");
+	json_t *url;
+	size_t i;
 
-	if (!u->c->json && url)
-		(void)printf("live  %s\n", url);
+	if (!u->c->json && json_array_size(urls)) {
+		(void)fputs("live", stdout);
+		json_array_foreach(urls, i, url) if (json_is_string(url))(void)
+			printf("  %s", json_string_value(url));
+		(void)fputc('\n', stdout);
+	}
 	(void)fflush(stdout);
 }
 

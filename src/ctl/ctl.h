@@ -52,7 +52,10 @@ enum {
 	CTL_CLIENT_OUT_MAX = 4 * 1024 * 1024, /* unread lines held for a slow client */
 	CTL_TAIL_LINES = 15,                  /* of the app's log, shown with a failure */
 	APP_NUMBER = 1,                       /* an instance serves one folder */
-	LISTENER_NUMBER = 1,
+	LISTENER_NUMBER = 1,                  /* of the first address */
+	CTL_LISTEN_MAX = 16,
+	CTL_ADDRESS_MAX = 64,
+	CTL_URL_MAX = 80,
 };
 
 struct ctl;
@@ -135,7 +138,8 @@ struct app_value {
 	uint32_t line, col;
 };
 struct app {
-	char name[64], folder[CTL_PATH_MAX], http[128];
+	char name[64], folder[CTL_PATH_MAX];
+	char http[CTL_LISTEN_MAX * CTL_ADDRESS_MAX]; /* what is listened on, blank-separated */
 	char instance[96];         /* the parent that it is live under; "" when it is not live */
 	char bin[CTL_PATH_MAX];    /* postgres' programs; "" when it has no database */
 	char python[CTL_PATH_MAX]; /* what runs the workers; "" without an app */
@@ -242,7 +246,7 @@ void probe_stop(struct probe *p);
 unsigned probe_status(const char *p, size_t n);
 op_done probe_on_connect, probe_on_recv, probe_on_timer;
 
-/* ---- up.c, up_check.c, up_db.c, up_gates.c, up_root.c ---- */
+/* ---- up.c, up_check.c, up_db.c, up_gates.c, up_listen.c, up_root.c ---- */
 enum db_step { DB_NOT = 0, DB_INITS, DB_STARTS, DB_APPS, DB_READY };
 struct up {
 	struct ctl *ctl;
@@ -261,7 +265,14 @@ struct up {
 	bool folders_made, server_up;
 	unsigned acts_pending;
 	char prepared[64]; /* as root: the app's name whose user and folders are there */
-	uint64_t started_us, started_wall_us, bind_id, set_id;
+	uint64_t started_us, started_wall_us, set_id;
+	bool client_chose; /* --http */
+	struct {
+		char address[CTL_ADDRESS_MAX];
+		uint32_t err;
+	} listen[CTL_LISTEN_MAX];
+	unsigned listen_n, listen_left; /* asked for, not answered yet */
+	uint64_t listen_id;             /* of the first BIND; the others follow */
 	uint32_t deaths;    /* of workers that never came up */
 	struct timer timer; /* the patience as a whole */
 	struct probe probe;
@@ -282,6 +293,12 @@ void up_client_gone(struct ctl *c, const struct client *cl);
 void up_probed(struct ctl *c, enum probe_end end);
 /* The first answer from 500 on; it is asked again. */
 void up_probe_failed(struct ctl *c, unsigned status);
+/* Have all of them bound; a list that ends with NULL. */
+void up_listen(struct up *u, const char *const *addresses);
+/* The first address, the first URL, all of them. */
+void listen_first(const struct app *a, char ret[static CTL_ADDRESS_MAX]);
+void listen_url(const struct app *a, char ret[static CTL_URL_MAX]);
+json_t *listen_urls(const struct app *a);
 void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address);
 void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text);
 void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was);

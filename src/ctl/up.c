@@ -146,14 +146,9 @@ struct up *up_new(struct ctl *c, struct client *cl)
 	return u;
 }
 
-static void url_of(const struct ctl *c, char *ret, size_t cap)
-{
-	(void)snprintf(ret, cap, "http://%s", c->app.http);
-}
-
 static bool refuse_busy(struct ctl *c, struct client *cl)
 {
-	char url[160], text[CTL_PATH_MAX * 2];
+	char url[CTL_URL_MAX], text[CTL_PATH_MAX * 2];
 
 	if (c->up || c->stopping) {
 		(void)snprintf(text, sizeof text, "A stead is already running in %s and %s.",
@@ -166,7 +161,7 @@ static bool refuse_busy(struct ctl *c, struct client *cl)
 	}
 	if (c->live_us == 0)
 		return false;
-	url_of(c, url, sizeof url);
+	listen_url(&c->app, url);
 	(void)snprintf(text, sizeof text,
 		"%s is live already at %s; it is running with its state in %s.", c->app.folder, url,
 		c->state_dir);
@@ -198,16 +193,6 @@ static void guess(struct up *u, const struct app *last)
 	conf_free(conf);
 }
 
-static void bind_now(struct up *u, const char *address)
-{
-	struct msg_listener m = {.listener = LISTENER_NUMBER};
-
-	u->binding = true;
-	u->bind_id = ++u->ctl->ids;
-	(void)parent_send(
-		u->ctl, MSG_BIND, u->bind_id, &m, sizeof m, address, strlen(address) + 1, NULL, 0);
-}
-
 void up_start(struct ctl *c, struct client *cl)
 {
 	struct up *u;
@@ -221,37 +206,16 @@ void up_start(struct ctl *c, struct client *cl)
 	}
 	memcpy(u->app.folder, cl->req.folder, sizeof u->app.folder);
 	memcpy(u->app.work, u->app.folder, sizeof u->app.work);
-	memcpy(u->app.http, cl->req.http, sizeof u->app.http);
 	conf_name_from_folder(u->app.folder, u->app.name);
 	guess(u, &c->app);
-	if (u->app.http[0])
-		bind_now(u, u->app.http);
+	/* What was said on the command line is known at once, and stands instead of the file's. */
+	u->client_chose = cl->req.http[0] != '\0';
+	if (u->client_chose)
+		up_listen(u, (const char *const[]){cl->req.http, NULL});
 	up_advance(u);
 }
 
 /* ---- what the parent answers ---- */
-
-void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address)
-{
-	struct up *u = c->up;
-
-	if (!u || id == 0 || id != u->bind_id)
-		return;
-	if (err) {
-		up_fail(u, err == EACCES ? VERB_EXIT_NOT_PERMITTED : VERB_EXIT_FAILED,
-			err == EADDRINUSE ? "end what uses it (`ss -ltnp` shows what), or choose "
-					    "another with --http"
-			: err == EACCES
-				? "choose a port from 1024 on with --http, or run stead as root"
-				: "choose another address with --http",
-			"Cannot listen on %s: %s.", address, strerror((int)err));
-		return;
-	}
-	u->bound = true;
-	if (address[0])
-		(void)snprintf(u->app.http, sizeof u->app.http, "%s", address);
-	up_advance(u);
-}
 
 void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text)
 {
@@ -337,16 +301,16 @@ void up_snap_refused(struct ctl *c, uint32_t err, const char *text)
 static void say_live(struct up *u)
 {
 	struct ctl *c = u->ctl;
-	char url[160], ms[24];
+	char url[CTL_URL_MAX], ms[24];
 
-	url_of(c, url, sizeof url);
+	listen_url(&c->app, url);
 	(void)snprintf(ms, sizeof ms, "%llu",
 		(unsigned long long)((loop_now_fresh_us(c->loop) - u->started_us) / 1000));
 	if (!u->reload)
 		say(c, EV_SITE_LIVE, "site", c->app.name, "url", url, "ms", ms, NULL);
 	client_end(u->client, VERB_EXIT_DONE, "", "",
-		json_pack("{s:s, s:s, s:i, s:s}", "url", url, "name", c->app.name, "status",
-			(int)u->probe.status, "ms", ms));
+		json_pack("{s:s, s:o, s:s, s:i, s:s}", "url", url, "urls", listen_urls(&c->app),
+			"name", c->app.name, "status", (int)u->probe.status, "ms", ms));
 }
 
 /* From now on this is what the instance serves, also for the ctl that may come after this one. */
@@ -477,9 +441,12 @@ static void advance_live(struct up *u)
 	if (u->failing || !u->snap_sent || !sites_loaded(u->ctl) || !app_there(u) || !u->bound)
 		return;
 	if (!u->probing) {
+		char first[CTL_ADDRESS_MAX];
+
 		u->probing = true;
+		listen_first(&u->app, first);
 		client_progress(u->client, "probe", "asking the app", UINT32_MAX);
-		probe_start(u->ctl, &u->probe, u->app.http, u->c->health, u->c->health_count,
+		probe_start(u->ctl, &u->probe, first, u->c->health, u->c->health_count,
 			u->c->health_timeout_ms);
 	} else if (!u->probe.running && u->probe.good >= u->probe.wanted &&
 		   (u->db == DB_NOT || u->synced)) {
@@ -514,7 +481,7 @@ void up_advance(struct up *u)
 	if (!u->built && !u->building)
 		up_build(u);
 	if (!u->binding && !u->bound && !u->failing)
-		bind_now(u, u->app.http);
+		up_listen(u, u->c->listen);
 	if (!u->failing)
 		up_db_advance(u);
 	if (!u->failing)

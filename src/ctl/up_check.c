@@ -93,9 +93,6 @@ static void checked(struct ask *a, const struct ask_end *end)
 		return;
 	}
 	u->checked = true;
-	if (!u->app.http[0])
-		(void)snprintf(u->app.http, sizeof u->app.http, "%s",
-			u->c->listen && u->c->listen[0] ? u->c->listen[0] : "127.0.0.1:8080");
 	if (u->c->postgres == CONF_POSTGRES_YES && u->db == DB_NOT && !u->reload)
 		up_db_start(u);
 	else if (u->c->postgres != CONF_POSTGRES_YES && u->db != DB_NOT && !u->reload)
