@@ -413,6 +413,9 @@ static void send_snap(struct up *u)
 
 static bool app_there(const struct up *u)
 {
+	/* A reload finds the old ones up: they do not count while the new ones are not even told. */
+	if (u->c->python && !u->workers_set)
+		return false;
 	if (u->rolling)
 		return procs_newer(u->ctl, PROC_WORKER, APP_NUMBER, u->newer_than) >= u->c->workers;
 	return !u->c->python || procs_count(u->ctl, PROC_WORKER, APP_NUMBER, PHASE_UP) > 0;
