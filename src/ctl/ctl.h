@@ -143,7 +143,7 @@ struct app {
 	char instance[96];         /* the parent that it is live under; "" when it is not live */
 	char bin[CTL_PATH_MAX];    /* postgres' programs; "" when it has no database */
 	char python[CTL_PATH_MAX]; /* what runs the workers; "" without an app */
-	char work[CTL_PATH_MAX];   /* the folder that is served: as root a copy */
+	char work[CTL_PATH_MAX];   /* the folder that is served: as root a copy, STATE/releases/N */
 	uint32_t release;          /* counts each `up` */
 	uint32_t uid, gid;         /* as root: the app's user */
 	struct app_value *values;
@@ -255,7 +255,7 @@ struct up {
 	struct conf *conf;
 	const struct conf_app *c;
 	bool reload;         /* only new values; nothing is started that does not run */
-	bool restart;        /* as root: copy the folder, then replace the workers */
+	bool restart;        /* as root: a reload with the values that are live, and a new copy */
 	bool rolling;        /* reload: the workers are being replaced by others */
 	uint64_t newer_than; /* … and those have a higher generation */
 	char database[64];   /* what DB_INIT was last asked for */
@@ -306,6 +306,8 @@ void up_snap_refused(struct ctl *c, uint32_t err, const char *text);
 void up_tail_line(struct up *u, const char *text, size_t n);
 void up_tail_end(struct up *u);
 void up_check(struct up *u);
+/* The values are there: they are the conf of this flow from now on. */
+void up_values(struct up *u);
 void up_build(struct up *u);
 void up_db_start(struct up *u);
 void up_db_sync(struct up *u);
@@ -320,17 +322,21 @@ void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *
 bool up_root_ready(struct up *u);
 /* The same for its static trees, which check told; and where the copy of one lies (-1: Root=). */
 bool up_root_published(struct up *u);
-void up_public_path(const struct ctl *c, int index, char ret[static CTL_PATH_MAX]);
+void up_public_path(
+	const struct ctl *c, const struct app *a, int index, char ret[static CTL_PATH_MAX]);
+/* Remove copies that are not the live one, once no worker runs from them. */
+void up_root_settle(struct ctl *c);
 
 /* ---- reload.c: changes of a live site ---- */
 void reload_start(struct ctl *c, struct client *cl);
-/* As root: the folder is copied again before the workers are replaced. */
+/* As root: the folder is copied again, and new workers run from that. */
 void reload_restart(struct ctl *c, struct client *cl);
+/* For a restart: the values that are live are the ones that come. */
+void reload_same(struct up *u);
 /* Keep the old value of each key that only `stead up` can change, and say so. */
 void reload_keep(struct up *u);
 /* It failed half-way: what was live is told to the parent and the gates again. */
 void reload_revert(struct up *u);
-void verbs_restart_now(struct client *cl);
 
 /* A respawned ctl goes on where the last one stood. */
 void resume(struct ctl *c);
@@ -383,6 +389,8 @@ struct ctl {
 	unsigned workers;    /* how many there shall be */
 	uint64_t worker_sum; /* of what the parent was last told of them */
 	char database[64];
+	bool clearing;             /* as root: copies of the folder to remove … */
+	uint64_t clear_generation; /* … when no worker so old runs */
 	struct proc_info *procs;
 	unsigned procs_n;
 	struct ask *asks;

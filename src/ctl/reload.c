@@ -51,6 +51,19 @@ void reload_restart(struct ctl *c, struct client *cl)
 	up_advance(u);
 }
 
+void reload_same(struct up *u)
+{
+	u->check_asked = true;
+	for (const struct app_value *v = u->ctl->app.values; v; v = v->next) {
+		const char *const text[6] = {
+			v->section, v->arg, v->key, v->text, v->origin, v->file};
+
+		if (app_value_add(&u->app, text, v->line, v->col) < 0)
+			u->check_failed = true;
+	}
+	up_values(u);
+}
+
 /* ---- values that a reload cannot change ---- */
 
 static bool needs_up(const struct app_value *v)

@@ -32,7 +32,7 @@ static const char *tree_of(struct site_build *b, const struct app *a, const char
 	char *to = b->path[b->paths++];
 
 	if (b->c->start.root)
-		up_public_path(b->c, index, to);
+		up_public_path(b->c, a, index, to);
 	else
 		effective_path(a, path, to);
 	return to;
@@ -50,7 +50,7 @@ static void add_pages(struct site_build *b, const struct app *a, const struct co
 		int n;
 
 		if (b->c->start.root)
-			up_public_path(b->c, -1, base);
+			up_public_path(b->c, a, -1, base);
 		else
 			effective_path(a, conf->root, base);
 		n = snprintf(to, CTL_PATH_MAX, "%s/%s", base, file);

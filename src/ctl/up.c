@@ -248,8 +248,8 @@ static void say_death(struct up *u, const struct msg_proc_state *st)
 	else
 		up_fail(u, VERB_EXIT_FAILED,
 			u->reload
-				? "correct what its own lines above say, then reload again; the "
-				  "old workers serve on"
+				? "correct what its own lines above say, then try again; the old "
+				  "workers serve on"
 				: "correct what its own lines above say, then run `stead up` again",
 			"The app's worker %s before it was ready.", how);
 }
@@ -258,6 +258,7 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 {
 	struct up *u = c->up;
 
+	up_root_settle(c);
 	if (st->role == PROC_WORKER && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
 		verbs_worker_died(c, st);
 	if (u && !u->failing && st->role == PROC_GATE)
@@ -278,7 +279,7 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 		return;
 	}
 	if (st->role == PROC_WORKER && st->phase == PHASE_STOPPING && was == PHASE_STARTING &&
-		!u->reload && u->workers_set) {
+		u->workers_set && (!u->reload || (u->rolling && st->generation > u->newer_than))) {
 		up_fail(u, VERB_EXIT_FAILED,
 			"its own lines above may say what it waits for; HealthTimeoutSec= is the "
 			"bound",
@@ -333,10 +334,13 @@ static void go_live(struct up *u)
 	c->app = u->app;
 	u->app.values = NULL;
 	ctl_adopt(c, u->c);
+	c->clearing = c->start.root != 0;
+	c->clear_generation = u->rolling ? u->newer_than : 0;
 	if (c->live_us == 0)
 		c->live_us = loop_wall_us(c->loop);
 	say_live(u);
 	up_forget(u);
+	up_root_settle(c);
 }
 
 void up_probe_failed(struct ctl *c, unsigned status)
@@ -467,13 +471,8 @@ void up_advance(struct up *u)
 	}
 	if (!up_root_ready(u))
 		return;
-	if (u->restart) {
-		struct client *cl = u->client;
-
-		up_forget(u);
-		verbs_restart_now(cl);
-		return;
-	}
+	if (u->restart && !u->check_asked)
+		reload_same(u);
 	if (!u->check_asked)
 		up_check(u);
 	/* The database of the last time is started while the folder is being looked at. */
