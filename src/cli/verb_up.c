@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/must.h"
 #include "lib/sys.h"
 
 enum { CONTROL_WAIT_MS = 20000 };
@@ -28,7 +29,7 @@ struct up {
 	struct cli *c;
 	pid_t parent;
 	int pidfd, lifeline, signals;
-	bool detach, stopping;
+	bool detach, stopping, told;
 	struct client cl;
 };
 
@@ -251,10 +252,12 @@ static int follow(struct up *u, bool up)
 				event && strcmp(event, "end") == 0 && !json_object_get(o, "kind");
 			int code = 0;
 
-			if (end)
-				code = show_end(u->c, o);
-			else
+			if (!end)
 				show_event(u->c, o);
+			else if (up || !u->told)
+				code = show_end(u->c, o);
+			/* A log that cannot be followed is asked for again; that is said once. */
+			u->told = end && !up;
 			if (end && up && code == 0)
 				show_live(u, o);
 			json_decref(o);
@@ -296,6 +299,8 @@ static int go_live(struct up *u)
 /* Live, in the foreground: show the log until somebody ends it. A ctl that dies is asked again. */
 static int watch(struct up *u)
 {
+	int pause_ms = 50;
+
 	for (;;) {
 		int code;
 
@@ -309,7 +314,8 @@ static int watch(struct up *u)
 		if (code == 0)
 			code = follow(u, false);
 		/* Its log or control process is just being replaced: not asked in a hurry. */
-		if (u->parent > 0 && !u->stopping && (wait_for(u, -1, 50) & SAW_SIGNAL))
+		pause_ms = u->told ? min_of(pause_ms * 2, 1000) : 50;
+		if (u->parent > 0 && !u->stopping && (wait_for(u, -1, pause_ms) & SAW_SIGNAL))
 			u->stopping = true;
 		if (u->parent <= 0)
 			return code;

@@ -176,6 +176,7 @@ void effective_path(const struct app *a, const char *path, char ret[static CTL_P
 /* ---- procs.c: what the parent says of its processes ---- */
 struct proc_info {
 	struct msg_proc_state st;
+	uint64_t starting_us; /* since when this generation is or was on its way up */
 };
 void procs_heard(struct ctl *c, const struct msg_proc_state *st);
 /* How many of them are in that phase. */
@@ -301,7 +302,9 @@ void listen_url(const struct app *a, char ret[static CTL_URL_MAX]);
 json_t *listen_urls(const struct app *a);
 void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address);
 void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text);
-void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was);
+/* starting_us: when that generation began to start, 0 when unknown. */
+void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was,
+	uint64_t starting_us);
 void up_snap_refused(struct ctl *c, uint32_t err, const char *text);
 void up_tail_line(struct up *u, const char *text, size_t n);
 void up_tail_end(struct up *u);
@@ -314,8 +317,12 @@ void up_db_sync(struct up *u);
 void up_db_advance(struct up *u);
 /* Tell the parent how many gates there shall be; from now on sites_loaded() waits for so many. */
 int gates_send(struct ctl *c, const struct conf_app *conf);
-/* One that shall be there does not come up: the flow has failed with the reason. */
+/* One that shall be there, or the log, does not come up: the flow has failed with the reason. */
 bool up_gates_failed(struct up *u);
+/* The parent ended one before it was ready. */
+void up_gate_killed(struct up *u, const struct msg_proc_state *st, uint64_t starting_us);
+/* A gate said that it cannot accept at that address; it is about to end. */
+void up_gate_deaf(struct ctl *c, uint32_t gate, uint32_t err, const char *address);
 /* No program came of a start: the step, its errno's text and what to do. */
 void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *what);
 /* As root: the app's user, its copy, the folders. False: not yet. */

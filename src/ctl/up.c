@@ -254,14 +254,18 @@ static void say_death(struct up *u, const struct msg_proc_state *st)
 			"The app's worker %s before it was ready.", how);
 }
 
-void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was)
+void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was,
+	uint64_t starting_us)
 {
 	struct up *u = c->up;
 
 	up_root_settle(c);
 	if (st->role == PROC_WORKER && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
 		verbs_worker_died(c, st);
-	if (u && !u->failing && st->role == PROC_GATE)
+	if (u && (st->role == PROC_GATE || st->role == PROC_LOG) &&
+		st->phase == PHASE_STOPPING && was == PHASE_STARTING)
+		up_gate_killed(u, st, starting_us);
+	if (u && !u->failing && (st->role == PROC_GATE || st->role == PROC_LOG))
 		up_advance(u);
 	if (!u || c->up != u || u->failing || st->app != APP_NUMBER)
 		return;
@@ -446,6 +450,9 @@ static void advance_live(struct up *u)
 	if (u->db == DB_READY)
 		up_db_sync(u);
 	if (u->failing || !u->snap_sent || !sites_loaded(u->ctl) || !app_there(u) || !u->bound)
+		return;
+	/* What the app says from its first request on is to be read by somebody. */
+	if (!u->reload && procs_count(u->ctl, PROC_LOG, 0, PHASE_UP) == 0)
 		return;
 	if (!u->probing) {
 		char first[CTL_ADDRESS_MAX];
