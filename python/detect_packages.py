@@ -156,7 +156,7 @@ def pyproject(folder):
     if doc is None:
         text = read_text(path)
         name = re.search(r"(?m)^name\s*=\s*[\"']([^\"']+)", text)
-        deps = re.search(r"(?ms)^dependencies\s*=\s*\[(.*?)^?\]", text)
+        deps = re.search(r"(?ms)^dependencies\s*=\s*\[(.*?)\][ \t]*(?:#[^\n]*)?$", text)
         lines = re.findall(r"[\"']([^\"']+)[\"']", deps.group(1)) if deps else []
         return (name.group(1) if name else ""), [r for r in map(requirement, lines) if r]
     project = doc.get("project", {})
@@ -174,6 +174,11 @@ class Wanted:
         self.file = ""
         self.all = []
         self.name, from_project = pyproject(folder)
+        if os.path.basename(written) == "pyproject.toml":
+            path = os.path.join(folder, written)
+            self.file = written if os.path.isfile(path) else ""
+            self.all = pyproject(os.path.dirname(path))[1]
+            return
         for f in [written] if written else ["requirements.txt", "requirements/base.txt", "requirements/prod.txt"]:
             if os.path.isfile(os.path.join(folder, f)):
                 self.file = f

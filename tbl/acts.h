@@ -4,6 +4,7 @@
  * ACT(NAME, name, args, about): args is the number of typed string arguments (act validates each).
  */
 ACT(USER_ROLE, user_role, 1, "make the system user stead-ROLE")
-ACT(USER_APP, user_app, 2, "make the system user app-NAME with a uid of stead's range")
+ACT(USER_APP, user_app, 3, "make the system user app-NAME (or app-NAME-2 …) with a uid of stead's range, for one state folder: name, uid or empty, state folder")
 ACT(TREE_COPY, tree_copy, 3, "copy a folder below stead's state, owned by root and readable by one group")
 ACT(FOLDER_MAKE, folder_make, 4, "make a folder below stead's state or runtime root: path, owner, group, mode")
+ACT(TREES_CLEAR, trees_clear, 2, "remove the numbered trees of STATE/releases or STATE/public below a number")

@@ -129,7 +129,7 @@ CONF(PYTHON_INTERPRETER, PYTHON, "Interpreter", CONF_TYPE_PATH, CONF_DETECT | CO
 CONF(PYTHON_VENV, PYTHON, "Venv", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RESTART, "the app's virtual environment",
 	"Left out: venv, .venv or env in the folder; else one is made in the state folder when a requirements file asks for packages that the system's Python lacks.", "Venv=.venv")
 CONF(PYTHON_REQUIREMENTS, PYTHON, "Requirements", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RESTART, "the packages to install before the start",
-	"A requirements file, or pyproject.toml. Found only when the packages that it names are not there yet.", "Requirements=requirements/live.txt")
+	"A requirements file, or pyproject.toml: what [project] lists under dependencies. Found only when the packages that it names are not there yet.", "Requirements=requirements/live.txt")
 CONF(PYTHON_WORKERS, PYTHON, "Workers", CONF_TYPE_COUNT, 0, "cores", 1, 256, "processes", WHEN_RESTART, "how many processes run the app",
 	"`cores` is one for each processor core.", "Workers=4")
 CONF(PYTHON_THREADS, PYTHON, "Threads", CONF_TYPE_INT, 0, "1", 1, 256, "threads", WHEN_RESTART, "how many requests one process runs at once",

@@ -62,6 +62,7 @@ MSG(GATES, 308, P(CTL), P(PARENT), msg_gates, 0, 0, "so many gates shall serve: 
 /* ctl and the gates */
 MSG(OVERLAY, 400, P(CTL), P(GATE), msg_overlay, 0, 0, "a small fact that changes often; bounded; replayed to each new gate")
 MSG(SNAP_LOADED, 401, P(GATE), P(CTL), msg_snap, 0, 0, "this generation serves now, or err says why it was refused; text may follow")
+MSG(LISTEN_FAILED, 402, P(GATE), P(CTL), msg_bound, 0, 0, "no connection can be accepted there, and this gate ends; then: the address")
 
 /* gates and auth */
 MSG(AUTH_CHECK, 420, P(GATE), P(AUTH), none, 0, 0, "packed: the hash, then the password; id: the answer's")

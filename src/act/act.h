@@ -19,9 +19,11 @@ enum {
 	ACT_PATH_MAX = 4096,
 	ACT_PROGRAM_MS = 30 * 1000,
 	ACT_RESULT_MAX = 64,
+	ACT_OWNER_MAX = 100,    /* of a state folder's path in an account's comment */
+	ACT_SAME_NAME_MAX = 99, /* apps of one name */
 };
 #define ACT_APP_PREFIX "app-"
-#define ACT_APP_COMMENT "stead app" /* in /etc/passwd: who made the account */
+#define ACT_APP_COMMENT "stead app" /* in /etc/passwd: who made the account; the state folder follows */
 #define ACT_ROLE_PREFIX "stead-"
 #define ACT_GATE "stead-gate" /* in place of a group's number: what is copied is published */
 
@@ -43,10 +45,12 @@ const char *act_below(const char *root, const char *path);
 
 /* Each act: 0 or -errno with ctx->f set; ctx->result is the answer. All are idempotent. */
 int act_user_role(struct act_ctx *ctx, const char *role);
-int act_user_app(struct act_ctx *ctx, const char *name, const char *uid);
+int act_user_app(struct act_ctx *ctx, const char *name, const char *uid, const char *state);
 int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const char *gid);
 int act_folder_make(struct act_ctx *ctx, const char *path, const char *owner, const char *group,
 	const char *mode);
+/* Remove the trees below `folder` (STATE/releases, STATE/public) whose numbers are below that one. */
+int act_trees_clear(struct act_ctx *ctx, const char *folder, const char *number);
 /* The group `stead` and every role's user, at boot. */
 int act_boot(struct act_ctx *ctx);
 

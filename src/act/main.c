@@ -27,11 +27,13 @@ static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
 	case ACT_USER_ROLE:
 		return act_user_role(ctx, args[0]);
 	case ACT_USER_APP:
-		return act_user_app(ctx, args[0], args[1]);
+		return act_user_app(ctx, args[0], args[1], args[2]);
 	case ACT_TREE_COPY:
 		return act_tree_copy(ctx, args[0], args[1], args[2]);
 	case ACT_FOLDER_MAKE:
 		return act_folder_make(ctx, args[0], args[1], args[2], args[3]);
+	case ACT_TREES_CLEAR:
+		return act_trees_clear(ctx, args[0], args[1]);
 	case ACT_NONE:
 	case ACT_END:
 		break;

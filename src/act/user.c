@@ -93,19 +93,20 @@ static bool in_range(unsigned long id)
 	return id >= ACT_UID_MIN && id <= ACT_UID_MAX;
 }
 
-/* An account that stead made, in its range and with a group of that range. The number alone proves
- * nothing: useradd gives a person the next one after the highest there is. */
+/* An account that stead made for an app: in its range, with a group of that range and its comment.
+ * The number alone proves nothing: useradd gives a person the next one after the highest there is. */
+static bool stead_made(const struct passwd *pw)
+{
+	size_t n = sizeof ACT_APP_COMMENT - 1;
+
+	return in_range(pw->pw_uid) && in_range(pw->pw_gid) &&
+	       strncmp(pw->pw_gecos, ACT_APP_COMMENT, n) == 0 &&
+	       (pw->pw_gecos[n] == ' ' || pw->pw_gecos[n] == '\0');
+}
+
 static int answer_app(
 	struct act_ctx *ctx, const char *name, const struct passwd *pw, unsigned long wanted)
 {
-	if (!in_range(pw->pw_uid) || !in_range(pw->pw_gid) ||
-		strcmp(pw->pw_gecos, ACT_APP_COMMENT) != 0)
-		return failure_set(ctx->f, EEXIST, EXIT_CODE_NOT_PERMITTED,
-			"rename or remove that account, or give the app another Name= in [Site]",
-			"The user %s exists with the number %u and the group %u, and stead runs "
-			"apps only "
-			"as users that it made (%d to %d).",
-			name, (unsigned)pw->pw_uid, (unsigned)pw->pw_gid, ACT_UID_MIN, ACT_UID_MAX);
 	if (wanted && pw->pw_uid != wanted)
 		return failure_set(ctx->f, EEXIST, EXIT_CODE_FAILED, "",
 			"The user %s has the number %u, not %lu.", name, (unsigned)pw->pw_uid,
@@ -115,41 +116,88 @@ static int answer_app(
 	return 0;
 }
 
-int act_user_app(struct act_ctx *ctx, const char *name, const char *uid)
+static int make_app(
+	struct act_ctx *ctx, const char *user, const char *comment, unsigned long wanted)
 {
-	char user[40], mem[4096], min[32], max[32], gid_min[32], gid_max[32];
+	char min[32], max[32], gid_min[32], gid_max[32];
 	const char *argv[] = {"/usr/sbin/useradd", "--user-group", "--no-create-home", "--home-dir",
-		"/nonexistent", "--shell", "/usr/sbin/nologin", "--comment", ACT_APP_COMMENT, "-K",
-		min, "-K", max, "-K", gid_min, "-K", gid_max, "-K", "SUB_UID_COUNT=0", "-K",
+		"/nonexistent", "--shell", "/usr/sbin/nologin", "--comment", comment, "-K", min,
+		"-K", max, "-K", gid_min, "-K", gid_max, "-K", "SUB_UID_COUNT=0", "-K",
 		"SUB_GID_COUNT=0", "--", user, NULL};
-	unsigned long wanted = 0;
-	struct passwd pw;
-	int r;
 
-	if (!act_app_valid(name) || (*uid && !act_number(uid, ACT_UID_MIN, ACT_UID_MAX, &wanted)))
-		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
-			"That is not an app's name, or not a user number between %d and %d.",
-			ACT_UID_MIN, ACT_UID_MAX);
-	(void)snprintf(user, sizeof user, ACT_APP_PREFIX "%s", name);
 	(void)snprintf(min, sizeof min, "UID_MIN=%lu", wanted ? wanted : ACT_UID_MIN);
 	(void)snprintf(max, sizeof max, "UID_MAX=%lu", wanted ? wanted : ACT_UID_MAX);
 	(void)snprintf(gid_min, sizeof gid_min, "GID_MIN=%d", ACT_UID_MIN);
 	(void)snprintf(gid_max, sizeof gid_max, "GID_MAX=%d", ACT_UID_MAX);
-	if (find_user(user, &pw, mem, sizeof mem) == 0)
-		return answer_app(ctx, user, &pw, wanted);
 	/* The group that useradd makes follows the user's number; one left over by that name does
 	 * not. */
 	if (getgrnam(user))
 		return failure_set(ctx->f, EEXIST, EXIT_CODE_FAILED, "remove that group (groupdel)",
 			"The group %s exists without its user.", user);
-	r = run_account_program(ctx, argv);
-	if (r < 0)
-		return r;
-	r = find_user(user, &pw, mem, sizeof mem);
-	if (r < 0)
-		return failure_set(ctx->f, -r, EXIT_CODE_FAILED, "see /etc/nsswitch.conf",
-			"The user %s was made and still cannot be found.", user);
+	return run_account_program(ctx, argv);
+}
+
+/* One name of those that the app may have. -EAGAIN: it is the user of another folder's app. */
+static int try_app(
+	struct act_ctx *ctx, const char *user, const char *comment, unsigned long wanted)
+{
+	struct passwd pw;
+	char mem[4096];
+	int made = 0;
+
+	if (find_user(user, &pw, mem, sizeof mem) < 0) {
+		made = make_app(ctx, user, comment, wanted);
+		/* Another act may have made it meanwhile: then what is there counts. */
+		if (find_user(user, &pw, mem, sizeof mem) < 0)
+			return made < 0 ? made
+					: failure_set(ctx->f, ENOENT, EXIT_CODE_FAILED,
+						  "see /etc/nsswitch.conf",
+						  "The user %s was made and still cannot be found.",
+						  user);
+		*ctx->f = (struct failure){0};
+	}
+	if (!stead_made(&pw))
+		return failure_set(ctx->f, EEXIST, EXIT_CODE_NOT_PERMITTED,
+			"rename or remove that account, or give the app another Name= in [Site]",
+			"The user %s exists with the number %u and the group %u, and stead runs "
+			"apps only as users that it made (%d to %d).",
+			user, (unsigned)pw.pw_uid, (unsigned)pw.pw_gid, ACT_UID_MIN, ACT_UID_MAX);
+	if (strcmp(pw.pw_gecos, comment) != 0)
+		return -EAGAIN;
 	return answer_app(ctx, user, &pw, wanted);
+}
+
+/* The account's comment names the state folder that it belongs to, so two folders of one name get
+ * two users: app-NAME, then app-NAME-2 and so on. What is found in /etc/passwd is all that decides. */
+int act_user_app(struct act_ctx *ctx, const char *name, const char *uid, const char *state)
+{
+	const char *rel = act_below(ctx->state_root, state);
+	char user[40], comment[sizeof ACT_APP_COMMENT + ACT_OWNER_MAX + 2];
+	unsigned long wanted = 0;
+	int r = -EAGAIN;
+
+	if (!act_app_valid(name) || !rel || strlen(rel) > ACT_OWNER_MAX ||
+		strspn(rel, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") !=
+			strlen(rel) ||
+		(*uid && !act_number(uid, ACT_UID_MIN, ACT_UID_MAX, &wanted)))
+		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
+			"That is not an app's name, or not a user number between %d and %d, or not "
+			"a state folder below %s whose path is letters, digits and ._- (%.200s).",
+			ACT_UID_MIN, ACT_UID_MAX, ctx->state_root, state);
+	(void)snprintf(comment, sizeof comment, ACT_APP_COMMENT " %s", rel);
+	for (unsigned i = 1; i <= ACT_SAME_NAME_MAX && r == -EAGAIN; i++) {
+		if (i == 1)
+			(void)snprintf(user, sizeof user, ACT_APP_PREFIX "%s", name);
+		else /* 32 bytes are all that useradd takes */
+			(void)snprintf(user, sizeof user, ACT_APP_PREFIX "%.25s-%u", name, i);
+		r = try_app(ctx, user, comment, wanted);
+	}
+	if (r != -EAGAIN)
+		return r;
+	return failure_set(ctx->f, EEXIST, EXIT_CODE_FAILED,
+		"give the app another Name= in [Site], or remove users of folders that are no more "
+		"(`getent passwd` names each one's state folder; userdel)",
+		"%d apps of other folders are called %s already.", ACT_SAME_NAME_MAX, name);
 }
 
 int act_boot(struct act_ctx *ctx)

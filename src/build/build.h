@@ -24,6 +24,7 @@ enum {
 };
 #define BUILD_FREE_BYTES_MIN (100ull << 20)
 #define BUILD_STAMP ".stead-stamp"
+#define BUILD_PROJECT_LINES ".stead-requirements" /* what pip is given of a pyproject.toml */
 
 struct build {
 	struct oneshot *o; /* for steps; NULL in tests */
@@ -40,6 +41,40 @@ struct build {
 /* The interpreter to use in b->python: the app's own when it has everything, else that of an
  * environment made or used again. -errno with b->f set. */
 int venv_make(struct build *b);
+
+/* Is that file a pyproject.toml, by its name? */
+bool build_is_project(const char *requirements);
+/* Its dependencies as a requirements file at `to`. -errno with b->f set. */
+int build_project_lines(struct build *b, const char *to);
+/* Python: project_lines(PATH), the lines of [project] dependencies; ends with the reason in words when
+ * there is none to be had. pip brings a parser of TOML where Python is older than 3.11. */
+#define PROJECT_PY \
+	"import sys\n" \
+	"def project_lines(path):\n" \
+	"    try:\n" \
+	"        import tomllib\n" \
+	"    except ImportError:\n" \
+	"        from pip._vendor import tomli as tomllib\n" \
+	"    try:\n" \
+	"        with open(path, 'rb') as f:\n" \
+	"            doc = tomllib.load(f)\n" \
+	"    except (OSError, ValueError) as e:\n" \
+	"        sys.exit(str(e))\n" \
+	"    project = doc.get('project', {})\n" \
+	"    lines = project.get('dependencies')\n" \
+	"    if lines is None and 'dependencies' in project.get('dynamic', []):\n" \
+	"        sys.exit('[project] says that its dependencies are dynamic: only its build tool '\n" \
+	"                 'knows them.')\n" \
+	"    if lines is None and doc.get('tool', {}).get('poetry', {}).get('dependencies'):\n" \
+	"        sys.exit('they are in [tool.poetry] only (`poetry export` writes a '\n" \
+	"                 'requirements.txt from it).')\n" \
+	"    lines = lines or []\n" \
+	"    if not isinstance(lines, list):\n" \
+	"        sys.exit('dependencies in [project] is not a list.')\n" \
+	"    for line in lines:\n" \
+	"        if not isinstance(line, str) or not line[:1].isalnum() or '\\n' in line:\n" \
+	"            sys.exit('%r in [project] dependencies is not a requirement.' % (line,))\n" \
+	"    return lines\n"
 
 /* Does the interpreter itself have all that the requirements file asks for? */
 bool build_satisfied(struct build *b);

@@ -10,14 +10,17 @@
 #include "build.h"
 
 static const char script[] =
-	"import sys\n"
+	PROJECT_PY
 	"from importlib import metadata\n"
 	"try:\n"
 	"    from packaging.requirements import Requirement\n"
 	"except ImportError:\n"
 	"    from pip._vendor.packaging.requirements import Requirement\n"
-	"with open(sys.argv[1], encoding='utf-8') as f:\n"
-	"    lines = f.read().splitlines()\n"
+	"if sys.argv[1].endswith('/pyproject.toml'):\n"
+	"    lines = project_lines(sys.argv[1])\n"
+	"else:\n"
+	"    with open(sys.argv[1], encoding='utf-8') as f:\n"
+	"        lines = f.read().splitlines()\n"
 	"for line in lines:\n"
 	"    line = line.split(' #')[0].strip()\n"
 	"    if not line or line[0] == '#':\n"

@@ -131,9 +131,10 @@ static int run_venv(struct build *b)
 
 static int run_pip(struct build *b)
 {
+	char file[BUILD_PATH_MAX + 32];
 	const char *argv[] = {b->python, "-I", "-m", "pip", "install",
-		"--disable-pip-version-check", "--no-input", "--progress-bar", "off", "-r",
-		b->requirements, NULL};
+		"--disable-pip-version-check", "--no-input", "--progress-bar", "off", "-r", file,
+		NULL};
 	struct run run = {.argv = argv,
 		.envp = b->env,
 		.cwd = b->folder,
@@ -145,6 +146,13 @@ static int run_pip(struct build *b)
 
 	if (!*b->requirements)
 		return 0;
+	(void)snprintf(file, sizeof file, "%s", b->requirements);
+	if (build_is_project(b->requirements)) {
+		(void)snprintf(file, sizeof file, "%s/" BUILD_PROJECT_LINES, b->venv);
+		r = build_project_lines(b, file);
+		if (r < 0)
+			return r;
+	}
 	if (b->o)
 		oneshot_step(b->o, UINT32_MAX, "installing %s with pip", b->requirements);
 	r = run_program(&run, &end);

@@ -50,6 +50,15 @@ static const char *size(long long bytes, char ret[32])
 	return ret;
 }
 
+static void show_urls(const json_t *site)
+{
+	json_t *url;
+	size_t i;
+
+	json_array_foreach(json_object_get(site, "urls"), i, url) if (json_is_string(url))(void)
+		printf("  %s", json_string_value(url));
+}
+
 static void show_site(const struct cli *c, const json_t *site)
 {
 	const char *state = text_of(site, "state"),
@@ -59,8 +68,9 @@ static void show_site(const struct cli *c, const json_t *site)
 		(void)printf("\033[%sm●\033[0m ", colour);
 	else
 		(void)fputs("● ", stdout);
-	(void)printf("%s  %s  %s\n", text_of(site, "name"), *state ? state : "live",
-		text_of(site, "url"));
+	(void)printf("%s  %s", text_of(site, "name"), *state ? state : "live");
+	show_urls(site);
+	(void)fputc('\n', stdout);
 	if (*text_of(site, "folder"))
 		(void)printf("  folder     %s\n", text_of(site, "folder"));
 	(void)printf("  workers    %lld\n", number_of(site, "workers"));

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/must.h"
 #include "lib/sys.h"
 
 enum { CONTROL_WAIT_MS = 20000 };
@@ -28,7 +29,7 @@ struct up {
 	struct cli *c;
 	pid_t parent;
 	int pidfd, lifeline, signals;
-	bool detach, stopping;
+	bool detach, stopping, told;
 	struct client cl;
 };
 
@@ -225,10 +226,16 @@ static int ask(struct up *u, json_t *request)
 
 static void show_live(struct up *u, const json_t *end)
 {
-	const char *url = json_string_value(json_object_get(end, "url"));
+	const json_t *urls = json_object_get(end, "urls");
+	json_t *url;
+	size_t i;
 
-	if (!u->c->json && url)
-		(void)printf("live  %s\n", url);
+	if (!u->c->json && json_array_size(urls)) {
+		(void)fputs("live", stdout);
+		json_array_foreach(urls, i, url) if (json_is_string(url))(void)
+			printf("  %s", json_string_value(url));
+		(void)fputc('\n', stdout);
+	}
 	(void)fflush(stdout);
 }
 
@@ -245,10 +252,12 @@ static int follow(struct up *u, bool up)
 				event && strcmp(event, "end") == 0 && !json_object_get(o, "kind");
 			int code = 0;
 
-			if (end)
-				code = show_end(u->c, o);
-			else
+			if (!end)
 				show_event(u->c, o);
+			else if (up || !u->told)
+				code = show_end(u->c, o);
+			/* A log that cannot be followed is asked for again; that is said once. */
+			u->told = end && !up;
 			if (end && up && code == 0)
 				show_live(u, o);
 			json_decref(o);
@@ -290,6 +299,8 @@ static int go_live(struct up *u)
 /* Live, in the foreground: show the log until somebody ends it. A ctl that dies is asked again. */
 static int watch(struct up *u)
 {
+	int pause_ms = 50;
+
 	for (;;) {
 		int code;
 
@@ -303,7 +314,8 @@ static int watch(struct up *u)
 		if (code == 0)
 			code = follow(u, false);
 		/* Its log or control process is just being replaced: not asked in a hurry. */
-		if (u->parent > 0 && !u->stopping && (wait_for(u, -1, 50) & SAW_SIGNAL))
+		pause_ms = u->told ? min_of(pause_ms * 2, 1000) : 50;
+		if (u->parent > 0 && !u->stopping && (wait_for(u, -1, pause_ms) & SAW_SIGNAL))
 			u->stopping = true;
 		if (u->parent <= 0)
 			return code;

@@ -52,7 +52,10 @@ enum {
 	CTL_CLIENT_OUT_MAX = 4 * 1024 * 1024, /* unread lines held for a slow client */
 	CTL_TAIL_LINES = 15,                  /* of the app's log, shown with a failure */
 	APP_NUMBER = 1,                       /* an instance serves one folder */
-	LISTENER_NUMBER = 1,
+	LISTENER_NUMBER = 1,                  /* of the first address */
+	CTL_LISTEN_MAX = 16,
+	CTL_ADDRESS_MAX = 64,
+	CTL_URL_MAX = 80,
 };
 
 struct ctl;
@@ -135,11 +138,12 @@ struct app_value {
 	uint32_t line, col;
 };
 struct app {
-	char name[64], folder[CTL_PATH_MAX], http[128];
+	char name[64], folder[CTL_PATH_MAX];
+	char http[CTL_LISTEN_MAX * CTL_ADDRESS_MAX]; /* what is listened on, blank-separated */
 	char instance[96];         /* the parent that it is live under; "" when it is not live */
 	char bin[CTL_PATH_MAX];    /* postgres' programs; "" when it has no database */
 	char python[CTL_PATH_MAX]; /* what runs the workers; "" without an app */
-	char work[CTL_PATH_MAX];   /* the folder that is served: as root a copy */
+	char work[CTL_PATH_MAX];   /* the folder that is served: as root a copy, STATE/releases/N */
 	uint32_t release;          /* counts each `up` */
 	uint32_t uid, gid;         /* as root: the app's user */
 	struct app_value *values;
@@ -172,6 +176,7 @@ void effective_path(const struct app *a, const char *path, char ret[static CTL_P
 /* ---- procs.c: what the parent says of its processes ---- */
 struct proc_info {
 	struct msg_proc_state st;
+	uint64_t starting_us; /* since when this generation is or was on its way up */
 };
 void procs_heard(struct ctl *c, const struct msg_proc_state *st);
 /* How many of them are in that phase. */
@@ -242,7 +247,7 @@ void probe_stop(struct probe *p);
 unsigned probe_status(const char *p, size_t n);
 op_done probe_on_connect, probe_on_recv, probe_on_timer;
 
-/* ---- up.c, up_check.c, up_db.c, up_gates.c, up_root.c ---- */
+/* ---- up.c, up_check.c, up_db.c, up_gates.c, up_listen.c, up_root.c ---- */
 enum db_step { DB_NOT = 0, DB_INITS, DB_STARTS, DB_APPS, DB_READY };
 struct up {
 	struct ctl *ctl;
@@ -251,7 +256,7 @@ struct up {
 	struct conf *conf;
 	const struct conf_app *c;
 	bool reload;         /* only new values; nothing is started that does not run */
-	bool restart;        /* as root: copy the folder, then replace the workers */
+	bool restart;        /* as root: a reload with the values that are live, and a new copy */
 	bool rolling;        /* reload: the workers are being replaced by others */
 	uint64_t newer_than; /* … and those have a higher generation */
 	char database[64];   /* what DB_INIT was last asked for */
@@ -261,7 +266,14 @@ struct up {
 	bool folders_made, server_up;
 	unsigned acts_pending;
 	char prepared[64]; /* as root: the app's name whose user and folders are there */
-	uint64_t started_us, started_wall_us, bind_id, set_id;
+	uint64_t started_us, started_wall_us, set_id;
+	bool client_chose; /* --http */
+	struct {
+		char address[CTL_ADDRESS_MAX];
+		uint32_t err;
+	} listen[CTL_LISTEN_MAX];
+	unsigned listen_n, listen_left; /* asked for, not answered yet */
+	uint64_t listen_id;             /* of the first BIND; the others follow */
 	uint32_t deaths;    /* of workers that never came up */
 	struct timer timer; /* the patience as a whole */
 	struct probe probe;
@@ -282,38 +294,56 @@ void up_client_gone(struct ctl *c, const struct client *cl);
 void up_probed(struct ctl *c, enum probe_end end);
 /* The first answer from 500 on; it is asked again. */
 void up_probe_failed(struct ctl *c, unsigned status);
+/* Have all of them bound; a list that ends with NULL. */
+void up_listen(struct up *u, const char *const *addresses);
+/* The first address, the first URL, all of them. */
+void listen_first(const struct app *a, char ret[static CTL_ADDRESS_MAX]);
+void listen_url(const struct app *a, char ret[static CTL_URL_MAX]);
+json_t *listen_urls(const struct app *a);
 void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address);
 void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text);
-void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was);
+/* starting_us: when that generation began to start, 0 when unknown. */
+void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was,
+	uint64_t starting_us);
 void up_snap_refused(struct ctl *c, uint32_t err, const char *text);
 void up_tail_line(struct up *u, const char *text, size_t n);
 void up_tail_end(struct up *u);
 void up_check(struct up *u);
+/* The values are there: they are the conf of this flow from now on. */
+void up_values(struct up *u);
 void up_build(struct up *u);
 void up_db_start(struct up *u);
 void up_db_sync(struct up *u);
 void up_db_advance(struct up *u);
 /* Tell the parent how many gates there shall be; from now on sites_loaded() waits for so many. */
 int gates_send(struct ctl *c, const struct conf_app *conf);
-/* One that shall be there does not come up: the flow has failed with the reason. */
+/* One that shall be there, or the log, does not come up: the flow has failed with the reason. */
 bool up_gates_failed(struct up *u);
+/* The parent ended one before it was ready. */
+void up_gate_killed(struct up *u, const struct msg_proc_state *st, uint64_t starting_us);
+/* A gate said that it cannot accept at that address; it is about to end. */
+void up_gate_deaf(struct ctl *c, uint32_t gate, uint32_t err, const char *address);
 /* No program came of a start: the step, its errno's text and what to do. */
 void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *what);
 /* As root: the app's user, its copy, the folders. False: not yet. */
 bool up_root_ready(struct up *u);
 /* The same for its static trees, which check told; and where the copy of one lies (-1: Root=). */
 bool up_root_published(struct up *u);
-void up_public_path(const struct ctl *c, int index, char ret[static CTL_PATH_MAX]);
+void up_public_path(
+	const struct ctl *c, const struct app *a, int index, char ret[static CTL_PATH_MAX]);
+/* Remove copies that are not the live one, once no worker runs from them. */
+void up_root_settle(struct ctl *c);
 
 /* ---- reload.c: changes of a live site ---- */
 void reload_start(struct ctl *c, struct client *cl);
-/* As root: the folder is copied again before the workers are replaced. */
+/* As root: the folder is copied again, and new workers run from that. */
 void reload_restart(struct ctl *c, struct client *cl);
+/* For a restart: the values that are live are the ones that come. */
+void reload_same(struct up *u);
 /* Keep the old value of each key that only `stead up` can change, and say so. */
 void reload_keep(struct up *u);
 /* It failed half-way: what was live is told to the parent and the gates again. */
 void reload_revert(struct up *u);
-void verbs_restart_now(struct client *cl);
 
 /* A respawned ctl goes on where the last one stood. */
 void resume(struct ctl *c);
@@ -366,6 +396,8 @@ struct ctl {
 	unsigned workers;    /* how many there shall be */
 	uint64_t worker_sum; /* of what the parent was last told of them */
 	char database[64];
+	bool clearing;             /* as root: copies of the folder to remove … */
+	uint64_t clear_generation; /* … when no worker so old runs */
 	struct proc_info *procs;
 	unsigned procs_n;
 	struct ask *asks;

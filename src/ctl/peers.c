@@ -67,6 +67,21 @@ static void tell_snapshot(struct ctl *c)
 	say(c, EV_SNAPSHOT, "generation", generation, "bytes", bytes, NULL);
 }
 
+static void hear_deaf(struct gate_peer *g, const struct msg *m)
+{
+	char address[128] = "?";
+	struct msg_bound b;
+	const char *tail;
+	size_t n;
+
+	if (msg_get(m, &b, sizeof b, sizeof b) < 0)
+		return;
+	tail = msg_tail(m, sizeof b, &n);
+	if (n > 0 && n < sizeof address)
+		memcpy(address, tail, n);
+	up_gate_deaf(g->ctl, g->index, b.err, address);
+}
+
 static void gate_got(struct chan *ch, struct msg *m)
 {
 	struct gate_peer *g = ch->owner;
@@ -90,6 +105,8 @@ static void gate_got(struct chan *ch, struct msg *m)
 		else
 			tell_snapshot(g->ctl);
 	}
+	if (m->h.type == MSG_LISTEN_FAILED)
+		hear_deaf(g, m);
 	if (g->ctl->up)
 		up_advance(g->ctl->up);
 	verbs_settle(g->ctl);

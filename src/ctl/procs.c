@@ -42,16 +42,20 @@ void procs_heard(struct ctl *c, const struct msg_proc_state *st)
 {
 	struct proc_info *p = find(c, st);
 	enum proc_phase was = PHASE_DOWN;
+	uint64_t starting_us;
 
 	if (!p)
 		return;
 	if (p->st.generation == st->generation)
 		was = (enum proc_phase)p->st.phase;
+	if (st->phase == PHASE_STARTING)
+		p->starting_us = st->since_wall_us;
+	starting_us = p->starting_us;
 	p->st = *st;
 	/* A retired generation leaves no row behind when another one holds the slot. */
 	if (st->phase == PHASE_DOWN)
 		*p = c->procs[--c->procs_n];
-	up_proc(c, st, was);
+	up_proc(c, st, was, starting_us);
 }
 
 unsigned procs_count(const struct ctl *c, enum proc role, uint32_t app, enum proc_phase phase)

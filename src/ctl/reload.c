@@ -51,6 +51,19 @@ void reload_restart(struct ctl *c, struct client *cl)
 	up_advance(u);
 }
 
+void reload_same(struct up *u)
+{
+	u->check_asked = true;
+	for (const struct app_value *v = u->ctl->app.values; v; v = v->next) {
+		const char *const text[6] = {
+			v->section, v->arg, v->key, v->text, v->origin, v->file};
+
+		if (app_value_add(&u->app, text, v->line, v->col) < 0)
+			u->check_failed = true;
+	}
+	up_values(u);
+}
+
 /* ---- values that a reload cannot change ---- */
 
 static bool needs_up(const struct app_value *v)
@@ -60,30 +73,50 @@ static bool needs_up(const struct app_value *v)
 	return key != CONF_END && conf_rows[key].when == WHEN_UP;
 }
 
-static const struct app_value *same_key(const struct app_value *list, const struct app_value *v)
+/* All values of one key, as they would be written in one line; the first of them, or NULL. */
+static const struct app_value *of_key(
+	const struct app_value *list, enum conf_key key, char *ret_text, size_t cap)
 {
-	while (list && (strcmp(list->section, v->section) != 0 || strcmp(list->key, v->key) != 0))
-		list = list->next;
-	return list;
+	const struct app_value *first = NULL;
+	size_t n = 0;
+
+	ret_text[0] = '\0';
+	for (const struct app_value *v = list; v; v = v->next) {
+		if (conf_key_by_name(v->section, v->key) != key)
+			continue;
+		first = first ? first : v;
+		if (n < cap)
+			n += (size_t)snprintf(
+				ret_text + n, cap - n, "%s%s", n ? " " : "", v->text);
+	}
+	return first;
 }
 
-static void warn(struct up *u, const struct app_value *v, const struct app_value *old)
+static void warn(struct up *u, enum conf_key key, const struct app_value *old)
 {
-	char text[400];
+	char text[2600], was[1200], is[1200];
+	const struct app_value *v = of_key(u->app.values, key, is, sizeof is);
 
-	if (old && strcmp(old->text, v->text) == 0)
+	(void)of_key(old, key, was, sizeof was);
+	if (strcmp(is, was) == 0)
 		return;
-	(void)snprintf(text, sizeof text,
-		"[%s] %s=%.100s needs a new start; %.100s stays until then", v->section, v->key,
-		v->text, old ? old->text : "the value before");
-	client_finding(u->client, CONF_WARNING, v->file, v->line, v->col, text,
-		"run `stead stop` and `stead up`");
+	/* --http may have come before the file. */
+	if (key == CONF_SERVER_LISTEN)
+		(void)snprintf(was, sizeof was, "%s", u->app.http);
+	(void)snprintf(text, sizeof text, "[%s] %s=%s needs a new start; %s stays until then",
+		section_rows[conf_rows[key].section].name, conf_rows[key].key, is,
+		was[0] ? was : "the value before");
+	client_finding(u->client, CONF_WARNING, v ? v->file : "", v ? v->line : 0, v ? v->col : 0,
+		text, "run `stead stop` and `stead up`");
 }
 
 void reload_keep(struct up *u)
 {
 	const struct app_value *old = u->ctl->app.values;
 
+	for (enum conf_key key = 0; key < CONF_END; key++)
+		if (conf_rows[key].when == WHEN_UP)
+			warn(u, key, old);
 	for (struct app_value **at = &u->app.values; *at;) {
 		struct app_value *v = *at;
 
@@ -91,7 +124,6 @@ void reload_keep(struct up *u)
 			at = &v->next;
 			continue;
 		}
-		warn(u, v, same_key(old, v));
 		*at = v->next;
 		v->next = NULL;
 		app_value_free(v);

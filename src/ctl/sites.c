@@ -39,7 +39,7 @@ static struct snap_str tree_of(
 	char to[CTL_PATH_MAX];
 
 	if (b->c->start.root)
-		up_public_path(b->c, index, to);
+		up_public_path(b->c, a, index, to);
 	else
 		effective_path(a, path, to);
 	return snap_put_str(b->w, to);
@@ -56,7 +56,7 @@ static void add_pages(struct site_build *b, const struct app *a, const struct co
 		int n;
 
 		if (b->c->start.root)
-			up_public_path(b->c, -1, base);
+			up_public_path(b->c, a, -1, base);
 		else
 			effective_path(a, conf->root, base);
 		n = snprintf(to, CTL_PATH_MAX, "%s/%s", base, file);

@@ -40,11 +40,11 @@ static uint64_t column(const struct ctl *c, unsigned col)
 
 static json_t *site(const struct ctl *c)
 {
-	char url[160];
+	char url[CTL_URL_MAX];
 
-	(void)snprintf(url, sizeof url, "http://%s", c->app.http);
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "name", c->app.name,
-		"url", url, "state", "live", "folder", c->app.folder, "workers",
+	listen_url(&c->app, url);
+	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "name",
+		c->app.name, "url", url, "urls", listen_urls(&c->app), "state", "live", "folder", c->app.folder, "workers",
 		(int)procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP), "requests",
 		(json_int_t)column(c, SITE_REQUESTS), "errors",
 		(json_int_t)column(c, SITE_ERRORS_5XX), "errors_4xx",

@@ -146,14 +146,9 @@ struct up *up_new(struct ctl *c, struct client *cl)
 	return u;
 }
 
-static void url_of(const struct ctl *c, char *ret, size_t cap)
-{
-	(void)snprintf(ret, cap, "http://%s", c->app.http);
-}
-
 static bool refuse_busy(struct ctl *c, struct client *cl)
 {
-	char url[160], text[CTL_PATH_MAX * 2];
+	char url[CTL_URL_MAX], text[CTL_PATH_MAX * 2];
 
 	if (c->up || c->stopping) {
 		(void)snprintf(text, sizeof text, "A stead is already running in %s and %s.",
@@ -166,7 +161,7 @@ static bool refuse_busy(struct ctl *c, struct client *cl)
 	}
 	if (c->live_us == 0)
 		return false;
-	url_of(c, url, sizeof url);
+	listen_url(&c->app, url);
 	(void)snprintf(text, sizeof text,
 		"%s is live already at %s; it is running with its state in %s.", c->app.folder, url,
 		c->state_dir);
@@ -198,16 +193,6 @@ static void guess(struct up *u, const struct app *last)
 	conf_free(conf);
 }
 
-static void bind_now(struct up *u, const char *address)
-{
-	struct msg_listener m = {.listener = LISTENER_NUMBER};
-
-	u->binding = true;
-	u->bind_id = ++u->ctl->ids;
-	(void)parent_send(
-		u->ctl, MSG_BIND, u->bind_id, &m, sizeof m, address, strlen(address) + 1, NULL, 0);
-}
-
 void up_start(struct ctl *c, struct client *cl)
 {
 	struct up *u;
@@ -221,37 +206,16 @@ void up_start(struct ctl *c, struct client *cl)
 	}
 	memcpy(u->app.folder, cl->req.folder, sizeof u->app.folder);
 	memcpy(u->app.work, u->app.folder, sizeof u->app.work);
-	memcpy(u->app.http, cl->req.http, sizeof u->app.http);
 	conf_name_from_folder(u->app.folder, u->app.name);
 	guess(u, &c->app);
-	if (u->app.http[0])
-		bind_now(u, u->app.http);
+	/* What was said on the command line is known at once, and stands instead of the file's. */
+	u->client_chose = cl->req.http[0] != '\0';
+	if (u->client_chose)
+		up_listen(u, (const char *const[]){cl->req.http, NULL});
 	up_advance(u);
 }
 
 /* ---- what the parent answers ---- */
-
-void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address)
-{
-	struct up *u = c->up;
-
-	if (!u || id == 0 || id != u->bind_id)
-		return;
-	if (err) {
-		up_fail(u, err == EACCES ? VERB_EXIT_NOT_PERMITTED : VERB_EXIT_FAILED,
-			err == EADDRINUSE ? "end what uses it (`ss -ltnp` shows what), or choose "
-					    "another with --http"
-			: err == EACCES
-				? "choose a port from 1024 on with --http, or run stead as root"
-				: "choose another address with --http",
-			"Cannot listen on %s: %s.", address, strerror((int)err));
-		return;
-	}
-	u->bound = true;
-	if (address[0])
-		(void)snprintf(u->app.http, sizeof u->app.http, "%s", address);
-	up_advance(u);
-}
 
 void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text)
 {
@@ -284,19 +248,24 @@ static void say_death(struct up *u, const struct msg_proc_state *st)
 	else
 		up_fail(u, VERB_EXIT_FAILED,
 			u->reload
-				? "correct what its own lines above say, then reload again; the "
-				  "old workers serve on"
+				? "correct what its own lines above say, then try again; the old "
+				  "workers serve on"
 				: "correct what its own lines above say, then run `stead up` again",
 			"The app's worker %s before it was ready.", how);
 }
 
-void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was)
+void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was,
+	uint64_t starting_us)
 {
 	struct up *u = c->up;
 
+	up_root_settle(c);
 	if (st->role == PROC_WORKER && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
 		verbs_worker_died(c, st);
-	if (u && !u->failing && st->role == PROC_GATE)
+	if (u && (st->role == PROC_GATE || st->role == PROC_LOG) &&
+		st->phase == PHASE_STOPPING && was == PHASE_STARTING)
+		up_gate_killed(u, st, starting_us);
+	if (u && !u->failing && (st->role == PROC_GATE || st->role == PROC_LOG))
 		up_advance(u);
 	if (!u || c->up != u || u->failing || st->app != APP_NUMBER)
 		return;
@@ -314,7 +283,7 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 		return;
 	}
 	if (st->role == PROC_WORKER && st->phase == PHASE_STOPPING && was == PHASE_STARTING &&
-		!u->reload && u->workers_set) {
+		u->workers_set && (!u->reload || (u->rolling && st->generation > u->newer_than))) {
 		up_fail(u, VERB_EXIT_FAILED,
 			"its own lines above may say what it waits for; HealthTimeoutSec= is the "
 			"bound",
@@ -337,16 +306,16 @@ void up_snap_refused(struct ctl *c, uint32_t err, const char *text)
 static void say_live(struct up *u)
 {
 	struct ctl *c = u->ctl;
-	char url[160], ms[24];
+	char url[CTL_URL_MAX], ms[24];
 
-	url_of(c, url, sizeof url);
+	listen_url(&c->app, url);
 	(void)snprintf(ms, sizeof ms, "%llu",
 		(unsigned long long)((loop_now_fresh_us(c->loop) - u->started_us) / 1000));
 	if (!u->reload)
 		say(c, EV_SITE_LIVE, "site", c->app.name, "url", url, "ms", ms, NULL);
 	client_end(u->client, VERB_EXIT_DONE, "", "",
-		json_pack("{s:s, s:s, s:i, s:s}", "url", url, "name", c->app.name, "status",
-			(int)u->probe.status, "ms", ms));
+		json_pack("{s:s, s:o, s:s, s:i, s:s}", "url", url, "urls", listen_urls(&c->app),
+			"name", c->app.name, "status", (int)u->probe.status, "ms", ms));
 }
 
 /* From now on this is what the instance serves, also for the ctl that may come after this one. */
@@ -369,10 +338,13 @@ static void go_live(struct up *u)
 	c->app = u->app;
 	u->app.values = NULL;
 	ctl_adopt(c, u->c);
+	c->clearing = c->start.root != 0;
+	c->clear_generation = u->rolling ? u->newer_than : 0;
 	if (c->live_us == 0)
 		c->live_us = loop_wall_us(c->loop);
 	say_live(u);
 	up_forget(u);
+	up_root_settle(c);
 }
 
 void up_probe_failed(struct ctl *c, unsigned status)
@@ -449,6 +421,9 @@ static void send_snap(struct up *u)
 
 static bool app_there(const struct up *u)
 {
+	/* A reload finds the old ones up: they do not count while the new ones are not even told. */
+	if (u->c->python && !u->workers_set)
+		return false;
 	if (u->rolling)
 		return procs_newer(u->ctl, PROC_WORKER, APP_NUMBER, u->newer_than) >= u->c->workers;
 	return !u->c->python || procs_count(u->ctl, PROC_WORKER, APP_NUMBER, PHASE_UP) > 0;
@@ -476,10 +451,16 @@ static void advance_live(struct up *u)
 		up_db_sync(u);
 	if (u->failing || !u->snap_sent || !sites_loaded(u->ctl) || !app_there(u) || !u->bound)
 		return;
+	/* What the app says from its first request on is to be read by somebody. */
+	if (!u->reload && procs_count(u->ctl, PROC_LOG, 0, PHASE_UP) == 0)
+		return;
 	if (!u->probing) {
+		char first[CTL_ADDRESS_MAX];
+
 		u->probing = true;
+		listen_first(&u->app, first);
 		client_progress(u->client, "probe", "asking the app", UINT32_MAX);
-		probe_start(u->ctl, &u->probe, u->app.http, u->c->health, u->c->health_count,
+		probe_start(u->ctl, &u->probe, first, u->c->health, u->c->health_count,
 			u->c->health_timeout_ms);
 	} else if (!u->probe.running && u->probe.good >= u->probe.wanted &&
 		   (u->db == DB_NOT || u->synced)) {
@@ -497,13 +478,8 @@ void up_advance(struct up *u)
 	}
 	if (!up_root_ready(u))
 		return;
-	if (u->restart) {
-		struct client *cl = u->client;
-
-		up_forget(u);
-		verbs_restart_now(cl);
-		return;
-	}
+	if (u->restart && !u->check_asked)
+		reload_same(u);
 	if (!u->check_asked)
 		up_check(u);
 	/* The database of the last time is started while the folder is being looked at. */
@@ -514,7 +490,7 @@ void up_advance(struct up *u)
 	if (!u->built && !u->building)
 		up_build(u);
 	if (!u->binding && !u->bound && !u->failing)
-		bind_now(u, u->app.http);
+		up_listen(u, u->c->listen);
 	if (!u->failing)
 		up_db_advance(u);
 	if (!u->failing)

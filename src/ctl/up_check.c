@@ -64,7 +64,6 @@ static void drop_database(struct up *u)
 static void checked(struct ask *a, const struct ask_end *end)
 {
 	struct up *u = a->owner;
-	char why[512] = "";
 
 	if (end->err && end->error[0]) {
 		up_fail(u, end->exit_code, end->todo, "%s", end->error);
@@ -84,6 +83,20 @@ static void checked(struct ask *a, const struct ask_end *end)
 			(void)snprintf(u->app.name, sizeof u->app.name, "%s", v->text);
 	if (u->reload)
 		reload_keep(u);
+	up_values(u);
+	if (u->failing)
+		return;
+	if (u->c->postgres == CONF_POSTGRES_YES && u->db == DB_NOT && !u->reload)
+		up_db_start(u);
+	else if (u->c->postgres != CONF_POSTGRES_YES && u->db != DB_NOT && !u->reload)
+		drop_database(u);
+	up_advance(u);
+}
+
+void up_values(struct up *u)
+{
+	char why[512] = "";
+
 	u->conf = u->check_failed ? NULL : effective_conf(u->ctl, &u->app, why, sizeof why);
 	u->c = u->conf ? conf_app(u->conf) : NULL;
 	if (!u->c) {
@@ -93,14 +106,6 @@ static void checked(struct ask *a, const struct ask_end *end)
 		return;
 	}
 	u->checked = true;
-	if (!u->app.http[0])
-		(void)snprintf(u->app.http, sizeof u->app.http, "%s",
-			u->c->listen && u->c->listen[0] ? u->c->listen[0] : "127.0.0.1:8080");
-	if (u->c->postgres == CONF_POSTGRES_YES && u->db == DB_NOT && !u->reload)
-		up_db_start(u);
-	else if (u->c->postgres != CONF_POSTGRES_YES && u->db != DB_NOT && !u->reload)
-		drop_database(u);
-	up_advance(u);
 }
 
 static void step(struct ask *a, const char *text, uint32_t permille)

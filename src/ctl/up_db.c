@@ -42,11 +42,7 @@ static void os_user(const struct up *u, char ret[64])
 {
 	struct passwd *pw;
 
-	if (u->ctl->start.root) {
-		(void)snprintf(ret, 64, "app-%.27s", u->app.name);
-		return;
-	}
-	pw = getpwuid(geteuid());
+	pw = getpwuid(u->ctl->start.root ? u->app.uid : geteuid());
 	(void)snprintf(ret, 64, "%s", pw ? pw->pw_name : "");
 }
 

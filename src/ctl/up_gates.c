@@ -1,10 +1,11 @@
 /*
- * up_gates.c: how many gates there shall be, and whether they come up.
+ * up_gates.c: how many gates there shall be, and whether they and the log process come up.
  *
  * Called by the up flow, by reload when it reverts and by a respawned ctl. What is told to the
- * parent it keeps to itself: it starts what is missing and lets what is too many drain. A gate that
- * fails to start again and again ends the flow with the reason; the parent goes on trying, because
- * for a site that is live the reason may go away. Owns nothing.
+ * parent it keeps to itself: it starts what is missing and lets what is too many drain. One that
+ * fails to start again and again, that never says that it is ready, or that cannot accept ends the
+ * flow with the reason; the parent goes on trying, because for a site that is live the reason may go
+ * away. A site that is live reloads without a log process. Owns nothing.
  */
 #include "ctl.h"
 
@@ -13,7 +14,7 @@
 #include <string.h>
 
 /* One failure may be the moment's (no memory, no process); this many within a second are not. */
-enum { GATE_TRIES = 3 };
+enum { GATE_TRIES = 3, SILENT_S = 3 };
 
 int gates_send(struct ctl *c, const struct conf_app *conf)
 {
@@ -31,11 +32,13 @@ void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *
 	const char *name = st->role < PROC_END ? proc_rows[st->role].name : "?";
 
 	(void)snprintf(step, sizeof step, "%.*s", (int)sizeof st->spawn_step, st->spawn_step);
-	if (st->role == PROC_GATE && st->spawn_err == ENOENT)
+	bool own = st->role == PROC_GATE || st->role == PROC_LOG;
+
+	if (own && st->spawn_err == ENOENT)
 		(void)snprintf(todo, sizeof todo,
 			"%s/stead-%s is missing or its interpreter is: install stead again",
 			u->ctl->roles_dir, name);
-	else if (st->role == PROC_GATE && (st->spawn_err == EACCES || st->spawn_err == EPERM))
+	else if (own && (st->spawn_err == EACCES || st->spawn_err == EPERM))
 		(void)snprintf(todo, sizeof todo,
 			"see that %s/stead-%s may be executed by whom it runs as (ls -l; the file "
 			"system not mounted noexec), and that a container allows this step",
@@ -52,20 +55,40 @@ void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *
 		step, strerror((int)st->spawn_err));
 }
 
+static void name_of(const struct msg_proc_state *st, char ret[48])
+{
+	if (st->role == PROC_LOG)
+		(void)snprintf(ret, 48, "The log process (stead-log)");
+	else
+		(void)snprintf(ret, 48, "Gate %u (stead-gate)", (unsigned)st->index);
+}
+
+static void say_words(const struct up *u, char ret[CTL_PATH_MAX])
+{
+	(void)snprintf(ret, CTL_PATH_MAX, "its own words are in %s/boot.log and `stead logs`",
+		u->ctl->state_dir);
+}
+
 static void ended_early(struct up *u, const struct msg_proc_state *st)
 {
-	char how[80], todo[CTL_PATH_MAX];
+	char how[80], todo[CTL_PATH_MAX], what[48];
 
 	if (st->status < 0)
 		(void)snprintf(how, sizeof how, "was ended by signal %d (%s)", -st->status,
 			strsignal(-st->status));
 	else
 		(void)snprintf(how, sizeof how, "ended with exit status %d", st->status);
-	(void)snprintf(todo, sizeof todo, "its own words are in %s/boot.log and `stead logs`",
-		u->ctl->state_dir);
-	up_fail(u, VERB_EXIT_FAILED, todo,
-		"Gate %u (stead-gate) %s before it was ready, %u times in a row.",
-		(unsigned)st->index, how, (unsigned)st->unready);
+	name_of(st, what);
+	say_words(u, todo);
+	up_fail(u, VERB_EXIT_FAILED, todo, "%s %s before it was ready, %u times in a row.", what,
+		how, (unsigned)st->unready);
+}
+
+/* Is it one that this flow cannot do without? */
+static bool needed(const struct up *u, const struct msg_proc_state *st)
+{
+	return (st->role == PROC_GATE && st->index < u->ctl->start.gates) ||
+	       (st->role == PROC_LOG && !u->reload);
 }
 
 bool up_gates_failed(struct up *u)
@@ -76,14 +99,47 @@ bool up_gates_failed(struct up *u)
 		const struct msg_proc_state *st = &c->procs[i].st;
 		char what[48];
 
-		if (st->role != PROC_GATE || st->index >= c->start.gates ||
-			st->phase != PHASE_BACKOFF || st->unready < GATE_TRIES)
+		if (!needed(u, st) || st->phase != PHASE_BACKOFF || st->unready < GATE_TRIES)
 			continue;
-		(void)snprintf(what, sizeof what, "Gate %u (stead-gate)", (unsigned)st->index);
+		name_of(st, what);
 		if (st->spawn_err)
 			up_spawn_failed(u, st, what);
 		else
 			ended_early(u, st);
 	}
 	return u->failing;
+}
+
+void up_gate_killed(struct up *u, const struct msg_proc_state *st, uint64_t starting_us)
+{
+	uint64_t us = st->since_wall_us - min_of(starting_us, st->since_wall_us),
+		 s = (us + 500000) / 1000000;
+	char what[48], todo[CTL_PATH_MAX];
+
+	if (!needed(u, st) || u->ctl->stopping)
+		return;
+	name_of(st, what);
+	say_words(u, todo);
+	if (s >= SILENT_S)
+		up_fail(u, VERB_EXIT_FAILED, todo,
+			"%s runs, and did not say that it is ready within %u s.", what,
+			(unsigned)s);
+	else
+		up_fail(u, VERB_EXIT_FAILED, todo,
+			"%s broke the message protocol before it was ready, and was ended.", what);
+}
+
+void up_gate_deaf(struct ctl *c, uint32_t gate, uint32_t err, const char *address)
+{
+	struct up *u = c->up;
+
+	if (!u || gate >= c->start.gates)
+		return;
+	up_fail(u, VERB_EXIT_FAILED,
+		err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOSPC
+			? "memory, descriptors or watches are used up: raise the limit (ulimit -n, "
+			  "sysctl fs.epoll.max_user_watches) or end something, then try again"
+			: "this is a bug in stead: please report it",
+		"Gate %u (stead-gate) cannot accept connections on %s: %s.", (unsigned)gate,
+		address, strerror((int)err));
 }

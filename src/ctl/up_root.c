@@ -3,6 +3,10 @@
  * folders that postgres and the app own; and, when check has told them, copies of the static trees,
  * which are all that the gates' own root shows of the app.
  *
+ * Each copy is a numbered tree of its own, STATE/releases/N and STATE/public/N, that nothing changes
+ * once it is there. Which one serves is in the app's row (its `work`), written when it is live; what
+ * comes is made, checked and tried beside it. The old ones go when the last worker on them has gone.
+ *
  * Called by up_advance(). Each is one row of tbl/acts.h, done by act; ctl itself has no privilege.
  */
 #include "ctl.h"
@@ -12,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ACT_MS = 120 * 1000 };
+enum { ACT_MS = 120 * 1000, TREES_MAX = 1000000000 };
 
 static void ended(struct ask *a, const struct ask_end *end);
 
@@ -100,9 +104,19 @@ static void ended(struct ask *a, const struct ask_end *end)
 		up_advance(u);
 }
 
+/* Of the copy that it runs from; 0: none yet. */
+static unsigned long tree_number(const struct app *a)
+{
+	const char *slash = strrchr(a->work, '/');
+	char *end;
+	unsigned long n = slash ? strtoul(slash + 1, &end, 10) : 0;
+
+	return n > 0 && *end == '\0' && n < TREES_MAX ? n : 0;
+}
+
 bool up_root_ready(struct up *u)
 {
-	const char *const args[] = {u->app.name, ""};
+	const char *const args[] = {u->app.name, "", u->ctl->state_dir};
 
 	if (!u->ctl->start.root)
 		return true;
@@ -110,7 +124,9 @@ bool up_root_ready(struct up *u)
 	 * then. */
 	if (strcmp(u->prepared, u->app.name) != 0) {
 		memcpy(u->prepared, u->app.name, sizeof u->prepared);
-		(void)snprintf(u->app.work, sizeof u->app.work, "%s/app", u->ctl->state_dir);
+		/* Beside what serves now, so that a copy which turns out bad is never run. */
+		(void)snprintf(u->app.work, sizeof u->app.work, "%s/releases/%lu",
+			u->ctl->state_dir, tree_number(&u->ctl->app) + 1);
 		client_progress(u->client, "prepare", "copying the folder", UINT32_MAX);
 		act(u, ACT_USER_APP, args);
 	}
@@ -119,12 +135,15 @@ bool up_root_ready(struct up *u)
 
 /* ---- static trees ---- */
 
-void up_public_path(const struct ctl *c, int index, char ret[static CTL_PATH_MAX])
+void up_public_path(
+	const struct ctl *c, const struct app *a, int index, char ret[static CTL_PATH_MAX])
 {
+	unsigned long n = tree_number(a);
+
 	if (index < 0)
-		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/root", c->state_dir);
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/root", c->state_dir, n);
 	else
-		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/static%d", c->state_dir, index);
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/static%d", c->state_dir, n, index);
 }
 
 /* Only what lies in the copy may be published; act holds us to it. */
@@ -141,7 +160,7 @@ static bool publish(struct up *u, const char *path, int index)
 			"The static folder \"%s\" is not below %s.", path, u->app.folder);
 		return false;
 	}
-	up_public_path(u->ctl, index, to);
+	up_public_path(u->ctl, &u->app, index, to);
 	act(u, ACT_TREE_COPY, args);
 	return true;
 }
@@ -161,4 +180,44 @@ bool up_root_published(struct up *u)
 				return false;
 	}
 	return u->acts_pending == 0;
+}
+
+/* ---- copies that nobody runs from any more ---- */
+
+static void cleared(struct ask *a, const struct ask_end *end)
+{
+	/* What stays is removed with the next one; it costs space only. */
+	if (end->err)
+		say(a->ctl, EV_STATE_ERROR, "what", "remove old copies of the app's folder",
+			"error", end->error, NULL);
+}
+
+static const struct ask_ops clear_ops = {.ended = cleared};
+
+static void clear(struct ctl *c, const char *folder)
+{
+	struct msg_act_ask ask = {.act = ACT_TREES_CLEAR};
+	char path[CTL_PATH_MAX], number[24];
+	struct buf b;
+
+	(void)snprintf(path, sizeof path, "%s/%s", c->state_dir, folder);
+	(void)snprintf(number, sizeof number, "%lu", tree_number(&c->app));
+	buf_init(&b, CHAN_PAYLOAD_MAX);
+	buf_put(&b, &ask, sizeof ask);
+	pack_str(&b, path);
+	pack_str(&b, number);
+	(void)ask_start(c, PROC_ACT, 0, 0, ACT_MS, MSG_ACT_ASK, &b, &clear_ops, c);
+}
+
+void up_root_settle(struct ctl *c)
+{
+	if (!c->clearing || c->stopping || tree_number(&c->app) == 0)
+		return;
+	for (unsigned i = 0; i < c->procs_n; i++)
+		if (c->procs[i].st.role == PROC_WORKER && c->procs[i].st.pid > 0 &&
+			c->procs[i].st.generation <= c->clear_generation)
+			return;
+	c->clearing = false;
+	clear(c, "releases");
+	clear(c, "public");
 }

@@ -28,13 +28,11 @@ static bool is_ours(struct client *cl)
 	return false;
 }
 
-void verbs_restart_now(struct client *cl)
+static void restart_now(struct client *cl)
 {
 	struct msg_proc_ref ref = {.role = PROC_WORKER, .app = APP_NUMBER};
-	struct ctl *c = cl ? cl->ctl : NULL;
+	struct ctl *c = cl->ctl;
 
-	if (!c)
-		return;
 	cl->generation = procs_newest(c, PROC_WORKER, APP_NUMBER);
 	cl->restarting = true;
 	client_progress(cl, "restart", "starting new workers beside the old ones", UINT32_MAX);
@@ -61,7 +59,7 @@ static void restart(struct client *cl)
 	if (c->start.root)
 		reload_restart(c, cl);
 	else
-		verbs_restart_now(cl);
+		restart_now(cl);
 }
 
 static void restart_failed(struct client *cl, const char *error)

@@ -132,6 +132,20 @@ static void hear_snap(struct gate *g, struct msg *m)
 	say_loaded(g, said.generation, err);
 }
 
+/* A gate that does not accept where it shall would look like one that serves. It says why and ends:
+ * the parent tries again, at growing distances, as with one that cannot start. */
+_Noreturn static void deaf(struct gate *g, uint32_t number, const char *address, int err)
+{
+	struct msg_bound m = {.listener = number, .err = (uint32_t)err};
+
+	gate_event(g, EV_BIND_FAILED, "address", address, "error", strerror(err), (char *)NULL);
+	logring_flush(&g->ring);
+	if (chan_open(&g->ctl))
+		(void)chan_send(&g->ctl, MSG_LISTEN_FAILED, 0, &m, sizeof(m), address,
+			strlen(address) + 1, NULL, 0);
+	fatal("gate", "cannot accept connections on %s: %s", address, strerror(err));
+}
+
 static void hear_listener(struct gate *g, struct msg *m)
 {
 	struct msg_listener l;
@@ -151,8 +165,7 @@ static void hear_listener(struct gate *g, struct msg *m)
 	if (err) {
 		close(fd);
 		if (!g->draining)
-			gate_event(g, EV_BIND_FAILED, "address", address, "error", strerror(-err),
-				(char *)NULL);
+			deaf(g, l.listener, address, -err);
 	}
 }
 

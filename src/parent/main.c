@@ -150,6 +150,7 @@ int main(int argc, char **argv)
 	p->gates = a.gates != 0 ? a.gates : 1;
 	p->root = geteuid() == 0;
 	p->detached = a.detached;
+	p->ctl_first = true;
 	if (sys_random(&p->seed, sizeof(p->seed)) < 0 || p->seed == 0)
 		p->seed = (uint32_t)getpid();
 	raise_files(p);

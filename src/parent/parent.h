@@ -52,8 +52,10 @@ enum {
 	SNAP_FDS_MAX = 33,
 	LATE_STREAMS_MAX = 64,
 
-	CORE_START_MS = 10 * 1000, /* for gate, ctl and log to say READY */
+	CORE_START_MS = 5 * 1000, /* for gate, ctl and log to say READY */
+	CTL_TRIES = 3,            /* of a ctl that never was ready, before the start has failed */
 	CORE_STOP_MS = 3 * 1000,
+	UNREADY_STOP_MS = 500, /* gate, ctl and log that were never ready */
 	DRAIN_MS = 30 * 1000, /* a replaced worker's running requests */
 	STOP_DRAIN_MS = 5 * 1000,
 	STOP_TWICE_MS = 300,  /* signals so close together are one */
@@ -347,6 +349,7 @@ struct parent {
 	unsigned gates;        /* how many slots there are; they only grow */
 	unsigned gates_wanted; /* the first so many of them shall serve */
 	bool root, detached;
+	bool ctl_first; /* no ctl was ever ready here: one that cannot start ends the whole */
 	bool settle_due;
 	uint64_t files_soft, files_hard; /* RLIMIT_NOFILE as found */
 	struct account account[PROC_END];
@@ -501,6 +504,8 @@ void stop_begin(struct parent *p, const char *why);
 void stop_hurry(struct parent *p);
 /* As far as what has ended allows. */
 void stop_settle(struct parent *p);
+/* The first ctl does not come up: say so on stderr, which the command that started us shows, and end. */
+void stop_without_ctl(struct parent *p, const char *why);
 op_done stop_on_signals, stop_on_lifeline;
 
 /* ---- say.c: events ---- */

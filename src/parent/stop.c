@@ -8,6 +8,7 @@
  */
 #include "parent.h"
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -96,6 +97,20 @@ void stop_begin(struct parent *p, const char *why)
 		slot_unwant(p->gate[i]);
 	}
 	parent_settle_soon(p);
+}
+
+void stop_without_ctl(struct parent *p, const char *why)
+{
+	p->ctl_first = false; /* said once */
+	if (p->stop_step != STOP_NOT)
+		return;
+	fprintf(stderr,
+		"stead: the control process (stead-ctl) cannot be started\n  where: %s/stead-ctl, for "
+		"%s\n  why: %s\n  what to do: its own words, if any, are above and in %s/boot.log; when "
+		"the file is missing or may not be executed, install stead again\n",
+		p->roles_dir, p->state_dir, why, p->state_dir);
+	p->exit_code = 1;
+	stop_begin(p, "the control process cannot be started");
 }
 
 static bool gates_down(struct parent *p)

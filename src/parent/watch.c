@@ -14,6 +14,7 @@
 #include "parent.h"
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { KILL_AGAIN_MS = 1000, NO_TIMER = -1, CRASHING_RESTARTS = 3 };
 
@@ -61,6 +62,24 @@ static uint32_t jitter(struct parent *p, uint32_t ms)
 	return min_of(v, (uint32_t)BACKOFF_MAX_MS);
 }
 
+/* Nobody but ctl could tell a user why nothing comes up; when it is ctl itself, the parent must. */
+static void ctl_cannot_start(struct run *r)
+{
+	const struct slot *s = r->slot;
+	char why[160];
+
+	if (s->spawn_err != 0)
+		snprintf(why, sizeof(why), "the step \"%s\" failed: %s", s->spawn_step,
+			strerror((int)s->spawn_err));
+	else if (s->status < 0)
+		snprintf(why, sizeof(why), "it was ended by signal %d (%s), %u times in a row",
+			-s->status, strsignal(-s->status), (unsigned)s->unready);
+	else
+		snprintf(why, sizeof(why), "it ended with exit status %d, %u times in a row",
+			s->status, (unsigned)s->unready);
+	stop_without_ctl(s->parent, why);
+}
+
 static void backoff(struct run *r, bool spawn_failed)
 {
 	struct slot *s = r->slot;
@@ -88,6 +107,8 @@ static void backoff(struct run *r, bool spawn_failed)
 	phase_set(r, PHASE_BACKOFF, s->wait_ms);
 	if (!is_core(s) && s->restarts >= CRASHING_RESTARTS)
 		say_run(p, EV_APP_CRASHING, r, "next_ms", s->wait_ms, NULL);
+	if (s->role == PROC_CTL && p->ctl_first && s->unready >= CTL_TRIES)
+		ctl_cannot_start(r);
 }
 
 /* ---- actions ---- */
@@ -109,6 +130,8 @@ static void act_up(struct run *r)
 	struct parent *p = s->parent;
 
 	s->unready = 0;
+	if (s->role == PROC_CTL)
+		p->ctl_first = false;
 	r->up_ms = loop_now_ms(p->loop);
 	say_run(p, EV_PROC_READY, r, "ms", r->up_ms - r->started_ms, NULL);
 	phase_set(r, PHASE_UP, NO_TIMER);
@@ -187,6 +210,11 @@ static void act_term(struct run *r)
 		.drain_ms = p->stop_now ? 0 : stays ? DRAIN_MS : STOP_DRAIN_MS};
 	uint32_t wait = stop_ms(r);
 
+	/* One that is not ready yet has nothing to drain, and may never hear the message. */
+	if (is_core(s) && r->phase == PHASE_STARTING) {
+		stop.drain_ms = 0;
+		wait = min_of(wait, (uint32_t)UNREADY_STOP_MS);
+	}
 	if (is_core(s) && p->ops->send(p, r, MSG_STOP, 0, &stop, sizeof(stop), NULL, 0, NULL, 0))
 		wait += stop.drain_ms;
 	else
@@ -231,10 +259,14 @@ static void act_late(struct run *r)
 	struct parent *p = r->slot->parent;
 
 	say_run(p, EV_PROC_NOT_READY, r, "ms", loop_now_ms(p->loop) - r->started_ms, NULL);
-	if (r->slot->role == PROC_WORKER)
+	if (r->slot->role == PROC_WORKER) {
 		act_stuck(r);
-	else
-		act_bad(r);
+		return;
+	}
+	r->wants_kill = true;
+	act_kill_because(r, "it was not ready in time");
+	if (r->slot->role == PROC_CTL && p->ctl_first)
+		stop_without_ctl(p, "it runs, and did not say that it is ready within 5 s");
 }
 
 /* Let it finish what it has: gates give it nothing new and say when they are done with it. */

@@ -76,7 +76,7 @@ class Stead:
                  arguments=(), hidden=()):
         self.work, self.folder, self.as_root = work, folder, as_root
         self.port = port or free_port()
-        self.http = http or f"127.0.0.1:{self.port}"
+        self.http = f"127.0.0.1:{self.port}" if http is None else http  # "": none, the file says it
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = pathlib.Path(state) if state else work / f"state{number}"
         self.out_path = work / f"out{number}"
@@ -93,8 +93,8 @@ class Stead:
 
     @property
     def command(self):
-        return [str(BUILD / "stead"), "up", str(self.folder), "--state", str(self.state), "--http", self.http,
-                *self.arguments]
+        return [str(BUILD / "stead"), "up", str(self.folder), "--state", str(self.state),
+                *(["--http", self.http] if self.http else []), *self.arguments]
 
     def options(self):
         return {"env": self.environment, "cwd": self.work, "stdin": subprocess.DEVNULL,

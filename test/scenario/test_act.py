@@ -15,8 +15,9 @@ from parentbed import BUILD, HEAD, hello, packed
 
 pytestmark = pytest.mark.root
 ACT = BUILD / "src" / "act" / "stead-act"
-USER_ROLE, USER_APP, TREE_COPY, FOLDER_MAKE = 1, 2, 3, 4
+USER_ROLE, USER_APP, TREE_COPY, FOLDER_MAKE, TREES_CLEAR = 1, 2, 3, 4, 5
 ACT_ASK, ACT_END = 630, 631
+STATE = "/var/lib/stead/up/one"
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +88,8 @@ def source(tmp_path):
     return folder
 
 
-def app_user(world, name="shop"):
-    err, _, error, _, result = ask(world, USER_APP, name, "")
+def app_user(world, name="shop", state=STATE):
+    err, _, error, _, result = ask(world, USER_APP, name, "", state)
     assert err == 0, error
     return result.split(":")
 
@@ -111,21 +112,50 @@ def test_an_apps_user(world):
     assert app_user(world) == [uid, gid]
     assert inside(world, "u = pwd.getpwnam('app-shop'); print(u.pw_uid, u.pw_dir, u.pw_shell)") == (
         f"{uid} /nonexistent /usr/sbin/nologin")
-    assert ask(world, USER_APP, "shop", "59999")[0] != 0
-    assert re.fullmatch(r"50777:5\d{4}", ask(world, USER_APP, "other", "50777")[4])
+    assert ask(world, USER_APP, "shop", "59999", STATE)[0] != 0
+    assert re.fullmatch(r"50777:5\d{4}", ask(world, USER_APP, "other", "50777", STATE)[4])
+
+
+def test_two_folders_of_one_name_have_two_users(world):
+    """Also when the name is as long as it may be; each finds its own again."""
+    for name in ("twin", "t" * 27):
+        states = [f"/var/lib/stead/up/{number}" for number in range(3)]
+        users = [app_user(world, name, state) for state in states]
+        assert len({uid for uid, _ in users}) == len({gid for _, gid in users}) == 3
+        assert [app_user(world, name, state) for state in reversed(states)] == users[::-1]
+    assert inside(world, "u = pwd.getpwnam('app-twin-3'); print(u.pw_gecos)") == "stead app up/2"
+    # A name that looks like the second of another is that of nobody else.
+    assert app_user(world, "twin-2", "/var/lib/stead/up/9") not in [app_user(world, "twin", s) for s in states]
+
+
+def test_trees_that_nobody_runs_from(world):
+    """Lower numbers go; what is no number, and what comes, stays. A symlink is not followed."""
+    state = "/var/lib/stead/up/trees"
+    inside(world, f"[os.makedirs('{state}/releases/' + n) for n in ('1', '2', '2/sub', '3', '4', 'keep', '.5.new')]; "
+                  f"os.makedirs('/srv/tree'); os.symlink('/srv/tree', '{state}/releases/0')")
+    err, _, error, _, result = ask(world, TREES_CLEAR, state + "/releases", "3")
+    assert (err, result) == (0, "3"), error
+    assert inside(world, f"print(sorted(os.listdir('{state}/releases')), os.path.isdir('/srv/tree'))") == (
+        "['.5.new', '3', '4', 'keep'] True")
+    assert ask(world, TREES_CLEAR, "/var/lib/stead/up/none/releases", "3")[0] == 0
+    inside(world, "os.rmdir('/srv/tree')")
 
 
 @pytest.mark.parametrize("uid", [1500, 50500])
 def test_an_account_that_stead_did_not_make_is_refused(world, uid):
     """Even in stead's range: useradd gives a person the number after the highest."""
     subprocess.run([*world, "/usr/sbin/useradd", "--no-create-home", "--uid", str(uid), f"app-mine{uid}"], check=True)
-    err, code, error, todo, _ = ask(world, USER_APP, f"mine{uid}", "")
+    err, code, error, todo, _ = ask(world, USER_APP, f"mine{uid}", "", STATE)
     assert (err != 0, code) == (True, 5) and "app-mine" in error and "Name=" in todo
 
 
 @pytest.mark.parametrize("act, arguments", [
-    (USER_ROLE, ["root"]), (USER_ROLE, ["../x"]), (USER_APP, ["Bad", ""]), (USER_APP, ["-x", ""]),
-    (USER_APP, ["x", "0"]), (USER_APP, ["x", "60000"]), (USER_APP, ["x" * 28, ""]),
+    (USER_ROLE, ["root"]), (USER_ROLE, ["../x"]), (USER_APP, ["Bad", "", STATE]), (USER_APP, ["-x", "", STATE]),
+    (USER_APP, ["x", "0", STATE]), (USER_APP, ["x", "60000", STATE]), (USER_APP, ["x" * 28, "", STATE]),
+    (USER_APP, ["x", "", "/etc"]), (USER_APP, ["x", "", "/var/lib/stead/up/a:b"]),
+    (USER_APP, ["x", "", "/var/lib/stead/" + "a" * 101]),
+    (TREES_CLEAR, [STATE, "2"]), (TREES_CLEAR, ["/srv/releases", "2"]), (TREES_CLEAR, [STATE + "/releases", "0"]),
+    (TREES_CLEAR, [STATE + "/releases", "-1"]), (TREES_CLEAR, ["/var/lib/stead/up/../releases", "2"]),
     (TREE_COPY, ["/tmp", "/etc/x", "50000"]), (TREE_COPY, ["/tmp", "/var/lib/stead/../x", "50000"]),
     (TREE_COPY, ["/tmp", "/var/lib/stead/a", "0"]), (TREE_COPY, ["/var", "/var/lib/stead/a", "50000"]),
     (FOLDER_MAKE, ["/etc/stead", "root", "root", "0700"]), (FOLDER_MAKE, ["/run/stead/a", "root", "root", "0777"]),

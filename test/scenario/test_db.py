@@ -176,3 +176,62 @@ def test_a_package_that_does_not_exist(stead, app_folder, wheels):
     assert "No matching distribution found for no-such-package==1.0" in told
     assert re.search(r"name and version", told), told
     one.gone()
+
+
+PLAIN_APP = """
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'plain']
+"""
+SRC_APP = """
+from tinypkg import VERSION
+def create_app():
+    def app(environ, start_response):
+        start_response('200 OK', [('Content-Type', 'text/plain')])
+        return [VERSION.encode()]
+    return app
+"""
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_packages_of_pyproject(stead, app_folder, wheels, work, written):
+    """[project] dependencies, by version or as a local file, found or named: made, used again, made anew."""
+    def project(dependency):
+        return f"[project]\nname = 'shop'\nversion = '1'\ndependencies = [\n  \"{dependency}\",  # the one\n]\n"
+    files = {"src/shop/__init__.py": SRC_APP, "pyproject.toml": project("tinypkg==1.0; python_version >= '3'")}
+    if written:
+        files["stead.conf"] = "[Python]\nRequirements=pyproject.toml\n"
+    one = stead(app_folder(files), env=wheels).up()
+    assert ask(one).text == "1.0"
+    assert one.stop() == 0
+    one.gone()
+    one.environment["PIP_FIND_LINKS"] = "/nonexistent"
+    one.up()
+    assert ask(one).text == "1.0"
+    # A file on the disk needs no index at all; a reload takes it over.
+    (one.folder / "pyproject.toml").write_text(project(f"tinypkg @ file://{work}/wheels/tinypkg-2.0-py3-none-any.whl"))
+    one.cli("reload")
+    assert ask(one).text == "2.0"
+
+
+def test_a_pyproject_that_asks_for_nothing_new(stead, app_folder):
+    """No dependencies, or those that the system's Python has: no environment is made."""
+    for number, dependencies in enumerate(("[]", "['flask>=1']")):
+        folder = app_folder({"app.py": PLAIN_APP, "pyproject.toml":
+                             f"[project]\nname = 'shop'\nversion = '1'\ndependencies = {dependencies}\n",
+                             "stead.conf": "[Python]\nRequirements=pyproject.toml\n"}, name=f"app{number}")
+        one = stead(folder).up()
+        assert ask(one).status == 200
+        assert not (one.state / "venv").exists()
+
+
+@pytest.mark.parametrize("text, said", [
+    ("[project]\nname = 'shop'\ndynamic = ['dependencies']\n", "dynamic"),
+    ("[tool.poetry]\nname = 'shop'\n[tool.poetry.dependencies]\npython = '^3.9'\nno-such = '^1'\n", "poetry export"),
+    ("[project]\ndependencies = ['-r x']\n", "'-r x' in [project] dependencies is not a requirement"),
+    ("[project\n", "pyproject.toml asks for cannot be read")])
+def test_a_pyproject_that_says_no_packages(stead, app_folder, text, said):
+    folder = app_folder({"app.py": PLAIN_APP, "pyproject.toml": text,
+                         "stead.conf": "[Python]\nRequirements=pyproject.toml\nWsgi=app:application\n"})
+    told = stead(folder).fails(2)
+    assert said in told and "Requirements= in [Python]" in told, told

@@ -176,7 +176,7 @@ def test_a_gate_that_hangs(stead, folder):
             os.kill(pid, signal.SIGCONT)
 
 
-# --- a gate that cannot start ---
+# --- a gate that cannot start (at the first start: test_start.py) ---
 
 @pytest.fixture
 def own_build(work, monkeypatch):
@@ -215,28 +215,6 @@ def break_crash(gate):
     gate.unlink()
     gate.write_text("#!/bin/sh\nkill -SEGV $$\n")
     gate.chmod(0o755)
-
-
-@pytest.mark.promise
-@pytest.mark.parametrize("damage, said", [
-    (break_missing, ['"exec" failed: No such file or directory', "install stead again"]),
-    (break_mode, ['"exec" failed: Permission denied', "may be executed"]),
-    (break_exit, ["ended with exit status 3 before it was ready, 3 times", "boot.log"]),
-    (break_crash, ["was ended by signal 11 (Segmentation fault) before it was ready"])])
-def test_a_gate_that_cannot_start(stead, app_folder, own_build, promise, damage, said):
-    """`stead up` says so at once: which process, which step, why, what to do."""
-    damage(own_build / "stead-gate")
-    one = stead(app_folder({"app.py": APP}))
-    began = time.monotonic()
-    text = one.fails(1)
-    seconds = time.monotonic() - began
-    assert "Gate 0 (stead-gate)" in text, text
-    for words in said:
-        assert words in text, text
-    assert "not ready in time" not in text
-    assert seconds < 5
-    one.gone()
-    promise(f"a gate that cannot start ({damage.__name__[6:]})", f"told after {seconds:.1f} s")
 
 
 def test_a_reload_whose_new_gate_cannot_start(stead, app_folder, own_build):

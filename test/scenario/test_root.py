@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 
-from client import Visitor, ask
-from program import BUILD, Stead, wait_until
+from client import Client, Visitor, ask
+from program import BUILD, Stead, processes, wait_until
 
 pytestmark = pytest.mark.root
 UP = pathlib.Path("/var/lib/stead/up")
@@ -24,23 +24,24 @@ def uids(pid):
 
 
 class RootStead(Stead):
-    """Started as root, with the state where root's state lies: found by the lock's owner, removed at the end."""
+    """Started as root, with the state where root's state lies: found by its parent's words, removed at the end."""
 
     def __init__(self, work, folder, **options):
         super().__init__(work, folder, as_root=True, **options)
-        self.before = set(UP.glob("*")) if UP.is_dir() else set()
 
     @property
     def command(self):
         return [str(BUILD / "stead"), "up", str(self.folder), "--http", self.http]
 
     def up(self):
+        before = self.output().count("live  ")
         self.start()
         def made():
-            new = set(UP.glob("*")) - self.before if UP.is_dir() else set()
-            if new:
-                self.state = new.pop()
-            return self.process.poll() is not None or "live  " in self.output()
+            for pid, (ppid, _, comm) in processes().items():
+                if comm == "stead-parent" and ppid == self.process.pid:
+                    words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                    self.state = pathlib.Path(words[words.index("--state") + 1])
+            return self.process.poll() is not None or self.output().count("live  ") > before
         wait_until("live", made)
         assert self.process.poll() is None, self.output()
         self.tree()
@@ -61,6 +62,9 @@ def rooted(work):
         print(one.output())
         if one.state.parent == UP:
             shutil.rmtree(one.state, ignore_errors=True)
+            for user in pwd.getpwall():
+                if user.pw_gecos == f"stead app up/{one.state.name}":
+                    subprocess.run(["/usr/sbin/userdel", user.pw_name], check=True)
         assert not left
 
 
@@ -127,3 +131,114 @@ def test_kill_of_each_kind_as_root(rooted, guestbook):
     for role in ("gate", "ctl", "log", "worker", "postgres"):
         one.kill_and_wait(role)
         wait_until(f"service after {role}", lambda: ask(one, "/health").status == 200)
+
+
+SAYS = """
+def application(environ, start_response):
+    start_response("{status}", [("Content-Type", "text/plain")])
+    return [open(__file__.replace("app.py", "words.txt"), "rb").read()]
+"""
+CONF = "[Site]\nStatic=/static static\nHealthTimeoutSec=2s\n[Python]\nWorkers=1\n"
+
+
+def version(number, status="200 OK"):
+    return {"app.py": SAYS.format(status=status), "words.txt": f"version {number}", "static/a.txt": f"file {number}",
+            "stead.conf": CONF}
+
+
+def trees(one):
+    return [sorted(p.name for p in (one.state / name).iterdir()) for name in ("releases", "public")]
+
+
+def settled(one):
+    """One worker, and no other is on its way in or out."""
+    return [p["phase"] for p in one.status()["processes"] if p["role"] == "worker"] == ["up"]
+
+
+def serves(one, number):
+    wait_until("replacements to end", lambda: settled(one))
+    assert ask(one).text == f"version {number}" and ask(one, "/static/a.txt").text == f"file {number}"
+    one.kill_and_wait("worker")
+    wait_until("the app", lambda: ask(one).status == 200)
+    one.kill_and_wait("gate")
+    assert ask(one).text == f"version {number}" and ask(one, "/static/a.txt").text == f"file {number}"
+
+
+def test_two_folders_of_one_name(rooted, app_folder):
+    """Two owners' apps never share a user; each keeps its own at the next start."""
+    ones = []
+    for owner, uid in (("a", 1234), ("b", 1235)):
+        folder = app_folder(version(owner), name=f"{owner}/shop")
+        os.chown(folder, uid, uid)
+        ones.append(rooted(folder).up())
+    users = [uids(one.pid("worker")) for one in ones]
+    assert len(users[0] | users[1]) == 2 and all(50000 <= uid < 60000 for uid in users[0] | users[1]), users
+    for one, owner in zip(ones, "ab"):
+        assert ask(one).text == f"version {owner}"
+        assert {p.stat().st_gid for p in (one.state / "releases").glob("*/*")} == uids(one.pid("worker"))
+    assert ones[1].stop() == 0
+    ones[1].gone()
+    ones[1].up()
+    assert uids(ones[1].pid("worker")) == users[1]
+    assert trees(ones[0]) == [["1"], ["1"]]
+    wait_until("the first copy to go", lambda: trees(ones[1]) == [["2"], ["2"]])
+
+
+@pytest.mark.parametrize("bad, said", [
+    ({"app.py": "def application(:\n"}, "app.py:1"),
+    ({"stead.conf": CONF + "Wrokers=3\n"}, "Wrokers"),
+    ({"app.py": SAYS.format(status="500 No")}, "status 500"),
+    ({"app.py": "assert 'stead_worker' not in open('/proc/self/cmdline').read()\n" + SAYS.format(status="200 OK")},
+     "worker ended with exit status")],
+    ids=["syntax", "configuration", "health", "start"])
+def test_a_bad_reload_leaves_the_old_tree(rooted, app_folder, bad, said):
+    """What serves is not touched on the disk either: what dies comes back as it was."""
+    folder = app_folder(version(1))
+    one = rooted(folder).up()
+    assert trees(one) == [["1"], ["1"]]
+    for path, text in {**version(2), **bad}.items():
+        (folder / path).write_text(text)
+    told = one.cli("reload", code=None)
+    assert said in told, told
+    wait_until("the old one", lambda: ask(one).text == "version 1")  # new ones may have run before it failed
+    serves(one, 1)
+    for path, text in version(3).items():
+        (folder / path).write_text(text)
+    one.cli("reload")
+    serves(one, 3)
+    wait_until("the old copies to go", lambda: trees(one) == [["2"], ["2"]])
+
+
+def test_restart_takes_the_folder_as_it_is_now(rooted, app_folder):
+    """New code and files, the configuration as it was; a bad one changes nothing."""
+    folder = app_folder(version(1))
+    one = rooted(folder).up()
+    before = one.pid("worker")
+    for path, text in version(2).items():
+        (folder / path).write_text(text)
+    (folder / "stead.conf").write_text(CONF.replace("Workers=1", "Workers=3"))
+    one.cli("restart")
+    wait_until("the old one to go", lambda: settled(one))
+    assert one.pid("worker") != before
+    serves(one, 2)
+    assert len(one.pids("worker")) == 1
+    (folder / "app.py").write_text("def application(:\n")
+    told = one.cli("restart", code=1)
+    assert "before it was ready" in told and "serve on" in told, told
+    serves(one, 2)
+
+
+def test_an_old_copy_stays_while_a_worker_uses_it(rooted, app_folder):
+    """A request that runs on the old worker finds its files until it is done."""
+    slow = SAYS.format(status="200 OK").replace("    return", "    import time; time.sleep("
+                                                "2 if environ['PATH_INFO'] == '/slow' else 0)\n    return")
+    folder = app_folder({**version(1), "app.py": slow})
+    one = rooted(folder).up()
+    with Client(one.port) as client:
+        client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        (folder / "words.txt").write_text("version 2")
+        one.cli("reload")
+        assert ask(one).text == "version 2"
+        answer = client.answer()
+        assert answer.status == 200 and answer.text == "version 1"
+    wait_until("the old copies to go", lambda: trees(one) == [["2"], ["2"]])

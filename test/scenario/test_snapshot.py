@@ -34,9 +34,12 @@ def descriptors(pid):
 def channel_to(parent, child):
     """The parent's end of the child's descriptor 3, as a socket of our own."""
     far = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{child}/fd/3")).group(1)
-    listed = subprocess.run(["ss", "-xnH"], text=True, capture_output=True, check=True).stdout
-    near = next((f[5] for f in (line.split() for line in listed.splitlines()) if len(f) > 7 and f[7] == far), None)
-    assert near, f"no peer of socket {far} in ss's list"
+
+    def peer():
+        # The kernel's list is told in pieces: one that other sockets' ends shorten meanwhile misses some.
+        listed = subprocess.run(["ss", "-xnH"], text=True, capture_output=True, check=True).stdout
+        return next((f[5] for f in (line.split() for line in listed.splitlines()) if len(f) > 7 and f[7] == far), None)
+    near = wait_until(f"the peer of socket {far} in ss's list", peer)
     return taken(parent, next(fd for fd, name in descriptors(parent) if name == f"socket:[{near}]"))
 
 

@@ -78,6 +78,70 @@ static void test_up_with_a_gate_that_cannot_start(void **state)
 	}
 }
 
+/* On its way up, and then ended by the parent, so many microseconds later. */
+static void killed(struct ctl *c, enum proc role, uint32_t index, uint64_t after_us)
+{
+	struct msg_proc_state st = {.role = role,
+		.index = index,
+		.generation = 20,
+		.pid = 100,
+		.phase = PHASE_STARTING,
+		.since_wall_us = 1000000};
+
+	procs_heard(c, &st);
+	st.phase = PHASE_STOPPING;
+	st.since_wall_us += after_us;
+	procs_heard(c, &st);
+}
+
+static void test_one_that_is_ended_before_it_was_ready(void **state)
+{
+	static const struct {
+		enum proc role;
+		uint64_t after_us;
+		const char *error;
+	} cases[] = {
+		{PROC_GATE, 5001000, "Gate 0 (stead-gate) runs, and did not say that it is ready within 5 s"},
+		{PROC_LOG, 4999000, "The log process (stead-log) runs, and did not say"},
+		{PROC_GATE, 2000, "broke the message protocol"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig r;
+		int fd;
+
+		rig_init(&r);
+		fd = rig_up(&r);
+		rig_expect(&r, MSG_BIND);
+		killed(r.c, PROC_GATE, 1, 5000000);
+		assert_false(r.c->up->failing);
+		killed(r.c, cases[i].role, 0, cases[i].after_us);
+		end_of_up(&r, fd, cases[i].error, "boot.log");
+		close(fd);
+		rig_done(&r);
+	}
+}
+
+static void test_up_with_a_gate_that_cannot_accept(void **state)
+{
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_init(&r);
+	up_gate_deaf(r.c, 0, EPERM, "127.0.0.1:80"); /* nobody asks */
+	fd = rig_up(&r);
+	rig_expect(&r, MSG_BIND);
+	up_gate_deaf(r.c, 7, EMFILE, "127.0.0.1:80");
+	assert_false(r.c->up->failing);
+	up_gate_deaf(r.c, 0, EMFILE, "127.0.0.1:80");
+	end_of_up(&r, fd, "Gate 0 (stead-gate) cannot accept connections on 127.0.0.1:80: Too many open files",
+		"ulimit");
+	close(fd);
+	rig_done(&r);
+}
+
 static void test_gates_are_told(void **state)
 {
 	struct conf_app conf = {.gates = 3};
@@ -102,6 +166,8 @@ static void test_gates_are_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_up_with_a_gate_that_cannot_start),
+		cmocka_unit_test(test_one_that_is_ended_before_it_was_ready),
+		cmocka_unit_test(test_up_with_a_gate_that_cannot_accept),
 		cmocka_unit_test(test_gates_are_told)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
