@@ -43,6 +43,7 @@ CLOSE(APP_GARBAGE, app_garbage, CLOSE_REQ | CLOSE_LINK, 1, 502, "the app's worke
 CLOSE(APP_ERROR, app_error, CLOSE_REQ, 1, 500, "the app raised an error")
 CLOSE(APP_SHORT, app_short, CLOSE_REQ, 1, 502, "the app's answer ended before its Content-Length")
 CLOSE(BUDGET, budget, CLOSE_REQ, 1, 503, "the gate's body budget is used up")
+CLOSE(TUNNEL_END, tunnel_end, CLOSE_CONN, 0, 0, "an upgraded connection ended")
 CLOSE(TUNNEL_IDLE, tunnel_idle, CLOSE_CONN | CLOSE_REQ, 0, 0, "nothing moved through an upgraded connection within the idle time")
 CLOSE(UP_NONE, up_none, CLOSE_REQ, 1, 503, "no backend of this page is usable now")
 CLOSE(UP_QUEUE_FULL, up_queue_full, CLOSE_REQ, 1, 503, "too many requests wait for a backend already")

@@ -51,6 +51,17 @@ struct msg_worker {
 struct msg_want {
 	uint32_t role; /* enum proc: RESOLVE, AUTH */
 };
+struct msg_resolve {
+	uint32_t family; /* 0 any, 4, 6 */
+	uint32_t pad;
+};
+enum { RESOLVED_MAX = 32 };
+struct msg_resolved {
+	uint32_t err;       /* 0 or an errno: then there is no address */
+	uint32_t ttl_ms;    /* ask again behind that; 1 s … 5 min */
+	uint32_t addresses; /* at most RESOLVED_MAX */
+	uint32_t pad;
+};
 struct msg_auth {
 	uint32_t good; /* 1: the password is the hash's */
 };

@@ -64,6 +64,10 @@ MSG(OVERLAY, 400, P(CTL), P(GATE), msg_overlay, 0, 0, "a small fact that changes
 MSG(SNAP_LOADED, 401, P(GATE), P(CTL), msg_snap, 0, 0, "this generation serves now, or err says why it was refused; text may follow")
 MSG(LISTEN_FAILED, 402, P(GATE), P(CTL), msg_bound, 0, 0, "no connection can be accepted there, and this gate ends; then: the address")
 
+/* gates and resolve */
+MSG(RESOLVE, 410, P(GATE), P(RESOLVE), msg_resolve, 0, 0, "look this host up; then: its name")
+MSG(RESOLVED, 411, P(RESOLVE), P(GATE), msg_resolved, 0, 0, "what came of it; then: 16 bytes for each address, IPv4 in its mapped form, and the name")
+
 /* gates and auth */
 MSG(AUTH_CHECK, 420, P(GATE), P(AUTH), none, 0, 0, "packed: the hash, then the password; id: the answer's")
 MSG(AUTH_CHECKED, 421, P(AUTH), P(GATE), msg_auth, 0, 0, "whether they belong together")

@@ -5,6 +5,7 @@
 #include "aides.h"
 #include "auth.h"
 #include "lib/must.h"
+#include "resolve.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 static const uint8_t roles[AIDE_KINDS] = {[AIDE_RESOLVE] = PROC_RESOLVE, [AIDE_AUTH] = PROC_AUTH};
 
 const struct aide_user_ops *const aide_users[AIDE_KINDS] = {
+	[AIDE_RESOLVE] = &resolve_user_ops,
 	[AIDE_AUTH] = &auth_user_ops,
 };
 

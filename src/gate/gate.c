@@ -14,6 +14,7 @@
 #include "mime.h"
 #include "regex.h"
 #include "route.h"
+#include "up.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -89,6 +90,8 @@ int gate_new(struct gate **ret_gate, struct loop *l, const struct stream_ops *co
 	if (!err)
 		err = filecache_new(g);
 	if (!err)
+		err = up_new(&g->up, g, OP_UP);
+	if (!err)
 		err = aides_new(g);
 	if (!err)
 		err = mime_new(&g->mime, "/etc/mime.types");
@@ -113,6 +116,7 @@ void gate_free(struct gate *g)
 	mime_free(g->mime);
 	regex_free_all(g);
 	auth_free(g);
+	up_free(g->up);
 	aides_free(g);
 	snap_unref(g->snap);
 	loop_timer_stop(g->loop, &g->drain_timer);
@@ -133,6 +137,8 @@ void gate_set_snap(struct gate *g, struct snap *s)
 
 	g->snap = s;
 	set_limits(g);
+	if (s)
+		up_on_snap(g->up, s);
 	snap_unref(old);
 }
 

@@ -34,7 +34,6 @@ enum gate_op {
 struct conn;
 struct to_app;
 struct up;
-struct resolve;
 struct filecache;
 struct mime;
 struct aide_link;
@@ -99,7 +98,6 @@ struct gate {
 	struct regexes *regexes;
 	struct to_app *to_app;
 	struct up *up;           /* backends */
-	struct resolve *resolve; /* the channel to who looks names up; NULL: none */
 	uint64_t maintenance[COUNTER_SITES_MAX / 64]; /* bit per site's number */
 
 	bool draining;

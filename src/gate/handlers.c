@@ -6,6 +6,7 @@
 
 #include "errorpage.h"
 #include "to_app.h"
+#include "to_proxy.h"
 #include "to_static.h"
 
 #include "control.h"
@@ -14,6 +15,7 @@ const struct handler_ops *const req_handlers[HANDLER_END] = {
 	[HANDLER_ERROR] = &errorpage_handler,
 	[HANDLER_STATIC] = &to_static_handler,
 	[HANDLER_APP] = &to_app_handler,
+	[HANDLER_PROXY] = &to_proxy_handler,
 };
 
 const struct stream_ops *const gate_protos[PROTO_END] = {

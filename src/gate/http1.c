@@ -25,6 +25,8 @@ const struct stream_ops http1_stream_ops = {
 	.body = http1_body,
 	.file = http1_file,
 	.room = http1_room,
+	.trailers = http1_trailers,
+	.tunnel = http1_tunnel,
 	.consume = http1_consume,
 	.reset = http1_reset,
 };
@@ -333,6 +335,13 @@ static bool step(struct conn *c)
 		http1_tell_room(h);
 		return true;
 	}
+	if (h->tunnel && http1_out_done(h) && !h->body_done) {
+		if (!h->shut) {
+			h->shut = true;
+			(void)loop_sys_shutdown(c->gate->loop, c->lfd.fd, SHUT_WR);
+		}
+		return false;
+	}
 	if (h->state == H1_DISCARD ? h->body_done || !http1_body_small(h) : http1_out_done(h)) {
 		bool discarded = h->state == H1_DISCARD;
 
@@ -356,7 +365,7 @@ static bool left_early(const struct conn *c)
 {
 	const struct h1 *h = c->h1;
 
-	return c->eof && h && h->state == H1_ACTIVE && !h->out_ended &&
+	return c->eof && h && h->state == H1_ACTIVE && !h->out_ended && !h->tunnel &&
 	       c->eof_us > h->start_us + EOF_GRACE_US;
 }
 
@@ -421,7 +430,7 @@ static void settle(struct conn *c)
 		return;
 	if (head)
 		conn_wake_in(c, c->gate->limits.header_ms);
-	else
+	else if (!h->tunnel)
 		watch_rate(h, h->sending || (!h->body_done && c->receiving));
 }
 

@@ -55,6 +55,9 @@ struct h1 {
 	char *trailer; /* its trailer section, as received */
 	uint32_t trailer_len;
 
+	bool tunnel; /* raw bytes both ways since the answer's head */
+	bool shut;   /* … and the way to the client has ended */
+
 	/* the answer */
 	bool head_sent, no_body, chunked_out, out_ended, sending, room_wanted, file_owned;
 	bool file_chunk;  /* the file goes as one chunk */
@@ -109,6 +112,8 @@ int http1_interim(
 int http1_head(struct gate *g, struct stream *s, const struct resp_head *head, bool end);
 size_t http1_body(struct gate *g, struct stream *s, const void *p, size_t n, bool end);
 int http1_file(struct gate *g, struct stream *s, int fd, uint64_t off, uint64_t len, bool owned);
+int http1_trailers(struct gate *g, struct stream *s, const struct field *f, unsigned n);
+int http1_tunnel(struct gate *g, struct stream *s);
 void http1_reset(struct gate *g, struct stream *s, enum close_id why);
 size_t http1_room(struct gate *g, struct stream *s);
 

@@ -23,6 +23,8 @@ void http1_body_begin(struct h1 *h, const struct http1_head *head)
 
 static bool unwanted(const struct h1 *h)
 {
+	if (h->tunnel)
+		return !h->req;
 	return !h->req || h->req->ended;
 }
 
@@ -154,8 +156,18 @@ bool http1_body_run(struct h1 *h)
 		return true;
 	}
 	p = conn_in(h->conn, &n);
+	if (h->tunnel && n == 0 && h->conn->eof) {
+		h->body_done = true;
+		return true;
+	}
 	if (n == 0 || !http1_body_wants(h))
 		return false;
+	if (h->tunnel) {
+		n = min_of(n, (size_t)h->credit);
+		conn_used(h->conn, n);
+		give(h, p, n);
+		return true;
+	}
 	return h->chunked ? take_chunked(h, p, n) : take_counted(h, p, n);
 }
 

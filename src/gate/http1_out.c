@@ -426,7 +426,9 @@ int http1_head(struct gate *g, struct stream *s, const struct resp_head *head, b
 	p = ADD(p, "\r\n");
 	p = add_fields(p, head->fields, head->nfields);
 	p = add_framing(p, h, head, end);
-	if (h->close_why)
+	if (head->status == 101)
+		; /* its Connection is the handler's */
+	else if (h->close_why)
 		p = ADD(p, "Connection: close\r\n");
 	else if (h->req->version_minor == 0)
 		p = ADD(p, "Connection: keep-alive\r\n");
@@ -544,6 +546,45 @@ size_t http1_body(struct gate *g, struct stream *s, const void *p, size_t n, boo
 	h->room_wanted = !last && n == room;
 	http1_kick(h);
 	return n;
+}
+
+int http1_trailers(struct gate *g, struct stream *s, const struct field *f, unsigned n)
+{
+	struct h1 *h = container_of(s, struct h1, stream);
+	char *from, *p;
+
+	if (!h->head_sent || h->out_ended || h->cut)
+		return -EPIPE;
+	from = h->chunked_out ? arena_alloc(&h->req->arena, HEAD_FIXED + fields_bytes(f, n)) : NULL;
+	if (!from) {
+		http1_body(g, s, "", 0, true);
+		return 0;
+	}
+	p = ADD(from, "0\r\n");
+	p = add_fields(p, f, n);
+	p = ADD(p, "\r\n");
+	h->out_ended = true;
+	if (!put(h, from, (size_t)(p - from)))
+		return -ENOMEM;
+	http1_kick(h);
+	return 0;
+}
+
+int http1_tunnel(struct gate *g, struct stream *s)
+{
+	struct h1 *h = container_of(s, struct h1, stream);
+
+	(void)g;
+	if (!h->head_sent || h->out_ended || h->cut)
+		return -EPIPE;
+	h->tunnel = true;
+	h->no_body = h->chunked_out = false;
+	h->out_left = -1;
+	h->body_done = h->body_told = false;
+	h->rate_on = false;
+	h->close_why = CLOSE_TUNNEL_END;
+	http1_kick(h);
+	return 0;
 }
 
 int http1_file(struct gate *g, struct stream *s, int fd, uint64_t off, uint64_t len, bool owned)

@@ -12,6 +12,7 @@
 #include "http1.h"
 #include "jail.h"
 #include "to_app.h"
+#include "up.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@ static op_done *const gate_ops[OP_GATE_END] = {
 	[OP_DRAIN_TIMER] = drain_on_timer,
 	[OP_AUTH_TICK] = auth_on_tick,
 	TO_APP_OP_TABLE(OP_APP),
+	UP_OP_TABLE(OP_UP),
 };
 
 struct to_app *gate_to_app(const struct gate *g)

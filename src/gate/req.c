@@ -133,7 +133,7 @@ void req_on_bad(struct req *r, enum close_id why)
 void req_on_body(struct req *r, const void *p, size_t n)
 {
 	r->body_in += n;
-	if (r->route && r->route->body_max && r->body_in > r->route->body_max) {
+	if (!r->tunnel && r->route && r->route->body_max && r->body_in > r->route->body_max) {
 		req_on_fault(r, CLOSE_BODY_TOO_LARGE);
 		return;
 	}

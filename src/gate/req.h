@@ -126,6 +126,11 @@ int req_resp_interim(struct req *r, uint16_t status, const struct field *f, unsi
 int req_resp_head(struct req *r, const struct resp_head *h, bool end);
 size_t req_resp_body(struct req *r, const void *p, size_t n, bool end);
 int req_resp_file(struct req *r, int fd, uint64_t off, uint64_t len, bool owned);
+/* Trailer fields, and the answer's end. They are left out where the client or a filter cannot take them. */
+void req_resp_trailers(struct req *r, const struct field *f, unsigned n);
+/* Behind the head of a 101: bytes both ways are raw from here on, come by body() and go by
+ * req_resp_body(); each way ends by itself. */
+int req_resp_tunnel(struct req *r);
 size_t req_resp_room(struct req *r);
 void req_consume(struct req *r, size_t n);
 /* End with a fault: before the head an error page with the close's status (and Retry-After when

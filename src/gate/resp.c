@@ -108,7 +108,8 @@ size_t req_resp_body(struct req *r, const void *p, size_t n, bool end)
 		return n;
 	}
 	took = filter_body(r, 0, p, n, end);
-	r->ended |= end && took == n;
+	/* A tunnel whose one way has ended goes on the other. */
+	r->ended |= end && took == n && (!r->tunnel || r->body_done);
 	r->room_asked = r->filters && took < n;
 	return took;
 }
@@ -176,6 +177,27 @@ int req_resp_file(struct req *r, int fd, uint64_t off, uint64_t len, bool owned)
 	if (!r->no_body)
 		r->body_out += len;
 	return ops_of(r)->file(r->gate, r->stream, fd, off, len, owned);
+}
+
+void req_resp_trailers(struct req *r, const struct field *f, unsigned n)
+{
+	if (r->ended || !r->head_sent)
+		return;
+	if (r->filters || r->no_body || !r->te_trailers || !ops_of(r)->trailers) {
+		req_resp_body(r, "", 0, true);
+		return;
+	}
+	r->ended = true;
+	ops_of(r)->trailers(r->gate, r->stream, f, n);
+}
+
+int req_resp_tunnel(struct req *r)
+{
+	if (r->ended || !r->head_sent || !ops_of(r)->tunnel)
+		return -EPIPE;
+	r->tunnel = true;
+	r->body_done = false;
+	return ops_of(r)->tunnel(r->gate, r->stream);
 }
 
 size_t req_resp_room(struct req *r)

@@ -141,6 +141,9 @@ enum phase_end phase_handler(struct req *r)
 	case SNAP_TO_APP:
 		r->handler = HANDLER_APP;
 		return PHASE_NEXT;
+	case SNAP_TO_UPSTREAM:
+		r->handler = HANDLER_PROXY;
+		return PHASE_NEXT;
 	case SNAP_TO_STATIC:
 		r->handler = HANDLER_STATIC;
 		return PHASE_NEXT;

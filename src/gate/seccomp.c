@@ -12,6 +12,7 @@
 #include <seccomp.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 static const int allowed[] = {
 	/* each request */
@@ -27,7 +28,8 @@ static const int allowed[] = {
 	SCMP_SYS(sendto),
 	SCMP_SYS(writev),
 	SCMP_SYS(readv),
-	/* each connection */
+	/* each connection, and to backends: which sockets there can be is said below */
+	SCMP_SYS(connect),
 	SCMP_SYS(accept4),
 	SCMP_SYS(epoll_ctl),
 	SCMP_SYS(close),
@@ -94,10 +96,8 @@ static const int deadly[] = {
 	SCMP_SYS(ptrace),
 	SCMP_SYS(process_vm_readv),
 	SCMP_SYS(process_vm_writev),
-	SCMP_SYS(connect),
 	SCMP_SYS(bind),
 	SCMP_SYS(listen),
-	SCMP_SYS(socket),
 	SCMP_SYS(mount),
 	SCMP_SYS(umount2),
 	SCMP_SYS(pivot_root),
@@ -116,6 +116,19 @@ static const int deadly[] = {
 	SCMP_SYS(kill),
 };
 
+/* Streams towards backends, and nothing else: no datagram, no raw, no netlink socket. */
+static int allow_sockets(scmp_filter_ctx ctx)
+{
+	static const int families[] = {AF_INET, AF_INET6, AF_UNIX};
+	int err = 0;
+
+	for (size_t i = 0; !err && i < sizeof(families) / sizeof(families[0]); i++)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
+			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM));
+	return err;
+}
+
 int jail_close(void)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
@@ -129,6 +142,8 @@ int jail_close(void)
 	if (!err)
 		err = seccomp_rule_add(
 			ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ));
+	if (!err)
+		err = allow_sockets(ctx);
 	if (!err)
 		err = seccomp_load(ctx);
 	if (ctx)

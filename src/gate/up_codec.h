@@ -65,6 +65,7 @@ struct up_answer {
 	bool to_head;                /* HEAD was asked: there is no body */
 	bool keep;                   /* at the end: the connection can be used again */
 	bool begun;                  /* a byte of it has come */
+	bool last;                   /* with HEAD: no body follows; with BODY: nothing follows it but END */
 	bool upgrade;                /* 101 may answer */
 	uint8_t state;               /* the codec's own, as is the rest */
 	uint8_t interims, version_minor, framing;

@@ -141,6 +141,7 @@ static int64_t got_head(struct up_answer *x, char *p, size_t n, struct up_piece 
 		   : said.framing == UP_FRAMED_CHUNKED   ? S_CHUNKED
 		   : said.framing == UP_FRAMED_CLOSE     ? S_CLOSE
 							 : S_WHOLE;
+	x->last = x->state == S_WHOLE;
 	return res;
 }
 
@@ -184,6 +185,7 @@ static bool keep_trailer(struct up_answer *x, const char *p, size_t n)
 
 static int64_t decode_chunked(struct up_answer *x, char *p, size_t n, struct up_piece *ret)
 {
+	static const char ending[] = "\r\n0\r\n\r\n";
 	const char *data;
 	size_t len, at = 0;
 
@@ -198,6 +200,12 @@ static int64_t decode_chunked(struct up_answer *x, char *p, size_t n, struct up_
 				return -CLOSE_NO_MEMORY;
 		} else if (len) {
 			*ret = (struct up_piece){UP_PIECE_BODY, data, len};
+			/* The usual end: then this piece can leave together with our own end. */
+			if (n - at == sizeof(ending) - 1 && !memcmp(p + at, ending, n - at)) {
+				x->last = true;
+				x->state = S_WHOLE;
+				return (int64_t)n;
+			}
 			break;
 		}
 	}
@@ -233,8 +241,10 @@ static int64_t decode(struct up_answer *x, char *p, size_t n, struct up_piece *r
 		if (!n)
 			return 0;
 		x->left -= n;
-		if (!x->left)
+		if (!x->left) {
 			x->state = S_WHOLE;
+			x->last = true;
+		}
 		*ret = (struct up_piece){UP_PIECE_BODY, p, n};
 		return (int64_t)n;
 	case S_CLOSE:

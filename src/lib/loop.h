@@ -119,6 +119,9 @@ void loop_send_cancel(struct loop *l, struct lfd *f);
  * resubmit. peer/peer_len of the accepted address: loop_accepted_peer(), valid in the completion only. */
 void loop_accept(struct loop *l, struct lfd *f, struct op *op);
 const struct sockaddr *loop_accepted_peer(struct loop *l, socklen_t *ret_len);
+/* A new stream socket, connected to an address and attached to f: completes with 0 or -errno. -errno at
+ * once when it cannot be tried; then f is as before. */
+int loop_connect(struct loop *l, struct lfd *f, const struct sockaddr *to, socklen_t len, struct op *op);
 /* Raw readiness, for descriptors that are not streams (pidfd, signalfd, pipes used as wake-ups,
  * SEQPACKET sockets): completes with res 0 when readable; the owner then reads until EAGAIN itself
  * through loop_sys_*(). An owner that stops earlier, but behind a call that yielded something, is called

@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -209,6 +211,27 @@ static int ep_accept(struct loop *l, int fd, struct sockaddr_storage *ret_peer, 
 		accept4(fd, (struct sockaddr *)ret_peer, ret_len, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 
+/* Small pieces of a stream leave at once: what can be put together was, before it was sent. */
+static int ep_connect(struct loop *l, const struct sockaddr *to, socklen_t len)
+{
+	int on = 1, fd = socket(to->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)l;
+	if (fd < 0)
+		return -errno;
+	if (to->sa_family != AF_UNIX) {
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	}
+	if (connect(fd, to, len) < 0 && errno != EINPROGRESS) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
 static int ep_socket_error(struct loop *l, int fd)
 {
 	int err = 0;
@@ -271,6 +294,7 @@ static const struct loop_backend epoll_backend = {
 	.sendmsg = ep_sendmsg,
 	.sendfile = ep_sendfile,
 	.accept = ep_accept,
+	.connect = ep_connect,
 	.socket_error = ep_socket_error,
 	.nonblock = ep_nonblock,
 	.shutdown = ep_shutdown,

@@ -350,6 +350,37 @@ static void run_accept(struct loop *l, struct lfd *f, struct op *op)
 	l->accepted_fd = -1;
 }
 
+int loop_connect(
+	struct loop *l, struct lfd *f, const struct sockaddr *to, socklen_t len, struct op *op)
+{
+	int fd = l->be->connect(l, to, len), err;
+
+	must(f->fd < 0 && op->state == OPS_IDLE && op->kind);
+	if (fd < 0)
+		return fd;
+	l->accepted_fd = fd;
+	err = loop_add(l, f, fd);
+	l->accepted_fd = -1;
+	if (err) {
+		l->be->close(l, fd);
+		return err;
+	}
+	op->what = WHAT_CONNECT;
+	op->lfd = f;
+	op->state = OPS_WAIT;
+	f->wr = op;
+	return 0;
+}
+
+static void run_connect(struct loop *l, struct lfd *f, struct op *op)
+{
+	int err = l->be->socket_error(l, f->fd);
+
+	keep_errno(f, err);
+	f->wr = NULL;
+	op_complete(l, op, -err);
+}
+
 static void run_hup(struct loop *l, struct lfd *f, struct op *op)
 {
 	int res = 1;
@@ -383,6 +414,9 @@ void loop_io_run(struct loop *l, struct op *op)
 		return;
 	case WHAT_HUP:
 		run_hup(l, f, op);
+		return;
+	case WHAT_CONNECT:
+		run_connect(l, f, op);
 		return;
 	case WHAT_READABLE:
 		/* Forgotten now, and remembered again by each raw read that yields something: an

@@ -24,6 +24,7 @@ enum op_what {
 	WHAT_WRITABLE,
 	WHAT_SEND,
 	WHAT_HUP,
+	WHAT_CONNECT,
 	WHAT_DEFER,
 	WHAT_TIMER,
 	WHAT_JUMP,
@@ -98,6 +99,8 @@ struct loop_backend {
 	ssize_t (*sendfile)(struct loop *l, int fd, int file_fd, uint64_t off, size_t n);
 	int (*accept)(
 		struct loop *l, int fd, struct sockaddr_storage *ret_peer, socklen_t *ret_len);
+	/* A new descriptor that is connected, or being connected. */
+	int (*connect)(struct loop *l, const struct sockaddr *to, socklen_t len);
 	int (*socket_error)(struct loop *l, int fd); /* an errno ≥ 0, told once */
 	int (*nonblock)(struct loop *l, int fd);
 	int (*shutdown)(struct loop *l, int fd, int how);

@@ -204,6 +204,16 @@ static int sm_accept(struct loop *l, int fd, struct sockaddr_storage *ret_peer, 
 	return new_fd;
 }
 
+/* In this world a server's port is its listener's number. */
+static int sm_connect(struct loop *l, const struct sockaddr *to, socklen_t len)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)to;
+
+	if (len < sizeof(*v4) || to->sa_family != AF_INET)
+		return -EAFNOSUPPORT;
+	return sim_connect(world(l), SIM_FD_BASE + ntohs(v4->sin_port));
+}
+
 static int sm_socket_error(struct loop *l, int fd)
 {
 	struct sim_file *f = sim_file_of(world(l), fd);
@@ -264,6 +274,7 @@ static const struct loop_backend sim_backend = {
 	.sendmsg = sm_sendmsg,
 	.sendfile = sm_sendfile,
 	.accept = sm_accept,
+	.connect = sm_connect,
 	.socket_error = sm_socket_error,
 	.nonblock = sm_nonblock,
 	.shutdown = sm_shutdown,
