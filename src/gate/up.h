@@ -256,7 +256,11 @@ void up_call_dispatch(struct upstream *u);
 /* Probes (pinned): ask this server. */
 void up_call_begin_at(struct up_call *c, struct up_server *s);
 
-/* for up_conn.c */
+/* up_answer.c and up_conn.c: leave server and connection; the connection is the caller's to close or keep. */
+struct up_conn *up_call_leave(struct up_call *c);
+/* It is over with a fault, and its owner is told. Not from inside an owner's own call. */
+void up_call_over(struct up_call *c, enum close_id why);
+void up_call_wake_in(struct up_call *c, uint64_t ms);
 void up_call_connected(struct up_call *c);
 void up_call_lost(struct up_call *c, int err, bool connecting);
 void up_call_deliver(struct up_conn *n);

@@ -8,7 +8,6 @@
  */
 #include "up.h"
 #include "lib/must.h"
-#include "tls.h"
 
 #include <errno.h>
 #include <string.h>
@@ -35,8 +34,7 @@ static bool is_idempotent(const struct up_call *c)
 	}
 }
 
-/* Leave server and connection; the connection is the caller's to close or keep. */
-static struct up_conn *leave(struct up_call *c)
+struct up_conn *up_call_leave(struct up_call *c)
 {
 	struct up_conn *n = c->conn;
 
@@ -76,7 +74,7 @@ void up_call_cancel(struct up_call *c)
 	if (c->state == UP_CALL_NEW || c->state == UP_CALL_OVER)
 		return;
 	unqueue(c);
-	n = leave(c);
+	n = up_call_leave(c);
 	loop_defer_cancel(c->gate->loop, &c->turn);
 	c->state = UP_CALL_OVER;
 	if (n)
@@ -84,12 +82,12 @@ void up_call_cancel(struct up_call *c)
 }
 
 /* It is over; the owner hears of it, now or, from inside one of its own calls, in the turn. */
-static void over(struct up_call *c, enum close_id why)
+void up_call_over(struct up_call *c, enum close_id why)
 {
 	struct up_conn *n;
 
 	unqueue(c);
-	n = leave(c);
+	n = up_call_leave(c);
 	c->state = UP_CALL_OVER;
 	if (n)
 		up_conn_close(n);
@@ -102,7 +100,7 @@ static void over(struct up_call *c, enum close_id why)
 
 static void over_later(struct up_call *c, enum close_id why)
 {
-	struct up_conn *n = leave(c);
+	struct up_conn *n = up_call_leave(c);
 
 	if (n)
 		up_conn_close(n);
@@ -118,10 +116,10 @@ void up_call_on_turn(struct loop *l, struct op *op, int res)
 
 	(void)l;
 	(void)res;
-	over(c, (enum close_id)c->fail_why);
+	up_call_over(c, (enum close_id)c->fail_why);
 }
 
-static void wake_in(struct up_call *c, uint64_t ms)
+void up_call_wake_in(struct up_call *c, uint64_t ms)
 {
 	loop_timer_in(c->gate->loop, &c->timer, ms ? ms : 1);
 }
@@ -271,7 +269,7 @@ void up_call_connected(struct up_call *c)
 		struct up_server *s = c->server;
 
 		c->state = UP_CALL_OVER;
-		up_conn_close(leave(c));
+		up_conn_close(up_call_leave(c));
 		up_server_answered(s);
 		owner_of(c)->end(c);
 		return;
@@ -286,7 +284,7 @@ void up_call_connected(struct up_call *c)
 	c->state = UP_CALL_ASKED;
 	c->conn->connected = true;
 	c->moved_ms = loop_now_ms(c->gate->loop);
-	wake_in(c, c->u->timeout_ms);
+	up_call_wake_in(c, c->u->timeout_ms);
 	pump(c, &head);
 }
 
@@ -314,7 +312,7 @@ static void enqueue(struct up_call *c)
 	*(u->last ? &u->last->next : &u->first) = c;
 	u->last = c;
 	u->queued++;
-	wake_in(c, c->queue_until_ms - min_of(c->queue_until_ms, loop_now_ms(c->gate->loop)));
+	up_call_wake_in(c, c->queue_until_ms - min_of(c->queue_until_ms, loop_now_ms(c->gate->loop)));
 	up_tick_in(u->up, UP_TICK_MS);
 }
 
@@ -352,7 +350,7 @@ static void ask_server(struct up_call *c, struct up_server *s, bool fresh)
 		up_call_lost(c, err, true);
 		return;
 	}
-	wake_in(c, c->u->timeout_ms);
+	up_call_wake_in(c, c->u->timeout_ms);
 }
 
 static void try_server(struct up_call *c)
@@ -453,7 +451,7 @@ static void fail_or_retry(struct up_call *c, enum close_id why, int err, bool co
 		up_server_failed(s);
 		gate_count(c->gate, METRIC_UP_FAULTS, 1);
 	}
-	n = leave(c);
+	n = up_call_leave(c);
 	if (n)
 		up_conn_close(n);
 	c->last_why = (uint8_t)why;
@@ -494,7 +492,7 @@ void up_call_on_timer(struct loop *l, struct op *op, int res)
 	(void)res;
 	switch ((enum up_call_state)c->state) {
 	case UP_CALL_QUEUED:
-		over(c, CLOSE_UP_NONE);
+		up_call_over(c, CLOSE_UP_NONE);
 		return;
 	case UP_CALL_CONNECTING:
 		fail_or_retry(c, CLOSE_UP_CONNECT_TIMEOUT, -ETIMEDOUT, true);
@@ -507,180 +505,18 @@ void up_call_on_timer(struct loop *l, struct op *op, int res)
 		if (now >= due && !c->body_ended && !c->conn->out.len && !c->conn->sending)
 			due = now + c->u->timeout_ms;
 		if (now < due)
-			wake_in(c, due - now);
+			up_call_wake_in(c, due - now);
 		else
 			fail_or_retry(c, CLOSE_UP_TIMEOUT, -ETIMEDOUT, false);
 		return;
 	case UP_CALL_TUNNEL:
 		due = c->moved_ms + c->idle_ms;
 		if (now < due)
-			wake_in(c, due - now);
+			up_call_wake_in(c, due - now);
 		else
-			over(c, CLOSE_TUNNEL_IDLE);
+			up_call_over(c, CLOSE_TUNNEL_IDLE);
 		return;
 	default:
 		return;
 	}
-}
-
-/* The answer is whole: the connection first, so that the owner may ask again at once. */
-static void finish(struct up_call *c)
-{
-	bool keep = c->answer.keep && c->codec->keeps && c->body_ended &&
-		    c->state == UP_CALL_ASKED;
-	struct up_conn *n = leave(c);
-
-	c->state = UP_CALL_OVER;
-	up_conn_keep(n, keep);
-	owner_of(c)->end(c);
-}
-
-/* Reading. */
-
-static void got_head(struct up_call *c, struct up_head *h)
-{
-	c->head_told = true;
-	up_server_answered(c->server);
-	loop_timer_stop(c->gate->loop, &c->timer);
-	if (h->status == 101) {
-		c->state = UP_CALL_TUNNEL;
-		c->body_ended = false;
-		c->moved_ms = loop_now_ms(c->gate->loop);
-		if (c->idle_ms)
-			wake_in(c, c->idle_ms);
-	}
-	owner_of(c)->head(c, h, c->answer.last);
-}
-
-/* Hand on what is held. False: the owner takes no more now, or the call is over. */
-static bool push(struct up_conn *n, struct up_call *c)
-{
-	size_t len = c->hold_len, took;
-
-	took = owner_of(c)->body(c, c->hold, len, c->hold_last);
-	if (n->call != c)
-		return false;
-	c->hold += took;
-	c->hold_len -= took;
-	c->blocked = c->hold_len > 0;
-	return !c->blocked;
-}
-
-/* More bytes to look at; 0: none. */
-static size_t input(struct up_conn *n)
-{
-	if (n->in_at == n->in_len && n->tls)
-		n->in_len = (uint32_t)tls_read(n->tls, &n->in, &n->in_at);
-	return n->in_len - n->in_at;
-}
-
-static void heard_end(struct up_call *c)
-{
-	int res = c->codec->eof(&c->answer);
-
-	if (res == 0 && c->state == UP_CALL_TUNNEL && !c->body_ended) {
-		/* The backend says nothing more, and may listen still. */
-		if (!c->half)
-			owner_of(c)->body(c, "", 0, true);
-		c->half = true;
-	} else if (res == 0) {
-		c->answer.keep = false;
-		finish(c);
-	} else if (c->head_told || c->answer.begun) {
-		over(c, (enum close_id) - res);
-	} else {
-		/* Closed behind our question; was it before it could be read? */
-		up_call_lost(c, -ECONNABORTED, false);
-	}
-}
-
-static void take_piece(struct up_call *c, const struct up_piece *piece, struct up_head *head)
-{
-	const struct up_owner_ops *ops = owner_of(c);
-
-	switch (piece->kind) {
-	case UP_PIECE_INTERIM:
-		c->moved_ms = loop_now_ms(c->gate->loop);
-		if (ops->interim)
-			ops->interim(c, head);
-		return;
-	case UP_PIECE_HEAD:
-		got_head(c, head);
-		return;
-	case UP_PIECE_BODY:
-		c->moved_ms = loop_now_ms(c->gate->loop);
-		c->hold = piece->data;
-		c->hold_len = piece->len;
-		c->hold_last = c->answer.last;
-		return;
-	case UP_PIECE_TRAILERS:
-		if (ops->trailers)
-			ops->trailers(c, head->fields, head->nfields);
-		return;
-	case UP_PIECE_LOG:
-		if (ops->log)
-			ops->log(c, piece->data, piece->len);
-		return;
-	case UP_PIECE_MORE:
-	case UP_PIECE_END:
-		return;
-	}
-}
-
-void up_call_deliver(struct up_conn *n)
-{
-	struct up_head head __attribute__((uninitialized));
-	struct up_piece piece;
-	struct up_call *c;
-
-	while ((c = n->call) != NULL) {
-		size_t len;
-		int64_t used;
-
-		if (c->hold_len) {
-			if (!push(n, c))
-				return;
-			continue;
-		}
-		len = input(n);
-		used = c->codec->decode(&c->answer, n->in + n->in_at, len, &piece, &head);
-		if (used < 0) {
-			if (-used == CLOSE_UP_GARBAGE)
-				up_server_failed(c->server);
-			over(c, (enum close_id) - used);
-			return;
-		}
-		n->in_at += (uint32_t)used;
-		if (piece.kind == UP_PIECE_END) {
-			finish(c);
-			return;
-		}
-		if (piece.kind == UP_PIECE_MORE) {
-			if (input(n))
-				continue;
-			if (n->eof)
-				heard_end(c);
-			return;
-		}
-		take_piece(c, &piece, &head);
-	}
-	/* A kept connection with bytes on it that nobody asked for. */
-	if (n->server && n->idle && input(n))
-		up_conn_close(n);
-}
-
-void up_call_room(struct up_call *c)
-{
-	struct up_conn *n = c->conn;
-
-	if (!c->blocked || !n)
-		return;
-	c->blocked = false;
-	up_call_deliver(n);
-	if (!n->server || (n->call && n->call->blocked))
-		return;
-	if (n->in_at == n->in_len)
-		up_conn_drop_input(n);
-	if (!n->in)
-		up_conn_receive(n);
 }
