@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SPARES_MAX = 16, HEAD_FIXED = 256 };
+enum { SPARES_MAX = 16, HEAD_FIXED = 256, DIRECT_MIN = 8 * 1024 };
 
 static const char last_chunk[] = "0\r\n\r\n";
 
@@ -478,7 +478,7 @@ static unsigned chunk_line(char *line, size_t n)
 	return len;
 }
 
-static void body_direct(struct h1 *h, const char *p, size_t n)
+static void body_direct(struct h1 *h, const char *p, size_t n, bool end)
 {
 	struct iovec iov[SEND_IOV_MAX];
 	unsigned k = 0;
@@ -491,8 +491,8 @@ static void body_direct(struct h1 *h, const char *p, size_t n)
 	if (n)
 		iov[k++] = (struct iovec){(void *)p, n};
 	if (h->chunked_out && n)
-		iov[k++] = (struct iovec){(void *)"\r\n0\r\n\r\n", 7};
-	else if (h->chunked_out)
+		iov[k++] = (struct iovec){(void *)"\r\n0\r\n\r\n", end ? 7 : 2};
+	else if (h->chunked_out && end)
 		iov[k++] = (struct iovec){(void *)last_chunk, 5};
 	if (k)
 		send_direct(h, iov, k);
@@ -538,8 +538,9 @@ size_t http1_body(struct gate *g, struct stream *s, const void *p, size_t n, boo
 	if (h->out_left >= 0)
 		h->out_left -= (int64_t)n;
 	h->out_ended = last;
-	if (last && !h->out_first && !h->sending && !is_short(h)) {
-		body_direct(h, p, n);
+	/* Large pieces go from where they are; small ones are gathered to the turn's end. */
+	if ((last || n >= DIRECT_MIN) && !h->out_first && !h->sending && !(last && is_short(h))) {
+		body_direct(h, p, n, last);
 	} else if (body_put(h, p, n, last) && last && is_short(h)) {
 		h->cut = CLOSE_APP_SHORT;
 	}
@@ -621,6 +622,9 @@ void http1_reset(struct gate *g, struct stream *s, enum close_id why)
 	struct h1 *h = container_of(s, struct h1, stream);
 
 	(void)g;
+	/* What is there of an answer is the client's, also when it is cut. */
+	if (h->head_sent && !h->cut)
+		http1_out_run(h);
 	if (!h->cut)
 		h->cut = (uint8_t)why;
 	http1_kick(h);

@@ -59,8 +59,10 @@ static bool push(struct up_conn *n, struct up_call *c)
 /* More bytes to look at; 0: none. */
 static size_t input(struct up_conn *n)
 {
-	if (n->in_at == n->in_len && n->tls)
+	if (n->in_at == n->in_len && n->tls) {
 		n->in_len = (uint32_t)tls_read(n->tls, &n->in, &n->in_at);
+		n->eof |= tls_closed(n->tls);
+	}
 	return n->in_len - n->in_at;
 }
 
@@ -148,7 +150,9 @@ void up_call_deliver(struct up_conn *n)
 		if (piece.kind == UP_PIECE_MORE) {
 			if (input(n))
 				continue;
-			if (n->eof)
+			if (n->tls && tls_broken(n->tls))
+				up_call_lost(c, -EBADMSG, false);
+			else if (n->eof)
 				heard_end(c);
 			return;
 		}

@@ -463,6 +463,8 @@ static void got_tls(struct up_conn *n, struct op *op, int res)
 		up_call_connected(n->call);
 	if (n->server && tls_ready(n->tls))
 		up_call_deliver(n);
+	if (n->server && !n->call && (n->eof || tls_broken(n->tls)))
+		up_conn_close(n);
 }
 
 void up_conn_on_recv(struct loop *l, struct op *op, int res)

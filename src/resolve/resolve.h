@@ -1,0 +1,52 @@
+/*
+ * resolve.h: the parts of stead-resolve: names.c questions and answers, sockets.c c-ares' sockets and time
+ * on the loop, jail.c what is left to the process.
+ */
+#ifndef STEAD_RESOLVE_H
+#define STEAD_RESOLVE_H
+
+#include "aide/aide.h"
+
+#include <time.h>
+
+enum { OP_RESOLVE_IN = OP_USER, OP_RESOLVE_OUT, OP_RESOLVE_TIMER, OP_RESOLVE_END };
+enum { SOCKETS_MAX = 64, QUERIES_MAX = 1024 };
+
+struct ares_channeldata;
+struct resolver;
+
+struct socket_place {
+	struct resolver *resolver;
+	struct lfd lfd;
+	struct op in, out;
+	bool reads, writes;
+};
+struct query;
+struct resolver {
+	struct aide aide;
+	struct loop *loop;
+	struct ares_channeldata *channel;
+	struct timespec conf_time; /* of resolv.conf, as read */
+	uint64_t conf_looked_ms;
+	struct query *queries;
+	unsigned queries_n;
+	struct timer timer;
+	struct socket_place sockets[SOCKETS_MAX];
+};
+
+/* Read the system's settings. 0 or -errno. */
+int names_open(struct resolver *r);
+void names_heard(struct aide *a, struct aide_peer *from, struct msg *m);
+void names_gone(struct aide *a, struct aide_peer *peer);
+
+void sockets_init(struct resolver *r);
+/* c-ares' own callback: what it waits for on a socket. */
+void sockets_want(void *arg, int fd, int reads, int writes);
+/* Behind every call into c-ares: when must it be called again? */
+void sockets_time(struct resolver *r);
+op_done sockets_on_readable, sockets_on_writable, sockets_on_timer;
+
+/* From here on: sockets of the internet, and the files about names. 0 or -errno. For ever. */
+int resolve_jail_close(void);
+
+#endif
