@@ -11,7 +11,8 @@
  *   type     enum conf_type; min and max are in the unit (milliseconds for a time), 0 and 0: no bound,
  *            for lists and text they bound the number of items or bytes
  *   flags    CONF_MANY: a list, may be repeated, an empty value resets; CONF_SPECIFIERS: %n and the like
- *            are replaced; CONF_DETECT: found in the app's folder when it is not written
+ *            are replaced; CONF_DETECT: found in the app's folder when it is not written;
+ *            CONF_ROUTE: also a key of [Route], whose value comes before the site's; CONF_LINE: a line is one item, taken as it stands
  *   default  as it would be written; "" is none
  *   when     a changed value takes effect WHEN_RELOAD, WHEN_RESTART of the app, or WHEN_UP
  *
@@ -38,9 +39,9 @@ SECTION(SERVER, "Server", SECTION_PLAIN, 0, "stead itself: where it listens and 
 SECTION(UNIT, "Unit", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; noted, without effect")
 SECTION(SERVICE, "Service", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; the environment and the working folder are honoured")
 SECTION(INSTALL, "Install", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; accepted, without effect")
-SECTION(ROUTE, "Route", SECTION_ARG, SECTION_LATER, "settings of one path")
-SECTION(UPSTREAM, "Upstream", SECTION_ARG, SECTION_LATER, "servers to pass requests to")
-SECTION(TCP, "Tcp", SECTION_ARG, SECTION_LATER, "a TCP proxy")
+SECTION(ROUTE, "Route", SECTION_ARG, 0, "settings of one path: [Route /prefix], [Route =/exact] or [Route ~regex]")
+SECTION(UPSTREAM, "Upstream", SECTION_ARG, 0, "servers that requests are passed to: [Upstream NAME]")
+SECTION(TCP, "Tcp", SECTION_ARG, SECTION_LATER, "connections passed on as they are: [Tcp NAME]")
 SECTION(PHP, "Php", SECTION_PLAIN, SECTION_LATER, "a PHP app")
 SECTION(WORKER, "Worker", SECTION_ARG, SECTION_LATER, "a program that runs beside the app")
 SECTION(TIMER, "Timer", SECTION_ARG, SECTION_LATER, "a program that runs at times")
@@ -55,7 +56,7 @@ CONF(SITE_NAME, SITE, "Name", CONF_TYPE_NAME, CONF_DETECT, "", 1, 27, "", WHEN_U
 	"Names the app in `stead status`, its database and, as root, its user. Left out, it is made from the folder's name.", "Name=shop")
 CONF(SITE_DOMAIN, SITE, "Domain", CONF_TYPE_HOSTS, CONF_MANY, "", 0, 64, "names", WHEN_RELOAD, "the host names it answers to",
 	"A blank-separated list; the first is the canonical one. *.example.org matches one label. With no Domain= the site answers whatever name is asked for.", "Domain=shop.example www.shop.example")
-CONF(SITE_ROOT, SITE, "Root", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "the folder of a static site",
+CONF(SITE_ROOT, SITE, "Root", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS | CONF_ROUTE, "", 0, 4095, "", WHEN_RELOAD, "the folder of a static site",
 	"Its files are served as they are. With an app, which then answers all but Static=, it only says where ErrorPage= looks. Relative to the app's folder.", "Root=public")
 CONF(SITE_STATIC, SITE, "Static", CONF_TYPE_PREFIX, CONF_MANY | CONF_DETECT, "", 0, 64, "", WHEN_RELOAD, "a path of the site served from a folder",
 	"PREFIX PATH: requests below PREFIX are answered from the files below PATH, without the app. Left out, the app's own static folder is found.", "Static=/static static")
@@ -65,7 +66,7 @@ CONF(SITE_HEALTH_COUNT, SITE, "HealthCount", CONF_TYPE_INT, 0, "2", 1, 100, "ans
 	"Counts for a new set of workers, before it takes over.", "HealthCount=3")
 CONF(SITE_HEALTH_TIMEOUT, SITE, "HealthTimeoutSec", CONF_TYPE_TIME, 0, "30s", 100, 3600000, "ms", WHEN_RESTART, "how long the app may take to become live",
 	"After this time the start has failed, and its last output is shown.", "HealthTimeoutSec=1min")
-CONF(SITE_BODY_MAX, SITE, "BodyMax", CONF_TYPE_SIZE, 0, "32M", 0, 1099511627776, "bytes", WHEN_RELOAD, "the largest request body",
+CONF(SITE_BODY_MAX, SITE, "BodyMax", CONF_TYPE_SIZE, CONF_ROUTE, "32M", 0, 1099511627776, "bytes", WHEN_RELOAD, "the largest request body",
 	"A larger one is answered with 413.", "BodyMax=200M")
 CONF(SITE_HEAD_MAX, SITE, "HeadMax", CONF_TYPE_SIZE, 0, "32K", 1024, 262144, "bytes", WHEN_RELOAD, "the largest request head",
 	"The request line and the header fields together; a larger one is answered with 431.", "HeadMax=64K")
@@ -73,7 +74,7 @@ CONF(SITE_HEADER_TIMEOUT, SITE, "HeaderTimeoutSec", CONF_TYPE_TIME, 0, "10s", 10
 	"A slower one is answered with 408.", "HeaderTimeoutSec=5s")
 CONF(SITE_IDLE_TIMEOUT, SITE, "IdleTimeoutSec", CONF_TYPE_TIME, 0, "60s", 100, 86400000, "ms", WHEN_RELOAD, "how long a connection may stay idle",
 	"Between two requests of one connection.", "IdleTimeoutSec=15s")
-CONF(SITE_REQUEST_TIMEOUT, SITE, "RequestTimeoutSec", CONF_TYPE_TIME, 0, "30s", 100, 86400000, "ms", WHEN_RELOAD, "how long the app may take to answer",
+CONF(SITE_REQUEST_TIMEOUT, SITE, "RequestTimeoutSec", CONF_TYPE_TIME, CONF_ROUTE, "30s", 100, 86400000, "ms", WHEN_RELOAD, "how long the app may take to answer",
 	"From the moment a worker gets the request until its answer's head. Then the client gets 504, and the worker's stack is logged and the worker replaced.", "RequestTimeoutSec=2min")
 CONF(SITE_RATE_MIN, SITE, "RateMin", CONF_TYPE_SIZE, 0, "100", 0, 1073741824, "bytes/s", WHEN_RELOAD, "the slowest client that is served",
 	"A body that comes, or an answer that is taken, slower than this ends the connection. 0 takes the bound away.", "RateMin=1K")
@@ -81,13 +82,48 @@ CONF(SITE_QUEUE, SITE, "Queue", CONF_TYPE_INT, 0, "128", 1, 65536, "requests", W
 	"When as many wait, the next is answered with 503 and Retry-After.", "Queue=64")
 CONF(SITE_QUEUE_TIMEOUT, SITE, "QueueTimeoutSec", CONF_TYPE_TIME, 0, "10s", 100, 3600000, "ms", WHEN_RELOAD, "how long a request may wait for a worker",
 	"Then it is answered with 503 and Retry-After.", "QueueTimeoutSec=5s")
-CONF(SITE_INDEX, SITE, "Index", CONF_TYPE_LIST, CONF_MANY, "index.html", 0, 1, "names", WHEN_RELOAD, "the file that stands for a folder",
-	"This version takes one name.", "Index=start.html")
-CONF(SITE_ERROR_PAGE, SITE, "ErrorPage", CONF_TYPE_ERRPAGE, CONF_MANY, "", 0, 64, "", WHEN_RELOAD, "a page of one's own for an error",
+CONF(SITE_INDEX, SITE, "Index", CONF_TYPE_LIST, CONF_MANY | CONF_ROUTE, "index.html", 0, 16, "names", WHEN_RELOAD, "the files that stand for a folder",
+	"Names in order of preference; the first that is there is served.", "Index=index.html index.htm")
+CONF(SITE_ERROR_PAGE, SITE, "ErrorPage", CONF_TYPE_ERRPAGE, CONF_MANY | CONF_ROUTE, "", 0, 64, "", WHEN_RELOAD, "a page of one's own for an error",
 	"CODE PATH: PATH is below Root=, or below the app's folder when there is no Root=. Used for stead's own answers, never for the app's.", "ErrorPage=404 /404.html")
-CONF(SITE_ACCESS_LOG, SITE, "AccessLog", CONF_TYPE_ENUM, 0, "json", 0, 0, "json off", WHEN_RELOAD, "whether each request is recorded",
+CONF(SITE_ACCESS_LOG, SITE, "AccessLog", CONF_TYPE_ENUM, CONF_ROUTE, "json", 0, 0, "json off", WHEN_RELOAD, "whether each request is recorded",
 	"One record a request, read with `stead logs`.", "AccessLog=off")
-CONF_LATER_KEY(SITE, "Alias")
+CONF(SITE_ALIAS, SITE, "Alias", CONF_TYPE_HOSTS, CONF_MANY, "", 0, 64, "names", WHEN_RELOAD, "names that are sent to the canonical one",
+	"A request for one of them is answered with 308 to the same path of the first Domain=.", "Alias=www.shop.example")
+CONF(SITE_TRY_FILES, SITE, "TryFiles", CONF_TYPE_TRY, CONF_MANY | CONF_ROUTE, "", 0, 16, "paths", WHEN_RELOAD, "files that are served before anything else answers",
+	"Paths below Root= in order, with $uri for the request's own path; a path that ends with / stands for the index of that folder. The first file that is there is served; with none, the app or To= answers, or =CODE as the last word gives that status.", "TryFiles=$uri $uri/ /index.html")
+CONF(SITE_LISTING, SITE, "Listing", CONF_TYPE_BOOL, CONF_ROUTE, "no", 0, 0, "", WHEN_RELOAD, "whether a folder without index is listed",
+	"A page with the folder's files; hidden ones are left out.", "Listing=yes")
+CONF(SITE_HEADER, SITE, "Header", CONF_TYPE_HEADER, CONF_MANY | CONF_ROUTE | CONF_LINE, "", 0, 64, "", WHEN_RELOAD, "header fields that are set, added or removed",
+	"[request|response] set|add|remove NAME VALUE; without the first word, of the response. VALUE may have $host, $uri, $scheme, $remote_addr, $request_id. A [Route] with Header= has only its own.", "Header=set X-Frame-Options DENY")
+CONF(SITE_REDIRECT, SITE, "Redirect", CONF_TYPE_REDIRECT, CONF_MANY | CONF_ROUTE | CONF_LINE, "", 0, 256, "", WHEN_RELOAD, "paths that are sent elsewhere",
+	"CODE FROM TO: CODE is 301, 302, 303, 307 or 308; FROM is a path, PATH* for all that begins so (a * at the end of TO takes the rest), or ~REGEX with $1 to $9 in TO. TO is a path or a URL; the query is kept unless TO has one.", "Redirect=301 /old/* /new/*")
+CONF(SITE_REWRITE, SITE, "Rewrite", CONF_TYPE_REWRITE, CONF_MANY | CONF_ROUTE | CONF_LINE, "", 0, 256, "", WHEN_RELOAD, "paths that are changed before they are answered",
+	"REGEX TO: the first that matches changes path and query; the route stays. $1 to $9 in TO are the groups.", "Rewrite=^/v1/(.*)$ /api/$1")
+CONF(SITE_BODY_BUFFER, SITE, "BodyBuffer", CONF_TYPE_BOOL, CONF_ROUTE, "yes", 0, 0, "", WHEN_RELOAD, "whether a body is received whole before a backend sees the request",
+	"Keeps slow clients away from backends of To=. With no it is passed on as it comes.", "BodyBuffer=no")
+CONF(SITE_RATE_LIMIT, SITE, "RateLimit", CONF_TYPE_RATE, CONF_ROUTE, "", 0, 0, "", WHEN_RELOAD, "how many requests one client may make",
+	"N/s, N/min or N/h, then burst=N and by=address, by=site or by=header:NAME. What is more is answered with 429 and Retry-After.", "RateLimit=10/s burst=40")
+CONF(SITE_CONNECTIONS_MAX, SITE, "ConnectionsMax", CONF_TYPE_INT, 0, "0", 0, 1000000, "connections", WHEN_RELOAD, "how many connections one address may hold",
+	"0 takes the bound away.", "ConnectionsMax=100")
+CONF(SITE_ALLOW, SITE, "Allow", CONF_TYPE_CIDR, CONF_MANY | CONF_ROUTE, "", 0, 16384, "networks", WHEN_RELOAD, "the only networks that are served",
+	"Addresses or networks; everybody else gets 403. Where Allow= and Deny= both match, the longer prefix counts.", "Allow=10.0.0.0/8 2001:db8::/32")
+CONF(SITE_DENY, SITE, "Deny", CONF_TYPE_CIDR, CONF_MANY | CONF_ROUTE, "", 0, 16384, "networks", WHEN_RELOAD, "networks that are not served",
+	"They get 403.", "Deny=198.51.100.0/24")
+CONF(SITE_BASIC_AUTH, SITE, "BasicAuth", CONF_TYPE_PATH, CONF_ROUTE | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "a file of names and passwords that are asked for",
+	"Lines NAME:HASH; HASH as crypt(5) writes it ($y$, $2b$, $6$): `mkpasswd` makes one. Relative to the app's folder.", "BasicAuth=users")
+CONF(SITE_BASIC_AUTH_USER, SITE, "BasicAuthUser", CONF_TYPE_USER, CONF_MANY | CONF_ROUTE, "", 0, 4096, "users", WHEN_RELOAD, "one name and password that is asked for",
+	"NAME:HASH, as in a line of the file that BasicAuth= names.", "BasicAuthUser=ann:$6$salt$3aEJgflnzWuw1O3tr0IYSmhUY0cZ7iBQeBP392T7RXjLP3TKKu3ddIapQaCpbD4p9ioeGaVIjOHaym7HvCuUm0")
+CONF(SITE_FORWARD_AUTH, SITE, "ForwardAuth", CONF_TYPE_URL, CONF_ROUTE, "", 0, 1024, "", WHEN_RELOAD, "a server that is asked whether a request may pass",
+	"It gets a GET with X-Forwarded-Method, -Uri and -Host, the cookies and Authorization; a status from 200 to 299 lets the request pass, every other answer is the client's.", "ForwardAuth=http://127.0.0.1:9091/verify")
+CONF(SITE_COMPRESS, SITE, "Compress", CONF_TYPE_BOOL, CONF_ROUTE, "yes", 0, 0, "", WHEN_RELOAD, "whether texts are compressed",
+	"With zstd, brotli or gzip, as the client takes it. no for pages that show secrets beside what a client sent (BREACH).", "Compress=no")
+CONF(SITE_TRUSTED_PROXIES, SITE, "TrustedProxies", CONF_TYPE_TRUSTED, CONF_MANY, "", 0, 1024, "networks", WHEN_RELOAD, "proxies whose word on the client's address counts",
+	"From these networks X-Forwarded-For, -Proto and -Host are believed. `cloudflare` stands for that CDN's published networks.", "TrustedProxies=10.0.0.1 cloudflare")
+CONF(SITE_PROXY_PROTOCOL, SITE, "ProxyProtocol", CONF_TYPE_CIDR, CONF_MANY, "", 0, 1024, "networks", WHEN_RELOAD, "networks whose connections begin with a PROXY header",
+	"Versions 1 and 2. From these networks it is required, from others it is not looked for.", "ProxyProtocol=10.0.0.0/24")
+CONF(SITE_MAINTENANCE, SITE, "Maintenance", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "the page that is shown while the site is in maintenance",
+	"A file below Root=, or below the app's folder when there is no Root=; left out, a built-in page.", "Maintenance=maintenance.html")
 CONF_LATER_KEY(SITE, "Persist")
 CONF_LATER_KEY(SITE, "Http")
 CONF_LATER_KEY(SITE, "Https")
@@ -100,24 +136,42 @@ CONF_LATER_KEY(SITE, "ClientCa")
 CONF_LATER_KEY(SITE, "OriginPulls")
 CONF_LATER_KEY(SITE, "Hsts")
 CONF_LATER_KEY(SITE, "Protocols")
-CONF_LATER_KEY(SITE, "TryFiles")
-CONF_LATER_KEY(SITE, "Listing")
-CONF_LATER_KEY(SITE, "Header")
-CONF_LATER_KEY(SITE, "Redirect")
-CONF_LATER_KEY(SITE, "Rewrite")
-CONF_LATER_KEY(SITE, "BodyBuffer")
-CONF_LATER_KEY(SITE, "RateLimit")
-CONF_LATER_KEY(SITE, "ConnectionsMax")
-CONF_LATER_KEY(SITE, "Allow")
-CONF_LATER_KEY(SITE, "Deny")
-CONF_LATER_KEY(SITE, "BasicAuth")
-CONF_LATER_KEY(SITE, "ForwardAuth")
-CONF_LATER_KEY(SITE, "Compress")
 CONF_LATER_KEY(SITE, "Cache")
 CONF_LATER_KEY(SITE, "CacheDisk")
-CONF_LATER_KEY(SITE, "TrustedProxies")
-CONF_LATER_KEY(SITE, "ProxyProtocol")
-CONF_LATER_KEY(SITE, "Maintenance")
+
+/* [Route ARG] */
+CONF(ROUTE_METHODS, ROUTE, "Methods", CONF_TYPE_METHOD, CONF_MANY, "", 0, 16, "methods", WHEN_RELOAD, "the methods that this route is for",
+	"Left out: all. GET stands for HEAD too. A request with another method goes to the next route that fits.", "Methods=GET POST")
+CONF(ROUTE_MATCH_HEADER, ROUTE, "MatchHeader", CONF_TYPE_MATCH, CONF_LINE, "", 0, 0, "", WHEN_RELOAD, "the header field that this route is for",
+	"NAME VALUE, or NAME alone for any value.", "MatchHeader=X-Version 2")
+CONF(ROUTE_TO, ROUTE, "To", CONF_TYPE_TO, 0, "", 0, 1024, "", WHEN_RELOAD, "who answers",
+	"`app`, `static` (files below Root=), the name of an [Upstream], or the URL of one server. Left out: static when the route has Root=, else app.", "To=http://127.0.0.1:9000")
+CONF(ROUTE_STRIP_PREFIX, ROUTE, "StripPrefix", CONF_TYPE_BOOL, 0, "no", 0, 0, "", WHEN_RELOAD, "whether a backend sees the path without the route's",
+	"With yes, [Route /api] passes /api/users on as /users.", "StripPrefix=yes")
+
+/* [Upstream NAME] */
+CONF(UPSTREAM_SERVER, UPSTREAM, "Server", CONF_TYPE_SERVER, CONF_MANY | CONF_LINE, "", 0, 64, "servers", WHEN_RELOAD, "a server that requests are passed to",
+	"URL or unix:PATH, then weight=N (1 to 1000). http://HOST:PORT, https://HOST:PORT, or HOST:PORT; a name is looked up again when its time to live is over.", "Server=http://10.0.0.2:8000 weight=2")
+CONF(UPSTREAM_PROTOCOL, UPSTREAM, "Protocol", CONF_TYPE_ENUM, 0, "http", 0, 0, "http https fastcgi uwsgi", WHEN_RELOAD, "what the servers speak",
+	"https verifies the server's certificate unless TlsVerify=no.", "Protocol=fastcgi")
+CONF(UPSTREAM_BALANCE, UPSTREAM, "Balance", CONF_TYPE_ENUM, 0, "roundrobin", 0, 0, "roundrobin least hash", WHEN_RELOAD, "which server is chosen",
+	"In turn by weight; the one with the fewest requests; or by a hash of the client's address.", "Balance=least")
+CONF(UPSTREAM_STICKY, UPSTREAM, "Sticky", CONF_TYPE_TOKEN, 0, "", 0, 64, "", WHEN_RELOAD, "a cookie that keeps a client at its server",
+	"The cookie's name; stead sets it.", "Sticky=backend")
+CONF(UPSTREAM_CHECK, UPSTREAM, "Check", CONF_TYPE_STRING, 0, "off", 1, 1024, "", WHEN_RELOAD, "a path that is asked for to see whether a server works",
+	"A status below 400 is good. `off`: only real requests show it.", "Check=/healthz")
+CONF(UPSTREAM_CHECK_SEC, UPSTREAM, "CheckSec", CONF_TYPE_TIME, 0, "5s", 100, 3600000, "ms", WHEN_RELOAD, "how often it is asked",
+	"For each server and gate.", "CheckSec=10s")
+CONF(UPSTREAM_FAIL_MAX, UPSTREAM, "FailMax", CONF_TYPE_INT, 0, "3", 1, 1000, "failures", WHEN_RELOAD, "how many failures in a row take a server out",
+	"It is tried again after a time that grows.", "FailMax=5")
+CONF(UPSTREAM_RETRY, UPSTREAM, "Retry", CONF_TYPE_INT, 0, "1", 0, 10, "times", WHEN_RELOAD, "how often a request is tried at another server",
+	"Only what may be repeated (GET, HEAD, OPTIONS, PUT, DELETE) and of whose answer nothing was sent.", "Retry=2")
+CONF(UPSTREAM_KEEP_ALIVE, UPSTREAM, "KeepAlive", CONF_TYPE_INT, 0, "32", 0, 65536, "connections", WHEN_RELOAD, "how many idle connections are kept",
+	"By each gate.", "KeepAlive=100")
+CONF(UPSTREAM_SLOW_START, UPSTREAM, "SlowStartSec", CONF_TYPE_TIME, 0, "0", 0, 3600000, "ms", WHEN_RELOAD, "how long a server that came back is spared",
+	"Its share grows from a tenth to the whole over this time.", "SlowStartSec=30s")
+CONF(UPSTREAM_TLS_VERIFY, UPSTREAM, "TlsVerify", CONF_TYPE_BOOL, 0, "yes", 0, 0, "", WHEN_RELOAD, "whether a server's certificate is verified",
+	"Against the system's authorities and the server's name.", "TlsVerify=no")
 
 /* [Python] */
 CONF(PYTHON_WSGI, PYTHON, "Wsgi", CONF_TYPE_WSGI, CONF_DETECT, "", 1, 512, "", WHEN_RESTART, "the app as MODULE:OBJECT",

@@ -156,6 +156,20 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 	[CONF_TYPE_DBNAME] = "database name",
 	[CONF_TYPE_ENV] = "assignments",
 	[CONF_TYPE_ENVFILE] = "path",
+	[CONF_TYPE_CIDR] = "networks",
+	[CONF_TYPE_TRUSTED] = "networks or `cloudflare`",
+	[CONF_TYPE_HEADER] = "[request|response] set|add|remove NAME VALUE",
+	[CONF_TYPE_REDIRECT] = "CODE FROM TO",
+	[CONF_TYPE_REWRITE] = "REGEX TO",
+	[CONF_TYPE_RATE] = "N/s burst=N by=address|site|header:NAME",
+	[CONF_TYPE_TRY] = "paths",
+	[CONF_TYPE_URL] = "URL",
+	[CONF_TYPE_METHOD] = "methods",
+	[CONF_TYPE_MATCH] = "NAME VALUE",
+	[CONF_TYPE_TO] = "app, static, an upstream or a URL",
+	[CONF_TYPE_SERVER] = "URL or unix:PATH, weight=N",
+	[CONF_TYPE_TOKEN] = "name",
+	[CONF_TYPE_USER] = "NAME:HASH",
 };
 
 const struct conf_known_row conf_known_rows[] = {

@@ -87,9 +87,29 @@ enum conf_type {
 	CONF_TYPE_DBNAME,  /* [a-z_][a-z0-9_]{0,62} */
 	CONF_TYPE_ENV,     /* NAME=VALUE */
 	CONF_TYPE_ENVFILE, /* a path, with - before it when it may be missing */
+	CONF_TYPE_CIDR,    /* ADDR or ADDR/BITS */
+	CONF_TYPE_TRUSTED, /* the same, or cloudflare */
+	CONF_TYPE_HEADER,  /* [request|response] set|add|remove NAME [VALUE] */
+	CONF_TYPE_REDIRECT, /* CODE FROM TO */
+	CONF_TYPE_REWRITE, /* REGEX TO */
+	CONF_TYPE_RATE,    /* N/s burst=N by=… */
+	CONF_TYPE_TRY,     /* a path with $uri, or =CODE */
+	CONF_TYPE_URL,     /* http://…, https://… */
+	CONF_TYPE_METHOD,
+	CONF_TYPE_MATCH,   /* NAME VALUE */
+	CONF_TYPE_TO,      /* app, static, an upstream's name, a URL */
+	CONF_TYPE_SERVER,  /* URL or unix:PATH, weight=N */
+	CONF_TYPE_TOKEN,   /* RFC 9110 section 5.6.2 */
+	CONF_TYPE_USER,    /* NAME:HASH */
 	CONF_TYPE_END
 };
-enum conf_flag { CONF_MANY = 1, CONF_DETECT = 2, CONF_SPECIFIERS = 4 };
+enum conf_flag {
+	CONF_MANY = 1,
+	CONF_DETECT = 2,
+	CONF_SPECIFIERS = 4,
+	CONF_ROUTE = 8,
+	CONF_LINE = 16
+};
 enum conf_when { WHEN_RELOAD, WHEN_RESTART, WHEN_UP };
 enum { SECTION_PLAIN = 0, SECTION_ARG = 1, SECTION_SYSTEMD = 1, SECTION_LATER = 2 };
 enum conf_section {

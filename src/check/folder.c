@@ -187,27 +187,81 @@ static void want_path(struct check *k, const struct conf_value *v, const char *p
 			what[want]);
 }
 
-static void check_key(struct check *k, enum conf_key key, enum want want)
+static void check_values(struct check *k, const struct conf_value *v, enum want want)
 {
-	for (const struct conf_value *v = conf_get(k->conf, key); v != NULL; v = v->next)
+	for (; v != NULL; v = v->next)
 		if (v->text[0] != '\0')
 			want_path(k, v, v->part2 != NULL ? v->part2 : v->text, want);
 }
 
-/* ErrorPage= is below Root=, or below the folder. */
-static void check_error_pages(struct check *k)
+static void check_key(struct check *k, enum conf_key key, enum want want)
 {
-	const struct conf_value *root = conf_get(k->conf, CONF_SITE_ROOT);
+	check_values(k, conf_get(k->conf, key), want);
+}
 
-	for (const struct conf_value *v = conf_get(k->conf, CONF_SITE_ERROR_PAGE); v; v = v->next) {
+/* ErrorPage= and Maintenance= are below Root=, or below the folder. */
+static void check_pages(struct check *k, const struct conf_value *v, const struct conf_value *root)
+{
+	for (; v != NULL; v = v->next) {
+		const char *page = v->part2 != NULL ? v->part2 : v->text;
 		char path[PATH_MAX];
 
 		if (v->text[0] == '\0')
 			continue;
-		if ((size_t)snprintf(path, sizeof(path), "%s/%s", root != NULL ? root->text : ".",
-			    v->part2 + strspn(v->part2, "/")) < sizeof(path))
+		if ((size_t)snprintf(path, sizeof(path), "%s/%s",
+			    root != NULL && root->text[0] != '\0' ? root->text : ".",
+			    page + strspn(page, "/")) < sizeof(path))
 			want_path(k, v, path, WANT_FILE);
 	}
+}
+
+/* The lines of a BasicAuth= file become users of that section. */
+static int read_users(
+	struct check *k, const struct conf_value *file, const char *section, const char *arg)
+{
+	char path[PATH_MAX], *text = NULL, *line, *end;
+	struct conf_pos pos = {.file = file->text, .col = 1};
+	size_t n;
+	int r;
+
+	check_path(k, file->text, path);
+	r = sys_read_file(AT_FDCWD, path, FILE_BYTES_MAX, &text, &n);
+	if (r < 0) {
+		conf_find(k->conf, CONF_ERROR, &file->pos, "", "BasicAuth=: %s: %s", path,
+			strerror(-r));
+		return r == -ENOMEM ? r : 0;
+	}
+	for (line = text; *line != '\0' && r != -ENOMEM; line = end) {
+		end = line + strcspn(line, "\n");
+		if (*end != '\0')
+			*end++ = '\0';
+		pos.line++;
+		line[strcspn(line, "\r")] = '\0';
+		if (line[0] != '\0' && line[0] != '#')
+			r = conf_put(
+				k->conf, section, arg, "BasicAuthUser", line, CONF_FROM_FILE, &pos);
+	}
+	free(text);
+	return r == -ENOMEM ? r : 0;
+}
+
+/* The sections with a name: folders, pages and files of users. */
+static int check_scopes(struct check *k)
+{
+	const struct conf_value *site = conf_get(k->conf, CONF_SITE_ROOT), *v;
+	int r = 0;
+
+	for (const struct conf_scope *s = NULL; r == 0 && (s = conf_scope_next(k->conf, s));) {
+		const struct conf_value *root = conf_scope_get(s, CONF_SITE_ROOT);
+
+		check_values(k, root, WANT_DIR);
+		check_pages(k, conf_scope_get(s, CONF_SITE_ERROR_PAGE), root ? root : site);
+		v = conf_scope_get(s, CONF_SITE_BASIC_AUTH);
+		if (v != NULL && v->text[0] != '\0')
+			r = read_users(
+				k, v, section_rows[conf_scope_section(s)].name, conf_scope_arg(s));
+	}
+	return r;
 }
 
 /* Read the files of EnvironmentFile=. The list does not change while they are read: they set
@@ -246,13 +300,20 @@ static int read_env_files(struct check *k)
 int check_paths(struct check *k)
 {
 	const struct conf_value *v = conf_get(k->conf, CONF_PYTHON_INTERPRETER);
+	const struct conf_value *users = conf_get(k->conf, CONF_SITE_BASIC_AUTH);
+	int r = check_scopes(k);
 
+	if (r == 0 && users != NULL && users->text[0] != '\0')
+		r = read_users(k, users, "Site", "");
+	if (r < 0)
+		return r;
 	check_key(k, CONF_SITE_ROOT, WANT_DIR);
 	check_key(k, CONF_SITE_STATIC, WANT_DIR);
 	check_key(k, CONF_PYTHON_PATH, WANT_DIR);
 	check_key(k, CONF_PYTHON_REQUIREMENTS, WANT_FILE);
 	check_key(k, CONF_SERVICE_WORKING_DIRECTORY, WANT_DIR);
-	check_error_pages(k);
+	check_pages(k, conf_get(k->conf, CONF_SITE_ERROR_PAGE), conf_get(k->conf, CONF_SITE_ROOT));
+	check_pages(k, conf_get(k->conf, CONF_SITE_MAINTENANCE), conf_get(k->conf, CONF_SITE_ROOT));
 	if (v != NULL && strchr(v->text, '/') != NULL)
 		want_path(k, v, v->text, WANT_PROGRAM);
 	v = conf_get(k->conf, CONF_PYTHON_VENV);

@@ -54,10 +54,11 @@ static int send_buf(struct check *k, uint16_t type, struct buf *b)
 	return r;
 }
 
-static int send_value(struct check *k, const struct conf_value *v, struct buf *b)
+static int send_value(struct check *k, enum conf_section section, const char *arg,
+	const struct conf_value *v, struct buf *b)
 {
-	pack_str(b, section_rows[conf_rows[v->key].section].name);
-	pack_str(b, "");
+	pack_str(b, section_rows[section].name);
+	pack_str(b, arg);
 	pack_str(b, conf_rows[v->key].key);
 	pack_str(b, v->text);
 	pack_str(b, conf_origin_names[v->origin]);
@@ -78,6 +79,17 @@ static int send_finding(struct check *k, const struct conf_finding *f, struct bu
 	return send_buf(k, MSG_CHECK_FINDING, b);
 }
 
+static int send_scope(struct check *k, const struct conf_scope *s, struct buf *b)
+{
+	int r = 0;
+
+	for (enum conf_key i = 0; i < CONF_END && r == 0; i++)
+		for (const struct conf_value *v = conf_scope_get(s, i); v != NULL && r == 0;
+			v = v->next)
+			r = send_value(k, conf_scope_section(s), conf_scope_arg(s), v, b);
+	return r;
+}
+
 int check_answer(struct check *k)
 {
 	bool bad = conf_errors(k->conf) > 0;
@@ -90,7 +102,9 @@ int check_answer(struct check *k)
 	for (enum conf_key i = 0; i < CONF_END && r == 0; i++)
 		for (const struct conf_value *v = conf_get(k->conf, i); v != NULL && r == 0;
 			v = v->next)
-			r = send_value(k, v, &b);
+			r = send_value(k, (enum conf_section)conf_rows[i].section, "", v, &b);
+	for (const struct conf_scope *s = NULL; r == 0 && (s = conf_scope_next(k->conf, s));)
+		r = send_scope(k, s, &b);
 	for (const struct conf_finding *f = conf_findings(k->conf); f != NULL && r == 0;
 		f = f->next)
 		r = send_finding(k, f, &b);

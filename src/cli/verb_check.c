@@ -29,7 +29,7 @@ struct answer {
 	const char *prefix; /* before a file's name, so that it can be opened from here */
 	unsigned errors, warnings;
 	unsigned values, findings;
-	char section[32];
+	char section[1100];
 	struct buf out;   /* values; in JSON too */
 	struct buf notes; /* findings */
 };
@@ -57,7 +57,7 @@ static void got_value(struct answer *a, struct unpack *u)
 	const char *value = unpack_str(u), *origin = unpack_str(u), *file = unpack_str(u);
 	uint32_t line = unpack_u32(u), col = unpack_u32(u);
 	const char *eq = strchr(value, '=');
-	char shown[256];
+	char shown[256], header[sizeof(a->section)];
 	size_t at;
 
 	if (u->bad)
@@ -71,6 +71,11 @@ static void got_value(struct answer *a, struct unpack *u)
 			(void)snprintf(shown, sizeof(shown), "%s=(hidden)", name);
 			value = shown;
 		}
+	}
+	if (strcmp(key, "BasicAuthUser") == 0) {
+		(void)snprintf(shown, sizeof(shown), "%.*s:(hidden)",
+			(int)conf_showable(CONF_SITE_BASIC_AUTH_USER, value), value);
+		value = shown;
 	}
 	if (a->json) {
 		buf_puts(&a->out, a->values++ > 0 ? ",\n{" : "\n{");
@@ -88,9 +93,10 @@ static void got_value(struct answer *a, struct unpack *u)
 		buf_printf(&a->out, ",\"line\":%u,\"column\":%u}", line, col);
 		return;
 	}
-	if (strcmp(a->section, section) != 0) {
-		buf_printf(&a->out, "%s[%s]\n", a->values > 0 ? "\n" : "", section);
-		(void)snprintf(a->section, sizeof(a->section), "%s", section);
+	(void)snprintf(header, sizeof(header), "%s%s%s", section, arg[0] != '\0' ? " " : "", arg);
+	if (strcmp(a->section, header) != 0) {
+		buf_printf(&a->out, "%s[%s]\n", a->values > 0 ? "\n" : "", header);
+		(void)snprintf(a->section, sizeof(a->section), "%s", header);
 	}
 	a->values++;
 	at = a->out.len;

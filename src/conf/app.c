@@ -18,10 +18,10 @@ const struct conf_app *conf_app(const struct conf *c)
 /* The defaults that depend on other values. */
 static void derived_defaults(struct conf *c)
 {
-	if (c->head[CONF_SITE_NAME] == NULL && c->facts.name != NULL)
+	if (c->at->head[CONF_SITE_NAME] == NULL && c->facts.name != NULL)
 		(void)conf_put_key(c, CONF_SITE_NAME, c->facts.name, CONF_FROM_DEFAULT, NULL);
-	if (c->head[CONF_POSTGRES_DATABASE] == NULL && c->head[CONF_SITE_NAME] != NULL) {
-		const char *name = c->head[CONF_SITE_NAME]->text;
+	if (c->at->head[CONF_POSTGRES_DATABASE] == NULL && c->at->head[CONF_SITE_NAME] != NULL) {
+		const char *name = c->at->head[CONF_SITE_NAME]->text;
 		char *db = conf_strndup(c, name, strlen(name));
 
 		for (char *p = db; p != NULL && *p != '\0'; p++)
@@ -37,7 +37,7 @@ static void row_default(struct conf *c, enum conf_key k)
 	const char *at = conf_rows[k].deflt, *word, *why;
 	size_t off;
 
-	if (c->head[k] != NULL || *at == '\0')
+	if (c->at->head[k] != NULL || *at == '\0')
 		return;
 	if (!(conf_rows[k].flags & CONF_MANY)) {
 		must(conf_put_key(c, k, at, CONF_FROM_DEFAULT, NULL) != -EINVAL);
@@ -47,11 +47,24 @@ static void row_default(struct conf *c, enum conf_key k)
 		must(conf_put_key(c, k, word, CONF_FROM_DEFAULT, NULL) != -EINVAL);
 }
 
+/* Keys that are of such a section only; the others of a route are the site's unless it has its own.
+ */
+static void scope_defaults(struct conf *c)
+{
+	for (struct conf_scope *s = c->scopes; s != NULL; s = s->next) {
+		c->at = s;
+		for (enum conf_key k = 0; k < CONF_END; k++)
+			if (conf_rows[k].section == s->section)
+				row_default(c, k);
+		c->at = &c->plain;
+	}
+}
+
 /* The same twice, where only one can count. */
 static void check_twice(struct conf *c, enum conf_key k, const char *what)
 {
-	for (const struct conf_value *v = c->head[k]; v != NULL; v = v->next)
-		for (const struct conf_value *o = c->head[k]; o != v; o = o->next) {
+	for (const struct conf_value *v = c->at->head[k]; v != NULL; v = v->next)
+		for (const struct conf_value *o = c->at->head[k]; o != v; o = o->next) {
 			const char *a = v->part1 != NULL ? v->part1 : v->text;
 			const char *b = o->part1 != NULL ? o->part1 : o->text;
 
@@ -68,12 +81,15 @@ int conf_finish(struct conf *c)
 	if (!c->finished) {
 		derived_defaults(c);
 		for (enum conf_key k = 0; k < CONF_END; k++)
-			row_default(c, k);
+			if (!section_rows[conf_rows[k].section].arg)
+				row_default(c, k);
+		scope_defaults(c);
 		check_twice(c, CONF_SITE_DOMAIN, "the name");
 		check_twice(c, CONF_SITE_STATIC, "the prefix");
 		check_twice(c, CONF_SITE_ERROR_PAGE, "the code");
 		check_twice(c, CONF_SERVER_LISTEN, "the address");
-		if (c->head[CONF_SITE_NAME] == NULL)
+		conf_route_check(c);
+		if (c->at->head[CONF_SITE_NAME] == NULL)
 			conf_find(c, CONF_ERROR, NULL, "write Name= in [Site]",
 				"the app has no name");
 		if (!c->no_memory && c->errors == 0)
@@ -87,12 +103,12 @@ int conf_finish(struct conf *c)
 
 static const char *text_of(const struct conf *c, enum conf_key k)
 {
-	return c->head[k] != NULL ? c->head[k]->text : "";
+	return c->at->head[k] != NULL ? c->at->head[k]->text : "";
 }
 
 static uint64_t number_of(const struct conf *c, enum conf_key k)
 {
-	return c->head[k] != NULL ? c->head[k]->number : 0;
+	return c->at->head[k] != NULL ? c->at->head[k]->number : 0;
 }
 
 /* The items of a list, and a NULL. */
@@ -101,11 +117,11 @@ static const char *const *texts_of(struct conf *c, enum conf_key k)
 	const char **all;
 	size_t n = 0;
 
-	for (const struct conf_value *v = c->head[k]; v != NULL; v = v->next)
+	for (const struct conf_value *v = c->at->head[k]; v != NULL; v = v->next)
 		n++;
 	all = conf_alloc(c, (n + 1) * sizeof(*all));
 	n = 0;
-	for (const struct conf_value *v = c->head[k]; v != NULL && all != NULL; v = v->next)
+	for (const struct conf_value *v = c->at->head[k]; v != NULL && all != NULL; v = v->next)
 		if (v->text[0] != '\0')
 			all[n++] = v->text;
 	return all;
@@ -116,11 +132,12 @@ static const struct conf_static *statics_of(struct conf *c)
 	struct conf_static *all;
 	size_t n = 0;
 
-	for (const struct conf_value *v = c->head[CONF_SITE_STATIC]; v != NULL; v = v->next)
+	for (const struct conf_value *v = c->at->head[CONF_SITE_STATIC]; v != NULL; v = v->next)
 		n++;
 	all = conf_alloc(c, (n + 1) * sizeof(*all));
 	n = 0;
-	for (const struct conf_value *v = c->head[CONF_SITE_STATIC]; v != NULL && all; v = v->next)
+	for (const struct conf_value *v = c->at->head[CONF_SITE_STATIC]; v != NULL && all;
+		v = v->next)
 		if (v->text[0] != '\0')
 			all[n++] = (struct conf_static){.prefix = v->part1, .path = v->part2};
 	return all;
@@ -131,11 +148,11 @@ static const struct conf_errpage *errpages_of(struct conf *c)
 	struct conf_errpage *all;
 	size_t n = 0;
 
-	for (const struct conf_value *v = c->head[CONF_SITE_ERROR_PAGE]; v != NULL; v = v->next)
+	for (const struct conf_value *v = c->at->head[CONF_SITE_ERROR_PAGE]; v != NULL; v = v->next)
 		n++;
 	all = conf_alloc(c, (n + 1) * sizeof(*all));
 	n = 0;
-	for (const struct conf_value *v = c->head[CONF_SITE_ERROR_PAGE]; v != NULL && all;
+	for (const struct conf_value *v = c->at->head[CONF_SITE_ERROR_PAGE]; v != NULL && all;
 		v = v->next)
 		if (v->text[0] != '\0')
 			all[n++] = (struct conf_errpage){
@@ -167,8 +184,8 @@ static void fill_site(struct conf *c, struct conf_app *a)
 
 void conf_app_fill(struct conf *c)
 {
-	const struct conf_value *wsgi = c->head[CONF_PYTHON_WSGI];
-	const struct conf_value *listen = c->head[CONF_SERVER_LISTEN];
+	const struct conf_value *wsgi = c->at->head[CONF_PYTHON_WSGI];
+	const struct conf_value *listen = c->at->head[CONF_SERVER_LISTEN];
 	struct conf_app *a = &c->app;
 
 	*a = (struct conf_app){0};
@@ -192,4 +209,5 @@ void conf_app_fill(struct conf *c)
 	a->listen = texts_of(c, CONF_SERVER_LISTEN);
 	a->listen_default = listen == NULL || listen->origin == CONF_FROM_DEFAULT;
 	a->gates = (unsigned)number_of(c, CONF_SERVER_GATES);
+	conf_route_fill(c);
 }

@@ -132,11 +132,12 @@ static int take_word(struct args *a, const char *word)
 	if (a->ret->nargs == command_rows[a->ret->verb].max) {
 		const struct command_row *row = &command_rows[a->ret->verb];
 
-		buf_printf(a->error, "\"%.60s\" is one argument too many: stead %s%s%s", word, row->name,
-			*row->arguments ? " " : "", row->arguments);
+		buf_printf(a->error, "\"%.60s\" is one argument too many: stead %s%s%s", word,
+			row->name, *row->arguments ? " " : "", row->arguments);
 		/* `stead up shop` was right, so `stead stop shop` is an obvious thing to try. */
 		if (row->max == 0)
-			buf_printf(a->error, "; for the site of another folder: --state %.60s/.stead", word);
+			buf_printf(a->error,
+				"; for the site of another folder: --state %.60s/.stead", word);
 		return -EINVAL;
 	}
 	must(a->ret->nargs < CONF_ARGS_MAX);

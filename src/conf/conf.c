@@ -36,6 +36,9 @@ struct conf *conf_new(const struct conf_facts *facts)
 		return NULL;
 	arena_pool_init(&c->pool, BLOCK_BYTES, BLOCKS_MAX, 0);
 	arena_init(&c->mem, &c->pool);
+	c->plain.section = SECTION_END;
+	c->plain.arg = "";
+	c->at = &c->plain;
 	c->facts = *facts;
 	c->facts.name = dup_or_null(c, facts->name);
 	c->facts.folder = dup_or_null(c, facts->folder);
@@ -146,28 +149,100 @@ unsigned conf_errors(const struct conf *c)
 
 const struct conf_value *conf_get(const struct conf *c, enum conf_key key)
 {
-	return c->head[key];
+	return c->plain.head[key];
 }
 
-enum conf_key conf_key_by_name(const char *section, const char *key)
+static bool belongs(const struct conf_row *row, enum conf_section section)
+{
+	return row->section == section ||
+	       (section == SECTION_ROUTE && (row->flags & CONF_ROUTE) != 0);
+}
+
+enum conf_key conf_key_in(enum conf_section section, const char *key)
 {
 	for (enum conf_key k = 0; k < CONF_END; k++)
-		if (strcmp(conf_rows[k].key, key) == 0 &&
-			strcmp(conf_section_name(k), section) == 0)
+		if (belongs(&conf_rows[k], section) && strcmp(conf_rows[k].key, key) == 0)
 			return k;
 	return CONF_END;
 }
 
+static enum conf_section section_by_name(const char *name)
+{
+	enum conf_section s = 0;
+
+	while (s < SECTION_END && strcmp(section_rows[s].name, name) != 0)
+		s++;
+	return s;
+}
+
+enum conf_key conf_key_by_name(const char *section, const char *key)
+{
+	enum conf_section s = section_by_name(section);
+
+	return s == SECTION_END ? CONF_END : conf_key_in(s, key);
+}
+
+struct conf_scope *conf_scope_at(
+	struct conf *c, enum conf_section section, const char *arg, const struct conf_pos *pos)
+{
+	struct conf_scope *s;
+
+	if (arg[0] == '\0')
+		return &c->plain;
+	for (s = c->scopes; s != NULL; s = s->next)
+		if (s->section == section && strcmp(s->arg, arg) == 0)
+			return s;
+	if (c->nscopes >= CONF_SCOPES_MAX) {
+		conf_find(c, CONF_ERROR, pos, "", "there are more than %d sections with a name",
+			CONF_SCOPES_MAX);
+		return NULL;
+	}
+	s = conf_alloc(c, sizeof(*s));
+	if (s == NULL)
+		return NULL;
+	s->section = section;
+	s->arg = conf_strndup(c, arg, strlen(arg));
+	s->pos.file = "";
+	if (pos != NULL) {
+		s->pos = *pos;
+		s->pos.file = conf_strndup(c, pos->file, strlen(pos->file));
+	}
+	*(c->scopes_tail != NULL ? &c->scopes_tail->next : &c->scopes) = s;
+	c->scopes_tail = s;
+	c->nscopes++;
+	return c->no_memory ? NULL : s;
+}
+
+const struct conf_scope *conf_scope_next(const struct conf *c, const struct conf_scope *s)
+{
+	return s == NULL ? c->scopes : s->next;
+}
+
+enum conf_section conf_scope_section(const struct conf_scope *s)
+{
+	return s->section;
+}
+
+const char *conf_scope_arg(const struct conf_scope *s)
+{
+	return s->arg;
+}
+
+const struct conf_value *conf_scope_get(const struct conf_scope *s, enum conf_key key)
+{
+	return s->head[key];
+}
+
 static void refresh_tail(struct conf *c, enum conf_key key)
 {
-	c->tail[key] = c->head[key];
-	while (c->tail[key] != NULL && c->tail[key]->next != NULL)
-		c->tail[key] = c->tail[key]->next;
+	c->at->tail[key] = c->at->head[key];
+	while (c->at->tail[key] != NULL && c->at->tail[key]->next != NULL)
+		c->at->tail[key] = c->at->tail[key]->next;
 }
 
 void conf_drop(struct conf *c, enum conf_key key, enum conf_origin origin)
 {
-	struct conf_value **p = &c->head[key];
+	struct conf_value **p = &c->at->head[key];
 
 	while (*p != NULL) {
 		if ((*p)->origin <= origin)
@@ -182,7 +257,7 @@ void conf_drop(struct conf *c, enum conf_key key, enum conf_origin origin)
  */
 static bool env_replace(struct conf *c, struct conf_value *v)
 {
-	for (struct conf_value *o = c->head[v->key]; o != NULL; o = o->next) {
+	for (struct conf_value *o = c->at->head[v->key]; o != NULL; o = o->next) {
 		struct conf_value *next = o->next;
 
 		if (o->part1 == NULL || strcmp(o->part1, v->part1) != 0)
@@ -198,18 +273,18 @@ static bool env_replace(struct conf *c, struct conf_value *v)
 
 static void append(struct conf *c, struct conf_value *v)
 {
-	if (c->tail[v->key] == NULL)
-		c->head[v->key] = v;
+	if (c->at->tail[v->key] == NULL)
+		c->at->head[v->key] = v;
 	else
-		c->tail[v->key]->next = v;
-	c->tail[v->key] = v;
+		c->at->tail[v->key]->next = v;
+	c->at->tail[v->key] = v;
 }
 
 static unsigned count_items(const struct conf *c, enum conf_key key)
 {
 	unsigned n = 0;
 
-	for (const struct conf_value *v = c->head[key]; v != NULL; v = v->next)
+	for (const struct conf_value *v = c->at->head[key]; v != NULL; v = v->next)
 		n += v->text[0] != '\0';
 	return n;
 }
@@ -222,20 +297,31 @@ static bool place(struct conf *c, struct conf_value *v)
 
 	if (env && v->text[0] != '\0' && env_replace(c, v))
 		return true;
-	if (c->head[v->key] != NULL && !env) {
-		if (c->head[v->key]->origin > v->origin)
+	if (c->at->head[v->key] != NULL && !env) {
+		if (c->at->head[v->key]->origin > v->origin)
 			return true;
 		/* A single value takes the place of the one before; a list only of a lower
 		 * origin's, and of the mark that it was emptied. */
 		if (!(row->flags & CONF_MANY))
 			conf_drop(c, v->key, v->origin);
-		else if (c->head[v->key]->origin < v->origin || c->head[v->key]->text[0] == '\0')
+		else if (c->at->head[v->key]->origin < v->origin ||
+			 c->at->head[v->key]->text[0] == '\0')
 			conf_drop(c, v->key, v->origin);
 	}
 	if ((row->flags & CONF_MANY) && row->max != 0 && count_items(c, v->key) >= row->max)
 		return false;
 	append(c, v);
 	return true;
+}
+
+/* A list stays empty; so does what a route takes away from its site (BasicAuth=, RateLimit=). */
+static bool stays_empty(const struct conf *c, const struct conf_row *row)
+{
+	if (row->flags & CONF_MANY)
+		return row->min == 0 && row->type != CONF_TYPE_ENV;
+	return c->at != &c->plain && (row->flags & CONF_ROUTE) != 0 &&
+	       (row->type == CONF_TYPE_PATH || row->type == CONF_TYPE_URL ||
+		       row->type == CONF_TYPE_RATE);
 }
 
 /* An empty value: a single one goes back to what is below it; a list stays empty, and that is a
@@ -245,10 +331,10 @@ static int put_empty(struct conf *c, struct conf_value *v)
 	const struct conf_row *row = &conf_rows[v->key];
 
 	conf_drop(c, v->key, v->origin);
-	if (!(row->flags & CONF_MANY) || row->min > 0 || row->type == CONF_TYPE_ENV)
+	if (!stays_empty(c, row))
 		return 0;
 	v->text = "";
-	if (c->head[v->key] == NULL)
+	if (c->at->head[v->key] == NULL)
 		append(c, v);
 	return 0;
 }
@@ -301,10 +387,21 @@ int conf_put_key(struct conf *c, enum conf_key key, const char *text, enum conf_
 int conf_put(struct conf *c, const char *section, const char *arg, const char *key,
 	const char *text, enum conf_origin origin, const struct conf_pos *pos)
 {
-	enum conf_key k = conf_key_by_name(section, key);
+	enum conf_section s = section_by_name(section);
+	enum conf_key k = s == SECTION_END ? CONF_END : conf_key_in(s, key);
+	struct conf_scope *scope;
+	int r;
 
-	/* No section of this version takes an argument. */
-	if (k == CONF_END || arg[0] != '\0' || origin >= CONF_FROM_END)
+	if (k == CONF_END || (arg[0] != '\0') != section_rows[s].arg || origin >= CONF_FROM_END)
 		return -ENOENT;
-	return conf_put_key(c, k, text, origin, pos);
+	r = conf_scope_arg_check(c, s, arg, pos);
+	if (r < 0)
+		return r;
+	scope = conf_scope_at(c, s, arg, pos);
+	if (scope == NULL)
+		return c->no_memory ? -ENOMEM : -EINVAL;
+	c->at = scope;
+	r = conf_put_key(c, k, text, origin, pos);
+	c->at = &c->plain;
+	return r;
 }

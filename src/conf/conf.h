@@ -108,6 +108,13 @@ const struct conf_value *conf_get(const struct conf *c, enum conf_key key);
  * 0; -EINVAL when any error was found so far; -ENOMEM.
  */
 int conf_finish(struct conf *c);
+/* Sections with an argument, in the file's order; NULL: the first, and no more. conf_get() is of the
+ * sections without one. */
+struct conf_scope;
+const struct conf_scope *conf_scope_next(const struct conf *c, const struct conf_scope *s);
+enum conf_section conf_scope_section(const struct conf_scope *s);
+const char *conf_scope_arg(const struct conf_scope *s);
+const struct conf_value *conf_scope_get(const struct conf_scope *s, enum conf_key key);
 const struct conf_finding *conf_findings(const struct conf *c);
 unsigned conf_errors(const struct conf *c);
 
@@ -115,6 +122,88 @@ unsigned conf_errors(const struct conf *c);
  * The typed result, after conf_finish() returned 0. Paths are as written (relative ones from the app's
  * folder). Arrays end with a NULL (or zeroed) element.
  */
+enum conf_match { CONF_MATCH_EXACT = 1, CONF_MATCH_PREFIX, CONF_MATCH_REGEX };
+enum conf_to { CONF_TO_NONE, CONF_TO_APP, CONF_TO_STATIC, CONF_TO_UPSTREAM };
+enum conf_edit { CONF_EDIT_SET = 1, CONF_EDIT_ADD, CONF_EDIT_REMOVE };
+enum conf_rate_by { CONF_RATE_ADDRESS = 1, CONF_RATE_SITE, CONF_RATE_HEADER };
+enum conf_server_kind { CONF_SERVER_ADDRESS = 1, CONF_SERVER_UNIX, CONF_SERVER_NAME };
+enum conf_protocol { CONF_PROTOCOL_HTTP, CONF_PROTOCOL_HTTPS, CONF_PROTOCOL_FASTCGI, CONF_PROTOCOL_UWSGI };
+enum conf_balance { CONF_BALANCE_ROUND_ROBIN, CONF_BALANCE_LEAST, CONF_BALANCE_HASH };
+/* A network; IPv4 in its mapped form, bits + 96. */
+struct conf_cidr {
+	unsigned char address[16];
+	unsigned bits;
+};
+struct conf_header {
+	bool response;
+	enum conf_edit act;
+	const char *name, *value; /* name in lower case */
+};
+struct conf_redirect {
+	unsigned code;
+	enum conf_match match;
+	const char *from, *to; /* PREFIX: `from` without its star */
+};
+struct conf_user {
+	const char *name, *hash;
+};
+struct conf_rewrite {
+	const char *regex, *to;
+};
+struct conf_rate {
+	enum conf_rate_by by; /* 0: there is no limit */
+	unsigned burst, per_s_milli;
+	const char *header; /* lower case */
+};
+struct conf_server {
+	enum conf_server_kind kind;
+	unsigned char address[16];
+	unsigned port, weight;
+	bool tls;         /* by its URL */
+	const char *name; /* UNIX: the path; NAME: the host; ADDRESS: as text */
+};
+struct conf_upstream {
+	const char *name; /* of [Upstream]; of a To=URL the URL itself */
+	const struct conf_server *servers;
+	unsigned nservers;
+	enum conf_protocol protocol;
+	enum conf_balance balance;
+	const char *sticky, *check; /* "": none */
+	uint64_t check_ms, slow_start_ms;
+	unsigned fail_max, retry, keep_alive;
+	bool tls_verify;
+};
+/* All that holds for one path: its own values, else the site's. [0] is the site itself. */
+struct conf_route {
+	enum conf_match match;
+	const char *path;
+	const char *const *methods;
+	const char *match_header, *match_value; /* "": none; any */
+	enum conf_to to;
+	unsigned upstream; /* CONF_TO_UPSTREAM: index into upstreams */
+	bool strip_prefix, listing, body_buffer, compress;
+	const char *root;
+	const char *const *index, *const *try_files;
+	const struct conf_header *headers;
+	unsigned nheaders;
+	const struct conf_redirect *redirects;
+	unsigned nredirects;
+	const struct conf_rewrite *rewrites;
+	unsigned nrewrites;
+	const struct conf_errpage *errpages;
+	const struct conf_cidr *allow, *deny;
+	unsigned nallow, ndeny;
+	bool allow_only; /* Allow= is written, also when it is empty */
+	struct conf_rate rate;
+	const struct conf_user *users; /* of BasicAuth= and BasicAuthUser= */
+	unsigned nusers;
+	unsigned auth_upstream; /* index into upstreams, or CONF_NO_UPSTREAM */
+	const char *auth_path;
+	uint64_t body_bytes_max, request_timeout_ms;
+	unsigned access_log; /* enum conf_access_log */
+};
+enum { CONF_NO_UPSTREAM = ~0u };
+
 enum conf_access_log { CONF_ACCESS_LOG_JSON, CONF_ACCESS_LOG_OFF };
 enum conf_postgres { CONF_POSTGRES_AUTO, CONF_POSTGRES_YES, CONF_POSTGRES_NO };
 struct conf_app {
@@ -159,6 +248,17 @@ struct conf_app {
 	const char *const *listen;   /* ADDR:PORT with a numeric address */
 	bool listen_default;         /* nobody wrote it */
 	unsigned gates;
+
+	const struct conf_route *routes; /* [0] is the site's own; then [Route]s in the file's order */
+	unsigned nroutes;
+	const struct conf_upstream *upstreams;
+	unsigned nupstreams;
+	const char *const *aliases;
+	unsigned connections_per_address;
+	const struct conf_cidr *trusted, *proxy_protocol;
+	unsigned ntrusted, nproxy_protocol;
+	bool trusts_cloudflare;
+	const char *maintenance; /* "" the built-in page */
 };
 const struct conf_app *conf_app(const struct conf *c);
 
@@ -174,6 +274,8 @@ int conf_size_parse(const char *text, uint64_t *ret_bytes);
 enum conf_key conf_key_by_name(const char *section, const char *key);
 /* May this variable's value be shown? False for what looks like a password, key or token. */
 bool conf_env_showable(const char *name);
+/* Of a value with a secret in it: how many bytes of its text may be shown; the length of all when it has none. */
+size_t conf_showable(enum conf_key key, const char *text);
 
 /*
  * For people, from the tables. All write to `ret`.

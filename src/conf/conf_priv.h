@@ -13,13 +13,26 @@ enum {
 	CONF_ENTRIES_MAX = 4096,
 	CONF_FINDINGS_MAX = 100,
 	CONF_TODO_MAX = 256,
+	CONF_SCOPES_MAX = 1024,
+};
+
+/* A section as it stands in the file: [Route /a] is one, and all sections without an argument together
+ * are one, the plain scope. */
+struct conf_scope {
+	struct conf_scope *next; /* in the order of the file */
+	enum conf_section section; /* SECTION_END: the plain scope */
+	const char *arg;
+	struct conf_pos pos;
+	struct conf_value *head[CONF_END], *tail[CONF_END];
 };
 
 struct conf {
 	struct arena_pool pool;
 	struct arena mem;
 	struct conf_facts facts;
-	struct conf_value *head[CONF_END], *tail[CONF_END];
+	struct conf_scope plain, *scopes, *scopes_tail;
+	struct conf_scope *at; /* whose values are put and got now */
+	unsigned nscopes;
 	struct conf_finding *findings;
 	unsigned findings_n, errors;
 	bool no_memory;
@@ -36,6 +49,7 @@ struct conf_seg {
 /* One KEY=VALUE as it was read. Strings are NUL-terminated and the conf's. */
 struct conf_entry {
 	enum conf_section section;
+	const char *arg;
 	const char *key, *value;
 	struct conf_pos key_pos;
 	struct conf_seg *segs;
@@ -75,6 +89,40 @@ int conf_scalar_check(struct conf *c, const struct conf_row *row, const char *te
 
 /* app.c: fill c->app from the values. */
 void conf_app_fill(struct conf *c);
+/* route.c: the same of routes and upstreams; and what has to fit together among them. */
+void conf_route_fill(struct conf *c);
+void conf_route_check(struct conf *c);
+
+/* conf.c: the scope of that section and argument, made when it is not there. NULL: -ENOMEM, or there are
+ * too many (a finding says so). An empty argument is the plain scope. */
+struct conf_scope *conf_scope_at(
+	struct conf *c, enum conf_section section, const char *arg, const struct conf_pos *pos);
+/* May that section have this argument? -EINVAL: a finding says why not. */
+int conf_scope_arg_check(struct conf *c, enum conf_section section, const char *arg, const struct conf_pos *pos);
+/* The row of that key in that section, where keys of [Site] may be keys of [Route] too. */
+enum conf_key conf_key_in(enum conf_section section, const char *key);
+
+/* edits.c and net.c: canonical text to its parts. False: it is none, and why says what is wrong. Strings
+ * are the conf's. */
+bool conf_parse_header(struct conf *c, const char *text, struct conf_header *ret, struct buf *why);
+bool conf_parse_redirect(struct conf *c, const char *text, struct conf_redirect *ret, struct buf *why);
+bool conf_parse_rewrite(struct conf *c, const char *text, struct conf_rewrite *ret, struct buf *why);
+bool conf_parse_rate(struct conf *c, const char *text, struct conf_rate *ret, struct buf *why);
+bool conf_parse_cidr(const char *text, struct conf_cidr *ret, struct buf *why, struct buf *todo);
+bool conf_parse_server(struct conf *c, const char *text, struct conf_server *ret, struct buf *why);
+/* http://HOST:PORT/PATH; *ret_path is "" or begins with '/'. */
+bool conf_parse_url(struct conf *c, const char *text, struct conf_server *ret, const char **ret_path, struct buf *why);
+/* Is it a pattern that the gates can compile? */
+bool conf_regex_good(const char *text, struct buf *why);
+
+/* edits.c: values of more than one word; as conf_value_check(). */
+int conf_edit_check(struct conf *c, const struct conf_row *row, const char *text, struct conf_value *v,
+	struct buf *why, struct buf *todo);
+/* net.c: networks, URLs, servers. */
+int conf_net_check(struct conf *c, const struct conf_row *row, const char *text, struct conf_value *v,
+	struct buf *why, struct buf *todo);
+/* scalar.c */
+bool conf_token(const char *text, size_t n);
 
 /* Copies that live as long as the conf; NULL and c->no_memory set when there is no memory. */
 void *conf_alloc(struct conf *c, size_t n);

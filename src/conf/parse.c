@@ -19,6 +19,7 @@ struct parse {
 	const char *at, *end;
 	unsigned line;
 	enum conf_section section; /* SECTION_END: entries are skipped */
+	const char *arg;
 	bool in_section;
 	unsigned entries;
 	struct conf_entry **tail;
@@ -128,9 +129,9 @@ static void section_todo(const char *name, char *todo, size_t cap)
 		snprintf(todo, cap, "did you mean [%s]?", section_rows[best].name);
 	else
 		snprintf(todo, cap, "%s",
-			"the sections are [Site], [Python], [Postgres], [Server], [Service], "
-			"[Unit] "
-			"and [Install]; one that begins with X- is ignored");
+			"the sections are [Site], [Route PATH], [Upstream NAME], "
+			"[Python], [Postgres], [Server], [Service], [Unit] and [Install]; one "
+			"that begins with X- is ignored");
 }
 
 /* `name` is what stands between the brackets. */
@@ -144,6 +145,7 @@ static void enter_section(struct parse *p, const struct line *l, size_t off, con
 
 	p->in_section = true;
 	p->section = SECTION_END;
+	p->arg = "";
 	if (word == NULL || (word[0] == 'X' && word[1] == '-'))
 		return;
 	for (enum conf_section s = 0; s < SECTION_END; s++) {
@@ -154,10 +156,13 @@ static void enter_section(struct parse *p, const struct line *l, size_t off, con
 		if (row->flags & SECTION_LATER)
 			conf_find(p->c, CONF_ERROR, &pos, "take the section out",
 				"this version of stead does not have [%s] yet", row->name);
-		else if (arg[0] != '\0')
+		else if (arg[0] != '\0' && !row->arg)
 			conf_find(p->c, CONF_ERROR, &pos, "", "[%s] takes no argument", row->name);
-		else
+		else if (conf_scope_arg_check(p->c, s, arg, &pos) == 0 &&
+			 conf_scope_at(p->c, s, arg, &pos) != NULL) {
 			p->section = s;
+			p->arg = conf_strndup(p->c, arg, strlen(arg));
+		}
 		return;
 	}
 	section_todo(word, todo, sizeof(todo));
@@ -282,6 +287,7 @@ static void parse_assignment(struct parse *p, const struct line *l, size_t off)
 	value_off = (size_t)(eq - l->p) + 1;
 	value_off += lead(l->p + value_off, l->n - value_off);
 	e->section = p->section;
+	e->arg = p->arg;
 	e->key = conf_strndup(p->c, l->p + off, key_n);
 	e->key_pos = pos;
 	if (e->key == NULL)

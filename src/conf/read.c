@@ -110,15 +110,17 @@ static void put_entry(struct conf *c, const struct conf_entry *e, enum conf_key 
 		(void)conf_put_key(c, key, "", CONF_FROM_FILE, &e->key_pos);
 		return;
 	}
-	if (!(row->flags & CONF_MANY) && c->head[key] != NULL &&
-		c->head[key]->origin == CONF_FROM_FILE)
+	if (!(row->flags & CONF_MANY) && c->at->head[key] != NULL &&
+		c->at->head[key]->origin == CONF_FROM_FILE)
 		conf_find(c, CONF_WARNING, &e->key_pos, "take one of them out",
 			"%s= is written twice: this one counts, the one in line %u does not",
-			e->key, c->head[key]->pos.line);
+			e->key, c->at->head[key]->pos.line);
 	if (row->type == CONF_TYPE_PREFIX || row->type == CONF_TYPE_ERRPAGE)
 		put_pair(c, &it);
 	else if (key == CONF_SERVICE_WORKING_DIRECTORY)
 		put_directory(c, &it);
+	else if (row->flags & CONF_LINE)
+		put_item(c, &it);
 	else if ((row->flags & CONF_MANY) && row->type != CONF_TYPE_ENVFILE)
 		put_words(c, &it);
 	else
@@ -163,7 +165,10 @@ static void unknown_key(struct conf *c, const struct conf_entry *e)
 	char todo[CONF_TODO_MAX] = "";
 
 	for (enum conf_key k = 0; k < CONF_END; k++)
-		guess(&g, e->key, conf_rows[k].key, conf_rows[k].section, e->section);
+		guess(&g, e->key, conf_rows[k].key,
+			conf_key_in(e->section, conf_rows[k].key) == k ? e->section
+								       : conf_rows[k].section,
+			e->section);
 	for (unsigned i = 0; i < conf_known_rows_n; i++)
 		guess(&g, e->key, conf_known_rows[i].key, conf_known_rows[i].section, e->section);
 	if (g.key != NULL && g.section != e->section)
@@ -177,13 +182,16 @@ static void unknown_key(struct conf *c, const struct conf_entry *e)
 
 static void read_entry(struct conf *c, const struct conf_entry *e)
 {
-	enum conf_key key = conf_key_by_name(section_rows[e->section].name, e->key);
+	enum conf_key key = conf_key_in(e->section, e->key);
 	const struct conf_known_row *known;
 
 	if (e->key[0] == 'X' && e->key[1] == '-')
 		return; /* systemd's rule for what other programs keep in the file */
 	if (key != CONF_END) {
-		put_entry(c, e, key);
+		c->at = conf_scope_at(c, e->section, e->arg, &e->key_pos);
+		if (c->at != NULL)
+			put_entry(c, e, key);
+		c->at = &c->plain;
 		return;
 	}
 	known = known_key(e->section, e->key);

@@ -238,7 +238,8 @@ static int check_number(struct conf *c, const struct conf_row *row, const char *
 
 	if (row->type == CONF_TYPE_COUNT && strcmp(text, "cores") == 0) {
 		v->number = min_of((uint64_t)c->facts.cores, row->max);
-		/* On two cores the apps and the database need the one that a second gate would take. */
+		/* On two cores the apps and the database need the one that a second gate would
+		 * take. */
 		if (row == &conf_rows[CONF_SERVER_GATES] && v->number == 2)
 			v->number = 1;
 		return 0;

@@ -389,6 +389,22 @@ int conf_value_check(struct conf *c, const struct conf_row *row, const char *tex
 	case CONF_TYPE_STRING:
 	case CONF_TYPE_LIST:
 		return check_word(row, text, why);
+	case CONF_TYPE_HEADER:
+	case CONF_TYPE_REDIRECT:
+	case CONF_TYPE_REWRITE:
+	case CONF_TYPE_RATE:
+	case CONF_TYPE_TRY:
+	case CONF_TYPE_METHOD:
+	case CONF_TYPE_MATCH:
+	case CONF_TYPE_TOKEN:
+	case CONF_TYPE_USER:
+		return conf_edit_check(c, row, text, v, why, todo);
+	case CONF_TYPE_CIDR:
+	case CONF_TYPE_TRUSTED:
+	case CONF_TYPE_URL:
+	case CONF_TYPE_TO:
+	case CONF_TYPE_SERVER:
+		return conf_net_check(c, row, text, v, why, todo);
 	case CONF_TYPE_BOOL:
 	case CONF_TYPE_ENUM:
 	case CONF_TYPE_TIME:

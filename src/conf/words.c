@@ -134,7 +134,7 @@ int conf_word_next(struct conf *c, const char *base, const char **at, const char
 static const char *specifier(struct conf *c, char letter, char *mem, size_t cap)
 {
 	const struct conf_facts *f = &c->facts;
-	const struct conf_value *name = c->head[CONF_SITE_NAME];
+	const struct conf_value *name = c->at->head[CONF_SITE_NAME];
 	const char *app = name != NULL ? name->text : f->name;
 	struct buf b;
 

@@ -157,6 +157,8 @@ int state_exec(struct ctl *c, const char *sql);
 int state_make_meta(struct ctl *c);
 int state_meta_get(struct ctl *c, const char *key, uint64_t *ret_value);
 int state_meta_set(struct ctl *c, const char *key, uint64_t value);
+/* The number of that name among its kind, the same for ever; below 2^32, from 0 on. 0 without a state. */
+uint32_t state_number(struct ctl *c, const char *kind, const char *name);
 int state_make_app(struct ctl *c);
 int state_load_app(struct ctl *c, struct app *a);
 int state_save_app(struct ctl *c, const struct app *a);
@@ -327,8 +329,11 @@ void up_gate_deaf(struct ctl *c, uint32_t gate, uint32_t err, const char *addres
 void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *what);
 /* As root: the app's user, its copy, the folders. False: not yet. */
 bool up_root_ready(struct up *u);
-/* The same for its static trees, which check told; and where the copy of one lies (-1: Root=). */
+/* The same for its static trees, which check told; and where the copy of one lies: PUBLIC_ROOT is Root= of
+ * the site, 0 and more are Static= in order, PUBLIC_ROUTES + i is Root= of route i. */
+enum { PUBLIC_ROOT = -1, PUBLIC_ROUTES = 1000 };
 bool up_root_published(struct up *u);
+int up_public_index(const struct conf_app *conf, unsigned route);
 void up_public_path(
 	const struct ctl *c, const struct app *a, int index, char ret[static CTL_PATH_MAX]);
 /* Remove copies that are not the live one, once no worker runs from them. */

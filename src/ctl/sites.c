@@ -5,7 +5,7 @@
  * them to every gate, now and at each respawn; the generation only grows, also over ctl's own
  * death.
  */
-#include "ctl.h"
+#include "sites.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,99 +14,37 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "snap/snap.h"
-
-enum { ROUTES_MAX = 72, PAGES_MAX = 64 };
-
-struct site_build {
-	const struct ctl *c;
-	struct snap_writer *w;
-	struct snap_route route[ROUTES_MAX];
-	struct snap_error_page page[PAGES_MAX];
-	struct snap_route rest; /* what all routes have in common */
-	unsigned routes, pages;
-};
+enum { ROUTES_MAX = 1200 };
 
 static uint32_t ms32(uint64_t ms)
 {
 	return (uint32_t)min_of(ms, (uint64_t)UINT32_MAX);
 }
 
-/* A folder as the gates see it: as root they see published copies only. index -1: Root=. */
-static struct snap_str tree_of(
-	struct site_build *b, const struct app *a, const char *path, int index)
+/* PREFIX PATH: as the site's own route, but static. */
+static struct snap_route static_route(struct site_build *b, const struct conf_app *conf, unsigned i)
 {
-	char to[CTL_PATH_MAX];
+	struct conf_route r = conf->routes[0];
 
-	if (b->c->start.root)
-		up_public_path(b->c, a, index, to);
-	else
-		effective_path(a, path, to);
-	return snap_put_str(b->w, to);
+	r.path = conf->statics[i].prefix;
+	r.root = conf->statics[i].path;
+	r.to = CONF_TO_STATIC;
+	r.try_files = NULL;
+	return sites_route(b, &r, (int)i);
 }
 
-/* The error pages' paths are those of the site: below Root=, or below the folder. */
-static void add_pages(struct site_build *b, const struct app *a, const struct conf_app *conf)
+/* Its own first: it is the fallback of all. */
+static unsigned put_routes(
+	struct site_build *b, const struct conf_app *conf, struct snap_route *all)
 {
-	char base[CTL_PATH_MAX], to[CTL_PATH_MAX];
+	unsigned n = 0;
 
-	for (const struct conf_errpage *p = conf->errpages; p && p->path && b->pages < PAGES_MAX;
-		p++) {
-		const char *file = p->path + strspn(p->path, "/");
-		int n;
-
-		if (b->c->start.root)
-			up_public_path(b->c, a, -1, base);
-		else
-			effective_path(a, conf->root, base);
-		n = snprintf(to, CTL_PATH_MAX, "%s/%s", base, file);
-		if (n < 0 || n >= CTL_PATH_MAX)
-			continue;
-		b->page[b->pages++] =
-			(struct snap_error_page){.status = p->code, .file = snap_put_str(b->w, to)};
-	}
-}
-
-static void add_route(struct site_build *b, const char *path, enum snap_to to, struct snap_str root)
-{
-	struct snap_route r = b->rest;
-
-	r.path = snap_put_str(b->w, path);
-	r.to = to;
-	r.app = to == SNAP_TO_APP ? 0 : SNAP_NONE;
-	r.root = root;
-	b->route[b->routes++] = r;
-}
-
-/* The site's own route first; it is the fallback of all. */
-static void add_routes(struct site_build *b, const struct app *a, const struct conf_app *conf)
-{
-	int n = 0;
-
-	if (conf->python)
-		add_route(b, "/", SNAP_TO_APP, (struct snap_str){0});
-	else if (conf->root[0])
-		add_route(b, "/", SNAP_TO_STATIC, tree_of(b, a, conf->root, -1));
-	else
-		add_route(b, "/", SNAP_TO_NONE, (struct snap_str){0});
-	for (const struct conf_static *s = conf->statics; s && s->prefix && b->routes < ROUTES_MAX;
-		s++)
-		add_route(b, s->prefix, SNAP_TO_STATIC, tree_of(b, a, s->path, n++));
-}
-
-static void common(struct site_build *b, const struct app *a, const struct conf_app *conf)
-{
-	const char *index = conf->index && conf->index[0] ? conf->index[0] : "index.html";
-	struct snap_str name = snap_put_str(b->w, index);
-
-	b->rest = snap_route_default();
-	b->rest.index = snap_put_list(b->w, &name, sizeof name, 1);
-	b->rest.access =
-		conf->access_log == CONF_ACCESS_LOG_OFF ? SNAP_ACCESS_OFF : SNAP_ACCESS_JSON;
-	b->rest.body_max = conf->body_bytes_max;
-	b->rest.request_timeout_ms = ms32(conf->request_timeout_ms);
-	add_pages(b, a, conf);
-	b->rest.error_pages = snap_put_list(b->w, b->page, sizeof b->page[0], b->pages);
+	all[n++] = sites_route(b, &conf->routes[0], PUBLIC_ROOT);
+	for (unsigned i = 1; i < conf->nroutes && n < ROUTES_MAX; i++)
+		all[n++] = sites_route(b, &conf->routes[i], up_public_index(conf, i));
+	for (unsigned i = 0; conf->statics && conf->statics[i].prefix && n < ROUTES_MAX; i++)
+		all[n++] = static_route(b, conf, i);
+	return n;
 }
 
 static struct snap_site limits_of(const struct conf_app *conf)
@@ -122,21 +60,35 @@ static struct snap_site limits_of(const struct conf_app *conf)
 	};
 }
 
-static void put_site(struct site_build *b, const struct app *a, const struct conf_app *conf)
+static void put_hosts(struct site_build *b, uint32_t site, const char *const *host, uint32_t flags)
 {
+	for (; host && *host; host++)
+		snap_put_host(b->w, site, *host, flags);
+}
+
+static void put_site(struct site_build *b, const struct conf_app *conf)
+{
+	struct snap_route *all = calloc(ROUTES_MAX, sizeof *all);
 	struct snap_site site = limits_of(conf);
 	struct snap_app app = {
 		.number = APP_NUMBER, .workers = conf->workers, .threads = conf->threads};
 	uint32_t at;
 
-	app.name = site.name = snap_put_str(b->w, a->name);
+	b->no_memory |= !all;
+	if (!all)
+		return;
+	app.name = site.name = snap_put_str(b->w, b->a->name);
 	if (conf->python)
 		(void)snap_put_app(b->w, &app);
-	common(b, a, conf);
-	add_routes(b, a, conf);
-	at = snap_put_site(b->w, &site, b->route, b->routes);
-	for (const char *const *host = conf->domains; host && *host; host++)
-		snap_put_host(b->w, at, *host, 0);
+	for (unsigned i = 0; i < conf->nupstreams; i++)
+		sites_upstream(b, &conf->upstreams[i], conf);
+	site.canonical =
+		snap_put_str(b->w, conf->domains && conf->domains[0] ? conf->domains[0] : "");
+	site.connections_max = conf->connections_per_address;
+	at = snap_put_site(b->w, &site, all, put_routes(b, conf, all));
+	free(all);
+	put_hosts(b, at, conf->domains, 0);
+	put_hosts(b, at, conf->aliases, SNAP_HOST_ALIAS);
 }
 
 static int send_fds(struct ctl *c, struct snap_writer *w, uint64_t generation)
@@ -161,24 +113,19 @@ static int send_fds(struct ctl *c, struct snap_writer *w, uint64_t generation)
 
 int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf)
 {
-	struct site_build *b = calloc(1, sizeof *b);
+	struct site_build b = {.c = c, .a = a, .w = snap_writer_new()};
 	uint64_t generation = c->snap_generation + 1;
 	int err;
 
-	if (!b)
-		return -ENOMEM;
-	b->c = c;
-	b->w = snap_writer_new();
-	if (b->w)
-		put_site(b, a, conf);
+	if (b.w)
+		put_site(&b, conf);
 	/* Kept, so that a ctl which comes after this one never gives the same number again. */
-	err = b->w ? state_meta_set(c, "snapshot", generation) : -ENOMEM;
+	err = b.w && !b.no_memory ? state_meta_set(c, "snapshot", generation) : -ENOMEM;
 	if (err == 0)
-		err = send_fds(c, b->w, generation);
+		err = send_fds(c, b.w, generation);
 	if (err == 0)
 		c->snap_generation = generation;
-	snap_writer_free(b->w);
-	free(b);
+	snap_writer_free(b.w);
 	return err;
 }
 

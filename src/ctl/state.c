@@ -72,6 +72,24 @@ int state_meta_set(struct ctl *c, const char *key, uint64_t value)
 	return r == SQLITE_DONE ? 0 : state_failed(c, "write meta");
 }
 
+/* Names that come and go keep their numbers: a counter or a state is never another's. */
+uint32_t state_number(struct ctl *c, const char *kind, const char *name)
+{
+	char key[800];
+	uint64_t number, next = 0;
+
+	(void)snprintf(key, sizeof key, "number %s %s", kind, name);
+	if (state_meta_get(c, key, &number) == 0)
+		return (uint32_t)number;
+	(void)snprintf(key, sizeof key, "numbers %s", kind);
+	(void)state_meta_get(c, key, &next);
+	if (state_meta_set(c, key, next + 1) < 0)
+		return 0;
+	(void)snprintf(key, sizeof key, "number %s %s", kind, name);
+	(void)state_meta_set(c, key, next);
+	return (uint32_t)next;
+}
+
 /* Made once; later starts only read. */
 static int make_schema(struct ctl *c)
 {

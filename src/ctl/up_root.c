@@ -3,9 +3,10 @@
  * folders that postgres and the app own; and, when check has told them, copies of the static trees,
  * which are all that the gates' own root shows of the app.
  *
- * Each copy is a numbered tree of its own, STATE/releases/N and STATE/public/N, that nothing changes
- * once it is there. Which one serves is in the app's row (its `work`), written when it is live; what
- * comes is made, checked and tried beside it. The old ones go when the last worker on them has gone.
+ * Each copy is a numbered tree of its own, STATE/releases/N and STATE/public/N, that nothing
+ * changes once it is there. Which one serves is in the app's row (its `work`), written when it is
+ * live; what comes is made, checked and tried beside it. The old ones go when the last worker on
+ * them has gone.
  *
  * Called by up_advance(). Each is one row of tbl/acts.h, done by act; ctl itself has no privilege.
  */
@@ -140,8 +141,11 @@ void up_public_path(
 {
 	unsigned long n = tree_number(a);
 
-	if (index < 0)
+	if (index == PUBLIC_ROOT)
 		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/root", c->state_dir, n);
+	else if (index >= PUBLIC_ROUTES)
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/route%d", c->state_dir, n,
+			index - PUBLIC_ROUTES);
 	else
 		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/static%d", c->state_dir, n, index);
 }
@@ -165,6 +169,28 @@ static bool publish(struct up *u, const char *path, int index)
 	return true;
 }
 
+int up_public_index(const struct conf_app *conf, unsigned route)
+{
+	return strcmp(conf->routes[route].root, conf->root) == 0 ? PUBLIC_ROOT
+								 : PUBLIC_ROUTES + (int)route;
+}
+
+/* A gate has a root of its own, in which no socket of another program lies. */
+static bool refuse_sockets(struct up *u)
+{
+	for (unsigned i = 0; i < u->c->nupstreams; i++)
+		for (unsigned k = 0; k < u->c->upstreams[i].nservers; k++)
+			if (u->c->upstreams[i].servers[k].kind == CONF_SERVER_UNIX) {
+				up_fail(u, VERB_EXIT_USAGE,
+					"let the server listen on an address of 127.0.0.1",
+					"The socket %s cannot be reached when stead runs as root: "
+					"its gates see none of the machine's files.",
+					u->c->upstreams[i].servers[k].name);
+				return true;
+			}
+	return false;
+}
+
 bool up_root_published(struct up *u)
 {
 	const struct conf_static *s = u->c->statics;
@@ -173,8 +199,14 @@ bool up_root_published(struct up *u)
 		return true;
 	if (!u->publishing) {
 		u->publishing = true;
-		if (u->c->root[0] && !publish(u, u->c->root, -1))
+		if (refuse_sockets(u))
 			return false;
+		if (u->c->root[0] && !publish(u, u->c->root, PUBLIC_ROOT))
+			return false;
+		for (unsigned i = 1; i < u->c->nroutes; i++)
+			if (u->c->routes[i].root[0] && up_public_index(u->c, i) != PUBLIC_ROOT &&
+				!publish(u, u->c->routes[i].root, up_public_index(u->c, i)))
+				return false;
 		for (int i = 0; s && s[i].prefix; i++)
 			if (!publish(u, s[i].path, i))
 				return false;

@@ -1,0 +1,21 @@
+/*
+ * sites.h: between sites.c and sites_route.c only.
+ */
+#ifndef STEAD_CTL_SITES_H
+#define STEAD_CTL_SITES_H
+
+#include "ctl.h"
+#include "snap/snap.h"
+
+struct site_build {
+	struct ctl *c;
+	const struct app *a;
+	struct snap_writer *w;
+	bool no_memory;
+};
+
+/* public_index: as root, where the copy of its Root= lies (up_public_path()). */
+struct snap_route sites_route(struct site_build *b, const struct conf_route *r, int public_index);
+void sites_upstream(struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf);
+
+#endif

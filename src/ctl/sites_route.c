@@ -1,0 +1,218 @@
+/*
+ * sites_route.c: routes and upstreams of the configuration, as the snapshot holds them.
+ *
+ * Called by sites.c. Owns nothing: strings and lists go into the writer. Numbers by which gates
+ * keep counters and states over reloads come from state.c, so that a name keeps its number.
+ */
+#include "sites.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of each kind of list: an array of the snapshot's structs, filled and put. */
+#define PUT_LIST(type, n, fill)                                                                    \
+	({                                                                                         \
+		struct type *all_ = calloc((n) + 1, sizeof *all_);                                 \
+		struct snap_list list_ = {0};                                                      \
+                                                                                                   \
+		for (unsigned i = 0; all_ && i < (n); i++)                                         \
+			all_[i] = (struct type)fill;                                               \
+		if (all_)                                                                          \
+			list_ = snap_put_list(b->w, all_, sizeof *all_, (n));                      \
+		b->no_memory |= !all_;                                                             \
+		free(all_);                                                                        \
+		list_;                                                                             \
+	})
+#define FILL(...)                                                                                  \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+
+static struct snap_list texts(struct site_build *b, const char *const *from)
+{
+	unsigned n = 0;
+
+	while (from && from[n])
+		n++;
+	return PUT_LIST(
+		snap_str, n, FILL(snap_put_str(b->w, from[i]).off, (uint32_t)strlen(from[i])));
+}
+
+static struct snap_list networks(struct site_build *b, const struct conf_cidr *from, unsigned n)
+{
+	struct snap_cidr *all = calloc(n + 1, sizeof *all);
+	struct snap_list list = {0};
+
+	b->no_memory |= !all;
+	for (unsigned i = 0; all && i < n; i++) {
+		memcpy(all[i].address, from[i].address, sizeof all[i].address);
+		all[i].bits = from[i].bits;
+	}
+	if (all)
+		list = snap_put_list(b->w, all, sizeof *all, n);
+	free(all);
+	return list;
+}
+
+/* The methods' bits are those of the gate's enum, which follow the order of these names. */
+static uint32_t method_bits(const char *const *methods)
+{
+	static const char *const names[] = {
+		"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"};
+	uint32_t bits = 0;
+
+	for (; methods && *methods; methods++)
+		for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+			if (strcmp(*methods, names[i]) == 0)
+				bits |= 1u << (i + 1);
+	return bits;
+}
+
+/* The error pages' paths are those of the site: below Root=, or below the folder. */
+static struct snap_list pages(struct site_build *b, const struct conf_route *r, const char *base)
+{
+	struct snap_error_page all[64];
+	unsigned n = 0;
+
+	for (const struct conf_errpage *p = r->errpages; p && p->path && n < ARRAY_LEN(all); p++) {
+		char to[CTL_PATH_MAX];
+		int len = snprintf(to, sizeof to, "%s/%s", base, p->path + strspn(p->path, "/"));
+
+		if (len > 0 && len < CTL_PATH_MAX)
+			all[n++] = (struct snap_error_page){
+				.status = p->code, .file = snap_put_str(b->w, to)};
+	}
+	return snap_put_list(b->w, all, sizeof all[0], n);
+}
+
+static uint32_t flags_of(const struct conf_route *r)
+{
+	return (r->strip_prefix ? SNAP_ROUTE_STRIP : 0) | (r->listing ? SNAP_ROUTE_LISTING : 0) |
+	       (r->compress ? SNAP_ROUTE_COMPRESS : 0) |
+	       (r->body_buffer ? SNAP_ROUTE_BODY_BUFFER : 0) |
+	       (r->allow_only ? SNAP_ROUTE_ALLOW : 0);
+}
+
+static void put_edits(struct site_build *b, const struct conf_route *r, struct snap_route *to)
+{
+	to->headers = PUT_LIST(snap_header, r->nheaders,
+		FILL(r->headers[i].response, r->headers[i].act,
+			snap_put_str(b->w, r->headers[i].name),
+			snap_put_str(b->w, r->headers[i].value)));
+	to->redirects = PUT_LIST(snap_redirect, r->nredirects,
+		FILL(r->redirects[i].code, r->redirects[i].match,
+			snap_put_str(b->w, r->redirects[i].from),
+			snap_put_str(b->w, r->redirects[i].to)));
+	to->rewrites = PUT_LIST(snap_rewrite, r->nrewrites,
+		FILL(snap_put_str(b->w, r->rewrites[i].regex),
+			snap_put_str(b->w, r->rewrites[i].to)));
+	to->users = PUT_LIST(snap_user, r->nusers,
+		FILL(snap_put_str(b->w, r->users[i].name), snap_put_str(b->w, r->users[i].hash)));
+	to->allow = networks(b, r->allow, r->nallow);
+	to->deny = networks(b, r->deny, r->ndeny);
+}
+
+static void put_rate(struct site_build *b, const struct conf_route *r, struct snap_route *to)
+{
+	struct snap_rate rate = {.by = r->rate.by,
+		.burst = r->rate.burst,
+		.per_s_milli = r->rate.per_s_milli,
+		.header = snap_put_str(b->w, r->rate.header)};
+
+	if (!r->rate.by)
+		return;
+	rate.number = state_number(b->c, "rate", r->path);
+	to->rates = snap_put_list(b->w, &rate, sizeof rate, 1);
+}
+
+/* How a folder is seen by the gates: as root only published copies are. */
+static void folder(
+	struct site_build *b, const struct conf_route *r, int index, char ret[static CTL_PATH_MAX])
+{
+	if (b->c->start.root)
+		up_public_path(b->c, b->a, index, ret);
+	else
+		effective_path(b->a, r->root, ret);
+}
+
+struct snap_route sites_route(struct site_build *b, const struct conf_route *r, int public_index)
+{
+	struct snap_route to = snap_route_default();
+	char root[CTL_PATH_MAX];
+
+	folder(b, r, public_index, root);
+	to.match = r->match;
+	to.to = r->to == CONF_TO_APP        ? SNAP_TO_APP
+		: r->to == CONF_TO_STATIC   ? SNAP_TO_STATIC
+		: r->to == CONF_TO_UPSTREAM ? SNAP_TO_UPSTREAM
+					    : SNAP_TO_NONE;
+	to.path = snap_put_str(b->w, r->path);
+	to.methods = method_bits(r->methods);
+	to.match_header = snap_put_str(b->w, r->match_header);
+	to.match_value = snap_put_str(b->w, r->match_value);
+	to.app = r->to == CONF_TO_APP ? 0 : SNAP_NONE;
+	to.upstream = r->to == CONF_TO_UPSTREAM ? r->upstream : SNAP_NONE;
+	to.flags = flags_of(r);
+	to.access = r->access_log == CONF_ACCESS_LOG_OFF ? SNAP_ACCESS_OFF : SNAP_ACCESS_JSON;
+	to.root = r->root[0] ? snap_put_str(b->w, root) : (struct snap_str){0};
+	to.index = texts(b, r->index);
+	to.try_files = texts(b, r->try_files);
+	to.error_pages = pages(b, r, root);
+	to.auth_upstream = r->auth_upstream == CONF_NO_UPSTREAM ? SNAP_NONE : r->auth_upstream;
+	to.auth_path = snap_put_str(b->w, r->auth_path);
+	to.request_timeout_ms = (uint32_t)min_of(r->request_timeout_ms, (uint64_t)UINT32_MAX);
+	to.body_max = r->body_bytes_max;
+	put_edits(b, r, &to);
+	put_rate(b, r, &to);
+	return to;
+}
+
+static struct snap_server server_of(
+	struct site_build *b, const struct conf_upstream *u, const struct conf_server *s)
+{
+	struct snap_server to = {.kind = s->kind,
+		.weight = s->weight,
+		.port = (uint16_t)s->port,
+		.name = snap_put_str(b->w, s->name)};
+	char name[600];
+
+	(void)snprintf(name, sizeof name, "%s %s:%u", u->name, s->name, s->port);
+	to.number = state_number(b->c, "server", name);
+	memcpy(to.address, s->address, sizeof to.address);
+	return to;
+}
+
+void sites_upstream(
+	struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf)
+{
+	static const uint32_t protocols[] = {[CONF_PROTOCOL_HTTP] = SNAP_PROTO_HTTP,
+		[CONF_PROTOCOL_HTTPS] = SNAP_PROTO_HTTP,
+		[CONF_PROTOCOL_FASTCGI] = SNAP_PROTO_FASTCGI,
+		[CONF_PROTOCOL_UWSGI] = SNAP_PROTO_UWSGI};
+	struct snap_upstream to = {.name = snap_put_str(b->w, u->name),
+		.number = state_number(b->c, "upstream", u->name),
+		.protocol = protocols[u->protocol],
+		.balance = u->balance + 1,
+		.flags = (u->protocol == CONF_PROTOCOL_HTTPS ? SNAP_UPSTREAM_TLS : 0) |
+			 (u->tls_verify ? SNAP_UPSTREAM_TLS_VERIFY : 0),
+		.sticky = snap_put_str(b->w, u->sticky),
+		.check = snap_put_str(b->w, u->check),
+		.check_ms = (uint32_t)u->check_ms,
+		.fail_max = u->fail_max,
+		.retry = u->retry,
+		.keep_alive = u->keep_alive,
+		.slow_start_ms = (uint32_t)u->slow_start_ms,
+		.queue = conf->queue,
+		.queue_timeout_ms = (uint32_t)conf->queue_timeout_ms,
+		.timeout_ms = (uint32_t)min_of(conf->request_timeout_ms, (uint64_t)UINT32_MAX)};
+	struct snap_server *all = calloc(u->nservers + 1, sizeof *all);
+
+	b->no_memory |= !all;
+	for (unsigned i = 0; all && i < u->nservers; i++)
+		all[i] = server_of(b, u, &u->servers[i]);
+	if (all)
+		to.servers = snap_put_list(b->w, all, sizeof *all, u->nservers);
+	free(all);
+	(void)snap_put_upstream(b->w, &to);
+}
