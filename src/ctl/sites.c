@@ -84,6 +84,16 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 		sites_upstream(b, &conf->upstreams[i], conf);
 	site.canonical =
 		snap_put_str(b->w, conf->domains && conf->domains[0] ? conf->domains[0] : "");
+	if (conf->maintenance[0]) {
+		char path[CTL_PATH_MAX], root[CTL_PATH_MAX];
+		int n;
+
+		sites_folder(b, &conf->routes[0], PUBLIC_ROOT, root);
+		n = snprintf(path, sizeof path, "%s/%s", root,
+			conf->maintenance + strspn(conf->maintenance, "/"));
+		if (n > 0 && n < CTL_PATH_MAX)
+			site.maintenance = snap_put_str(b->w, path);
+	}
 	site.connections_max = conf->connections_per_address;
 	at = snap_put_site(b->w, &site, all, put_routes(b, conf, all));
 	free(all);

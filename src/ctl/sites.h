@@ -16,6 +16,8 @@ struct site_build {
 
 /* public_index: as root, where the copy of its Root= lies (up_public_path()). */
 struct snap_route sites_route(struct site_build *b, const struct conf_route *r, int public_index);
+/* Its Root= as the gates see it: as root only published copies are seen. */
+void sites_folder(struct site_build *b, const struct conf_route *r, int public_index, char ret[static CTL_PATH_MAX]);
 void sites_upstream(struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf);
 
 #endif

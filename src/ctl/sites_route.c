@@ -126,8 +126,7 @@ static void put_rate(struct site_build *b, const struct conf_route *r, struct sn
 	to->rates = snap_put_list(b->w, &rate, sizeof rate, 1);
 }
 
-/* How a folder is seen by the gates: as root only published copies are. */
-static void folder(
+void sites_folder(
 	struct site_build *b, const struct conf_route *r, int index, char ret[static CTL_PATH_MAX])
 {
 	if (b->c->start.root)
@@ -141,7 +140,7 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 	struct snap_route to = snap_route_default();
 	char root[CTL_PATH_MAX];
 
-	folder(b, r, public_index, root);
+	sites_folder(b, r, public_index, root);
 	to.match = r->match;
 	to.to = r->to == CONF_TO_APP        ? SNAP_TO_APP
 		: r->to == CONF_TO_STATIC   ? SNAP_TO_STATIC

@@ -14,6 +14,15 @@
 
 enum { FIELDS_MAX = 4 };
 
+static struct file *maintenance_page(struct req *r)
+{
+	struct file *f;
+	size_t n;
+	const char *path = snap_str(r->snap, r->site->maintenance, &n);
+
+	return n && filecache_get(r->gate, "/", 1, path, n, &f) == 0 ? f : NULL;
+}
+
 static struct file *own_page(struct req *r, uint16_t status)
 {
 	const struct snap_route *route = req_route(r);
@@ -65,10 +74,13 @@ void errorpage_send(
 	static const char html[] = "text/html; charset=utf-8";
 	struct field fields[FIELDS_MAX];
 	struct resp_head h = {.status = close_rows[why].status, .fields = fields};
-	struct file *f = own_page(r, h.status);
+	struct file *f = why == CLOSE_MAINTENANCE && r->site ? maintenance_page(r) : NULL;
 	const char *body = NULL;
 	size_t n = 0;
 	char retry[12];
+
+	if (!f)
+		f = own_page(r, h.status);
 
 	if (f) {
 		r->handler_state = f;

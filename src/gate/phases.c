@@ -3,12 +3,14 @@
  * Owns nothing. The table is constant: a request holds a number, no code pointer.
  */
 #include "phases.h"
+#include "access_list.h"
 #include "auth.h"
 #include "edit.h"
 #include "gate.h"
 #include "lib/must.h"
 #include "rewrite.h"
 #include "route.h"
+#include "tryfiles.h"
 
 struct phase {
 	enum phase_end (*run)(struct req *r);
@@ -20,11 +22,13 @@ static const struct phase phases[] = {
 	{phase_alias, NULL},
 	{phase_route, NULL},
 	{phase_maintenance, NULL},
+	{phase_access, NULL},
 	{phase_basic, auth_cancel},
 	{phase_redirect, NULL},
 	{phase_rewrite, NULL},
 	{phase_edit, NULL},
 	{phase_body, NULL},
+	{phase_try_files, NULL},
 	{phase_handler, NULL},
 };
 

@@ -70,6 +70,7 @@ struct req {
 	uint16_t local_port;
 	char local[46];
 
+	const char *file_path;          /* TryFiles= found it: below Root=; NULL: by the path */
 	const char *user;               /* who the password says that it is; "" nobody */
 	void *handler_state;            /* arena memory of the handler */
 

@@ -137,6 +137,8 @@ enum phase_end phase_body(struct req *r)
 
 enum phase_end phase_handler(struct req *r)
 {
+	if (r->handler)
+		return PHASE_NEXT; /* TryFiles= found a file */
 	switch (r->route->to) {
 	case SNAP_TO_APP:
 		r->handler = HANDLER_APP;

@@ -371,38 +371,75 @@ static void answer(struct req *r, struct served *s)
 		send_bytes(r, f, &h, 0, f->size);
 }
 
-/* The file that the path names, or the index of the folder that it names. */
-static int open_path(struct req *r, const char *root, size_t root_len, const char *path, size_t len,
-	struct file **ret_file)
+static int open_index(struct req *r, const char *root, size_t root_len, const char *path,
+	size_t len, const char *index, size_t index_len, struct file **ret_file)
 {
-	const struct snap_str *first;
-	size_t index_len;
-	const char *index;
-	char *with;
+	char *with = arena_alloc(&r->arena, len + index_len + 2);
+	size_t n = max_of(len, (size_t)1);
 
-	if (len && path[len - 1] != '/')
-		return filecache_get(r->gate, root, root_len, path, len, ret_file);
-	first = snap_item(r->snap, r->route->index, 0, sizeof(*first));
-	index = first ? snap_str(r->snap, *first, &index_len) : "index.html";
-	if (!first)
-		index_len = 10;
-	with = arena_alloc(&r->arena, len + index_len + 2);
 	if (!with)
 		return -ENOMEM;
 	memcpy(with, path, len);
 	if (!len)
-		with[len++] = '/';
-	memcpy(with + len, index, index_len);
-	with[len + index_len] = 0;
-	return filecache_get(r->gate, root, root_len, with, len + index_len, ret_file);
+		with[0] = '/';
+	memcpy(with + n, index, index_len);
+	with[n + index_len] = 0;
+	return filecache_get(r->gate, root, root_len, with, n + index_len, ret_file);
+}
+
+/* The file that the path names, or the first index that is there of the folder that it names. */
+static int open_path(struct req *r, const char *root, size_t root_len, const char *path, size_t len,
+	struct file **ret_file)
+{
+	const struct snap_str *name;
+	int err = -ENOENT;
+
+	if (len && path[len - 1] != '/')
+		return filecache_get(r->gate, root, root_len, path, len, ret_file);
+	if (!r->route->index.n)
+		return open_index(r, root, root_len, path, len, "index.html", 10, ret_file);
+	for (uint32_t i = 0; (name = snap_item(r->snap, r->route->index, i, sizeof(*name))); i++) {
+		size_t n;
+		const char *index = snap_str(r->snap, *name, &n);
+
+		err = open_index(r, root, root_len, path, len, index, n, ret_file);
+		if (err != -ENOENT && err != -EISDIR)
+			break;
+	}
+	return err;
+}
+
+const char *static_path(const struct req *r, size_t *ret_len)
+{
+	size_t strip = r->route->match == SNAP_MATCH_PREFIX ? r->route->path.len : 0;
+
+	*ret_len = r->path_len;
+	/* A prefix's own path names the folder; what is left begins with its slash. */
+	if (strip <= 1 || strip > r->path_len)
+		return r->path;
+	strip -= r->path[strip - 1] == '/';
+	*ret_len -= strip;
+	return r->path + strip;
+}
+
+bool static_exists(struct req *r, const char *path, size_t len)
+{
+	size_t root_len;
+	const char *root = snap_str(r->snap, r->route->root, &root_len);
+	struct file *f;
+
+	if (!root_len || !len || *path != '/' || is_hidden(path, len) ||
+		open_path(r, root, root_len, path, len, &f) < 0)
+		return false;
+	file_release(r->gate, f);
+	return true;
 }
 
 static void start(struct req *r)
 {
 	static const struct field allow = {"Allow", "GET, HEAD", 5, 9};
-	size_t root_len, strip = r->route->match == SNAP_MATCH_PREFIX ? r->route->path.len : 0;
-	const char *root = snap_str(r->snap, r->route->root, &root_len), *path = r->path;
-	size_t len = r->path_len;
+	size_t root_len, len;
+	const char *root = snap_str(r->snap, r->route->root, &root_len), *path;
 	struct served *s;
 	int err;
 
@@ -410,12 +447,9 @@ static void start(struct req *r)
 		req_fail_with(r, CLOSE_BAD_METHOD, 0, &allow);
 		return;
 	}
-	/* A prefix's own path names the folder; what is left begins with its slash. */
-	if (strip > 1 && strip <= len) {
-		strip -= path[strip - 1] == '/';
-		path += strip;
-		len -= strip;
-	}
+	path = r->file_path ? r->file_path : static_path(r, &len);
+	if (r->file_path)
+		len = strlen(path);
 	if (!root_len || is_hidden(path, len)) {
 		req_fail(r, CLOSE_NOT_FOUND, 0);
 		return;

@@ -56,6 +56,19 @@ def gate(tree):
                 {"regex": "^/up/(.*)$", "to": "/$1/../../f"},
                 {"regex": "^/r/never$", "to": "/index.html"}]),
         ]},
+        {"name": "try", "hosts": ["try.example"], "queue_timeout_ms": 300, "routes": [
+            static("/", tree / "one", try_files=["$uri", "$uri/", "/f"], index=["no.html", "index.html"]),
+            static("/strict", tree / "two", try_files=["$uri", "=403"]),
+            static("/pre", tree / "three", try_files=["$uri", "$uri/index.html"]),
+            {"path": "/app", "match": "prefix", "to": "app", "root": str(tree / "four"), "try_files": ["$uri"]}]},
+        {"name": "lists", "hosts": ["lists.example"], "routes": [
+            static("/", tree / "one", deny=["127.0.0.0/8"], allow=["127.0.0.1"]),
+            static("/out", tree / "one", deny=["127.0.0.1"]),
+            static("/same", tree / "one", deny=["127.0.0.1"], allow=["127.0.0.1"]),
+            static("/only", tree / "one", allow=["10.0.0.0/8"], allow_list=True),
+            static("/nobody", tree / "one", allow_list=True),
+            static("/six", tree / "one", deny=["::/0"]),
+            static("/four", tree / "one", allow=["127.0.0.0/30"], allow_list=True)]},
         {"name": "nothing", "hosts": ["none.example"], "routes": [{"path": "/", "match": "prefix"}]},
     ]
     it = Gate(described({"sites": sites}))
@@ -144,6 +157,29 @@ def test_a_catastrophic_pattern_costs_a_bounded_time(gate):
     gate.records()
     assert get(gate, "/" + "a" * 4000 + "!").status == 404
     assert gate.records(1)[0]["ms"] < 500
+
+
+@pytest.mark.parametrize("target,status,body", [
+    ("/f", 200, "one f"), ("/", 200, "one"), ("/nothing", 200, "one f"), ("/a%20b", 200, "blank"),
+    ("/deep/er/", 200, "one f"), ("/../f", 400, None), ("/.env", 200, "one f"),
+    ("/strict/f", 200, "two f"), ("/strict/none", 403, None), ("/strict/", 200, "two"),
+    ("/pre/f", 200, "three f"), ("/pre", 200, "three"), ("/pre/none", 404, None),
+    ("/app/f", 200, "four f"), ("/app/none", 503, None)])
+def test_files_are_tried_in_order(gate, target, status, body):
+    answer = get(gate, target, "try.example")
+    assert answer.status == status
+    assert body is None or answer.body.decode() == body
+
+
+def test_a_post_is_not_a_file(gate):
+    assert get(gate, "/app/f", "try.example", method="POST", Content_Length="0").status == 503
+
+
+@pytest.mark.parametrize("target,status", [
+    ("/", 200), ("/out/f", 403), ("/same/f", 403), ("/only/f", 403), ("/nobody/f", 403), ("/six/f", 403),
+    ("/four/f", 200)])
+def test_who_is_served(gate, target, status):
+    assert get(gate, target, "lists.example").status == status
 
 
 def test_a_site_without_anything(gate):
