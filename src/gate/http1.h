@@ -99,6 +99,8 @@ bool http1_body_small(const struct h1 *h);
 void http1_consume(struct gate *g, struct stream *s, size_t n);
 
 /* http1_out.c */
+/* Copy to the buffers. False: no memory; the exchange is cut. */
+bool http1_put(struct h1 *h, const char *p, size_t n);
 /* Send what waits. True: something went. */
 bool http1_out_run(struct h1 *h);
 /* Say req_on_room() to who waits for it. */

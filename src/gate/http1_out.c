@@ -1,5 +1,5 @@
 /*
- * http1_out.c: the answer: its head (RFC 9112 sections 4, 6, 9), its framing and its way out.
+ * http1_out.c: the answer: its framing (RFC 9112 section 7) and its way out.
  *
  * Called through http1_stream_ops by requests and by http1.c. Owns the buffers that hold what a
  * slow client has not taken, charged to the gate's budget. A head and a body that are known at once
@@ -7,7 +7,6 @@
  * take is copied.
  */
 #include "http1.h"
-#include "httpdate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SPARES_MAX = 16, HEAD_FIXED = 256, DIRECT_MIN = 8 * 1024 };
+enum { SPARES_MAX = 16, DIRECT_MIN = 8 * 1024 };
 
 static const char last_chunk[] = "0\r\n\r\n";
 
@@ -88,7 +87,7 @@ void http1_out_drop(struct h1 *h)
 }
 
 /* Copy to the buffers. False: no memory; the exchange is cut. */
-static bool put(struct h1 *h, const char *p, size_t n)
+bool http1_put(struct h1 *h, const char *p, size_t n)
 {
 	struct gate *g = h->conn->gate;
 
@@ -129,7 +128,7 @@ static bool keep_unsent(struct h1 *h, const struct iovec *iov, unsigned n, uint6
 		size_t skip = (size_t)min_of(sent, (uint64_t)iov[i].iov_len);
 
 		sent -= skip;
-		if (!put(h, (const char *)iov[i].iov_base + skip, iov[i].iov_len - skip))
+		if (!http1_put(h, (const char *)iov[i].iov_base + skip, iov[i].iov_len - skip))
 			return false;
 	}
 	return true;
@@ -206,7 +205,7 @@ static void release_sent(struct h1 *h)
 		return;
 	drop_file(h);
 	if (h->file_chunk)
-		put(h, "\r\n0\r\n\r\n", 7);
+		http1_put(h, "\r\n0\r\n\r\n", 7);
 	h->file_chunk = false;
 }
 
@@ -277,176 +276,6 @@ bool http1_out_done(const struct h1 *h)
 	return h->out_ended && !h->sending && !h->out_head && !h->out_first && h->file_fd < 0;
 }
 
-/* Heads. */
-
-static char *add(char *p, const char *s, size_t n)
-{
-	memcpy(p, s, n);
-	return p + n;
-}
-
-#define ADD(p, literal) add(p, literal, sizeof(literal) - 1)
-
-static char *add_number(char *p, uint64_t v)
-{
-	char digits[20], *d = digits + sizeof(digits);
-
-	do
-		*--d = (char)('0' + v % 10);
-	while (v /= 10);
-	return add(p, d, (size_t)(digits + sizeof(digits) - d));
-}
-
-static char *add_status(char *p, unsigned status, const char *reason)
-{
-	p = ADD(p, "HTTP/1.1 ");
-	*p++ = (char)('0' + status / 100 % 10);
-	*p++ = (char)('0' + status / 10 % 10);
-	*p++ = (char)('0' + status % 10);
-	*p++ = ' ';
-	p = add(p, reason, strlen(reason));
-	return ADD(p, "\r\n");
-}
-
-static char *add_fields(char *p, const struct field *f, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		p = add(p, f[i].name, f[i].name_len);
-		p = ADD(p, ": ");
-		p = add(p, f[i].value, f[i].value_len);
-		p = ADD(p, "\r\n");
-	}
-	return p;
-}
-
-static size_t fields_bytes(const struct field *f, unsigned n)
-{
-	size_t bytes = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		bytes += (size_t)f[i].name_len + f[i].value_len + 4;
-	return bytes;
-}
-
-static const char *reason_of(uint16_t status, const char *given)
-{
-	return given && *given && strlen(given) < 64 ? given : http_reason(status);
-}
-
-int http1_interim(
-	struct gate *g, struct stream *s, uint16_t status, const struct field *f, unsigned n)
-{
-	struct h1 *h = container_of(s, struct h1, stream);
-	char *from, *p;
-
-	(void)g;
-	if (h->head_sent || h->cut)
-		return -EPIPE;
-	if (h->req->version_minor == 0)
-		return 0;
-	if (status == 100) {
-		if (!h->upload_expected)
-			return 0;
-		h->upload_expected = false;
-	}
-	from = arena_alloc(&h->req->arena, HEAD_FIXED + fields_bytes(f, n));
-	if (!from)
-		return -ENOMEM;
-	p = add_status(from, status, http_reason(status));
-	p = add_fields(p, f, n);
-	p = ADD(p, "\r\n");
-	if (!put(h, from, (size_t)(p - from)))
-		return -ENOMEM;
-	http1_kick(h);
-	return 0;
-}
-
-/* How does the client know where the answer ends (RFC 9112 section 6.3)? */
-static char *add_framing(char *p, struct h1 *h, const struct resp_head *head, bool end)
-{
-	const struct req *r = h->req;
-
-	h->no_body = r->method == METHOD_HEAD || head->status < 200 || head->status == 204 ||
-		     head->status == 304;
-	h->out_left = head->content_length;
-	if (head->status < 200 || head->status == 204 || head->status == 304)
-		return p;
-	if (head->content_length < 0 && end && !h->no_body)
-		h->out_left = 0;
-	if (h->out_left >= 0) {
-		p = ADD(p, "Content-Length: ");
-		p = add_number(p, (uint64_t)h->out_left);
-		return ADD(p, "\r\n");
-	}
-	if (r->version_minor > 0) {
-		h->chunked_out = !h->no_body;
-		return h->no_body && end ? p : ADD(p, "Transfer-Encoding: chunked\r\n");
-	}
-	if (!h->close_why && !h->no_body)
-		h->close_why = CLOSE_KEEPALIVE_OFF;
-	return p;
-}
-
-static void decide_close(struct h1 *h)
-{
-	const struct req *r = h->req;
-
-	if (h->close_why)
-		return;
-	if (r->close && close_rows[r->close].scope & CLOSE_CONN)
-		h->close_why = (uint8_t)r->close;
-	else if (h->conn->gate->draining)
-		h->close_why = CLOSE_DRAINED;
-	else if (r->method == METHOD_CONNECT ||
-		 (!h->body_done && !http1_body_small(h) && !req_wants_body(r)))
-		h->close_why = CLOSE_KEEPALIVE_OFF;
-}
-
-int http1_head(struct gate *g, struct stream *s, const struct resp_head *head, bool end)
-{
-	struct h1 *h = container_of(s, struct h1, stream);
-	const char *reason = reason_of(head->status, head->reason);
-	char *p;
-
-	if (h->head_sent || h->cut)
-		return -EPIPE;
-	p = arena_alloc(&h->req->arena,
-		HEAD_FIXED + strlen(reason) + fields_bytes(head->fields, head->nfields));
-	if (!p) {
-		h->cut = CLOSE_NO_MEMORY;
-		http1_kick(h);
-		return -ENOMEM;
-	}
-	h->head_sent = true;
-	h->out_head = p;
-	decide_close(h);
-	p = add_status(p, head->status, reason);
-	p = ADD(p, "Server: stead\r\nDate: ");
-	p = add(p, http_date_now(g), HTTP_DATE_BYTES);
-	p = ADD(p, "\r\n");
-	p = add_fields(p, head->fields, head->nfields);
-	p = add_framing(p, h, head, end);
-	if (head->status == 101)
-		; /* its Connection is the handler's */
-	else if (h->close_why)
-		p = ADD(p, "Connection: close\r\n");
-	else if (h->req->version_minor == 0)
-		p = ADD(p, "Connection: keep-alive\r\n");
-	p = ADD(p, "\r\n");
-	h->out_head_len = (uint32_t)(p - h->out_head);
-	/* An interim answer that still waits goes first. */
-	if (h->out_first || h->sending) {
-		if (!put(h, h->out_head, h->out_head_len))
-			return -ENOMEM;
-		h->out_head = NULL;
-	}
-	h->out_ended = end;
-	if (end)
-		http1_out_run(h);
-	http1_kick(h);
-	return 0;
-}
-
 /* Bodies. */
 
 size_t http1_room(struct gate *g, struct stream *s)
@@ -502,13 +331,13 @@ static bool body_put(struct h1 *h, const char *p, size_t n, bool end)
 {
 	char line[24];
 
-	if (h->chunked_out && n && !put(h, line, chunk_line(line, n)))
+	if (h->chunked_out && n && !http1_put(h, line, chunk_line(line, n)))
 		return false;
-	if (n && !put(h, p, n))
+	if (n && !http1_put(h, p, n))
 		return false;
-	if (h->chunked_out && n && !put(h, "\r\n", 2))
+	if (h->chunked_out && n && !http1_put(h, "\r\n", 2))
 		return false;
-	return !(h->chunked_out && end) || put(h, last_chunk, 5);
+	return !(h->chunked_out && end) || http1_put(h, last_chunk, 5);
 }
 
 /* The handler said the end before it gave as much as its Content-Length: the client must see that
@@ -549,45 +378,6 @@ size_t http1_body(struct gate *g, struct stream *s, const void *p, size_t n, boo
 	return n;
 }
 
-int http1_trailers(struct gate *g, struct stream *s, const struct field *f, unsigned n)
-{
-	struct h1 *h = container_of(s, struct h1, stream);
-	char *from, *p;
-
-	if (!h->head_sent || h->out_ended || h->cut)
-		return -EPIPE;
-	from = h->chunked_out ? arena_alloc(&h->req->arena, HEAD_FIXED + fields_bytes(f, n)) : NULL;
-	if (!from) {
-		http1_body(g, s, "", 0, true);
-		return 0;
-	}
-	p = ADD(from, "0\r\n");
-	p = add_fields(p, f, n);
-	p = ADD(p, "\r\n");
-	h->out_ended = true;
-	if (!put(h, from, (size_t)(p - from)))
-		return -ENOMEM;
-	http1_kick(h);
-	return 0;
-}
-
-int http1_tunnel(struct gate *g, struct stream *s)
-{
-	struct h1 *h = container_of(s, struct h1, stream);
-
-	(void)g;
-	if (!h->head_sent || h->out_ended || h->cut)
-		return -EPIPE;
-	h->tunnel = true;
-	h->no_body = h->chunked_out = false;
-	h->out_left = -1;
-	h->body_done = h->body_told = false;
-	h->rate_on = false;
-	h->close_why = CLOSE_TUNNEL_END;
-	http1_kick(h);
-	return 0;
-}
-
 int http1_file(struct gate *g, struct stream *s, int fd, uint64_t off, uint64_t len, bool owned)
 {
 	struct h1 *h = container_of(s, struct h1, stream);
@@ -607,9 +397,9 @@ int http1_file(struct gate *g, struct stream *s, int fd, uint64_t off, uint64_t 
 		drop_file(h);
 	if (h->chunked_out && h->file_len) {
 		h->file_chunk = true;
-		put(h, h->chunk_line, chunk_line(h->chunk_line, len));
+		http1_put(h, h->chunk_line, chunk_line(h->chunk_line, len));
 	} else if (h->chunked_out) {
-		put(h, last_chunk, 5);
+		http1_put(h, last_chunk, 5);
 	}
 	(void)is_short(h);
 	http1_out_run(h);

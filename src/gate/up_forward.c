@@ -246,6 +246,14 @@ static bool take(const struct req *r, const struct field *f, struct forwarded *w
 	}
 }
 
+/* Text put together in memory that is known to be long enough. */
+static char *put(char *to, const char *p, size_t n)
+{
+	memcpy(to, p, n);
+	return to + n;
+}
+#define PUT(to, literal) put(to, literal, sizeof(literal) - 1)
+
 /* All values of that name, joined with ", ". */
 static const char *joined(struct req *r, const struct field *first, bool more)
 {
@@ -257,38 +265,88 @@ static const char *joined(struct req *r, const struct field *first, bool more)
 	return all;
 }
 
-static void add(struct field *f, unsigned *n, const char *name, const char *value)
+static void add(struct field *f, unsigned *n, const char *name, size_t name_len, const char *value, size_t len)
 {
-	if (value)
-		f[(*n)++] = (struct field){name, value, (uint32_t)strlen(name), (uint32_t)strlen(value)};
+	f[(*n)++] = (struct field){name, value, (uint32_t)name_len, (uint32_t)len};
+}
+#define ADD(f, n, name, value, len) add(f, n, name, sizeof(name) - 1, value, len)
+
+static char *put_port(char *to, unsigned port)
+{
+	char digits[5], *d = digits + sizeof(digits);
+
+	do
+		*--d = (char)('0' + port % 10);
+	while (port /= 10);
+	return put(to, d, (size_t)(digits + sizeof(digits) - d));
 }
 
-/* Fields that say for whom this is asked. */
-static void add_forwarded(struct req *r, const struct up_ask *a, const struct forwarded *w, struct field *f,
+/* "OLD, NEW", or NEW alone. */
+static void add_list(struct req *r, struct field *f, unsigned *n, const char *name, size_t name_len,
+	const char *old, const char *value, size_t len)
+{
+	size_t had = old ? strlen(old) : 0;
+	char *all, *to;
+
+	if (!had) {
+		add(f, n, name, name_len, value, len);
+		return;
+	}
+	all = to = arena_alloc(&r->arena, had + 2 + len);
+	if (!all)
+		return;
+	to = put(to, old, had);
+	to = PUT(to, ", ");
+	put(to, value, len);
+	add(f, n, name, name_len, all, had + 2 + len);
+}
+
+/* for=…;host=…;proto=… (RFC 7239 section 4); an IPv6 address and a host with a port are quoted. */
+static size_t put_forwarded(char *to, const struct req *r, const struct up_ask *a)
+{
+	bool v6 = strchr(r->peer, ':') != NULL;
+	char *from = to;
+
+	to = PUT(to, "for=");
+	if (v6)
+		to = PUT(to, "\"[");
+	to = put(to, r->peer, strlen(r->peer));
+	if (v6)
+		to = PUT(to, "]\"");
+	to = PUT(to, ";host=\"");
+	to = put(to, a->host, a->host_len);
+	to = PUT(to, "\";proto=http");
+	if (r->tls)
+		*to++ = 's';
+	return (size_t)(to - from);
+}
+
+/* Fields that say for whom this is asked. False: no memory. */
+static bool add_forwarded(struct req *r, const struct up_ask *a, const struct forwarded *w, struct field *f,
 	unsigned *n)
 {
-	const char *v6 = strchr(r->peer, ':'), *proto = r->tls ? "https" : "http", *before = NULL;
-	struct arena *mem = &r->arena;
-	char *host = arena_strndup(mem, a->host, a->host_len);
+	const char *via = r->version_minor ? "1.1 stead" : "1.0 stead", *old;
+	char *mem = arena_alloc(&r->arena, a->host_len + sizeof(r->peer) + 64), *to;
+	size_t len;
 
-	if (w->for_ && r->peer_trusted)
-		before = joined(r, w->for_, w->more_for);
-	add(f, n, "x-forwarded-for", before ? arena_printf(mem, "%s, %s", before, r->peer) : r->peer);
+	if (!mem)
+		return false;
+	old = w->for_ && r->peer_trusted ? joined(r, w->for_, w->more_for) : NULL;
+	add_list(r, f, n, "x-forwarded-for", 15, old, r->peer, strlen(r->peer));
 	if (!w->proto)
-		add(f, n, "x-forwarded-proto", proto);
+		ADD(f, n, "x-forwarded-proto", r->tls ? "https" : "http", r->tls ? 5 : 4);
 	if (!w->host && a->host_len)
-		add(f, n, "x-forwarded-host", host);
-	if (!w->port)
-		add(f, n, "x-forwarded-port",
-			arena_printf(mem, "%u", r->host_port ? r->host_port : r->local_port));
-	before = w->forwarded && r->peer_trusted ? joined(r, w->forwarded, w->more_forwarded) : NULL;
-	add(f, n, "forwarded",
-		arena_printf(mem, "%s%sfor=%s%s%s;host=\"%s\";proto=%s", before ? before : "", before ? ", " : "",
-			v6 ? "\"[" : "", r->peer, v6 ? "]\"" : "", host ? host : "", proto));
-	before = w->via ? joined(r, w->via, w->more_via) : NULL;
-	add(f, n, "via",
-		before ? arena_printf(mem, "%s, 1.%u stead", before, r->version_minor)
-		       : r->version_minor ? "1.1 stead" : "1.0 stead");
+		ADD(f, n, "x-forwarded-host", a->host, a->host_len);
+	if (!w->port) {
+		to = put_port(mem, r->host_port ? r->host_port : r->local_port);
+		ADD(f, n, "x-forwarded-port", mem, (size_t)(to - mem));
+		mem = to;
+	}
+	old = w->forwarded && r->peer_trusted ? joined(r, w->forwarded, w->more_forwarded) : NULL;
+	len = put_forwarded(mem, r, a);
+	add_list(r, f, n, "forwarded", 9, old, mem, len);
+	add_list(r, f, n, "via", 3, w->via ? joined(r, w->via, w->more_via) : NULL, via, 9);
+	return true;
 }
 
 static void set_host(const struct req *r, struct up_ask *a)
@@ -337,7 +395,8 @@ int up_forward(struct req *r, struct up_ask *a)
 		if (!take(r, &r->fields[i], &w) &&
 			!memchr(r->fields[i].name, '_', r->fields[i].name_len))
 			f[n++] = r->fields[i];
-	add_forwarded(r, a, &w, f, &n);
+	if (!add_forwarded(r, a, &w, f, &n))
+		return -CLOSE_NO_MEMORY;
 	a->fields = f;
 	a->nfields = n;
 	if (may_upgrade(r)) {

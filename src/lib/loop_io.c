@@ -11,6 +11,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum { GATHER_MAX = 2048 };
 
 /* The pool. */
 
@@ -158,8 +161,23 @@ void loop_writable(struct loop *l, struct lfd *f, struct op *op)
 
 /* Sending. */
 
+/* Put small pieces together: copying so few bytes costs less than the kernel's way with a vector. */
+static size_t gather(char *to, const struct iovec *iov, size_t n)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (iov[i].iov_len > GATHER_MAX - len)
+			return 0;
+		memcpy(to + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	return len;
+}
+
 static ssize_t send_iov(struct loop *l, struct lfd *f, struct send_op *s)
 {
+	char small[GATHER_MAX] __attribute__((uninitialized));
 	struct iovec iov[SEND_IOV_MAX];
 	struct msghdr m = {.msg_iov = iov};
 	uint64_t skip = s->sent;
@@ -178,6 +196,14 @@ static ssize_t send_iov(struct loop *l, struct lfd *f, struct send_op *s)
 	}
 	if (f->flags & LFD_NOT_SOCKET)
 		return l->be->writev(l, f->fd, iov, (int)n);
+	if (n > 1) {
+		size_t len = gather(small, iov, n);
+
+		if (len) {
+			iov[0] = (struct iovec){small, len};
+			n = 1;
+		}
+	}
 	m.msg_iovlen = n;
 	/* The kernel takes one piece with less work by its address. */
 	res = n == 1 ? l->be->send(l, f->fd, iov[0].iov_base, iov[0].iov_len, flags)
