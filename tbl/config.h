@@ -91,7 +91,7 @@ CONF(SITE_ACCESS_LOG, SITE, "AccessLog", CONF_TYPE_ENUM, CONF_ROUTE, "json", 0, 
 CONF(SITE_ALIAS, SITE, "Alias", CONF_TYPE_HOSTS, CONF_MANY, "", 0, 64, "names", WHEN_RELOAD, "names that are sent to the canonical one",
 	"A request for one of them is answered with 308 to the same path of the first Domain=.", "Alias=www.shop.example")
 CONF(SITE_TRY_FILES, SITE, "TryFiles", CONF_TYPE_TRY, CONF_MANY | CONF_ROUTE, "", 0, 16, "paths", WHEN_RELOAD, "files that are served before anything else answers",
-	"Paths below Root= in order, with $uri for the request's own path; a path that ends with / stands for the index of that folder. The first file that is there is served; with none, the app or To= answers, or =CODE as the last word gives that status.", "TryFiles=$uri $uri/ /index.html")
+	"Paths below Root= in order, with $uri for the request's own path; a path that ends with / stands for the index of that folder. The first file that is there is served; with none, the app or To= answers, or =CODE as the last word gives that status. A [Route] with To= has only its own.", "TryFiles=$uri $uri/ /index.html")
 CONF(SITE_LISTING, SITE, "Listing", CONF_TYPE_BOOL, CONF_ROUTE, "no", 0, 0, "", WHEN_RELOAD, "whether a folder without index is listed",
 	"A page with the folder's files; hidden ones are left out.", "Listing=yes")
 CONF(SITE_HEADER, SITE, "Header", CONF_TYPE_HEADER, CONF_MANY | CONF_ROUTE | CONF_LINE, "", 0, 64, "", WHEN_RELOAD, "header fields that are set, added or removed",

@@ -21,18 +21,30 @@
 enum { RECORD_VALUE = 1, RECORD_FINDING = 2, RECORD_END = 3 };
 enum { RECORDS_MAX = 4 * 1024 * 1024, PARSE_MS = 10000 };
 
+static void pack_values(
+	struct buf *b, uint32_t section, const char *arg, const struct conf_value *v)
+{
+	for (; v != NULL; v = v->next) {
+		pack_u32(b, RECORD_VALUE);
+		pack_u32(b, section);
+		pack_str(b, arg);
+		pack_u32(b, v->key);
+		pack_u32(b, v->origin);
+		pack_str(b, v->pos.file);
+		pack_u32(b, v->pos.line);
+		pack_u32(b, v->pos.col);
+		pack_str(b, v->text);
+	}
+}
+
 static void pack_all(const struct conf *c, struct buf *b)
 {
 	for (enum conf_key i = 0; i < CONF_END; i++)
-		for (const struct conf_value *v = conf_get(c, i); v != NULL; v = v->next) {
-			pack_u32(b, RECORD_VALUE);
-			pack_u32(b, i);
-			pack_u32(b, v->origin);
-			pack_str(b, v->pos.file);
-			pack_u32(b, v->pos.line);
-			pack_u32(b, v->pos.col);
-			pack_str(b, v->text);
-		}
+		pack_values(b, conf_rows[i].section, "", conf_get(c, i));
+	for (const struct conf_scope *s = NULL; (s = conf_scope_next(c, s)) != NULL;)
+		for (enum conf_key i = 0; i < CONF_END; i++)
+			pack_values(
+				b, conf_scope_section(s), conf_scope_arg(s), conf_scope_get(s, i));
 	for (const struct conf_finding *f = conf_findings(c); f != NULL; f = f->next) {
 		pack_u32(b, RECORD_FINDING);
 		pack_u32(b, f->level);
@@ -92,17 +104,20 @@ static int read_all(int fd, struct buf *b)
 
 static bool take_value(struct check *k, struct unpack *u)
 {
+	uint32_t section = unpack_u32(u);
+	const char *arg = unpack_str(u), *text;
 	uint32_t key = unpack_u32(u), origin = unpack_u32(u);
 	struct conf_pos pos;
-	const char *text;
 
 	pos.file = unpack_str(u);
 	pos.line = unpack_u32(u);
 	pos.col = unpack_u32(u);
 	text = unpack_str(u);
-	if (u->bad || key >= CONF_END || (origin != CONF_FROM_FILE && origin != CONF_FROM_ENV_FILE))
+	if (u->bad || section >= SECTION_END || key >= CONF_END ||
+		(origin != CONF_FROM_FILE && origin != CONF_FROM_ENV_FILE))
 		return false;
-	return conf_put_key(k->conf, (enum conf_key)key, text, (enum conf_origin)origin, &pos) == 0;
+	return conf_put(k->conf, section_rows[section].name, arg, conf_rows[key].key, text,
+		       (enum conf_origin)origin, &pos) == 0;
 }
 
 static bool take_finding(struct check *k, struct unpack *u)

@@ -66,7 +66,7 @@ static const char *const *texts(struct fill *f, const struct conf_value *v)
 	do {                                                                                       \
 		const struct conf_value *v_ = value(f->c, s, key);                                 \
 		struct type *all_ = conf_alloc(f->c, (count(v_) + 1) * sizeof(*all_));             \
-                                                                                                   \
+		\
 		for (; v_ != NULL && all_ != NULL; v_ = v_->next)                                  \
 			if (v_->text[0] != '\0' && (parse))                                        \
 				r->count_member++;                                                 \
@@ -240,7 +240,9 @@ static void fill_route(struct fill *f, const struct conf_scope *s, struct conf_r
 		.root = text(f->c, s, CONF_SITE_ROOT),
 		.methods = texts(f, s->head[CONF_ROUTE_METHODS]),
 		.index = texts(f, value(f->c, s, CONF_SITE_INDEX)),
-		.try_files = texts(f, value(f->c, s, CONF_SITE_TRY_FILES)),
+		.try_files = texts(f, s->head[CONF_ROUTE_TO] != NULL
+					      ? s->head[CONF_SITE_TRY_FILES]
+					      : value(f->c, s, CONF_SITE_TRY_FILES)),
 		.strip_prefix = number(f->c, s, CONF_ROUTE_STRIP_PREFIX) != 0,
 		.listing = number(f->c, s, CONF_SITE_LISTING) != 0,
 		.body_buffer = number(f->c, s, CONF_SITE_BODY_BUFFER) != 0,

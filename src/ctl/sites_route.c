@@ -15,7 +15,7 @@
 	({                                                                                         \
 		struct type *all_ = calloc((n) + 1, sizeof *all_);                                 \
 		struct snap_list list_ = {0};                                                      \
-                                                                                                   \
+		\
 		for (unsigned i = 0; all_ && i < (n); i++)                                         \
 			all_[i] = (struct type)fill;                                               \
 		if (all_)                                                                          \
