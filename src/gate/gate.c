@@ -5,6 +5,7 @@
 #include "gate.h"
 #include "aides.h"
 #include "auth.h"
+#include "compress.h"
 #include "conn.h"
 #include "counters.h"
 #include "filecache.h"
@@ -115,6 +116,7 @@ void gate_free(struct gate *g)
 	filecache_free(g);
 	mime_free(g->mime);
 	regex_free_all(g);
+	compress_free(g);
 	auth_free(g);
 	up_free(g->up);
 	aides_free(g);

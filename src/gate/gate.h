@@ -39,6 +39,7 @@ struct mime;
 struct aide_link;
 struct auth;
 struct regexes;
+struct compressors;
 struct outbuf;
 struct listener;
 struct handler_ops;
@@ -96,6 +97,7 @@ struct gate {
 	struct filecache *files;
 	struct mime *mime;
 	struct regexes *regexes;
+	struct compressors *compressors;
 	struct to_app *to_app;
 	struct up *up;           /* backends */
 	uint64_t maintenance[COUNTER_SITES_MAX / 64]; /* bit per site's number */

@@ -115,6 +115,8 @@ enum phase_end phase_route(struct req *r)
 	/* Edits are of every answer of the route, also of one that a phase gives. */
 	if (r->route->headers.n)
 		r->filters |= 1u << FILTER_EDIT;
+	if (r->route->flags & SNAP_ROUTE_COMPRESS)
+		r->filters |= 1u << FILTER_COMPRESS;
 	return PHASE_NEXT;
 }
 

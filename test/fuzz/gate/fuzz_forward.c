@@ -1,6 +1,6 @@
 /*
- * fuzz_forward.c: what a client sent, as a backend reads it: our own strict reader takes it back, and sees
- * the same path, the same host and one length, whatever stood in the original.
+ * fuzz_forward.c: what a client sent, as a backend reads it: our own strict reader takes it back,
+ * and sees the same path, the same host and one length, whatever stood in the original.
  */
 #include "http1_parse.h"
 #include "lib/must.h"
@@ -41,11 +41,13 @@ static unsigned count(const struct http1_head *h, const char *name)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < h->nfields; i++)
-		n += h->fields[i].name_len == strlen(name) && !memcmp(h->fields[i].name, name, strlen(name));
+		n += h->fields[i].name_len == strlen(name) &&
+		     !memcmp(h->fields[i].name, name, strlen(name));
 	return n;
 }
 
-static void check(const struct req *r, const struct up_ask *a, char *text, size_t n, struct arena *arena)
+static void check(
+	const struct req *r, const struct up_ask *a, char *text, size_t n, struct arena *arena)
 {
 	static struct http1_head again;
 	struct req back = {.arena = *arena};
@@ -88,8 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	copy = arena_alloc(&r.arena, size + 1);
 	must(copy);
 	memcpy(copy, data, size);
-	if (http1_parse_head(copy, size, HTTP1_HEAD_MAX, &head) > 0 && head.method != METHOD_CONNECT &&
-		*head.path == '/' && head.host_len) {
+	if (http1_parse_head(copy, size, HTTP1_HEAD_MAX, &head) > 0 &&
+		head.method != METHOD_CONNECT && *head.path == '/' && head.host_len) {
 		fill(&r, &head);
 		if (target_parse(&r) && up_forward(&r, &ask) == 0) {
 			buf_fixed(&b, text, sizeof(text));

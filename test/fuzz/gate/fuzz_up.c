@@ -1,6 +1,6 @@
 /*
- * fuzz_up.c: a backend's answer: cut anywhere it is read as when it came whole, and never beyond its bytes.
- * The first byte says what was asked (HEAD, an upgrade) and the second where it is cut.
+ * fuzz_up.c: a backend's answer: cut anywhere it is read as when it came whole, and never beyond
+ * its bytes. The first byte says what was asked (HEAD, an upgrade) and the second where it is cut.
  */
 #include "lib/must.h"
 #include "up_codec.h"
@@ -63,7 +63,8 @@ static struct heard hear(const char *text, size_t n, size_t step, const struct u
 		memcpy(copy, text + at, len);
 		for (;;) {
 			struct up_piece piece;
-			int64_t used = up_http_codec.decode(&x, copy + used_all, len - used_all, &piece, &head);
+			int64_t used = up_http_codec.decode(
+				&x, copy + used_all, len - used_all, &piece, &head);
 
 			if (used < 0) {
 				h.end = (int)used;
