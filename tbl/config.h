@@ -12,7 +12,8 @@
  *            for lists and text they bound the number of items or bytes
  *   flags    CONF_MANY: a list, may be repeated, an empty value resets; CONF_SPECIFIERS: %n and the like
  *            are replaced; CONF_DETECT: found in the app's folder when it is not written;
- *            CONF_ROUTE: also a key of [Route], whose value comes before the site's; CONF_LINE: a line is one item, taken as it stands
+ *            CONF_ROUTE: also a key of [Route], whose value comes before the site's; CONF_LINE: a line is one item, taken as it stands;
+ *            CONF_LATER: not in this version: refused with a clear error
  *   default  as it would be written; "" is none
  *   when     a changed value takes effect WHEN_RELOAD, WHEN_RESTART of the app, or WHEN_UP
  *
@@ -92,7 +93,7 @@ CONF(SITE_ALIAS, SITE, "Alias", CONF_TYPE_HOSTS, CONF_MANY, "", 0, 64, "names", 
 	"A request for one of them is answered with 308 to the same path of the first Domain=.", "Alias=www.shop.example")
 CONF(SITE_TRY_FILES, SITE, "TryFiles", CONF_TYPE_TRY, CONF_MANY | CONF_ROUTE, "", 0, 16, "paths", WHEN_RELOAD, "files that are served before anything else answers",
 	"Paths below Root= in order, with $uri for the request's own path; a path that ends with / stands for the index of that folder. The first file that is there is served; with none, the app or To= answers, or =CODE as the last word gives that status. A [Route] with To= has only its own.", "TryFiles=$uri $uri/ /index.html")
-CONF(SITE_LISTING, SITE, "Listing", CONF_TYPE_BOOL, CONF_ROUTE, "no", 0, 0, "", WHEN_RELOAD, "whether a folder without index is listed",
+CONF(SITE_LISTING, SITE, "Listing", CONF_TYPE_BOOL, CONF_ROUTE | CONF_LATER, "no", 0, 0, "", WHEN_RELOAD, "whether a folder without index is listed",
 	"A page with the folder's files; hidden ones are left out.", "Listing=yes")
 CONF(SITE_HEADER, SITE, "Header", CONF_TYPE_HEADER, CONF_MANY | CONF_ROUTE | CONF_LINE, "", 0, 64, "", WHEN_RELOAD, "header fields that are set, added or removed",
 	"[request|response] set|add|remove NAME VALUE; without the first word, of the response. VALUE may have $host, $uri, $scheme, $remote_addr, $request_id. A [Route] with Header= has only its own.", "Header=set X-Frame-Options DENY")
@@ -102,9 +103,9 @@ CONF(SITE_REWRITE, SITE, "Rewrite", CONF_TYPE_REWRITE, CONF_MANY | CONF_ROUTE | 
 	"REGEX TO: the first that matches changes path and query; the route stays. $1 to $9 in TO are the groups.", "Rewrite=^/v1/(.*)$ /api/$1")
 CONF(SITE_BODY_BUFFER, SITE, "BodyBuffer", CONF_TYPE_BOOL, CONF_ROUTE, "yes", 0, 0, "", WHEN_RELOAD, "whether a body is received whole before a backend sees the request",
 	"Keeps slow clients away from backends of To=. With no it is passed on as it comes.", "BodyBuffer=no")
-CONF(SITE_RATE_LIMIT, SITE, "RateLimit", CONF_TYPE_RATE, CONF_ROUTE, "", 0, 0, "", WHEN_RELOAD, "how many requests one client may make",
+CONF(SITE_RATE_LIMIT, SITE, "RateLimit", CONF_TYPE_RATE, CONF_ROUTE | CONF_LATER, "", 0, 0, "", WHEN_RELOAD, "how many requests one client may make",
 	"N/s, N/min or N/h, then burst=N and by=address, by=site or by=header:NAME. What is more is answered with 429 and Retry-After.", "RateLimit=10/s burst=40")
-CONF(SITE_CONNECTIONS_MAX, SITE, "ConnectionsMax", CONF_TYPE_INT, 0, "0", 0, 1000000, "connections", WHEN_RELOAD, "how many connections one address may hold",
+CONF(SITE_CONNECTIONS_MAX, SITE, "ConnectionsMax", CONF_TYPE_INT, CONF_LATER, "0", 0, 1000000, "connections", WHEN_RELOAD, "how many connections one address may hold",
 	"0 takes the bound away.", "ConnectionsMax=100")
 CONF(SITE_ALLOW, SITE, "Allow", CONF_TYPE_CIDR, CONF_MANY | CONF_ROUTE, "", 0, 16384, "networks", WHEN_RELOAD, "the only networks that are served",
 	"Addresses or networks; everybody else gets 403. Where Allow= and Deny= both match, the longer prefix counts.", "Allow=10.0.0.0/8 2001:db8::/32")
@@ -114,15 +115,15 @@ CONF(SITE_BASIC_AUTH, SITE, "BasicAuth", CONF_TYPE_PATH, CONF_ROUTE | CONF_SPECI
 	"Lines NAME:HASH; HASH as crypt(5) writes it ($y$, $2b$, $6$): `mkpasswd` makes one. Relative to the app's folder.", "BasicAuth=users")
 CONF(SITE_BASIC_AUTH_USER, SITE, "BasicAuthUser", CONF_TYPE_USER, CONF_MANY | CONF_ROUTE, "", 0, 4096, "users", WHEN_RELOAD, "one name and password that is asked for",
 	"NAME:HASH, as in a line of the file that BasicAuth= names.", "BasicAuthUser=ann:$6$salt$3aEJgflnzWuw1O3tr0IYSmhUY0cZ7iBQeBP392T7RXjLP3TKKu3ddIapQaCpbD4p9ioeGaVIjOHaym7HvCuUm0")
-CONF(SITE_FORWARD_AUTH, SITE, "ForwardAuth", CONF_TYPE_URL, CONF_ROUTE, "", 0, 1024, "", WHEN_RELOAD, "a server that is asked whether a request may pass",
+CONF(SITE_FORWARD_AUTH, SITE, "ForwardAuth", CONF_TYPE_URL, CONF_ROUTE | CONF_LATER, "", 0, 1024, "", WHEN_RELOAD, "a server that is asked whether a request may pass",
 	"It gets a GET with X-Forwarded-Method, -Uri and -Host, the cookies and Authorization; a status from 200 to 299 lets the request pass, every other answer is the client's.", "ForwardAuth=http://127.0.0.1:9091/verify")
 CONF(SITE_COMPRESS, SITE, "Compress", CONF_TYPE_BOOL, CONF_ROUTE, "yes", 0, 0, "", WHEN_RELOAD, "whether texts are compressed",
 	"With zstd, brotli or gzip, as the client takes it. no for pages that show secrets beside what a client sent (BREACH).", "Compress=no")
-CONF(SITE_TRUSTED_PROXIES, SITE, "TrustedProxies", CONF_TYPE_TRUSTED, CONF_MANY, "", 0, 1024, "networks", WHEN_RELOAD, "proxies whose word on the client's address counts",
+CONF(SITE_TRUSTED_PROXIES, SITE, "TrustedProxies", CONF_TYPE_TRUSTED, CONF_MANY | CONF_LATER, "", 0, 1024, "networks", WHEN_RELOAD, "proxies whose word on the client's address counts",
 	"From these networks X-Forwarded-For, -Proto and -Host are believed. `cloudflare` stands for that CDN's published networks.", "TrustedProxies=10.0.0.1 cloudflare")
-CONF(SITE_PROXY_PROTOCOL, SITE, "ProxyProtocol", CONF_TYPE_CIDR, CONF_MANY, "", 0, 1024, "networks", WHEN_RELOAD, "networks whose connections begin with a PROXY header",
+CONF(SITE_PROXY_PROTOCOL, SITE, "ProxyProtocol", CONF_TYPE_CIDR, CONF_MANY | CONF_LATER, "", 0, 1024, "networks", WHEN_RELOAD, "networks whose connections begin with a PROXY header",
 	"Versions 1 and 2. From these networks it is required, from others it is not looked for.", "ProxyProtocol=10.0.0.0/24")
-CONF(SITE_MAINTENANCE, SITE, "Maintenance", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "the page that is shown while the site is in maintenance",
+CONF(SITE_MAINTENANCE, SITE, "Maintenance", CONF_TYPE_PATH, CONF_SPECIFIERS | CONF_LATER, "", 0, 4095, "", WHEN_RELOAD, "the page that is shown while the site is in maintenance",
 	"A file below Root=, or below the app's folder when there is no Root=; left out, a built-in page.", "Maintenance=maintenance.html")
 CONF_LATER_KEY(SITE, "Persist")
 CONF_LATER_KEY(SITE, "Http")

@@ -74,7 +74,7 @@ static void config(struct buf *b)
 		more_field(b, "about", r->line);
 		more_field(b, "text", r->prose);
 		more_field(b, "example", r->example);
-		more_field(b, "status", "built");
+		more_field(b, "status", r->flags & CONF_LATER ? "later" : "built");
 		buf_putc(b, '}');
 	}
 	for (unsigned i = 0; i < conf_known_rows_n; i++) {

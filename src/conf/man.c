@@ -163,22 +163,28 @@ static void key(struct buf *b, const struct conf_row *r)
 	buf_printf(b, "A change takes effect %s.\n.Dl %s\n", whens[r->when], r->example);
 }
 
+static void one_known(struct buf *b, const char *key, bool later, bool *any)
+{
+	if (!*any)
+		buf_puts(
+			b, later ? ".Pp\nNot in this version:\n" : ".Pp\nNoted, without effect:\n");
+	else
+		buf_puts(b, " ,\n");
+	*any = true;
+	buf_printf(b, ".Cm %s Ns =", key);
+}
+
 /* The later or noted keys of a section, in one sentence. */
 static void known(struct buf *b, enum conf_section s, bool later)
 {
 	bool any = false;
 
-	for (unsigned i = 0; i < conf_known_rows_n; i++) {
-		if (conf_known_rows[i].section != s || conf_known_rows[i].later != later)
-			continue;
-		if (!any)
-			buf_puts(b, later ? ".Pp\nNot in this version:\n"
-					  : ".Pp\nNoted, without effect:\n");
-		else
-			buf_puts(b, " ,\n");
-		any = true;
-		buf_printf(b, ".Cm %s Ns =", conf_known_rows[i].key);
-	}
+	for (enum conf_key k = 0; later && k < CONF_END; k++)
+		if (conf_rows[k].section == s && conf_rows[k].flags & CONF_LATER)
+			one_known(b, conf_rows[k].key, later, &any);
+	for (unsigned i = 0; i < conf_known_rows_n; i++)
+		if (conf_known_rows[i].section == s && conf_known_rows[i].later == later)
+			one_known(b, conf_known_rows[i].key, later, &any);
 	if (any)
 		buf_puts(b, " .\n");
 }
@@ -209,7 +215,7 @@ void conf_man_stead_conf(struct buf *b)
 		buf_printf(b, ".Sh [%s]\n", section_rows[s].name);
 		sentence(b, section_rows[s].about);
 		for (enum conf_key k = 0; k < CONF_END; k++) {
-			if (conf_rows[k].section != s)
+			if (conf_rows[k].section != s || conf_rows[k].flags & CONF_LATER)
 				continue;
 			if (!any)
 				buf_puts(b, ".Bl -tag -width Ds\n");

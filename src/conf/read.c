@@ -187,6 +187,11 @@ static void read_entry(struct conf *c, const struct conf_entry *e)
 
 	if (e->key[0] == 'X' && e->key[1] == '-')
 		return; /* systemd's rule for what other programs keep in the file */
+	if (key != CONF_END && conf_rows[key].flags & CONF_LATER) {
+		conf_find(c, CONF_ERROR, &e->key_pos, "take the line out",
+			"this version of stead does not have %s= yet", e->key);
+		return;
+	}
 	if (key != CONF_END) {
 		c->at = conf_scope_at(c, e->section, e->arg, &e->key_pos);
 		if (c->at != NULL)

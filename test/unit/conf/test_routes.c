@@ -9,9 +9,8 @@ static const char whole[] =
 	"Domain=shop.example\nAlias=www.shop.example shop.test\nRoot=public\nBodyMax=1M\n"
 	"Header=set X-A site\nHeader=request remove Cookie\nDeny=10.0.0.0/8 2001:db8::/32\n"
 	"Redirect=301 /old/* /new/*\nRedirect=308 ~^/u/(.*)$ /users/$1\nBasicAuthUser=ann:$6$s$h\n"
-	"RateLimit=100/min burst=5 by=header:X-Key\n"
 	"[Route /api]\nTo=back\nStripPrefix=yes\nMethods=get "
-	"POST\nBodyMax=2M\nBasicAuth=\nRateLimit=\n"
+	"POST\nBodyMax=2M\nBasicAuth=\n"
 	"[Route =/exact]\nTo=http://127.0.0.1:9000\nMatchHeader=X-V 2\nHeader=\n"
 	"[Route ~^/r[0-9]+$]\nRoot=other\nTryFiles=$uri $uri/ =404\n"
 	"[Upstream back]\nServer=10.0.0.1:80 "
@@ -23,6 +22,10 @@ static struct conf *read_good(const char *text)
 {
 	struct conf *c = conf_with_facts();
 
+	assert_int_equal(conf_put_key(c, CONF_SITE_RATE_LIMIT, "100/min burst=5 by=header:X-Key",
+				 CONF_FROM_FILE, NULL),
+		0);
+	assert_int_equal(conf_put(c, "Route", "/api", "RateLimit", "", CONF_FROM_FILE, NULL), 0);
 	if (conf_read(c, "f", text, strlen(text)) != 0 || conf_finish(c) != 0)
 		for (const struct conf_finding *f = conf_findings(c); f; f = f->next)
 			print_error("%u:%u %s\n", f->pos.line, f->pos.col, f->text);
@@ -172,9 +175,6 @@ static void each_wrong_line_is_found_where_it_is(void **state)
 		{"[Site]\nRedirect=301 ~(a /b\n", 2, 10, "not a regular expression", ""},
 		{"[Site]\nRewrite=[a /b\n", 2, 9, "not a regular expression", ""},
 		{"[Site]\nRewrite=^/a$\n", 2, 9, "TO is missing", ""},
-		{"[Site]\nRateLimit=0/s\n", 2, 11, "not a rate", ""},
-		{"[Site]\nRateLimit=5/d\n", 2, 11, "not a rate", ""},
-		{"[Site]\nRateLimit=5/s bust=1\n", 2, 11, "none of: burst", ""},
 		{"[Site]\nBasicAuthUser=ann:plain\n", 2, 15, "no kind that is safe", "mkpasswd"},
 		{"[Site]\nBasicAuthUser=ann:$1$s$h\n", 2, 15, "no kind that is safe", ""},
 		{"[Site]\nTryFiles=file\n", 2, 10, "neither a path", ""},
