@@ -55,6 +55,7 @@ CLOSE(UP_CLOSED, up_closed, CLOSE_REQ, 1, 502, "the backend closed before its an
 CLOSE(UP_GARBAGE, up_garbage, CLOSE_REQ, 1, 502, "the backend's answer is malformed or ambiguous")
 CLOSE(AUTH_REQUIRED, auth_required, CLOSE_REQ, 0, 401, "a name and a password are asked for here")
 CLOSE(AUTH_THROTTLED, auth_throttled, CLOSE_REQ, 1, 429, "too many wrong passwords came from this address")
+CLOSE(FORWARD_AUTH, forward_auth, CLOSE_REQ, 0, 0, "the server that decides who may pass answered for us")
 CLOSE(AUTH_BUSY, auth_busy, CLOSE_REQ, 1, 503, "passwords cannot be checked now")
 CLOSE(MAINTENANCE, maintenance, CLOSE_REQ, 0, 503, "the site is under maintenance")
 CLOSE(LINK_END, link_end, CLOSE_LINK, 0, 0, "the worker ended as it was told to")

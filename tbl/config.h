@@ -115,7 +115,7 @@ CONF(SITE_BASIC_AUTH, SITE, "BasicAuth", CONF_TYPE_PATH, CONF_ROUTE | CONF_SPECI
 	"Lines NAME:HASH; HASH as crypt(5) writes it ($y$, $2b$, $6$): `mkpasswd` makes one. Relative to the app's folder.", "BasicAuth=users")
 CONF(SITE_BASIC_AUTH_USER, SITE, "BasicAuthUser", CONF_TYPE_USER, CONF_MANY | CONF_ROUTE, "", 0, 4096, "users", WHEN_RELOAD, "one name and password that is asked for",
 	"NAME:HASH, as in a line of the file that BasicAuth= names.", "BasicAuthUser=ann:$6$salt$3aEJgflnzWuw1O3tr0IYSmhUY0cZ7iBQeBP392T7RXjLP3TKKu3ddIapQaCpbD4p9ioeGaVIjOHaym7HvCuUm0")
-CONF(SITE_FORWARD_AUTH, SITE, "ForwardAuth", CONF_TYPE_URL, CONF_ROUTE | CONF_LATER, "", 0, 1024, "", WHEN_RELOAD, "a server that is asked whether a request may pass",
+CONF(SITE_FORWARD_AUTH, SITE, "ForwardAuth", CONF_TYPE_URL, CONF_ROUTE, "", 0, 1024, "", WHEN_RELOAD, "a server that is asked whether a request may pass",
 	"It gets a GET with X-Forwarded-Method, -Uri and -Host, the cookies and Authorization; a status from 200 to 299 lets the request pass, every other answer is the client's.", "ForwardAuth=http://127.0.0.1:9091/verify")
 CONF(SITE_COMPRESS, SITE, "Compress", CONF_TYPE_BOOL, CONF_ROUTE, "yes", 0, 0, "", WHEN_RELOAD, "whether texts are compressed",
 	"With zstd, brotli or gzip, as the client takes it. no for pages that show secrets beside what a client sent (BREACH).", "Compress=no")

@@ -6,6 +6,7 @@
 #include "access_list.h"
 #include "auth.h"
 #include "edit.h"
+#include "forward_auth.h"
 #include "gate.h"
 #include "lib/must.h"
 #include "rewrite.h"
@@ -24,6 +25,7 @@ static const struct phase phases[] = {
 	{phase_maintenance, NULL},
 	{phase_access, NULL},
 	{phase_basic, auth_cancel},
+	{phase_forward_auth, forward_auth_cancel},
 	{phase_redirect, NULL},
 	{phase_rewrite, NULL},
 	{phase_edit, NULL},

@@ -2,6 +2,7 @@
  * up_codecs.c: backends' protocols and the owners of calls, by number. Constant, so that no code pointer
  * lies in a call's memory.
  */
+#include "forward_auth.h"
 #include "to_proxy.h"
 #include "up.h"
 
@@ -11,5 +12,6 @@ const struct up_codec *const up_codecs[UP_CODECS] = {
 
 const struct up_owner_ops *const up_owners[UP_OWNER_END] = {
 	[UP_OWNER_PROXY] = &to_proxy_owner,
+	[UP_OWNER_AUTH] = &forward_auth_owner,
 	[UP_OWNER_PROBE] = &up_probe_owner,
 };
