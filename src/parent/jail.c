@@ -96,6 +96,14 @@ static int bind_libraries(const char *root)
 	return 0;
 }
 
+/* What a gate checks its TLS backends with; without it every such backend is refused. */
+static int bind_authorities(const char *root)
+{
+	static const char bundle[] = "/etc/ssl/certs/ca-certificates.crt";
+
+	return access(bundle, R_OK) == 0 ? bind_below(root, bundle, bundle, true, MS_NOEXEC) : 0;
+}
+
 static int step_root(const struct jail_plan *j)
 {
 	char root[PATH_MAX], public[PATH_MAX], exe[PATH_MAX];
@@ -110,6 +118,8 @@ static int step_root(const struct jail_plan *j)
 		return -errno;
 	if ((e = bind_libraries(root)) < 0 || (e = bind_below(root, exe, j->exe, true, 0)) < 0 ||
 		(e = bind_below(root, public, public, false, MS_NOEXEC)) < 0)
+		return e;
+	if (j->role == PROC_GATE && (e = bind_authorities(root)) < 0)
 		return e;
 	if (mount(NULL, root, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
 		    "mode=0755,size=64k,nr_inodes=256") < 0)
