@@ -9,7 +9,7 @@ import time
 import measure
 import servers
 
-ROLES = ("parent", "gate", "ctl", "log", "check", "act", "db", "build")
+ROLES = ("parent", "gate", "ctl", "log", "resolve", "auth", "check", "act", "db", "build")
 SERVING = ("parent", "gate", "ctl", "log")
 
 
@@ -112,4 +112,33 @@ def roles(args):
     return out + [""]
 
 
-ROWS = {"startup": startup, "memory": memory, "roles": roles}
+def gates(args):
+    """One gate beside two, each at 1, 8 and 64 connections: what the default of Gates= goes by."""
+    out = ["### gates: one gate beside two", "",
+           "| row | connections | 1 gate: CPU µs/request, requests/s, p99 | 2 gates | CPU 2 / 1 | requests/s 2 / 1 |",
+           "|---|---|---|---|---|---|"]
+    for folder, path in (("static", "/1k.txt"), ("wsgi", "/"), ("flask", "/")):
+        site = os.path.join(servers.HERE, "apps", folder)
+        group = [servers.Stead(site, path, False, args.stead, keys=[("Server", f"Gates={n}")]) for n in (1, 2)]
+        try:
+            for connections in args.connections:
+                runs = [[], []]
+                for server in group:
+                    measure.wrk(server.port, path, connections, 1)
+                for _ in range(args.rounds):
+                    for which, server in enumerate(group):
+                        runs[which].append(measure.timed_run(server, path, connections, args.seconds))
+                one, two = ({key: measure.median([r[key] for r in mine]) for key in ("cpu_us", "rps", "p99_us")}
+                            for mine in runs)
+                ratio = {key: measure.median([b[key] / a[key] for a, b in zip(*runs)]) for key in ("cpu_us", "rps")}
+                words = [f"{v['cpu_us']:.1f}, {v['rps']:.0f}, {v['p99_us']:.0f} µs" for v in (one, two)]
+                out.append(f"| {folder} | {connections} | {words[0]} | {words[1]} | **{ratio['cpu_us']:.2f}** "
+                           f"| **{ratio['rps']:.2f}** |")
+                print(f"  gates, {folder} at {connections}: {words[0]} beside {words[1]}", flush=True)
+        finally:
+            for server in group:
+                server.stop()
+    return out + [""]
+
+
+ROWS = {"startup": startup, "memory": memory, "roles": roles, "gates": gates}

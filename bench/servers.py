@@ -146,13 +146,15 @@ class NginxUwsgi(Server):
 class Stead(Server):
     name = "stead"
 
-    def __init__(self, folder, path, log, binary=None, wait=True):
+    def __init__(self, folder, path, log, binary=None, wait=True, keys=()):
         super().__init__()
         self.binary = binary or os.path.join(TOP, "build", "stead")
         self.site = self.copy(folder)
         self.state = os.path.join(self.dir, "state")
         if not log:
             self.set_key("Site", "AccessLog=off")
+        for section, line in keys:
+            self.set_key(section, line)
         self.up()
         if wait:
             self.wait(path)
