@@ -93,7 +93,7 @@ CONF(SITE_ALIAS, SITE, "Alias", CONF_TYPE_HOSTS, CONF_MANY, "", 0, 64, "names", 
 	"A request for one of them is answered with 308 to the same path of the first Domain=.", "Alias=www.shop.example")
 CONF(SITE_TRY_FILES, SITE, "TryFiles", CONF_TYPE_TRY, CONF_MANY | CONF_ROUTE, "", 0, 16, "paths", WHEN_RELOAD, "files that are served before anything else answers",
 	"Paths below Root= in order, with $uri for the request's own path; a path that ends with / stands for the index of that folder. The first file that is there is served; with none, the app or To= answers, or =CODE as the last word gives that status. A [Route] with To= has only its own.", "TryFiles=$uri $uri/ /index.html")
-CONF(SITE_LISTING, SITE, "Listing", CONF_TYPE_BOOL, CONF_ROUTE | CONF_LATER, "no", 0, 0, "", WHEN_RELOAD, "whether a folder without index is listed",
+CONF(SITE_LISTING, SITE, "Listing", CONF_TYPE_BOOL, CONF_ROUTE, "no", 0, 0, "", WHEN_RELOAD, "whether a folder without index is listed",
 	"A page with the folder's files; hidden ones are left out.", "Listing=yes")
 CONF(SITE_HEADER, SITE, "Header", CONF_TYPE_HEADER, CONF_MANY | CONF_ROUTE | CONF_LINE, "", 0, 64, "", WHEN_RELOAD, "header fields that are set, added or removed",
 	"[request|response] set|add|remove NAME VALUE; without the first word, of the response. VALUE may have $host, $uri, $scheme, $remote_addr, $request_id. A [Route] with Header= has only its own.", "Header=set X-Frame-Options DENY")

@@ -182,6 +182,24 @@ static struct snap_server server_of(
 	return to;
 }
 
+/* Half of the site's secret, other for each upstream: gates make the cookie's value with it, over
+ * restarts the same. */
+static int sticky_key(struct site_build *b, const char *upstream, uint8_t ret[16])
+{
+	char secret[65];
+	int err = state_secret(b->c, b->a->name, secret);
+
+	for (unsigned i = 0; err == 0 && i < 16; i++) {
+		char byte[3] = {secret[32 + 2 * i], secret[33 + 2 * i], 0};
+
+		ret[i] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+	for (unsigned i = 0; *upstream; upstream++, i++)
+		ret[i % 16] = (uint8_t)(ret[i % 16] * 31 + (uint8_t)*upstream);
+	explicit_bzero(secret, sizeof secret);
+	return err;
+}
+
 void sites_upstream(
 	struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf)
 {
@@ -213,5 +231,7 @@ void sites_upstream(
 	if (all)
 		to.servers = snap_put_list(b->w, all, sizeof *all, u->nservers);
 	free(all);
+	if (u->sticky[0] && sticky_key(b, u->name, to.sticky_key) < 0)
+		b->no_memory = true;
 	(void)snap_put_upstream(b->w, &to);
 }

@@ -409,3 +409,26 @@ int filecache_get(struct gate *g, const char *root, size_t root_len, const char 
 	*ret_file = &e->file;
 	return 0;
 }
+
+int filecache_folder(struct gate *g, const char *root, size_t root_len, const char *path,
+	size_t path_len, int *ret_fd)
+{
+	char below[4096];
+	int top, fd, err = root_get(g, root, root_len, &top);
+
+	if (err)
+		return err;
+	while (path_len && *path == '/') {
+		path++;
+		path_len--;
+	}
+	if (path_len + 2 > sizeof(below))
+		return -ENOENT;
+	memcpy(below, path, path_len);
+	memcpy(below + path_len, ".", 2);
+	fd = sys_open_beneath(top, below, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd == -EACCES || fd == -EPERM ? fd : -ENOENT;
+	*ret_fd = fd;
+	return 0;
+}

@@ -38,5 +38,7 @@ void filecache_free(struct gate *g);
 int filecache_get(struct gate *g, const char *root, size_t root_len, const char *path,
 	size_t path_len, struct file **ret_file);
 void file_release(struct gate *g, struct file *f);
+/* The folder `path` (ends with its slash) below `root`, opened for the caller. -ENOENT: there is none. */
+int filecache_folder(struct gate *g, const char *root, size_t root_len, const char *path, size_t path_len, int *ret_fd);
 
 #endif

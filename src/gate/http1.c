@@ -332,9 +332,12 @@ static bool step(struct conn *c)
 	if (http1_body_run(h))
 		return true;
 	if (http1_out_run(h)) {
-		http1_tell_room(h);
+		(void)http1_tell_room(h);
 		return true;
 	}
+	/* All of it may have gone at once, so that nothing is left to wait for. */
+	if (http1_tell_room(h))
+		return true;
 	if (h->tunnel && http1_out_done(h) && !h->body_done) {
 		if (!h->shut) {
 			h->shut = true;

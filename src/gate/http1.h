@@ -103,8 +103,8 @@ void http1_consume(struct gate *g, struct stream *s, size_t n);
 bool http1_put(struct h1 *h, const char *p, size_t n);
 /* Send what waits. True: something went. */
 bool http1_out_run(struct h1 *h);
-/* Say req_on_room() to who waits for it. */
-void http1_tell_room(struct h1 *h);
+/* Say req_on_room() to who waits for it. False: nobody does, or there is none. */
+bool http1_tell_room(struct h1 *h);
 bool http1_out_done(const struct h1 *h);
 void http1_out_drop(struct h1 *h);
 /* Spare buffers, at the gate's end. */

@@ -244,13 +244,14 @@ bool http1_out_run(struct h1 *h)
 	return true;
 }
 
-void http1_tell_room(struct h1 *h)
+bool http1_tell_room(struct h1 *h)
 {
 	if (!h->room_wanted || h->out_ended || !h->req ||
 		http1_room(h->conn->gate, &h->stream) == 0)
-		return;
+		return false;
 	h->room_wanted = false;
 	req_on_room(h->req);
+	return true;
 }
 
 void http1_on_send(struct loop *l, struct op *op, int res)
@@ -265,7 +266,7 @@ void http1_on_send(struct loop *l, struct op *op, int res)
 		send_failed(h, res);
 	} else {
 		release_sent(h);
-		http1_tell_room(h);
+		(void)http1_tell_room(h);
 	}
 	http1_run(c);
 	conn_leave(c);

@@ -48,6 +48,7 @@ static const int allowed[] = {
 	SCMP_SYS(pread64),
 	SCMP_SYS(lseek),
 	SCMP_SYS(readlinkat),
+	SCMP_SYS(getdents64), /* a folder that is listed */
 	/* pages and links */
 	SCMP_SYS(mmap),
 	SCMP_SYS(munmap),

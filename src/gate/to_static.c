@@ -3,8 +3,8 @@
  * sections 8.8, 13, 14).
  *
  * Called by req.c as HANDLER_STATIC. Holds one cached file for each request. Never serves what
- * begins with a dot (but .well-known), nor stead.conf; never lists a folder; never follows a
- * symlink out.
+ * begins with a dot (but .well-known), nor stead.conf; lists a folder only where Listing= says so;
+ * never follows a symlink out.
  */
 #include "to_static.h"
 #include "filecache.h"
@@ -12,6 +12,7 @@
 #include "httpdate.h"
 #include "lib/buf.h"
 #include "lib/must.h"
+#include "listing.h"
 #include "range.h"
 
 #include <errno.h>
@@ -33,8 +34,10 @@ struct parts {
 };
 
 struct served {
-	struct file *file;
+	struct file *file;   /* NULL: a listing */
 	struct parts *parts; /* NULL: not multipart */
+	struct buf list;
+	size_t list_at;
 };
 
 /* Does a segment of the path hide itself? */
@@ -435,6 +438,40 @@ bool static_exists(struct req *r, const char *path, size_t len)
 	return true;
 }
 
+static void push_list(struct req *r, struct served *s)
+{
+	s->list_at += req_resp_body(r, s->list.p + s->list_at, s->list.len - s->list_at, true);
+}
+
+/* False: there is no such folder, or it may not be listed. */
+static bool list_folder(struct req *r, struct served *s, const char *root, size_t root_len,
+	const char *path, size_t len)
+{
+	static const char html[] = "text/html; charset=utf-8", js[] = "application/json";
+	bool json = listing_wants_json(r);
+	struct field f[2] = {
+		field("Content-Type", json ? js : html, json ? sizeof(js) - 1 : sizeof(html) - 1),
+		{"Vary", "Accept", 4, 6}};
+	struct resp_head h = {.status = 200, .fields = f, .nfields = 2};
+	int fd, err;
+
+	if (!(r->route->flags & SNAP_ROUTE_LISTING) || path[len - 1] != '/' ||
+		filecache_folder(r->gate, root, root_len, path, len, &fd) < 0)
+		return false;
+	buf_init(&s->list, LISTING_BYTES_MAX);
+	err = listing_make(r, fd, json, &s->list);
+	close(fd);
+	r->handler_state = s;
+	if (err) {
+		req_fail(r, err == -ENOMEM ? CLOSE_NO_MEMORY : CLOSE_FILE_ERROR, 0);
+		return true;
+	}
+	h.content_length = (int64_t)s->list.len;
+	if (req_resp_head(r, &h, r->method == METHOD_HEAD) == 0 && !r->ended)
+		push_list(r, s);
+	return true;
+}
+
 static void start(struct req *r)
 {
 	static const struct field allow = {"Allow", "GET, HEAD", 5, 9};
@@ -468,6 +505,8 @@ static void start(struct req *r)
 		redirect(r);
 		return;
 	}
+	if (err == -ENOENT && list_folder(r, s, root, root_len, path, len))
+		return;
 	if (err) {
 		fail_open(r, err);
 		return;
@@ -480,13 +519,25 @@ static void done(struct req *r)
 {
 	struct served *s = r->handler_state;
 
-	if (s)
+	if (s && s->file)
 		file_release(r->gate, s->file);
+	else if (s)
+		buf_done(&s->list);
+}
+
+static void room(struct req *r)
+{
+	struct served *s = r->handler_state;
+
+	if (s->file)
+		push_parts(r);
+	else
+		push_list(r, s);
 }
 
 const struct handler_ops to_static_handler = {
 	.name = "static",
 	.start = start,
-	.room = push_parts,
+	.room = room,
 	.done = done,
 };

@@ -1,5 +1,6 @@
 """Sites, routes, redirects, rewrites and edited fields on a real gate."""
 
+import json
 import re
 
 import pytest
@@ -61,6 +62,8 @@ def gate(tree):
             static("/strict", tree / "two", try_files=["$uri", "=403"]),
             static("/pre", tree / "three", try_files=["$uri", "$uri/index.html"]),
             {"path": "/app", "match": "prefix", "to": "app", "root": str(tree / "four"), "try_files": ["$uri"]}]},
+        {"name": "listing", "hosts": ["listing.example"], "routes": [
+            static("/", tree, listing=True), static("/not", tree)]},
         {"name": "lists", "hosts": ["lists.example"], "routes": [
             static("/", tree / "one", deny=["127.0.0.0/8"], allow=["127.0.0.1"]),
             static("/out", tree / "one", deny=["127.0.0.1"]),
@@ -169,6 +172,39 @@ def test_files_are_tried_in_order(gate, target, status, body):
     answer = get(gate, target, "try.example")
     assert answer.status == status
     assert body is None or answer.body.decode() == body
+
+
+def test_listings(gate, tree):
+    folder = tree / "odd"
+    folder.mkdir()
+    for name in ('a"b<c>&d.txt', "e f%20", ".hidden", "stead.conf", "co:lon", "\xe4.txt"):
+        (folder / name).write_text("x" * 10)
+    (folder / "sub").mkdir()
+    (folder / "link").symlink_to("/etc/passwd")
+    answer = get(gate, "/odd/", "listing.example")
+    page = answer.body.decode()
+    assert answer.status == 200 and answer.fields["content-type"].startswith("text/html")
+    links = re.findall('href="([^"]*)"', page)
+    assert links == ["../", "./sub/", "./a%22b%3Cc%3E%26d.txt", "./co%3Alon", "./e%20f%2520", "./%C3%A4.txt"]
+    for link in links[2:]:
+        assert get(gate, "/odd/" + link[2:], "listing.example").body == b"x" * 10
+    assert "<c>" not in page and ".hidden" not in page and "stead.conf" not in page and "passwd" not in page
+    entries = json.loads(get(gate, "/odd/", "listing.example", Accept="application/json").body)["entries"]
+    assert entries[0] == {"name": "sub", "type": "folder", "size": 0, "mtime": entries[0]["mtime"]}
+    assert get(gate, "/odd/", "listing.example", method="HEAD").status == 200
+    assert get(gate, "/odd", "listing.example").status == 301
+    assert get(gate, "/one/", "listing.example").body == b"one"   # an index comes first
+    for path in ("/not/odd/", "/none/", "/odd/link/", "/odd/../../"):
+        assert get(gate, path, "listing.example").status in (400, 404)
+
+
+def test_a_long_listing(gate, tree):
+    folder = tree / "many"
+    folder.mkdir()
+    for i in range(2100):
+        (folder / f"file-with-a-long-name-{i:05}").touch()
+    page = get(gate, "/many/", "listing.example").body.decode()
+    assert page.count("<tr>") == 2001 and "not shown" in page
 
 
 def test_a_post_is_not_a_file(gate):

@@ -71,6 +71,12 @@ Deny=0.0.0.0/0 ::/0
 Root=other
 Rewrite=.* /f
 TryFiles=
+[Route /sticky]
+To=kept
+[Upstream kept]
+Server=http://127.0.0.1:{first}
+Server=http://127.0.0.1:{second}
+Sticky=who
 [Upstream back]
 Server=http://127.0.0.1:{first} weight=1
 Server=127.0.0.1:{second} weight=1
@@ -121,6 +127,16 @@ def test_upstreams(site):
     assert seen[0]["fields"]["Host"] == "shop.example"
     assert seen[0]["fields"]["X-Forwarded-For"] == "127.0.0.1"
     assert json.loads(get(site, "/one/x").body)["path"] == "/one/x"
+
+
+def test_a_client_stays_at_its_server(site):
+    first = get(site, "/sticky")
+    cookie = first.getheader("Set-Cookie").split(";")[0]
+    assert cookie.startswith("who=") and str(site.ports[0]) not in cookie
+    ports = {json.loads(get(site, "/sticky", Cookie=cookie).body)["port"] for _ in range(8)}
+    assert ports == {json.loads(first.body)["port"]}
+    site.cli("reload")
+    assert json.loads(get(site, "/sticky", Cookie=cookie).body)["port"] in ports
 
 
 def test_passwords(site):
