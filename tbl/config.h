@@ -119,8 +119,8 @@ CONF(SITE_FORWARD_AUTH, SITE, "ForwardAuth", CONF_TYPE_URL, CONF_ROUTE, "", 0, 1
 	"It gets a GET with X-Forwarded-Method, -Uri and -Host, the cookies and Authorization; a status from 200 to 299 lets the request pass, every other answer is the client's.", "ForwardAuth=http://127.0.0.1:9091/verify")
 CONF(SITE_COMPRESS, SITE, "Compress", CONF_TYPE_BOOL, CONF_ROUTE, "yes", 0, 0, "", WHEN_RELOAD, "whether texts are compressed",
 	"With zstd, brotli or gzip, as the client takes it. no for pages that show secrets beside what a client sent (BREACH).", "Compress=no")
-CONF(SITE_TRUSTED_PROXIES, SITE, "TrustedProxies", CONF_TYPE_TRUSTED, CONF_MANY | CONF_LATER, "", 0, 1024, "networks", WHEN_RELOAD, "proxies whose word on the client's address counts",
-	"From these networks X-Forwarded-For, -Proto and -Host are believed. `cloudflare` stands for that CDN's published networks.", "TrustedProxies=10.0.0.1 cloudflare")
+CONF(SITE_TRUSTED_PROXIES, SITE, "TrustedProxies", CONF_TYPE_TRUSTED, CONF_MANY, "", 0, 1024, "networks", WHEN_RELOAD, "proxies whose word on the client's address counts",
+	"From these networks X-Forwarded-For, -Proto and -Host are believed. `cloudflare` stands for that CDN's published networks; STATE/cloudflare.txt, a network a line, takes their place.", "TrustedProxies=10.0.0.1 cloudflare")
 CONF(SITE_PROXY_PROTOCOL, SITE, "ProxyProtocol", CONF_TYPE_CIDR, CONF_MANY | CONF_LATER, "", 0, 1024, "networks", WHEN_RELOAD, "networks whose connections begin with a PROXY header",
 	"Versions 1 and 2. From these networks it is required, from others it is not looked for.", "ProxyProtocol=10.0.0.0/24")
 CONF(SITE_MAINTENANCE, SITE, "Maintenance", CONF_TYPE_PATH, CONF_SPECIFIERS | CONF_LATER, "", 0, 4095, "", WHEN_RELOAD, "the page that is shown while the site is in maintenance",

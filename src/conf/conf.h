@@ -266,6 +266,8 @@ const struct conf_app *conf_app(const struct conf *c);
  * nothing is left. `ret` has room for 28. */
 void conf_name_from_folder(const char *folder, char ret[28]);
 /* Check one ADDR:PORT and make it numeric and canonical ("localhost:80", ":80", "[::1]:80"). -EINVAL. */
+/* A network or an address. -EINVAL. */
+int conf_network(const char *text, struct conf_cidr *ret);
 int conf_addr_canonical(const char *text, struct buf *ret);
 /* How long ago or how long: "10min", "1h 30min", "5" (seconds). In ms. -EINVAL, -ERANGE. */
 int conf_time_parse(const char *text, uint64_t *ret_ms);

@@ -84,6 +84,16 @@ bool conf_parse_cidr(const char *text, struct conf_cidr *ret, struct buf *why, s
 	return false;
 }
 
+int conf_network(const char *text, struct conf_cidr *ret)
+{
+	char mem[2][256];
+	struct buf why, todo;
+
+	buf_fixed(&why, mem[0], sizeof(mem[0]));
+	buf_fixed(&todo, mem[1], sizeof(mem[1]));
+	return conf_parse_cidr(text, ret, &why, &todo) ? 0 : -EINVAL;
+}
+
 static bool is_host(const char *p, size_t n)
 {
 	if (n == 0 || n > 253 || p[0] == '-' || p[0] == '.')

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ROUTES_MAX = 1200 };
+enum { ROUTES_MAX = 1200, CLOUDFLARE_MAX = 256 };
 
 static uint32_t ms32(uint64_t ms)
 {
@@ -66,6 +66,24 @@ static void put_hosts(struct site_build *b, uint32_t site, const char *const *ho
 		snap_put_host(b->w, site, *host, flags);
 }
 
+static struct snap_list trusted(struct site_build *b, const struct conf_app *conf)
+{
+	unsigned n = conf->ntrusted, more = conf->trusts_cloudflare ? CLOUDFLARE_MAX : 0;
+	struct conf_cidr *all = calloc(n + more + 1, sizeof *all);
+	struct snap_list list = {0};
+
+	b->no_memory |= !all;
+	if (!all)
+		return list;
+	if (n)
+		memcpy(all, conf->trusted, n * sizeof *all);
+	if (more)
+		n += cloudflare_networks(b->c, all + n, more);
+	list = sites_networks(b, all, n);
+	free(all);
+	return list;
+}
+
 static void put_site(struct site_build *b, const struct conf_app *conf)
 {
 	struct snap_route *all = calloc(ROUTES_MAX, sizeof *all);
@@ -94,6 +112,7 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 		if (n > 0 && n < CTL_PATH_MAX)
 			site.maintenance = snap_put_str(b->w, path);
 	}
+	site.trusted_proxies = trusted(b, conf);
 	site.connections_max = conf->connections_per_address;
 	at = snap_put_site(b->w, &site, all, put_routes(b, conf, all));
 	free(all);

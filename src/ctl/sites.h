@@ -18,6 +18,9 @@ struct site_build {
 struct snap_route sites_route(struct site_build *b, const struct conf_route *r, int public_index);
 /* Its Root= as the gates see it: as root only published copies are seen. */
 void sites_folder(struct site_build *b, const struct conf_route *r, int public_index, char ret[static CTL_PATH_MAX]);
+struct snap_list sites_networks(struct site_build *b, const struct conf_cidr *from, unsigned n);
+/* cloudflare.c: at most max. How many. */
+unsigned cloudflare_networks(struct ctl *c, struct conf_cidr *ret, unsigned max);
 void sites_upstream(struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf);
 
 #endif

@@ -39,7 +39,7 @@ static struct snap_list texts(struct site_build *b, const char *const *from)
 		snap_str, n, FILL(snap_put_str(b->w, from[i]).off, (uint32_t)strlen(from[i])));
 }
 
-static struct snap_list networks(struct site_build *b, const struct conf_cidr *from, unsigned n)
+struct snap_list sites_networks(struct site_build *b, const struct conf_cidr *from, unsigned n)
 {
 	struct snap_cidr *all = calloc(n + 1, sizeof *all);
 	struct snap_list list = {0};
@@ -109,8 +109,8 @@ static void put_edits(struct site_build *b, const struct conf_route *r, struct s
 			snap_put_str(b->w, r->rewrites[i].to)));
 	to->users = PUT_LIST(snap_user, r->nusers,
 		FILL(snap_put_str(b->w, r->users[i].name), snap_put_str(b->w, r->users[i].hash)));
-	to->allow = networks(b, r->allow, r->nallow);
-	to->deny = networks(b, r->deny, r->ndeny);
+	to->allow = sites_networks(b, r->allow, r->nallow);
+	to->deny = sites_networks(b, r->deny, r->ndeny);
 }
 
 static void put_rate(struct site_build *b, const struct conf_route *r, struct snap_route *to)

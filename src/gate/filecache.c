@@ -7,6 +7,7 @@
  * it. Never writes.
  */
 #include "filecache.h"
+#include "encoding.h"
 #include "httpdate.h"
 #include "lib/must.h"
 #include "lib/sys.h"
@@ -312,6 +313,34 @@ static int fill(struct gate *g, struct entry *e, int fd, const struct stat *st)
 	return 0;
 }
 
+/* What lies encoded beside a text, and is not older. Asked when the file itself is looked at. */
+static void find_siblings(struct gate *g, struct entry *e)
+{
+	const char *path = e->key + e->root_len;
+	struct file *f = &e->file;
+	char name[4096];
+	struct stat st;
+	int root;
+
+	f->siblings = 0;
+	if (!encoding_worth(f->type, f->type_len) || e->path_len + 8 > sizeof(name) ||
+		root_get(g, e->key, e->root_len, &root) < 0)
+		return;
+	while (*path == '/')
+		path++;
+	for (unsigned i = CODING_GZIP; i < CODING_END; i++) {
+		int fd;
+
+		(void)snprintf(name, sizeof(name), "%s%s", path, coding_extensions[i]);
+		fd = sys_open_beneath(root, name, O_PATH | O_CLOEXEC, 0);
+		if (fd < 0)
+			continue;
+		if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && mtime_ns(&st) >= e->mtime_ns)
+			f->siblings |= (uint8_t)(1u << i);
+		close(fd);
+	}
+}
+
 static struct entry *find(struct filecache *fc, uint64_t hash, const char *root, size_t root_len,
 	const char *path, size_t path_len)
 {
@@ -334,6 +363,7 @@ static int check(struct gate *g, struct entry *e)
 		if (!e->racy && st.st_ino == e->ino && st.st_dev == e->dev &&
 			mtime_ns(&st) == e->mtime_ns && (uint64_t)st.st_size == e->file.size) {
 			e->checked_ms = loop_now_ms(g->loop);
+			find_siblings(g, e);
 			return 0;
 		}
 	}
@@ -370,6 +400,7 @@ static int load(struct gate *g, uint64_t hash, const char *root, size_t root_len
 		return err;
 	}
 	e->checked_ms = loop_now_ms(g->loop);
+	find_siblings(g, e);
 	e->cached = true;
 	e->file.refs = 1;
 	e->hash_next = fc->buckets[hash % BUCKETS];
@@ -408,6 +439,13 @@ int filecache_get(struct gate *g, const char *root, size_t root_len, const char 
 	e->file.refs++;
 	*ret_file = &e->file;
 	return 0;
+}
+
+const char *filecache_path(const struct file *f)
+{
+	const struct entry *e = (const struct entry *)f;
+
+	return e->key + e->root_len;
 }
 
 int filecache_folder(struct gate *g, const char *root, size_t root_len, const char *path,

@@ -28,6 +28,7 @@ struct file {
 	char etag[64];     /* with its quotes; strong */
 	char modified[32]; /* Last-Modified, HTTP_DATE_BYTES */
 	unsigned refs;
+	uint8_t siblings; /* bit per enum coding: the same file encoded lies beside it (NAME.br …) */
 };
 
 int filecache_new(struct gate *g);
@@ -38,6 +39,8 @@ void filecache_free(struct gate *g);
 int filecache_get(struct gate *g, const char *root, size_t root_len, const char *path,
 	size_t path_len, struct file **ret_file);
 void file_release(struct gate *g, struct file *f);
+/* The path below its folder that it was found by. */
+const char *filecache_path(const struct file *f);
 /* The folder `path` (ends with its slash) below `root`, opened for the caller. -ENOENT: there is none. */
 int filecache_folder(struct gate *g, const char *root, size_t root_len, const char *path, size_t path_len, int *ret_fd);
 

@@ -5,6 +5,7 @@
 #include "phases.h"
 #include "access_list.h"
 #include "auth.h"
+#include "client.h"
 #include "edit.h"
 #include "forward_auth.h"
 #include "gate.h"
@@ -20,6 +21,7 @@ struct phase {
 
 static const struct phase phases[] = {
 	{phase_site, NULL},
+	{phase_client, NULL},
 	{phase_alias, NULL},
 	{phase_route, NULL},
 	{phase_maintenance, NULL},

@@ -65,7 +65,8 @@ struct req {
 	struct field *trailers;         /* of the request's body; stands when body_end() is called */
 	struct field *fields;           /* every field but the hop-by-hop ones, in order; Host included */
 	unsigned nfields;
-	char peer[46];                  /* client's address as text */
+	char peer[46];                  /* client's address as text; behind a trusted proxy what that says */
+	char via[46];                   /* who the connection is from: the same, or the trusted proxy */
 	uint16_t peer_port;
 	uint16_t local_port;
 	char local[46];

@@ -7,6 +7,7 @@
  * never follows a symlink out.
  */
 #include "to_static.h"
+#include "compress.h"
 #include "filecache.h"
 #include "gate.h"
 #include "httpdate.h"
@@ -20,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PART_BYTES = 16 * 1024, PART_HEAD_MAX = 256, FIELDS_MAX = 6 };
+enum { PART_BYTES = 16 * 1024, PART_HEAD_MAX = 256, FIELDS_MAX = 8 };
 
 /* A multipart answer under way; arena memory. */
 struct parts {
@@ -38,6 +39,10 @@ struct served {
 	struct parts *parts; /* NULL: not multipart */
 	struct buf list;
 	size_t list_at;
+	const char
+		*type; /* of the file that was asked for, when an encoded one beside it is served */
+	uint32_t type_len;
+	uint8_t coding;
 };
 
 /* Does a segment of the path hide itself? */
@@ -350,7 +355,27 @@ static bool answer_ranges(struct req *r, struct served *s, struct resp_head *h, 
 	return true;
 }
 
-static void answer(struct req *r, struct served *s)
+/* The encoded one beside it, when the client takes it. Only the whole file: parts are of the text.
+ */
+static void take_sibling(struct req *r, struct served *s, const char *root, size_t root_len)
+{
+	enum coding coding = encoding_best(compress_accepted(r) & s->file->siblings);
+	struct file *other;
+	const char *name;
+
+	if (coding == CODING_IDENTITY || req_field(r, "range"))
+		return;
+	name = arena_printf(&r->arena, "%s%s", filecache_path(s->file), coding_extensions[coding]);
+	if (!name || filecache_get(r->gate, root, root_len, name, strlen(name), &other) < 0)
+		return;
+	s->type = s->file->type;
+	s->type_len = s->file->type_len;
+	s->coding = (uint8_t)coding;
+	file_release(r->gate, s->file);
+	s->file = other;
+}
+
+static void answer(struct req *r, struct served *s, bool vary)
 {
 	struct file *f = s->file;
 	struct field fields[FIELDS_MAX] = {
@@ -370,6 +395,13 @@ static void answer(struct req *r, struct served *s)
 		req_resp_head(r, &h, true);
 		return;
 	}
+	if (s->coding) {
+		fields[0] = (struct field){"Content-Type", s->type, 12, s->type_len};
+		fields[h.nfields++] = field("Content-Encoding", coding_names[s->coding],
+			strlen(coding_names[s->coding]));
+	}
+	if (vary)
+		fields[h.nfields++] = field("Vary", "Accept-Encoding", 15);
 	if (!answer_ranges(r, s, &h, fields))
 		send_bytes(r, f, &h, 0, f->size);
 }
@@ -478,6 +510,7 @@ static void start(struct req *r)
 	size_t root_len, len;
 	const char *root = snap_str(r->snap, r->route->root, &root_len), *path;
 	struct served *s;
+	bool vary;
 	int err;
 
 	if (r->method != METHOD_GET && r->method != METHOD_HEAD) {
@@ -512,7 +545,10 @@ static void start(struct req *r)
 		return;
 	}
 	r->handler_state = s;
-	answer(r, s);
+	vary = s->file->siblings && r->route->flags & SNAP_ROUTE_COMPRESS;
+	if (vary)
+		take_sibling(r, s, root, root_len);
+	answer(r, s, vary);
 }
 
 static void done(struct req *r)

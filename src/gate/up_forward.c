@@ -304,13 +304,13 @@ static void add_list(struct req *r, struct field *f, unsigned *n, const char *na
 /* for=…;host=…;proto=… (RFC 7239 section 4); an IPv6 address and a host with a port are quoted. */
 static size_t put_forwarded(char *to, const struct req *r, const struct up_ask *a)
 {
-	bool v6 = strchr(r->peer, ':') != NULL;
+	bool v6 = strchr(r->via, ':') != NULL;
 	char *from = to;
 
 	to = PUT(to, "for=");
 	if (v6)
 		to = PUT(to, "\"[");
-	to = put(to, r->peer, strlen(r->peer));
+	to = put(to, r->via, strlen(r->via));
 	if (v6)
 		to = PUT(to, "]\"");
 	to = PUT(to, ";host=\"");
@@ -332,7 +332,7 @@ static bool add_forwarded(struct req *r, const struct up_ask *a, const struct fo
 	if (!mem)
 		return false;
 	old = w->for_ && r->peer_trusted ? joined(r, w->for_, w->more_for) : NULL;
-	add_list(r, f, n, "x-forwarded-for", 15, old, r->peer, strlen(r->peer));
+	add_list(r, f, n, "x-forwarded-for", 15, old, r->via, strlen(r->via));
 	if (!w->proto)
 		ADD(f, n, "x-forwarded-proto", r->tls ? "https" : "http", r->tls ? 5 : 4);
 	if (!w->host && a->host_len)

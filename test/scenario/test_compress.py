@@ -1,6 +1,7 @@
 """Answers that are texts, encoded as the client takes them, on a real gate."""
 
 import gzip
+import os
 import subprocess
 
 import pytest
@@ -18,6 +19,17 @@ def gate(tmp_path_factory):
     top = tmp_path_factory.mktemp("compress")
     for name, text in NAMES.items():
         (top / name).write_text(text)
+    (top / "pre.css").write_text(SMALL)
+    (top / "pre.css.gz").write_bytes(gzip.compress(SMALL.encode()))
+    (top / "pre.css.br").write_bytes(b"not looked into")
+    (top / "old.css").write_text(SMALL)
+    (top / "old.css.gz").write_bytes(b"older")
+    os.utime(top / "old.css.gz", (1, 1))
+    (top / "sub").mkdir()
+    (top / "sub" / "index.html").write_text("<p>sub</p>")
+    (top / "sub" / "index.html.gz").write_bytes(gzip.compress(b"<p>sub</p>"))
+    (top / "out.css").write_text(SMALL)
+    (top / "out.css.gz").symlink_to("/etc/passwd")
     edit = [{"response": 1, "act": "set", "name": "cache-control", "value": "no-transform"}]
     vary = [{"response": 1, "act": "set", "name": "vary", "value": "Cookie"}]
     route = {"match": "prefix", "to": "static", "root": str(top), "compress": True}
@@ -71,6 +83,27 @@ def test_what_is_left_as_it_is(gate, path):
     answer = get(gate, path)
     assert answer.status == 200 and "content-encoding" not in answer.fields
     assert not answer.fields["etag"].startswith("W/")
+
+
+def test_what_lies_encoded_beside_it(gate):
+    answer = get(gate, "/pre.css")
+    assert (answer.fields["content-encoding"], decoded(answer)) == ("gzip", SMALL.encode())
+    assert answer.fields["content-type"].startswith("text/css") and not answer.fields["etag"].startswith("W/")
+    assert answer.fields["content-length"] == str(len(answer.body)) and answer.fields["vary"] == "Accept-Encoding"
+    other = get(gate, "/pre.css", "br, gzip;q=0.5")
+    assert (other.fields["content-encoding"], other.body) == ("br", b"not looked into")
+    assert other.fields["etag"] != answer.fields["etag"]
+    assert get(gate, "/pre.css", If_None_Match=answer.fields["etag"]).status == 304
+    assert get(gate, "/pre.css", None).body == SMALL.encode()
+    assert get(gate, "/pre.css", Range="bytes=0-3").body == SMALL[:4].encode()
+    assert decoded(get(gate, "/sub/")) == b"<p>sub</p>" and get(gate, "/sub/").fields["content-encoding"] == "gzip"
+    assert get(gate, "/sub/", None).fields["vary"] == "Accept-Encoding"  # also when it is not encoded
+
+
+@pytest.mark.parametrize("path", ["/old.css", "/out.css"])
+def test_what_is_older_or_leads_out_is_not_taken(gate, path):
+    answer = get(gate, path)
+    assert decoded(answer) == SMALL.encode() and answer.fields["etag"].startswith("W/")  # made on the way
 
 
 def test_vary_is_joined(gate):

@@ -218,5 +218,12 @@ def test_who_is_served(gate, target, status):
     assert get(gate, target, "lists.example").status == status
 
 
+def test_nobody_is_trusted_without_a_word(gate):
+    gate.records()
+    answer = get(gate, "/x", "www.one.example", X_Forwarded_For="203.0.113.9", X_Forwarded_Proto="https")
+    assert answer.fields["location"] == "http://one.example/x"
+    assert gate.records(1)[0]["client"] == "127.0.0.1"
+
+
 def test_a_site_without_anything(gate):
     assert get(gate, "/", "none.example").status == 404

@@ -53,6 +53,7 @@ TryFiles=$uri $uri/ /spa.html
 ErrorPage=403 /404.html
 Header=set X-Frame-Options DENY
 Redirect=301 /old/* /new/*
+TrustedProxies=127.0.0.0/8 192.0.2.0/24 cloudflare
 Redirect=302 ~^/user/([a-z]+)$ /u?name=$1
 [Route /docs]
 Root=docs
@@ -149,6 +150,22 @@ def test_passwords(site):
     assert any(p["role"] == "auth" for p in site.status()["processes"])
 
 
+@pytest.mark.parametrize("given,client", [
+    ("203.0.113.7", "203.0.113.7"), ("1.1.1.1, 203.0.113.7", "203.0.113.7"), ("203.0.113.7, 192.0.2.9", "203.0.113.7"),
+    ("203.0.113.7, 104.16.1.1", "203.0.113.7"), ("203.0.113.7:1234", "203.0.113.7"),
+    ("[2001:db8::1]:443", "2001:db8::1"), ("6.6.6.6, unknown, 192.0.2.1", "192.0.2.1"), ("unknown", "127.0.0.1"),
+    ("192.0.2.1", "192.0.2.1"), ("", "127.0.0.1")])
+def test_the_client_behind_a_trusted_proxy(site, given, client):
+    told = json.loads(get(site, "/one/x", **({"X-Forwarded-For": given} if given else {})).body)["fields"]
+    assert told["X-Forwarded-For"] == (given + ", " if given else "") + "127.0.0.1"
+    wait_until("a record", lambda: any(r.get("target") == "/one/x" and r["client"] == client for r in site.logs()))
+
+
+def test_the_scheme_behind_a_trusted_proxy(site):
+    answer = get(site, "/x", "www.shop.example", **{"X-Forwarded-Proto": "https"})
+    assert answer.headers["Location"] == "https://shop.example/x"
+
+
 def test_networks(site):
     answer = get(site, "/nobody")
     assert (answer.status, answer.body) == (403, b"own 404")
@@ -162,7 +179,7 @@ def test_a_reload_changes_routes_and_nothing_else(site):
     assert get(site, "/docs/f").body == b"other"
     file.write_text(file.read_text().replace("To=back", "To=bakc"))
     said = site.cli("reload", code=2)
-    assert "stead.conf:14:4" in said and "did you mean back?" in said
+    assert "stead.conf:15:4" in said and "did you mean back?" in said
     assert get(site, "/docs/f").body == b"other"
     assert {(p["role"], p["pid"]) for p in site.status()["processes"]} == pids
 
