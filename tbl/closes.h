@@ -62,3 +62,7 @@ CLOSE(LINK_END, link_end, CLOSE_LINK, 0, 0, "the worker ended as it was told to"
 CLOSE(LINK_DEAD, link_dead, CLOSE_LINK, 1, 0, "the worker died")
 CLOSE(LINK_TIMEOUT, link_timeout, CLOSE_LINK, 1, 0, "the worker was ended because a request passed its deadline")
 CLOSE(LINK_VERSION, link_version, CLOSE_LINK, 1, 0, "the worker speaks another version of the link")
+CLOSE(RATE_LIMITED, rate_limited, CLOSE_REQ, 1, 429, "more requests came than are taken in that time")
+CLOSE(CONNS_ADDRESS, conns_address, CLOSE_CONN | CLOSE_REQ, 1, 503, "too many connections are open from your address")
+CLOSE(PROXY_BAD, proxy_bad, CLOSE_CONN, 1, 0, "a proxy's PROXY header is missing, malformed or late")
+CLOSE(LEDGER, ledger, CLOSE_CONN | CLOSE_REQ, 1, 400, "the connection costs more than it brings")

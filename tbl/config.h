@@ -103,10 +103,10 @@ CONF(SITE_REWRITE, SITE, "Rewrite", CONF_TYPE_REWRITE, CONF_MANY | CONF_ROUTE | 
 	"REGEX TO: the first that matches changes path and query; the route stays. $1 to $9 in TO are the groups.", "Rewrite=^/v1/(.*)$ /api/$1")
 CONF(SITE_BODY_BUFFER, SITE, "BodyBuffer", CONF_TYPE_BOOL, CONF_ROUTE, "yes", 0, 0, "", WHEN_RELOAD, "whether a body is received whole before a backend sees the request",
 	"Keeps slow clients away from backends of To=. With no it is passed on as it comes.", "BodyBuffer=no")
-CONF(SITE_RATE_LIMIT, SITE, "RateLimit", CONF_TYPE_RATE, CONF_ROUTE | CONF_LATER, "", 0, 0, "", WHEN_RELOAD, "how many requests one client may make",
-	"N/s, N/min or N/h, then burst=N and by=address, by=site or by=header:NAME. What is more is answered with 429 and Retry-After.", "RateLimit=10/s burst=40")
-CONF(SITE_CONNECTIONS_MAX, SITE, "ConnectionsMax", CONF_TYPE_INT, CONF_LATER, "0", 0, 1000000, "connections", WHEN_RELOAD, "how many connections one address may hold",
-	"0 takes the bound away.", "ConnectionsMax=100")
+CONF(SITE_RATE_LIMIT, SITE, "RateLimit", CONF_TYPE_RATE, CONF_ROUTE, "", 0, 0, "", WHEN_RELOAD, "how many requests one client may make",
+	"N/s, N/min or N/h, then burst=N (as many may come at once; N when left out) and by=address (the default; of IPv6 the /64), by=site (all clients together) or by=header:NAME (each of its values; without the field by address). What is more is answered with 429 and Retry-After. A route without its own shares its site's; `off` takes that away.", "RateLimit=10/s burst=40")
+CONF(SITE_CONNECTIONS_MAX, SITE, "ConnectionsMax", CONF_TYPE_INT, 0, "0", 0, 1000000, "connections", WHEN_RELOAD, "how many connections one address may hold",
+	"Of IPv6 a /64 counts as one address. One more is answered with 503 and closed; the older ones stay. Proxies in TrustedProxies= are free of it. 0 takes the bound away.", "ConnectionsMax=100")
 CONF(SITE_ALLOW, SITE, "Allow", CONF_TYPE_CIDR, CONF_MANY | CONF_ROUTE, "", 0, 16384, "networks", WHEN_RELOAD, "the only networks that are served",
 	"Addresses or networks; everybody else gets 403. Where Allow= and Deny= both match, the longer prefix counts.", "Allow=10.0.0.0/8 2001:db8::/32")
 CONF(SITE_DENY, SITE, "Deny", CONF_TYPE_CIDR, CONF_MANY | CONF_ROUTE, "", 0, 16384, "networks", WHEN_RELOAD, "networks that are not served",
@@ -121,8 +121,8 @@ CONF(SITE_COMPRESS, SITE, "Compress", CONF_TYPE_BOOL, CONF_ROUTE, "yes", 0, 0, "
 	"With zstd, brotli or gzip, as the client takes it. no for pages that show secrets beside what a client sent (BREACH).", "Compress=no")
 CONF(SITE_TRUSTED_PROXIES, SITE, "TrustedProxies", CONF_TYPE_TRUSTED, CONF_MANY, "", 0, 1024, "networks", WHEN_RELOAD, "proxies whose word on the client's address counts",
 	"From these networks X-Forwarded-For, -Proto and -Host are believed. `cloudflare` stands for that CDN's published networks; STATE/cloudflare.txt, a network a line, takes their place.", "TrustedProxies=10.0.0.1 cloudflare")
-CONF(SITE_PROXY_PROTOCOL, SITE, "ProxyProtocol", CONF_TYPE_CIDR, CONF_MANY | CONF_LATER, "", 0, 1024, "networks", WHEN_RELOAD, "networks whose connections begin with a PROXY header",
-	"Versions 1 and 2. From these networks it is required, from others it is not looked for.", "ProxyProtocol=10.0.0.0/24")
+CONF(SITE_PROXY_PROTOCOL, SITE, "ProxyProtocol", CONF_TYPE_CIDR, CONF_MANY, "", 0, 1024, "networks", WHEN_RELOAD, "networks whose connections begin with a PROXY header",
+	"Versions 1 and 2, of all sites together, because the header comes before any site is named. From these networks it is required: a connection without a whole and sound one within HeaderTimeoutSec= is closed. From others it is not looked for, and is a malformed request.", "ProxyProtocol=10.0.0.0/24")
 CONF(SITE_MAINTENANCE, SITE, "Maintenance", CONF_TYPE_PATH, CONF_SPECIFIERS | CONF_LATER, "", 0, 4095, "", WHEN_RELOAD, "the page that is shown while the site is in maintenance",
 	"A file below Root=, or below the app's folder when there is no Root=; left out, a built-in page.", "Maintenance=maintenance.html")
 CONF_LATER_KEY(SITE, "Persist")

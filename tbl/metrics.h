@@ -16,3 +16,6 @@ METRIC(UP_CONNECTS, stead_backend_connects_total, "connections", METRIC_GATE, "c
 METRIC(UP_REUSED, stead_backend_reuses_total, "requests", METRIC_GATE, "requests that a kept connection to a backend took")
 METRIC(UP_RETRIES, stead_backend_retries_total, "requests", METRIC_GATE, "requests that were given to a backend again after a failure")
 METRIC(UP_FAULTS, stead_backend_faults_total, "requests", METRIC_GATE, "failures of backends: refused, too slow, cut or malformed")
+METRIC(RATE_LIMITED, stead_rate_limited_total, "requests", METRIC_GATE, "requests that RateLimit= refused")
+METRIC(CONNS_REFUSED, stead_connections_refused_total, "connections", METRIC_GATE, "connections that ConnectionsMax= or the gate's own bound refused")
+METRIC(PROXY_BAD, stead_proxy_header_faults_total, "connections", METRIC_GATE, "connections closed for a PROXY header that was missing, malformed or late")

@@ -37,6 +37,7 @@ MSG(SPAWNED, 115, P(PARENT), P(CTL), msg_oneshot, 0, 1, "answer to ONESHOT: fd i
 MSG(EXITED, 116, P(PARENT), P(CTL), msg_oneshot, 0, 0, "a one-shot ended; status as from waitid")
 MSG(DONE, 117, P(PARENT), P(CTL), msg_done, 0, 0, "answer to PROC_SET, PROC_DROP, PROC_RESTART, SNAP, GATES: err 0 or an errno, text may follow")
 MSG(LINK, 118, P(PARENT), P(WORKER), msg_worker, 1, 1, "a gate's end of a new link socket; the worker never answers the parent")
+MSG(LIMITS, 119, P(PARENT), P(GATE), none, 1, 1, "the table of rates and connections that all gates share")
 
 /* processes tell the parent */
 MSG(READY, 200, P_SELF_SERVING, P(PARENT), none, 0, 0, "started whole")

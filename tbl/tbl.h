@@ -254,6 +254,31 @@ struct counters_page {
 	_Atomic uint64_t site[COUNTER_SITES_MAX][8];
 };
 #define COUNTERS_MAGIC 0x5354454144435431ull
+/*
+ * What all gates count together: rates of requests, connections of an address. The only page with many
+ * writers: made by the parent, mapped by every gate, which trust each other as far as one program does.
+ * A gate that went wrong can spoil limits with it and nothing else; what is read is bounded at its use.
+ */
+enum { LIMITS_SETS = 8192, LIMITS_WAYS = 8, LIMITS_ROWS = 4, LIMITS_COLUMNS = 32768, LIMITS_GATES = 64 };
+struct limits_bucket {
+	_Atomic uint64_t key;  /* 0: empty */
+	_Atomic uint64_t full_ns; /* when it will be full again, of CLOCK_MONOTONIC */
+};
+struct limits_start {
+	uint64_t magic;     /* LIMITS_MAGIC */
+	uint8_t secret[16]; /* keys the hashes, so that nobody chooses who shares a place */
+};
+struct limits_page {
+	struct limits_start start;
+	_Atomic uint32_t gates; /* the highest index that ever counted connections, plus one */
+	uint32_t pad[9];
+	_Atomic uint32_t used[LIMITS_GATES];
+	struct limits_bucket rate[LIMITS_SETS][LIMITS_WAYS];
+	/* one sketch for each gate, which alone writes it: open connections by their address' hash */
+	_Atomic uint32_t conns[LIMITS_GATES][LIMITS_ROWS][LIMITS_COLUMNS];
+};
+#define LIMITS_MAGIC 0x53544541444c4d31ull
+
 /* columns of counters_page.site */
 enum { SITE_REQUESTS, SITE_ERRORS_5XX, SITE_ERRORS_4XX, SITE_BYTES_OUT, SITE_ACTIVE, SITE_QUEUED, SITE_REPLAYED, SITE_TIME_US };
 

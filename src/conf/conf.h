@@ -151,6 +151,7 @@ struct conf_rewrite {
 	const char *regex, *to;
 };
 struct conf_rate {
+	bool of_site; /* the site's own, which its routes share */
 	enum conf_rate_by by; /* 0: there is no limit */
 	unsigned burst, per_s_milli;
 	const char *header; /* lower case */

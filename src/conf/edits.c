@@ -234,7 +234,10 @@ bool conf_parse_rate(struct conf *c, const char *text, struct conf_rate *ret, st
 	char *w = word(c, &at);
 	unsigned n = 0;
 
-	*ret = (struct conf_rate){.by = CONF_RATE_ADDRESS, .header = ""};
+	*ret = (struct conf_rate){.header = ""};
+	if (strcmp(text, "off") == 0)
+		return true;
+	ret->by = CONF_RATE_ADDRESS;
 	slash = w != NULL ? strchr(w, '/') : NULL;
 	for (unsigned i = 0; slash != NULL && i < ARRAY_LEN(units); i++)
 		if (strcmp(slash + 1, units[i].unit) == 0 &&

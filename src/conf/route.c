@@ -192,6 +192,7 @@ static void fill_edits(struct fill *f, const struct conf_scope *s, struct conf_r
 	r->allow_only = value(f->c, s, CONF_SITE_ALLOW) != NULL;
 	if (text(f->c, s, CONF_SITE_RATE_LIMIT)[0] != '\0')
 		(void)conf_parse_rate(f->c, text(f->c, s, CONF_SITE_RATE_LIMIT), &r->rate, &f->why);
+	r->rate.of_site = s->head[CONF_SITE_RATE_LIMIT] == NULL;
 }
 
 /* Who answers: what To= says, else what there is. */

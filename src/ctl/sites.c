@@ -114,6 +114,7 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	}
 	site.trusted_proxies = trusted(b, conf);
 	site.connections_max = conf->connections_per_address;
+	site.proxy_protocol = sites_networks(b, conf->proxy_protocol, conf->nproxy_protocol);
 	at = snap_put_site(b->w, &site, all, put_routes(b, conf, all));
 	free(all);
 	put_hosts(b, at, conf->domains, 0);

@@ -119,10 +119,14 @@ static void put_rate(struct site_build *b, const struct conf_route *r, struct sn
 		.burst = r->rate.burst,
 		.per_s_milli = r->rate.per_s_milli,
 		.header = snap_put_str(b->w, r->rate.header)};
+	char name[700];
 
 	if (!r->rate.by)
 		return;
-	rate.number = state_number(b->c, "rate", r->path);
+	/* Routes that say nothing of their own share their site's, whatever their path. */
+	(void)snprintf(name, sizeof name, "%s %s", b->a->name,
+		r->rate.of_site ? "/" : r->path);
+	rate.number = state_number(b->c, "rate", name);
 	to->rates = snap_put_list(b->w, &rate, sizeof rate, 1);
 }
 

@@ -5,6 +5,7 @@
  * listening socket; the socket itself lives as long as the parent's descriptor. Accepts a few and
  * then gives way to connections that are at work; without descriptors it pauses and does not spin.
  */
+#include "admit.h"
 #include "conn.h"
 
 #include <arpa/inet.h>
@@ -103,16 +104,11 @@ void accept_unlisten_all(struct gate *g)
 }
 
 /* Too many already: say so and close, without a connection object. */
-static void refuse(struct gate *g, int fd)
+static void refuse(struct gate *g, int fd, enum close_id why)
 {
-	static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
-				   "Content-Length: 0\r\nConnection: close\r\n\r\n";
-	struct iovec iov = {(void *)busy, sizeof(busy) - 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	loop_sys_sendmsg(g->loop, fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	admit_refuse(g, fd);
 	loop_sys_close(g->loop, fd);
-	g->closes[CLOSE_CONNS_MAX]++;
+	g->closes[why]++;
 	gate_count(g, METRIC_CONNS_ACCEPTED, 1);
 }
 
@@ -122,6 +118,7 @@ void accept_on(struct loop *l, struct op *op, int res)
 	struct gate *g = ls->gate;
 	socklen_t len;
 	const struct sockaddr *peer = loop_accepted_peer(l, &len);
+	struct admit as;
 
 	if (res == -EMFILE || res == -ENFILE || res == -ENOMEM || res == -ENOBUFS) {
 		loop_timer_in(l, &g->accept_timer, ACCEPT_PAUSE_MS);
@@ -129,8 +126,12 @@ void accept_on(struct loop *l, struct op *op, int res)
 	}
 	if (res >= 0) {
 		if (g->conns_n >= g->conns_max) {
-			refuse(g, res);
-		} else if (conn_new(g, res, ls, peer, len) < 0) {
+			gate_count(g, METRIC_CONNS_REFUSED, 1);
+			refuse(g, res, CLOSE_CONNS_MAX);
+		} else if (!admit_peer(g, peer, len, &as)) {
+			refuse(g, res, CLOSE_CONNS_ADDRESS);
+		} else if (conn_new(g, res, ls, peer, len, &as) < 0) {
+			admit_leave(g, &as);
 			loop_sys_close(l, res);
 			g->closes[CLOSE_NO_MEMORY]++;
 		}

@@ -18,7 +18,15 @@ bool address_parse(const char *text, uint8_t ret[16])
 	return inet_pton(AF_INET6, text, ret) == 1;
 }
 
-static bool lies_in(const struct snap_cidr *net, const uint8_t address[16])
+void address_text(const uint8_t address[16], char ret[46])
+{
+	bool v4 = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)address);
+
+	if (!inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? address + 12 : address, ret, 46))
+		ret[0] = 0;
+}
+
+bool address_in(const struct snap_cidr *net, const uint8_t address[16])
 {
 	uint32_t whole = net->bits / 8, rest = net->bits % 8;
 
@@ -33,7 +41,7 @@ int address_match(const struct snap *s, struct snap_list list, const uint8_t add
 	int best = -1;
 
 	for (uint32_t i = 0; (net = snap_item(s, list, i, sizeof(*net))); i++)
-		if (lies_in(net, address) && (int)net->bits > best)
+		if (address_in(net, address) && (int)net->bits > best)
 			best = (int)net->bits;
 	return best;
 }

@@ -7,6 +7,7 @@
  * but looks, when it fires, at what the connection waits for and since when.
  */
 #include "conn.h"
+#include "access_list.h"
 #include "counters.h"
 #include "http1.h"
 
@@ -45,7 +46,7 @@ static void name_peer(struct conn *c, const struct sockaddr *peer, socklen_t len
 }
 
 int conn_new(struct gate *g, int fd, struct listener *from, const struct sockaddr *peer,
-	socklen_t peer_len)
+	socklen_t peer_len, const struct admit *as)
 {
 	struct conn *c = g->conns_free;
 	int err;
@@ -66,7 +67,9 @@ int conn_new(struct gate *g, int fd, struct listener *from, const struct sockadd
 		.gate = g,
 		.listener = from,
 		.state = CONN_OPEN,
-		.start_us = loop_now_us(g->loop),
+		.proxy_due = as->proxy,
+		.nth = as->nth,
+		.idle_ms = g->limits.idle_ms,
 		.since_ms = loop_now_ms(g->loop),
 	};
 	err = loop_add(g->loop, &c->lfd, fd);
@@ -124,6 +127,16 @@ static void drop_input(struct conn *c)
 	c->in_taken = false;
 }
 
+/* It does not count for its address any more. */
+static void leave_row(struct conn *c)
+{
+	struct admit as = {.nth = c->nth};
+
+	if (c->nth && address_parse(c->peer, as.address))
+		admit_leave(c->gate, &as);
+	c->nth = 0;
+}
+
 void conn_end(struct conn *c, enum close_id why)
 {
 	struct gate *g = c->gate;
@@ -139,6 +152,8 @@ void conn_end(struct conn *c, enum close_id why)
 	if (c->h1)
 		http1_gone(c, why);
 	drop_input(c);
+	proxy_in_free(c);
+	leave_row(c);
 	loop_timer_stop(g->loop, &c->timer);
 	loop_close(g->loop, &c->lfd);
 	if (c->next)
@@ -150,7 +165,7 @@ void conn_end(struct conn *c, enum close_id why)
 	g->conns_n--;
 	g->closes[why]++;
 	gate_count(g, METRIC_CONNS_OPEN, -1);
-	gate_count(g, METRIC_BYTES_IN, (int64_t)c->bytes_in);
+	gate_count(g, METRIC_BYTES_IN, (int64_t)c->ledger.bytes_in);
 	listener_unref(c->listener);
 	conn_leave(c);
 }
@@ -255,7 +270,7 @@ void conn_on_recv(struct loop *l, struct op *op, int res)
 	(void)l;
 	c->receiving = false;
 	if (res > 0)
-		c->bytes_in += (uint64_t)res;
+		c->ledger.bytes_in += (uint64_t)res;
 	conn_enter(c);
 	if (c->state == CONN_LINGER) {
 		linger_got(c, res);
@@ -272,7 +287,8 @@ void conn_on_recv(struct loop *l, struct op *op, int res)
 			c->in_at = 0;
 			c->in_len = (uint32_t)res;
 		}
-		http1_run(c);
+		if (!c->proxy_due || proxy_in(c))
+			http1_run(c);
 		keep_rest(c, op);
 	}
 	conn_leave(c);
@@ -293,10 +309,12 @@ void conn_on_timer(struct loop *l, struct op *op, int res)
 		else
 			conn_wake_in(c, due - now);
 	} else if (!c->h1) {
-		due = c->since_ms + (c->requests ? g->limits.idle_ms : g->limits.header_ms);
+		due = c->since_ms + (c->ledger.requests ? c->idle_ms : g->limits.header_ms);
 		if (g->draining && g->drain_idle_ms < due)
 			due = g->drain_idle_ms;
-		if (now >= due)
+		if (now >= due && c->proxy_due)
+			proxy_in_bad(c);
+		else if (now >= due)
 			conn_end(c, g->draining ? CLOSE_DRAINED : CLOSE_IDLE);
 		else
 			conn_wake_in(c, due - now);

@@ -7,10 +7,13 @@
 #ifndef STEAD_GATE_CONN_H
 #define STEAD_GATE_CONN_H
 
+#include "admit.h"
 #include "gate.h"
+#include "ledger.h"
 #include "lib/must.h"
 
 struct h1;
+struct proxy_part;
 
 struct listener {
 	struct listener *next;
@@ -39,26 +42,29 @@ struct conn {
 	char *in; /* received and not yet used; lent, or taken when in_taken */
 	uint32_t in_at, in_len;
 	bool in_taken, eof, receiving, hup_waits;
+	bool proxy_due; /* it must begin with a PROXY header, which is not whole yet */
+	bool peer_tls;  /* … which said that the client's own connection is encrypted */
 	uint8_t state; /* enum conn_state */
 	uint8_t busy;  /* calls of this connection on the stack: it is freed when they are gone */
 	uint8_t why;   /* enum close_id, while lingering and after the end */
 	uint32_t linger_bytes;
 
-	/* the ledger */
-	uint32_t requests;
-	uint64_t bytes_in, bytes_out;
-	uint64_t start_us;
+	uint32_t idle_ms; /* how long it may be idle: of the site that its last request was for */
+	uint32_t nth;     /* of its address' connections when it came; 0: it is not counted */
+	struct proxy_part *proxy_part;
+
+	struct ledger ledger;
 	uint64_t since_ms; /* idle since; or: lingers since */
 	uint64_t eof_us;
 
 	uint16_t peer_port;
 	char peer[46];
 };
-_Static_assert(sizeof(struct conn) <= 400, "an idle connection is small");
+_Static_assert(sizeof(struct conn) <= 408, "an idle connection is small");
 
 /* A connection just accepted; takes fd. -ENOMEM, or loop_add()'s. */
 int conn_new(struct gate *g, int fd, struct listener *from, const struct sockaddr *peer,
-	socklen_t peer_len);
+	socklen_t peer_len, const struct admit *as);
 /* End it now; what it ran is told. Harmless when it ended already. */
 void conn_end(struct conn *c, enum close_id why);
 /* Say the end to the client, but read on for a while, so that a reset does not overtake the answer

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "aides.h"
 #include "conn.h"
+#include "limiter.h"
 #include "to_app.h"
 
 #include <errno.h>
@@ -241,6 +242,10 @@ static void hear(struct gate *g, struct msg *m)
 	case MSG_WORKER_GONE:
 	case MSG_WORKER_DRAIN:
 		hear_worker(g, m);
+		break;
+	case MSG_LIMITS:
+		/* Without it this gate counts for itself, which bounds its own clients. */
+		(void)limiter_attach(g, m->fds[0]);
 		break;
 	case MSG_LOG_PAGE:
 		hear_log_page(g, m);

@@ -3,6 +3,7 @@
  * struct gate holds; talks to nobody itself.
  */
 #include "gate.h"
+#include "admit.h"
 #include "aides.h"
 #include "auth.h"
 #include "compress.h"
@@ -12,6 +13,7 @@
 #include "http1.h"
 #include "lib/buf.h"
 #include "lib/event.h"
+#include "limiter.h"
 #include "mime.h"
 #include "regex.h"
 #include "route.h"
@@ -58,9 +60,13 @@ static void set_limits(struct gate *g)
 		l->header_ms = s->header_timeout_ms;
 	if (s->idle_timeout_ms)
 		l->idle_ms = s->idle_timeout_ms;
-	if (s->head_max)
-		l->head_max = s->head_max < 1024 ? 1024 : min_of(s->head_max, 1024u * 1024);
 	l->rate_min = s->rate_min;
+	/* A head is read before its site is known: the largest bound first, the site's own then
+	 * (phase_site()). */
+	l->head_max = 0;
+	for (uint32_t i = 0; (s = snap_site(g->snap, i)); i++)
+		l->head_max = max_of(l->head_max, s->head_max ? s->head_max : HTTP1_HEAD_MAX);
+	l->head_max = l->head_max < 1024 ? 1024 : min_of(l->head_max, 1024u * 1024);
 }
 
 int gate_new(struct gate **ret_gate, struct loop *l, const struct stream_ops *const *protos,
@@ -84,7 +90,11 @@ int gate_new(struct gate **ret_gate, struct loop *l, const struct stream_ops *co
 	g->budget_max = BUDGET_BYTES;
 	arena_pool_init(&g->pool, BLOCK_BYTES, BLOCKS_MAX, BLOCKS_KEEP);
 	set_limits(g);
-	err = counters_new(g);
+	err = limiter_new(g);
+	if (!err)
+		err = admit_new(g);
+	if (!err)
+		err = counters_new(g);
 	if (!err)
 		err = logring_create(&g->ring);
 	g->ring_ready = !err;
@@ -121,6 +131,8 @@ void gate_free(struct gate *g)
 	up_free(g->up);
 	aides_free(g);
 	snap_unref(g->snap);
+	admit_free(g);
+	limiter_free(g);
 	loop_timer_stop(g->loop, &g->drain_timer);
 	loop_timer_stop(g->loop, &g->accept_timer);
 	loop_defer_cancel(g->loop, &g->access_flush);
@@ -139,6 +151,7 @@ void gate_set_snap(struct gate *g, struct snap *s)
 
 	g->snap = s;
 	set_limits(g);
+	admit_on_snap(g);
 	if (s)
 		up_on_snap(g->up, s);
 	snap_unref(old);

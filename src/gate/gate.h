@@ -41,10 +41,12 @@ struct auth;
 struct regexes;
 struct compressors;
 struct outbuf;
+struct limiter;
+struct admission;
 struct listener;
 struct handler_ops;
 
-/* What the gate as a whole goes by where no site is known yet: from the default site. */
+/* What the gate goes by where no site is known yet: the default site's; the largest head of all. */
 struct gate_limits {
 	uint32_t header_ms, idle_ms, rate_min, head_max;
 };
@@ -67,6 +69,9 @@ struct gate {
 	uint64_t refused;  /* the generation of a later one that was not taken, and why */
 	int refused_err;
 	struct gate_limits limits;
+	struct limiter *limiter;     /* what is counted over all gates */
+	struct admission *admission; /* who may connect */
+	bool admits;                 /* … is looked at: some site has such a setting */
 
 	struct arena_pool pool; /* blocks of requests */
 	uint64_t req_seq;

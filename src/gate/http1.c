@@ -88,9 +88,11 @@ static bool request_new(struct h1 *h)
 	h->owner = &r->arena;
 	h->stream.req = r;
 	h->state = H1_ACTIVE;
-	c->requests++;
+	if (ledger_request(&c->ledger))
+		h->close_why = CLOSE_KEEPALIVE_OFF;
 	r->start_us = h->start_us;
-	r->tls = c->listener->tls;
+	r->tls = c->listener->tls || c->peer_tls;
+	r->conn_nth = c->nth;
 	r->local_port = c->listener->port;
 	r->peer_port = c->peer_port;
 	memcpy(r->peer, c->peer, sizeof(r->peer));
@@ -125,7 +127,7 @@ static void begin_bad(struct h1 *h, const struct http1_head *head, enum close_id
 	req_on_bad(h->req, why);
 }
 
-static void begin(struct h1 *h, const struct http1_head *head)
+static void begin(struct h1 *h, const struct http1_head *head, size_t head_bytes)
 {
 	struct conn *c = h->conn;
 	struct req *r;
@@ -133,6 +135,7 @@ static void begin(struct h1 *h, const struct http1_head *head)
 	if (!request_new(h))
 		return;
 	r = h->req;
+	r->head_bytes = (uint32_t)head_bytes;
 	name_request(r, head);
 	/* The blanks behind them are ours to end the strings with. */
 	((char *)head->method_str)[head->method_len] = 0;
@@ -159,7 +162,7 @@ static void begin(struct h1 *h, const struct http1_head *head)
 	r->nfields = head->nfields;
 	if (!head->keep_alive)
 		h->close_why = CLOSE_KEEPALIVE_OFF;
-	else if (c->gate->draining)
+	else if (c->gate->draining && !h->close_why)
 		h->close_why = CLOSE_DRAINED;
 	http1_body_begin(h, head);
 	req_on_head(r);
@@ -190,7 +193,7 @@ static int head_first(struct h1 *h, const char *p, size_t n, size_t head_max)
 	}
 	if (res > 0) {
 		conn_used(c, (size_t)res);
-		begin(h, &head);
+		begin(h, &head, (size_t)res);
 		return 1;
 	}
 	if (res == 0) {
@@ -251,7 +254,7 @@ static int head_more(struct h1 *h, const char *p, size_t n, size_t head_max)
 		if (res > 0) {
 			must(res == end);
 			conn_used(c, (size_t)end - had);
-			begin(h, &head);
+			begin(h, &head, (size_t)end);
 			return 1;
 		}
 		/* What scan takes for an end and parse does not is no head at all. */
@@ -293,6 +296,9 @@ static void finish(struct h1 *h)
 
 	if (r) {
 		h->req = NULL;
+		c->idle_ms = r->site && r->site->idle_timeout_ms ? r->site->idle_timeout_ms
+								 : c->gate->limits.idle_ms;
+		ledger_answered(&c->ledger);
 		req_done(r, r->close ? r->close : CLOSE_DONE);
 	}
 	if (!why && !h->body_done) {
@@ -380,20 +386,31 @@ static uint64_t moved(const struct h1 *h)
 	int queued = 0;
 
 	if (!h->sending)
-		return c->bytes_in;
+		return c->ledger.bytes_in;
 	/* Without an answer (a simulated socket) all that was taken counts. */
 	if (ioctl(c->lfd.fd, SIOCOUTQ, &queued) < 0 || queued < 0)
 		queued = 0;
-	return c->bytes_out + h->send.sent - min_of((uint64_t)queued, c->bytes_out + h->send.sent);
+	return c->ledger.bytes_out + h->send.sent -
+	       min_of((uint64_t)queued, c->ledger.bytes_out + h->send.sent);
 }
 
-/* Over how long a client must keep its minimum rate. A reader gets longer: its own kernel may hold
- * much that it has still to read, and says nothing to ours meanwhile. */
-static uint64_t rate_window(const struct h1 *h)
+/* What the client is held to: its request's site's, the gate's where there is none. */
+static uint32_t rate_min(const struct h1 *h)
 {
-	const struct gate_limits *l = &h->conn->gate->limits;
+	const struct snap_site *s = h->req ? h->req->site : NULL;
 
-	return h->sending ? l->idle_ms : l->header_ms;
+	return s ? s->rate_min : h->conn->gate->limits.rate_min;
+}
+
+/* Over how long it must keep that. A reader gets longer: its own kernel may hold much that it has still
+ * to read, and says nothing to ours meanwhile. */
+static uint32_t rate_window(const struct h1 *h)
+{
+	const struct snap_site *s = h->req ? h->req->site : NULL;
+	const struct gate_limits *l = &h->conn->gate->limits;
+	uint32_t own = !s ? 0 : h->sending ? s->idle_timeout_ms : s->header_timeout_ms;
+
+	return own ? own : h->sending ? l->idle_ms : l->header_ms;
 }
 
 /* The client is who we wait for: look now and then whether it is fast enough. */
@@ -408,8 +425,7 @@ static void watch_rate(struct h1 *h, bool waits)
 	if (h->rate_on && h->rate_sending == h->sending)
 		return;
 	h->rate_on = true;
-	h->rate_at_ms = loop_now_ms(c->gate->loop);
-	h->rate_bytes = moved(h);
+	ledger_pace_begin(&h->pace, loop_now_ms(c->gate->loop), moved(h));
 	h->rate_sending = h->sending;
 	conn_wake_in(c, rate_window(h));
 }
@@ -429,8 +445,10 @@ static void settle(struct conn *c)
 		conn_receive(c, true);
 	if (!c->receiving)
 		conn_watch(c);
-	if (!h)
+	if (!h) {
+		conn_wake_in(c, c->idle_ms);
 		return;
+	}
 	if (head)
 		conn_wake_in(c, c->gate->limits.header_ms);
 	else if (!h->tunnel)
@@ -459,18 +477,12 @@ void http1_on_turn(struct loop *l, struct op *op, int res)
 static void check_rate(struct h1 *h)
 {
 	struct conn *c = h->conn;
-	uint64_t now = loop_now_ms(c->gate->loop), took = now - h->rate_at_ms;
-	uint64_t window = rate_window(h), bytes = moved(h);
 	enum close_id why = h->sending ? CLOSE_SEND_TOO_SLOW : CLOSE_BODY_TOO_SLOW;
+	int64_t left = ledger_pace_check(
+		&h->pace, loop_now_ms(c->gate->loop), moved(h), rate_window(h), rate_min(h));
 
-	if (took < window) {
-		conn_wake_in(c, window - took);
-		return;
-	}
-	if (bytes >= h->rate_bytes &&
-		(bytes - h->rate_bytes) * 1000 >= (uint64_t)c->gate->limits.rate_min * took) {
-		h->rate_on = false;
-		watch_rate(h, true);
+	if (left >= 0) {
+		conn_wake_in(c, left ? (uint64_t)left : rate_window(h));
 		return;
 	}
 	if (!h->sending && h->req && req_on_fault(h->req, why)) {
@@ -500,7 +512,7 @@ void http1_timer(struct conn *c)
 	if (h->rate_on)
 		check_rate(h);
 	else
-		conn_wake_in(c, c->gate->limits.idle_ms);
+		conn_wake_in(c, c->idle_ms);
 }
 
 /* A file is counted whole when it is given; what of it did not go. */

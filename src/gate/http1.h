@@ -74,7 +74,7 @@ struct h1 {
 	struct op turn; /* at the turn's end: send what gathered, finish, cut */
 
 	/* the minimum rate: what had moved when we began to look */
-	uint64_t rate_at_ms, rate_bytes;
+	struct ledger_pace pace;
 	bool rate_on, rate_sending;
 };
 

@@ -44,14 +44,26 @@ bool http1_body_wants(const struct h1 *h)
 	return unwanted(h) ? http1_body_small(h) : h->credit > 0;
 }
 
-static void bad_chunk(struct h1 *h)
+/* No more of this body, nor of what stands behind it. */
+static void refuse_body(struct h1 *h, enum close_id why)
 {
 	h->bad = true;
 	h->body_done = h->body_told = true;
-	h->close_why = CLOSE_BAD_CHUNK;
-	if (h->state == H1_ACTIVE && h->req && !h->req->ended &&
-		!req_on_fault(h->req, CLOSE_BAD_CHUNK))
-		h->cut = CLOSE_BAD_CHUNK;
+	h->close_why = (uint8_t)why;
+	if (h->state == H1_ACTIVE && h->req && !h->req->ended && !req_on_fault(h->req, why))
+		h->cut = (uint8_t)why;
+}
+
+/* n bytes came, of which `content` were what the handler wanted. False: it was one too many. */
+static bool charge(struct h1 *h, uint64_t n, uint64_t content)
+{
+	struct ledger *l = &h->conn->ledger;
+
+	ledger_content(l, content);
+	if (n == content || !ledger_waste(l, n - content))
+		return true;
+	refuse_body(h, CLOSE_LEDGER);
+	return false;
 }
 
 /* Hand on one piece. h may be gone afterwards. */
@@ -108,7 +120,7 @@ static bool take_chunked(struct h1 *h, const char *p, size_t n)
 		n = h->credit;
 	used = http1_chunks_take(&h->chunks, p, n, &data, &len);
 	if (used < 0) {
-		bad_chunk(h);
+		refuse_body(h, CLOSE_BAD_CHUNK);
 		return true;
 	}
 	if (h->chunks.in_trailer) {
@@ -116,6 +128,8 @@ static bool take_chunked(struct h1 *h, const char *p, size_t n)
 		len = 0;
 	}
 	conn_used(h->conn, (size_t)used);
+	if (!charge(h, (uint64_t)used, unwanted(h) ? 0 : len))
+		return true;
 	if (http1_chunks_done(&h->chunks)) {
 		h->body_done = true;
 		tell_trailers(h);
@@ -135,6 +149,8 @@ static bool take_counted(struct h1 *h, const char *p, size_t n)
 	if (!unwanted(h) && n > h->credit)
 		n = h->credit;
 	conn_used(h->conn, n);
+	if (!charge(h, n, unwanted(h) ? 0 : n))
+		return true;
 	h->body_left -= (int64_t)n;
 	h->body_done = h->body_left == 0;
 	give(h, p, n);

@@ -144,7 +144,7 @@ static void send_failed(struct h1 *h, int err)
 
 static void sent(struct h1 *h)
 {
-	h->conn->bytes_out += h->send.sent;
+	h->conn->ledger.bytes_out += h->send.sent;
 	gate_count(h->conn->gate, METRIC_BYTES_OUT, (int64_t)h->send.sent);
 }
 

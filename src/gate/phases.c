@@ -4,12 +4,14 @@
  */
 #include "phases.h"
 #include "access_list.h"
+#include "admit.h"
 #include "auth.h"
 #include "client.h"
 #include "edit.h"
 #include "forward_auth.h"
 #include "gate.h"
 #include "lib/must.h"
+#include "rate.h"
 #include "rewrite.h"
 #include "route.h"
 #include "tryfiles.h"
@@ -22,10 +24,14 @@ struct phase {
 static const struct phase phases[] = {
 	{phase_site, NULL},
 	{phase_client, NULL},
+	{phase_connections, NULL},
 	{phase_alias, NULL},
 	{phase_route, NULL},
 	{phase_maintenance, NULL},
 	{phase_access, NULL},
+	/* Behind access: who is not served at all shall not use up what others share (by=site). Before
+	 * passwords and other servers are asked: that is what costs, and what guessing is slowed by. */
+	{phase_rate, NULL},
 	{phase_basic, auth_cancel},
 	{phase_forward_auth, forward_auth_cancel},
 	{phase_redirect, NULL},

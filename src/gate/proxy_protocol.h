@@ -15,9 +15,10 @@ enum {
 };
 
 struct proxy_header {
-	bool known;               /* source and destination are told; else the connection speaks for itself:
-	                           * LOCAL (a check of the proxy's own), UNKNOWN, a Unix socket, another family */
-	bool tls;                 /* the client's own connection is encrypted (PP2_TYPE_SSL) */
+	/* Source and destination are told. Else the connection speaks for itself: LOCAL (a check of the
+	 * proxy's own), UNKNOWN, a Unix socket, another family. */
+	bool known;
+	bool tls; /* the client's own connection is encrypted (PP2_TYPE_SSL) */
 	uint8_t from[16], to[16]; /* IPv4 in its mapped form */
 	uint16_t from_port, to_port;
 };

@@ -69,6 +69,8 @@ struct req {
 	char via[46];                   /* who the connection is from: the same, or the trusted proxy */
 	uint16_t peer_port;
 	uint16_t local_port;
+	uint32_t conn_nth;              /* of its address' connections, the one that it came by; 0: not counted */
+	uint32_t head_bytes;            /* of the request's head, as received; 0: not known */
 	char local[46];
 
 	const char *file_path;          /* TryFiles= found it: below Root=; NULL: by the path */

@@ -6,6 +6,7 @@
 #include "filter.h"
 
 #include "gate.h"
+#include "lib/must.h"
 #include "regex.h"
 
 #include <string.h>
@@ -95,6 +96,11 @@ enum phase_end phase_site(struct req *r)
 	r->site = r->snap ? snap_site_by_host(r->snap, r->host, r->host_len, &flags) : NULL;
 	if (!r->site) {
 		req_fail(r, CLOSE_NO_SITE, 0);
+		return PHASE_ANSWERED;
+	}
+	/* The head was read by the most lenient site's bound, because none was known. */
+	if (r->site->head_max && r->head_bytes > max_of(r->site->head_max, 1024u)) {
+		req_fail(r, CLOSE_HEAD_TOO_LARGE, 0);
 		return PHASE_ANSWERED;
 	}
 	r->alias = flags & SNAP_HOST_ALIAS;

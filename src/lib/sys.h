@@ -21,6 +21,11 @@ int sys_shm_create(const char *name, size_t bytes, int *ret_fd, void **ret_map);
  * sealed; -EBADMSG: wrong size or kind. The descriptor stays the caller's. */
 int sys_shm_map(int fd, size_t bytes, size_t bytes_max, size_t *ret_bytes, const void **ret_map);
 void sys_shm_unmap(const void *map, size_t bytes);
+/* A memfd of `bytes` (rounded up to pages), zeroed, that begins with n bytes at p, whose size can change no
+ * more and that whoever holds it may write: for what several processes count together. */
+int sys_shm_common(const char *name, size_t bytes, const void *p, size_t n, int *ret_fd);
+/* Map one read-write, after checking seals and size. Errors as sys_shm_map(). */
+int sys_shm_map_common(int fd, size_t bytes, void **ret_map);
 /* A fully sealed memfd (also WRITE) that holds exactly these bytes: a snapshot's segment. */
 int sys_memfd_sealed(const char *name, const void *p, size_t n, int *ret_fd);
 /* Map a fully sealed memfd read-only. -EPERM when a seal is missing. */

@@ -21,6 +21,7 @@
 
 enum {
 	SEALS_SHARED = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL,
+	SEALS_COMMON = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
 	SEALS_CONSTANT = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL,
 };
 
@@ -109,6 +110,53 @@ int sys_shm_map(int fd, size_t bytes, size_t bytes_max, size_t *ret_bytes, const
 	if (!err && ret_bytes)
 		*ret_bytes = size;
 	return err;
+}
+
+int sys_shm_common(const char *name, size_t bytes, const void *p, size_t n, int *ret_fd)
+{
+	int fd, err;
+
+	if (!size_ok(bytes) || n > bytes)
+		return -EINVAL;
+	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)round_to_pages(bytes)) < 0 ||
+		fcntl(fd, F_ADD_SEALS, SEALS_COMMON) < 0) {
+		err = -errno;
+	} else {
+		ssize_t put = pwrite(fd, p, n, 0);
+
+		err = put < 0 ? -errno : (size_t)put == n ? 0 : -EIO;
+	}
+	if (err) {
+		close(fd);
+		return err;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int sys_shm_map_common(int fd, size_t bytes, void **ret_map)
+{
+	size_t size;
+	int err = check_memfd(fd, SEALS_COMMON, &size);
+	void *map;
+
+	if (err)
+		return err;
+	if (!size_ok(bytes) || size != round_to_pages(bytes))
+		return -EBADMSG;
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	if (madvise(map, size, MADV_DONTFORK) < 0) {
+		err = -errno;
+		munmap(map, size);
+		return err;
+	}
+	*ret_map = map;
+	return 0;
 }
 
 void sys_shm_unmap(const void *map, size_t bytes)

@@ -1,6 +1,6 @@
 /*
  * keep.c: descriptors that outlive the processes which made or use them: the snapshot, log rings,
- * counters pages, the log's own page, and the apps' output.
+ * counters pages, the log's own page, what the gates count together, and the apps' output.
  *
  * Called with what gate, ctl and log send, and for each newcomer. Owns these descriptors. Never
  * maps one of them and never looks inside: whoever receives it checks it.
@@ -25,6 +25,17 @@ void keep_init(struct parent *p)
 	for (unsigned i = 0; i < GATES_MAX; i++)
 		p->counters[i] = (struct page){.fd = -1, .wake_fd = -1};
 	p->log_page = (struct page){.fd = -1, .wake_fd = -1};
+	p->limits_fd = -1;
+}
+
+void keep_limits(struct parent *p)
+{
+	struct limits_start start = {.magic = LIMITS_MAGIC};
+
+	if (sys_random(start.secret, sizeof(start.secret)) < 0 ||
+		sys_shm_common("stead-limits", sizeof(struct limits_page), &start, sizeof(start),
+			&p->limits_fd) < 0)
+		p->limits_fd = -1;
 }
 
 /* ---- the snapshot ---- */
@@ -151,6 +162,8 @@ int keep_page(struct parent *p, struct run *from, struct msg *m)
 
 void keep_give_gate(struct parent *p, struct run *gate)
 {
+	if (p->limits_fd >= 0)
+		p->ops->send(p, gate, MSG_LIMITS, 0, NULL, 0, NULL, 0, &p->limits_fd, 1);
 	if (p->snap_n != 0)
 		give_snap(p, gate);
 }
@@ -251,6 +264,7 @@ void keep_done(struct parent *p)
 		close_fd(&p->ring[i].fd);
 	for (unsigned i = 0; i < GATES_MAX; i++)
 		close_fd(&p->counters[i].fd);
+	close_fd(&p->limits_fd);
 	close_fd(&p->log_page.fd);
 	close_fd(&p->log_page.wake_fd);
 }

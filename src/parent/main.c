@@ -164,6 +164,7 @@ int main(int argc, char **argv)
 		(e = stop_init(p, a.lifeline)) < 0 || (e = core_new(p)) < 0)
 		fatal("parent", "cannot start: %s", strerror(-e));
 	own_ring(p);
+	keep_limits(p);
 	cgroup_init(p);
 	start_all(p);
 	e = loop_run(p->loop);

@@ -372,6 +372,7 @@ struct parent {
 	struct page ring[LOGRING_SLOTS]; /* log rings by slot */
 	struct page counters[GATES_MAX];
 	struct page log_page;
+	int limits_fd; /* what the gates count together; -1: each counts for itself */
 	struct late_stream late[LATE_STREAMS_MAX];
 	unsigned late_n;
 
@@ -439,6 +440,8 @@ void wire_greet(struct parent *p, struct run *r);
 
 /* ---- keep.c ---- */
 void keep_init(struct parent *p);
+/* Make the table that all gates count in; without memory each counts for itself. */
+void keep_limits(struct parent *p);
 void keep_snap(struct parent *p, struct msg *m);
 /* A page that `from` sent; -EPROTO when it may not have one of that kind. */
 int keep_page(struct parent *p, struct run *from, struct msg *m);

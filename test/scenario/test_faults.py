@@ -91,7 +91,7 @@ def test_a_worker_that_crashes_at_once(stead, app_folder):
 
 
 @pytest.mark.promise
-def test_ten_thousand_slow_clients(stead, app_folder, promise):
+def test_fifteen_thousand_slow_clients(stead, app_folder, promise):
     """Each has sent half a head and sends no more. Beside them one client is served as ever; they get 408."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
