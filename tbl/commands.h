@@ -34,7 +34,7 @@ COMMAND(RELOAD, "reload", "", 0, 0, ARG_NONE, "read the configuration again",
 COMMAND(LOGS, "logs", "[APP]", 0, 1, ARG_APP, "show the access records and the app's output",
 	"The last lines, oldest first; with -f what comes after them too.")
 COMMAND(INTROSPECT, "introspect", "TABLE", 1, 1, ARG_TABLE, "print one of stead's tables",
-	"TABLE is config, commands, metrics, events, closes, messages or procs: every name of that kind that stead knows, as JSON.")
+	"TABLE is config, commands, metrics, events, closes, messages, procs, acts or logvars: every name of that kind that stead knows, as JSON.")
 COMMAND(COMPLETION, "completion", "SHELL", 1, 1, ARG_SHELL, "print the completion for a shell",
 	"SHELL is bash, zsh or fish. For bash: source <(stead completion bash)")
 
@@ -45,6 +45,7 @@ OPTION(FOLLOW, "follow", 'f', "", V(LOGS), ARG_NONE, "go on with each new line")
 OPTION(LINES, "lines", 'n', "N", V(LOGS), ARG_NONE, "how many of the last lines (default: 100)")
 OPTION(SINCE, "since", 0, "TIME", V(LOGS), ARG_NONE, "only lines after TIME: 10min, 2h (ago), or 2025-12-31T23:59:59Z")
 OPTION(LEVEL, "level", 0, "LEVEL", V(LOGS), ARG_LEVEL, "only this level or worse: debug, info, notice, warning, error, critical")
+OPTION(FORMAT, "format", 0, "FORMAT", V(LOGS), ARG_NONE, "access records alone, as combined, json, or a text with variables like '$remote_addr $status'")
 OPTION(JSON, "json", 0, "", V_ALL, ARG_NONE, "print JSON")
 OPTION(YES, "yes", 'y', "", V_ALL, ARG_NONE, "answer yes to every question")
 OPTION(QUIET, "quiet", 'q', "", V_ALL, ARG_NONE, "print errors only")

@@ -87,8 +87,8 @@ CONF(SITE_INDEX, SITE, "Index", CONF_TYPE_LIST, CONF_MANY | CONF_ROUTE, "index.h
 	"Names in order of preference; the first that is there is served.", "Index=index.html index.htm")
 CONF(SITE_ERROR_PAGE, SITE, "ErrorPage", CONF_TYPE_ERRPAGE, CONF_MANY | CONF_ROUTE, "", 0, 64, "", WHEN_RELOAD, "a page of one's own for an error",
 	"CODE PATH: PATH is below Root=, or below the app's folder when there is no Root=. Used for stead's own answers, never for the app's.", "ErrorPage=404 /404.html")
-CONF(SITE_ACCESS_LOG, SITE, "AccessLog", CONF_TYPE_ENUM, CONF_ROUTE, "json", 0, 0, "json off", WHEN_RELOAD, "whether each request is recorded",
-	"One record a request, read with `stead logs`.", "AccessLog=off")
+CONF(SITE_ACCESS_LOG, SITE, "AccessLog", CONF_TYPE_LOGFORMAT, CONF_ROUTE | CONF_LINE, "json", 0, 0, "", WHEN_RELOAD, "whether and how each request is recorded",
+	"One record a request, read with `stead logs`: `json` keeps every field; `combined` adds a line as Apache and nginx write it; a text with variables adds that line, with nginx's names like $remote_addr, $request, $status and $request_time (`stead introspect logvars` lists them); `off` records nothing.", "AccessLog=$remote_addr $host \"$request\" $status $request_time")
 CONF(SITE_ALIAS, SITE, "Alias", CONF_TYPE_HOSTS, CONF_MANY, "", 0, 64, "names", WHEN_RELOAD, "names that are sent to the canonical one",
 	"A request for one of them is answered with 308 to the same path of the first Domain=.", "Alias=www.shop.example")
 CONF(SITE_TRY_FILES, SITE, "TryFiles", CONF_TYPE_TRY, CONF_MANY | CONF_ROUTE, "", 0, 16, "paths", WHEN_RELOAD, "files that are served before anything else answers",

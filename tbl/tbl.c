@@ -98,6 +98,12 @@ const struct event_row *event_row(uint32_t id)
 	return NULL;
 }
 
+const struct logvar_row logvar_rows[LOGVAR_END] = {
+#define LOGVAR(NAME, name_, about_) [LOGVAR_##NAME] = {name_, about_},
+#include "logvars.h"
+#undef LOGVAR
+};
+
 const struct metric_row metric_rows[METRIC_END] = {
 #define METRIC(NAME, name_, unit_, scope_, about_)                                                 \
 	[METRIC_##NAME] = {#name_, unit_, about_, scope_},
@@ -170,6 +176,7 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 	[CONF_TYPE_SERVER] = "URL or unix:PATH, weight=N",
 	[CONF_TYPE_TOKEN] = "name",
 	[CONF_TYPE_USER] = "NAME:HASH",
+	[CONF_TYPE_LOGFORMAT] = "combined, json, off or a format with $variables",
 };
 
 const struct conf_known_row conf_known_rows[] = {

@@ -101,6 +101,7 @@ enum conf_type {
 	CONF_TYPE_SERVER,  /* URL or unix:PATH, weight=N */
 	CONF_TYPE_TOKEN,   /* RFC 9110 section 5.6.2 */
 	CONF_TYPE_USER,    /* NAME:HASH */
+	CONF_TYPE_LOGFORMAT, /* combined, json, off, or text with $variables */
 	CONF_TYPE_END
 };
 enum conf_flag {
@@ -227,6 +228,18 @@ struct event_row {
 extern const struct event_row event_rows[];
 extern const unsigned event_rows_n;
 const struct event_row *event_row(uint32_t id);
+
+/* variables of AccessLog= formats */
+enum logvar {
+#define LOGVAR(NAME, name, about) LOGVAR_##NAME,
+#include "logvars.h"
+#undef LOGVAR
+	LOGVAR_END
+};
+struct logvar_row {
+	const char *name, *about;
+};
+extern const struct logvar_row logvar_rows[LOGVAR_END];
 
 /* metrics: every counter of a gate's page, in order */
 enum metric {

@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 #include "conf/conf.h"
+#include "record/record.h"
 
 struct cli {
 	struct conf_args args;
@@ -22,6 +23,8 @@ struct cli {
 	char run[256];         /* `up`: its runtime folder */
 	char folder[PATH_MAX]; /* `up`: the app's folder, absolute */
 	char roles[PATH_MAX];
+	const char *format; /* `logs`: of access records; NULL: as people read them */
+	struct record_lines *lines;
 	char http[128]; /* `up`: numeric ADDR:PORT, "" when it was not given */
 };
 
@@ -58,6 +61,11 @@ int show_end(struct cli *c, const json_t *o);
 /* A record of the log. */
 void show_record(const struct cli *c, const json_t *o);
 void show_line_done(struct cli *c);
+/* ---- show_record.c ---- */
+/* Print an access record in c->format; false: it is none. */
+bool show_formatted(const struct cli *c, const json_t *o);
+/* Access records are shown so from now on. 0, or an exit code after an error was printed. */
+int show_format_set(struct cli *c, const char *text);
 /* ---- show_status.c ---- */
 void show_status(const struct cli *c, const json_t *status);
 /* ctl cannot read what other users' processes cost; whoever asks may be able to. */

@@ -44,7 +44,7 @@ static int verb_introspect(struct cli *c)
 	if (err < 0 && !b.error) {
 		buf_done(&b);
 		show_error(c, "there is no such table",
-			"one of: config commands metrics events closes messages procs acts");
+			"one of: config commands metrics events closes messages procs acts logvars");
 		return VERB_EXIT_NO_SUCH;
 	}
 	return print_buf(&b, err);

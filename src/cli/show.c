@@ -166,6 +166,18 @@ void show_record(const struct cli *c, const json_t *o)
 		print_json(o);
 		return;
 	}
+	/* What reads lines of such a format wants nothing else among them. */
+	if (c->format) {
+		(void)show_formatted(c, o);
+		return;
+	}
+	/* The site asked for this line. */
+	if (strcmp(kind, "access") == 0 && *text_of(o, "line")) {
+		print_safe(stdout, text_of(o, "line"));
+		(void)fputc('\n', stdout);
+		(void)fflush(stdout);
+		return;
+	}
 	/* The time of day is what people compare; the date is in the JSON. */
 	(void)printf("%.8s ", strlen(ts) > 19 ? ts + 11 : "        ");
 	if (strcmp(kind, "access") == 0 && json_object_get(o, "status")) {

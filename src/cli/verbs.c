@@ -205,6 +205,7 @@ int verb_logs(struct cli *c)
 {
 	const char *lines = c->args.option[OPTION_LINES], *since = c->args.option[OPTION_SINCE];
 	const char *level = c->args.option[OPTION_LEVEL];
+	const char *format = c->args.option[OPTION_FORMAT];
 	json_int_t n = 100, from = 0, at_least = 0;
 
 	if (lines) {
@@ -221,6 +222,14 @@ int verb_logs(struct cli *c)
 			"--since takes how long ago (10min, 2h) or a time (2026-01-31T23:59:59Z)",
 			NULL);
 		return VERB_EXIT_USAGE;
+	}
+	if (format && strcmp(format, "json") == 0) {
+		c->json = true;
+	} else if (format) {
+		int code = show_format_set(c, format);
+
+		if (code)
+			return code;
 	}
 	if (level && (at_least = level_number(level)) < 0) {
 		show_error(c, "--level is one of: debug info notice warning error critical", NULL);

@@ -202,10 +202,11 @@ struct conf_route {
 	const char *auth_path;
 	uint64_t body_bytes_max, request_timeout_ms;
 	unsigned access_log; /* enum conf_access_log */
+	const char *access_format; /* CONF_ACCESS_LOG_FORMAT */
 };
 enum { CONF_NO_UPSTREAM = ~0u };
 
-enum conf_access_log { CONF_ACCESS_LOG_JSON, CONF_ACCESS_LOG_OFF };
+enum conf_access_log { CONF_ACCESS_LOG_JSON, CONF_ACCESS_LOG_OFF, CONF_ACCESS_LOG_COMBINED, CONF_ACCESS_LOG_FORMAT };
 enum conf_postgres { CONF_POSTGRES_AUTO, CONF_POSTGRES_YES, CONF_POSTGRES_NO };
 struct conf_app {
 	const char *name;

@@ -118,6 +118,9 @@ bool conf_regex_good(const char *text, struct buf *why);
 /* edits.c: values of more than one word; as conf_value_check(). */
 int conf_edit_check(struct conf *c, const struct conf_row *row, const char *text, struct conf_value *v,
 	struct buf *why, struct buf *todo);
+/* logformat.c: AccessLog=. The second: where in the text its fault lies. */
+int conf_logformat_check(const char *text, struct conf_value *v, struct buf *why, struct buf *todo);
+size_t conf_logformat_fault(const char *text);
 /* net.c: networks, URLs, servers. */
 int conf_net_check(struct conf *c, const struct conf_row *row, const char *text, struct conf_value *v,
 	struct buf *why, struct buf *todo);

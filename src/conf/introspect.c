@@ -140,6 +140,18 @@ static void metrics(struct buf *b)
 	}
 }
 
+static void logvars(struct buf *b)
+{
+	bool first = true;
+
+	for (enum logvar v = 0; v < LOGVAR_END; v++) {
+		row_begin(b, &first);
+		field(b, "name", logvar_rows[v].name);
+		more_field(b, "about", logvar_rows[v].about);
+		buf_putc(b, '}');
+	}
+}
+
 static const char *level_name(unsigned level)
 {
 	static const char *const names[] = {[LEVEL_CRITICAL] = "critical",
@@ -266,7 +278,7 @@ int conf_introspect(struct buf *ret, const char *table)
 		void (*print)(struct buf *b);
 	} tables[] = {{"config", config}, {"commands", commands}, {"metrics", metrics},
 		{"events", events}, {"closes", closes}, {"messages", messages}, {"procs", procs},
-		{"acts", acts}};
+		{"acts", acts}, {"logvars", logvars}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(tables); i++) {
 		if (strcmp(tables[i].name, table) != 0)

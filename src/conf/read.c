@@ -41,6 +41,8 @@ static void put_item(struct conf *c, const struct item *it)
 		if (r < 0)
 			return;
 	}
+	if (conf_rows[it->key].type == CONF_TYPE_LOGFORMAT)
+		pos = conf_entry_pos(it->e, it->off + conf_logformat_fault(text));
 	(void)conf_put_key(c, it->key, text, CONF_FROM_FILE, &pos);
 }
 

@@ -250,7 +250,8 @@ static void fill_route(struct fill *f, const struct conf_scope *s, struct conf_r
 		.compress = number(f->c, s, CONF_SITE_COMPRESS) != 0,
 		.body_bytes_max = number(f->c, s, CONF_SITE_BODY_MAX),
 		.request_timeout_ms = number(f->c, s, CONF_SITE_REQUEST_TIMEOUT),
-		.access_log = (unsigned)number(f->c, s, CONF_SITE_ACCESS_LOG)};
+		.access_log = (unsigned)number(f->c, s, CONF_SITE_ACCESS_LOG),
+		.access_format = text(f->c, s, CONF_SITE_ACCESS_LOG)};
 	fill_path(r, s->section == SECTION_ROUTE ? s->arg : "/");
 	fill_edits(f, s, r);
 	fill_users(f, s, r);

@@ -399,6 +399,8 @@ int conf_value_check(struct conf *c, const struct conf_row *row, const char *tex
 	case CONF_TYPE_TOKEN:
 	case CONF_TYPE_USER:
 		return conf_edit_check(c, row, text, v, why, todo);
+	case CONF_TYPE_LOGFORMAT:
+		return conf_logformat_check(text, v, why, todo);
 	case CONF_TYPE_CIDR:
 	case CONF_TYPE_TRUSTED:
 	case CONF_TYPE_URL:

@@ -139,6 +139,20 @@ void sites_folder(
 		effective_path(b->a, r->root, ret);
 }
 
+static uint32_t access_of(const struct conf_route *r)
+{
+	switch ((enum conf_access_log)r->access_log) {
+	case CONF_ACCESS_LOG_OFF:
+		return SNAP_ACCESS_OFF;
+	case CONF_ACCESS_LOG_COMBINED:
+		return SNAP_ACCESS_COMBINED;
+	case CONF_ACCESS_LOG_FORMAT:
+		return SNAP_ACCESS_FORMAT;
+	default:
+		return SNAP_ACCESS_JSON;
+	}
+}
+
 struct snap_route sites_route(struct site_build *b, const struct conf_route *r, int public_index)
 {
 	struct snap_route to = snap_route_default();
@@ -157,7 +171,9 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 	to.app = r->to == CONF_TO_APP ? 0 : SNAP_NONE;
 	to.upstream = r->to == CONF_TO_UPSTREAM ? r->upstream : SNAP_NONE;
 	to.flags = flags_of(r);
-	to.access = r->access_log == CONF_ACCESS_LOG_OFF ? SNAP_ACCESS_OFF : SNAP_ACCESS_JSON;
+	to.access = access_of(r);
+	if (to.access == SNAP_ACCESS_FORMAT)
+		to.access_format = snap_put_str(b->w, r->access_format);
 	to.root = r->root[0] ? snap_put_str(b->w, root) : (struct snap_str){0};
 	to.index = texts(b, r->index);
 	to.try_files = texts(b, r->try_files);

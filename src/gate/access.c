@@ -1,124 +1,127 @@
 /*
- * access.c: access records as JSON text in the log ring; the log process adds the time. Called by
- * req_done(). Owns nothing but the one wake-up of the reader, batched to one a turn. Bounded: what
- * of a target or a name is longer is cut, and said to be by "…".
+ * access.c: a request's access record, as bytes in the log ring; the log process makes text of it. Called by
+ * req_done(). Owns nothing but the one wake-up of the reader, batched to one a turn. Bounded: what of a text
+ * is longer than src/record says is cut there, and said to be.
  */
 #include "access.h"
 
 #include "gate.h"
-#include "lib/buf.h"
 #include "lib/must.h"
+#include "record/record.h"
+#include "route.h"
 
 #include <string.h>
 
-enum { RECORD_MAX = 4096, TARGET_MAX = 1024, NAME_MAX_BYTES = 128 };
-
-struct out {
-	char *p, *end;
-};
-
-static void add(struct out *o, const char *s, size_t n)
+/* "worker 7" */
+static size_t put_worker(char *to, uint32_t slot)
 {
-	n = min_of(n, (size_t)(o->end - o->p));
-	memcpy(o->p, s, n);
-	o->p += n;
-}
-
-#define ADD(o, literal) add(o, literal, sizeof(literal) - 1)
-
-static void add_number(struct out *o, uint64_t v)
-{
-	char digits[20], *d = digits + sizeof(digits);
+	static const char word[] = "worker ";
+	char digits[10], *d = digits + sizeof(digits);
+	size_t n;
 
 	do
-		*--d = (char)('0' + v % 10);
-	while (v /= 10);
-	add(o, d, (size_t)(digits + sizeof(digits) - d));
+		*--d = (char)('0' + slot % 10);
+	while (slot /= 10);
+	n = (size_t)(digits + sizeof(digits) - d);
+	memcpy(to, word, sizeof(word) - 1);
+	memcpy(to + sizeof(word) - 1, d, n);
+	return sizeof(word) - 1 + n;
 }
 
-static bool is_safe(const char *s, size_t n)
+static void set_str(const struct req *r, struct record *rec, enum record_text i, struct snap_str s)
 {
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)s[i] < 0x20 || (unsigned char)s[i] >= 0x7f || s[i] == '"' ||
-			s[i] == '\\')
-			return false;
-	return true;
+	rec->text[i].p = snap_str(r->snap, s, &rec->text[i].n);
 }
 
-static void add_string(struct out *o, const char *s, size_t n, size_t max)
+static void set_upstream(const struct req *r, struct record *rec, char *worker)
 {
-	bool cut = n > max;
-	struct buf b;
+	const struct snap_upstream *u;
+	const struct snap_app *a;
 
-	n = cut ? max : n;
-	if (is_safe(s, n)) {
-		ADD(o, "\"");
-		add(o, s, n);
-		if (cut)
-			ADD(o, "\xe2\x80\xa6");
-		ADD(o, "\"");
-		return;
+	if (r->up.kind == REQ_UP_APP) {
+		a = snap_app(r->snap, r->route->app);
+		if (a)
+			set_str(r, rec, RECORD_UPSTREAM, a->name);
+		if (r->up.asked)
+			rec->text[RECORD_SERVER] = (struct record_str){worker, put_worker(worker, r->up.slot)};
+	} else {
+		u = snap_upstream(r->snap, r->route->upstream);
+		if (u)
+			set_str(r, rec, RECORD_UPSTREAM, u->name);
+		rec->text[RECORD_SERVER] = (struct record_str){r->up.server, r->up.server_len};
 	}
-	buf_fixed(&b, o->p, (size_t)(o->end - o->p));
-	buf_put_json(&b, s, n);
-	if (b.error)
-		ADD(o, "\"\"");
-	else
-		o->p += b.len;
+	rec->head.upstream_status = r->up.status;
+	rec->head.upstream_us = r->up.us;
 }
 
-static void add_hex(struct out *o, uint64_t v)
+static void set_fields(const struct req *r, struct record *rec)
 {
-	char digits[16];
+	for (unsigned i = 0; i < r->nfields; i++) {
+		const struct field *f = &r->fields[i];
 
-	for (int i = 0; i < 16; i++)
-		digits[i] = "0123456789abcdef"[v >> (60 - 4 * i) & 15];
-	add(o, digits, 16);
+		if (f->name_len == 7 && !rec->text[RECORD_REFERER].n && !memcmp(f->name, "referer", 7))
+			rec->text[RECORD_REFERER] = (struct record_str){f->value, f->value_len};
+		else if (f->name_len == 10 && !rec->text[RECORD_AGENT].n &&
+			 !memcmp(f->name, "user-agent", 10))
+			rec->text[RECORD_AGENT] = (struct record_str){f->value, f->value_len};
+	}
 }
 
-static void add_ms(struct out *o, uint64_t us)
+static void set_text(struct record *rec, enum record_text i, const char *p, size_t n)
 {
-	add_number(o, us / 1000);
-	ADD(o, ".");
-	for (uint64_t part = us % 1000, unit = 100; unit; unit /= 10)
-		add(o, &"0123456789"[part / unit % 10], 1);
+	rec->text[i] = (struct record_str){p, n};
+}
+
+/* Of a request that was not understood so far that a site is known, the default site's. */
+static void set_format(const struct req *r, struct record *rec, const struct snap_route *route)
+{
+	const struct snap_site *site = route || !r->snap ? NULL : route_default_site(r->snap);
+
+	if (site)
+		route = snap_route(r->snap, site, 0);
+	if (route && route->access == SNAP_ACCESS_COMBINED)
+		rec->head.flags |= RECORD_COMBINED;
+	else if (route && route->access == SNAP_ACCESS_FORMAT)
+		set_str(r, rec, RECORD_FORMAT, route->access_format);
 }
 
 void access_record(struct req *r)
 {
 	struct gate *g = r->gate;
-	char text[RECORD_MAX] __attribute__((uninitialized));
-	struct out o = {text, text + sizeof(text)};
 	const struct snap_route *route = req_route(r);
-	const char *site = "";
-	size_t site_len = 0;
+	char mem[RECORD_RAW_MAX] __attribute__((uninitialized)), worker[20];
+	struct record rec;
 
 	if (!g->ring_ready || (route && route->access == SNAP_ACCESS_OFF))
 		return;
+	memset(&rec, 0, sizeof(rec));
+	rec.head.flags = (uint16_t)((r->tls ? RECORD_IS_TLS : 0) | (r->version_minor ? 0 : RECORD_HTTP_1_0) |
+				    (r->head_us ? RECORD_HAS_FIRST : 0));
+	memcpy(rec.head.id, r->public_id, sizeof(rec.head.id));
+	rec.head.number = r->id;
+	rec.head.whole_us = loop_now_us(g->loop) - r->start_us;
+	rec.head.first_us = r->head_us ? r->head_us - r->start_us : 0;
+	rec.head.body_in = r->body_in;
+	rec.head.body_out = r->body_out;
+	rec.head.status = r->status;
+	rec.head.port = r->peer_port;
+	rec.head.close = (uint16_t)r->close;
 	if (r->site)
-		site = snap_str(r->snap, r->site->name, &site_len);
-	ADD(&o, "{\"site\":");
-	add_string(&o, site, site_len, NAME_MAX_BYTES);
-	ADD(&o, ",\"client\":\"");
-	add(&o, r->peer, strlen(r->peer));
-	ADD(&o, "\",\"method\":");
-	add_string(&o, r->method_str, r->method_len, NAME_MAX_BYTES);
-	ADD(&o, ",\"target\":");
-	add_string(&o, r->target, r->target_len, TARGET_MAX);
-	ADD(&o, ",\"host\":");
-	add_string(&o, r->host, r->host_len, NAME_MAX_BYTES);
-	ADD(&o, ",\"status\":");
-	add_number(&o, r->status);
-	ADD(&o, ",\"bytes\":");
-	add_number(&o, r->body_out);
-	ADD(&o, ",\"ms\":");
-	add_ms(&o, loop_now_us(g->loop) - r->start_us);
-	ADD(&o, ",\"id\":\"");
-	add_hex(&o, r->id);
-	ADD(&o, "\",\"close\":\"");
-	add(&o, close_rows[r->close].name, strlen(close_rows[r->close].name));
-	ADD(&o, "\"}");
-	logring_put(&g->ring, LOGREC_ACCESS, loop_wall_us(g->loop), text, (size_t)(o.p - text));
+		set_str(r, &rec, RECORD_SITE, r->site->name);
+	set_text(&rec, RECORD_CLIENT, r->peer, strlen(r->peer));
+	if (r->user[0])
+		set_text(&rec, RECORD_USER, r->user, strlen(r->user));
+	set_text(&rec, RECORD_METHOD, r->method_str, r->method_len);
+	set_text(&rec, RECORD_TARGET, r->target, r->target_len);
+	set_text(&rec, RECORD_HOST, r->host, r->host_len);
+	set_text(&rec, RECORD_ID, r->given_id, r->given_id_len);
+	set_fields(r, &rec);
+	if (r->up.kind && r->route)
+		set_upstream(r, &rec, worker);
+	if (r->cache_status)
+		set_text(&rec, RECORD_CACHE, r->cache_status, strlen(r->cache_status));
+	set_format(r, &rec, route);
+	logring_put(&g->ring, LOGREC_ACCESS, loop_wall_us(g->loop), mem, record_put(&rec, mem));
 	loop_defer(g->loop, &g->access_flush);
 }
 

@@ -243,7 +243,8 @@ static int answer_bytes(struct app_req *a, const char *p, size_t n, bool end)
 	return 0;
 }
 
-static int on_head(struct app_req *a, const struct link_desc *d, const char *p)
+static int on_head(
+	const struct app_worker *w, struct app_req *a, const struct link_desc *d, const char *p)
 {
 	struct to_app *t = a->t;
 	struct app_guard g;
@@ -260,6 +261,8 @@ static int on_head(struct app_req *a, const struct link_desc *d, const char *p)
 	if (err)
 		return err;
 	a->head_sent = true;
+	a->r->up.status = h.status;
+	a->r->up.us = loop_now_us(t->env.loop) - w->seats[d->seat].given_us;
 	no_body = a->r->method == METHOD_HEAD || h.status == 204 || h.status == 304;
 	if (end && h.content_length < 0 && !no_body)
 		h.content_length = (int64_t)body;
@@ -374,7 +377,7 @@ static int run_frame(struct app_worker *w, struct app_req *a, const struct link_
 		progress(a);
 	switch (d->type) {
 	case LINK_HEAD:
-		return a ? on_head(a, d, p) : 0;
+		return a ? on_head(w, a, d, p) : 0;
 	case LINK_BODY:
 		return a ? answer_bytes(a, p, body, end) : 0;
 	case LINK_CREDIT:

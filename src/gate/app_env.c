@@ -136,7 +136,9 @@ static void put_fields(struct out *o, const struct req *r)
 long app_env_encode(const struct req *r, char *p, size_t cap)
 {
 	struct out o = {p, p + cap, false};
-	char text[24];
+	char text[REQ_ID_MEM];
+	const char *id;
+	size_t n;
 	uint16_t port = r->host_port ? r->host_port : r->local_port;
 
 	put(&o, ENV_METHOD, r->method_str, r->method_len);
@@ -159,8 +161,8 @@ long app_env_encode(const struct req *r, char *p, size_t cap)
 	if (r->content_length > 0 || req_field(r, "content-length"))
 		put_number(&o, ENV_CONTENT_LENGTH,
 			r->content_length > 0 ? (uint64_t)r->content_length : 0);
-	put(&o, ENV_REQUEST_ID, text,
-		(size_t)snprintf(text, sizeof(text), "%016llx", (unsigned long long)r->id));
+	id = req_id(r, text, &n);
+	put(&o, ENV_REQUEST_ID, id, n);
 	put_fields(&o, r);
 	return o.full ? -EMSGSIZE : o.p - p;
 }

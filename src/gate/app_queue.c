@@ -216,6 +216,8 @@ static int give(struct app_req *a, struct app_worker *w)
 	s->a = a;
 	s->room = a->window;
 	s->given_us = loop_now_us(a->t->env.loop);
+	r->up.asked = true;
+	r->up.slot = w->m.slot;
 	w->given++;
 	d.seat = a->seat;
 	d.arg = a->window;

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { ITEMS_MAX = 32 };
+enum { ITEMS_MAX = 32, ID_MAX = 128 };
 
 static bool is_ows(char c)
 {
@@ -93,6 +93,25 @@ static void find_client(struct req *r)
 	}
 }
 
+/* The id under which the proxy knows this request is ours too: printable, and nothing that could begin
+ * something else where it is shown or passed on. */
+static void take_id(struct req *r)
+{
+	const struct field *f = req_field(r, "x-request-id");
+
+	if (!f || f->value_len == 0 || f->value_len > ID_MAX)
+		return;
+	for (uint32_t i = 0; i < f->value_len; i++) {
+		char c = f->value[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			    memchr("-._~+/=:@", c, 9)))
+			return;
+	}
+	r->given_id = f->value;
+	r->given_id_len = f->value_len;
+}
+
 enum phase_end phase_client(struct req *r)
 {
 	const struct field *proto;
@@ -104,6 +123,7 @@ enum phase_end phase_client(struct req *r)
 		return PHASE_NEXT;
 	r->peer_trusted = true;
 	find_client(r);
+	take_id(r);
 	proto = req_field(r, "x-forwarded-proto");
 	if (proto && proto->value_len == 5 && strncasecmp(proto->value, "https", 5) == 0)
 		r->tls = true;

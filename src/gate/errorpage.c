@@ -53,16 +53,20 @@ static void put_field(struct field *f, unsigned *n, const char *name, const char
 static const char *built_in(struct req *r, enum close_id why, size_t *ret_n)
 {
 	uint16_t status = close_rows[why].status;
-	const char *reason = http_reason(status);
-	char *page = arena_printf(&r->arena,
+	const char *reason = http_reason(status), *id;
+	char mem[REQ_ID_MEM], *page;
+	size_t id_len;
+
+	id = req_id(r, mem, &id_len);
+	page = arena_printf(&r->arena,
 		"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
 		"<meta name=\"viewport\" content=\"width=device-width\">"
 		"<title>%u %s</title><style>body{font:16px/1.5 sans-serif;max-width:36em;"
 		"margin:15vh auto;padding:0 1em;color:#222}small{color:#666}</style></head>\n"
 		"<body><h1>%u %s</h1><p>%c%s.</p><p><small>Request "
-		"%016llx</small></p></body></html>\n",
+		"%.*s</small></p></body></html>\n",
 		status, reason, status, reason, close_rows[why].text[0] & ~0x20,
-		close_rows[why].text + 1, (unsigned long long)r->id);
+		close_rows[why].text + 1, (int)id_len, id);
 
 	*ret_n = page ? strlen(page) : 0;
 	return page ? page : "";

@@ -13,6 +13,7 @@
 #include "http1.h"
 #include "lib/buf.h"
 #include "lib/event.h"
+#include "lib/sys.h"
 #include "limiter.h"
 #include "mime.h"
 #include "regex.h"
@@ -90,7 +91,9 @@ int gate_new(struct gate **ret_gate, struct loop *l, const struct stream_ops *co
 	g->budget_max = BUDGET_BYTES;
 	arena_pool_init(&g->pool, BLOCK_BYTES, BLOCKS_MAX, BLOCKS_KEEP);
 	set_limits(g);
-	err = limiter_new(g);
+	err = sys_random(g->ids, sizeof(g->ids));
+	if (!err)
+		err = limiter_new(g);
 	if (!err)
 		err = admit_new(g);
 	if (!err)

@@ -75,6 +75,7 @@ struct gate {
 
 	struct arena_pool pool; /* blocks of requests */
 	uint64_t req_seq;
+	uint64_t ids[4]; /* state of the generator of requests' public ids */
 	const struct stream_ops *const *protos;    /* [PROTO_END] */
 	const struct handler_ops *const *handlers; /* [HANDLER_END] */
 

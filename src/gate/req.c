@@ -11,9 +11,29 @@
 #include "lib/must.h"
 #include "req.h"
 #include "phases.h"
+#include "record/record.h"
 #include "target.h"
 
 #include <string.h>
+
+static uint64_t turned(uint64_t v, unsigned by)
+{
+	return v << by | v >> (64 - by);
+}
+
+/* xoshiro256++ of Blackman and Vigna: the state was seeded by the kernel, and no request costs a call. */
+static uint64_t next_random(uint64_t s[4])
+{
+	uint64_t result = turned(s[0] + s[3], 23) + s[0], t = s[1] << 17;
+
+	s[2] ^= s[0];
+	s[3] ^= s[1];
+	s[1] ^= s[2];
+	s[0] ^= s[3];
+	s[2] ^= t;
+	s[3] = turned(s[3], 45);
+	return result;
+}
 
 struct req *req_new(struct gate *g, struct stream *s, struct arena *arena)
 {
@@ -28,8 +48,10 @@ struct req *req_new(struct gate *g, struct stream *s, struct arena *arena)
 	/* The lower 40 bits hold every request of a gate's life: 10^6 a second for 12 days; then
 	 * the next bit of the generation is entered, which the parent gives to nobody so soon. */
 	r->id = g->generation << 40 | (++g->req_seq & 0xffffffffffull);
+	r->public_id[0] = next_random(g->ids);
+	r->public_id[1] = next_random(g->ids);
 	r->start_us = loop_now_us(g->loop);
-	r->method_str = r->target = r->path_raw = r->query = r->host = r->user = "";
+	r->method_str = r->target = r->path_raw = r->query = r->host = r->user = r->given_id = "";
 	r->path = "/";
 	r->path_len = 1;
 	gate_count(g, METRIC_REQUESTS_ACTIVE, 1);
@@ -245,6 +267,17 @@ const struct snap_route *req_route(const struct req *r)
 	if (r->route || !r->site)
 		return r->route;
 	return snap_route(r->snap, r->site, 0);
+}
+
+const char *req_id(const struct req *r, char mem[static REQ_ID_MEM], size_t *ret_len)
+{
+	if (r->given_id_len) {
+		*ret_len = r->given_id_len;
+		return r->given_id;
+	}
+	record_id(r->public_id, mem);
+	*ret_len = REQ_ID_MEM - 1;
+	return mem;
 }
 
 const struct field *req_field(const struct req *r, const char *name)

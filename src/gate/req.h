@@ -21,6 +21,18 @@ enum { REQ_FIELDS_MAX = 128 };
 /* Filters of the answer, in the order in which it meets them. */
 enum filter { FILTER_CACHE = 0, FILTER_EDIT, FILTER_COMPRESS, FILTER_END };
 
+/* Who was asked for the answer, for the access record. */
+enum req_up_kind { REQ_UP_NONE = 0, REQ_UP_APP, REQ_UP_UPSTREAM }; /* the route says which one */
+struct req_up {
+	uint8_t kind; /* enum req_up_kind */
+	bool asked;
+	uint16_t status;    /* 0: there was no answer */
+	uint32_t slot;      /* APP: the worker's */
+	const char *server; /* UPSTREAM: the last that was asked; arena memory */
+	uint32_t server_len;
+	uint64_t us;        /* from asking to the answer's head */
+};
+
 struct req_piece;
 struct req_file;
 
@@ -33,7 +45,13 @@ struct req {
 	const struct snap_route *route;
 
 	uint64_t id;                    /* gate generation in the upper 24 bits, then a sequence; never reused */
+	uint64_t public_id[2];          /* what others are told: nobody can guess one; req_id() */
+	const char *given_id;           /* by a trusted proxy: counts instead */
+	uint32_t given_id_len;
 	uint64_t start_us;              /* loop_now_us() at the head's first byte */
+	uint64_t head_us;               /* the same when the answer's head was given; 0: there was none */
+	struct req_up up;
+	const char *cache_status;       /* a constant word of the cache's; NULL: it had no part */
 	uint8_t method;                 /* enum method */
 	uint8_t handler;                /* enum handler */
 	uint8_t version_minor;          /* HTTP/1.x */
@@ -148,6 +166,9 @@ const struct snap_route *req_route(const struct req *r);
 void req_start(struct req *r);
 /* Does anybody take the request's body? */
 bool req_wants_body(const struct req *r);
+/* The request's id as others see it: a trusted proxy's X-Request-Id, else 32 hex digits, which need mem. */
+enum { REQ_ID_MEM = 33 };
+const char *req_id(const struct req *r, char mem[static REQ_ID_MEM], size_t *ret_len);
 /* The value of a received field (lower-case name), or NULL. */
 const struct field *req_field(const struct req *r, const char *name);
 

@@ -60,6 +60,7 @@ int req_resp_head(struct req *r, const struct resp_head *h, bool end)
 	if (r->head_sent || r->ended)
 		return -EPIPE;
 	r->head_sent = true;
+	r->head_us = loop_now_us(r->gate->loop);
 	r->status = h->status;
 	r->no_body = r->method == METHOD_HEAD || h->status == 204 || h->status == 304;
 	r->ended = end;

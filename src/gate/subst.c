@@ -85,7 +85,7 @@ static bool is(const char *name, size_t n, const char *word)
 
 static void put_variable(struct req *r, struct out *o, const char *name, size_t n)
 {
-	char id[20];
+	char id[REQ_ID_MEM];
 	size_t len;
 
 	if (is(name, n, "uri")) {
@@ -101,8 +101,8 @@ static void put_variable(struct req *r, struct out *o, const char *name, size_t 
 	} else if (is(name, n, "remote_addr")) {
 		put_raw(o, r->peer, strlen(r->peer));
 	} else if (is(name, n, "request_id")) {
-		(void)snprintf(id, sizeof(id), "%016llx", (unsigned long long)r->id);
-		put_raw(o, id, 16);
+		name = req_id(r, id, &len);
+		put_raw(o, name, len);
 	} else if (is(name, n, "server_name")) {
 		const char *text = snap_str(r->snap, r->site->canonical, &len);
 

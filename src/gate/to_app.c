@@ -207,6 +207,7 @@ static void start(struct req *r)
 		return;
 	}
 	r->handler_state = a;
+	r->up.kind = REQ_UP_APP;
 	t->active++;
 	a->r = r;
 	a->t = t;

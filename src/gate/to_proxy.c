@@ -379,6 +379,8 @@ static void start(struct req *r)
 	p->call.gate = r->gate;
 	p->call.arena = &r->arena;
 	p->call.owner = UP_OWNER_PROXY;
+	p->call.told = &r->up;
+	r->up.kind = REQ_UP_UPSTREAM;
 	p->call.ask.up = snap_upstream(r->snap, r->route->upstream);
 	p->call.idle_ms = r->site->idle_timeout_ms;
 	p->sticky = u->sticky ? find_cookie(r, u) : UINT32_MAX;

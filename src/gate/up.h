@@ -74,6 +74,8 @@ struct up_server {
 	uint16_t port;
 	bool known;                    /* in the snapshot that serves */
 	char *name;                    /* UNIX: path; NAME: host; else as text */
+	char *label;                   /* as the access record shows it: unix:PATH, HOST:PORT */
+	uint32_t label_len;
 	uint8_t addresses[UP_ADDRESSES_MAX][16]; /* IPv4 in its mapped form */
 	uint8_t naddresses, address_at;
 	uint64_t resolve_at_ms;        /* NAME: ask again then */
@@ -165,6 +167,8 @@ struct up_call {
 	struct timer timer;
 	struct op turn;
 	uint64_t moved_ms, queue_until_ms;
+	uint64_t begin_us;
+	struct req_up *told; /* who was asked, and what came of it; NULL: nobody wants to know */
 	struct up_call *next, *prev;
 	uint64_t key;         /* consistent hash: of the client's address */
 	uint32_t sticky_number; /* the cookie's server; UINT32_MAX: none */

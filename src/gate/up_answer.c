@@ -30,6 +30,10 @@ static void finish(struct up_call *c)
 static void got_head(struct up_call *c, struct up_head *h)
 {
 	c->head_told = true;
+	if (c->told) {
+		c->told->status = h->status;
+		c->told->us = loop_now_us(c->gate->loop) - c->begin_us;
+	}
 	up_server_answered(c->server);
 	loop_timer_stop(c->gate->loop, &c->timer);
 	if (h->status == 101) {

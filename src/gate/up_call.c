@@ -316,8 +316,19 @@ static void enqueue(struct up_call *c)
 	up_tick_in(u->up, UP_TICK_MS);
 }
 
+/* For the record. The server may be gone when that is written. */
+static void tell_server(struct up_call *c, const struct up_server *s)
+{
+	c->told->asked = true;
+	c->told->server = arena_strndup(c->arena, s->label, s->label_len);
+	c->told->server_len = c->told->server ? s->label_len : 0;
+}
+
 static void take_server(struct up_call *c, struct up_server *s)
 {
+	c->begin_us = loop_now_us(c->gate->loop);
+	if (c->told)
+		tell_server(c, s);
 	c->server = s;
 	if (c->ntried < UP_TRIED_MAX && !was_tried(c, s))
 		c->tried[c->ntried++] = s;

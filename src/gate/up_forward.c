@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { ADDED_MAX = 8 };
+enum { ADDED_MAX = 9 };
 
 static bool is_unreserved(int c)
 {
@@ -181,6 +181,7 @@ static int set_target(struct req *r, struct up_ask *a)
 struct forwarded {
 	const struct field *for_, *forwarded, *via; /* the first of each; joined when there are more */
 	bool more_for, more_forwarded, more_via, proto, host, port;
+	bool id; /* the configuration says what it shall be */
 };
 
 static bool is(const struct field *f, const char *name, size_t n)
@@ -215,6 +216,8 @@ static bool take(const struct req *r, const struct field *f, struct forwarded *w
 		return true;
 	case 10:
 		return IS(f, "connection");
+	case 12:
+		return IS(f, "x-request-id") && !w->id;
 	case 14:
 		return IS(f, "content-length");
 	case 15:
@@ -321,6 +324,19 @@ static size_t put_forwarded(char *to, const struct req *r, const struct up_ask *
 	return (size_t)(to - from);
 }
 
+/* The id that our record has, so that the backend's records can be found by it. */
+static void add_id(struct req *r, struct field *f, unsigned *n)
+{
+	char *mem = r->given_id_len ? NULL : arena_alloc(&r->arena, REQ_ID_MEM);
+	size_t len;
+	const char *id;
+
+	if (!mem && !r->given_id_len)
+		return;
+	id = req_id(r, mem, &len);
+	ADD(f, n, "x-request-id", id, len);
+}
+
 /* Fields that say for whom this is asked. False: no memory. */
 static bool add_forwarded(struct req *r, const struct up_ask *a, const struct forwarded *w, struct field *f,
 	unsigned *n)
@@ -345,6 +361,8 @@ static bool add_forwarded(struct req *r, const struct up_ask *a, const struct fo
 	old = w->forwarded && r->peer_trusted ? joined(r, w->forwarded, w->more_forwarded) : NULL;
 	len = put_forwarded(mem, r, a);
 	add_list(r, f, n, "forwarded", 9, old, mem, len);
+	if (!w->id)
+		add_id(r, f, n);
 	add_list(r, f, n, "via", 3, w->via ? joined(r, w->via, w->more_via) : NULL, via, 9);
 	return true;
 }
@@ -371,6 +389,17 @@ static bool may_upgrade(const struct req *r)
 	       !(r->upgrade_len >= 3 && (u[0] | 32) == 't' && (u[1] | 32) == 'l' && (u[2] | 32) == 's');
 }
 
+static bool edits_id(const struct req *r)
+{
+	for (uint32_t i = 0; r->route && i < r->route->headers.n; i++) {
+		const struct snap_header *e = snap_item(r->snap, r->route->headers, i, sizeof(*e));
+
+		if (e && !e->response && !strcmp(snap_str(r->snap, e->name, NULL), "x-request-id"))
+			return true;
+	}
+	return false;
+}
+
 int up_forward(struct req *r, struct up_ask *a)
 {
 	struct forwarded w = {0};
@@ -391,6 +420,7 @@ int up_forward(struct req *r, struct up_ask *a)
 	f = arena_alloc(&r->arena, (r->nfields + ADDED_MAX) * sizeof(*f));
 	if (!f)
 		return -CLOSE_NO_MEMORY;
+	w.id = edits_id(r);
 	for (unsigned i = 0; i < r->nfields; i++)
 		if (!take(r, &r->fields[i], &w) &&
 			!memchr(r->fields[i].name, '_', r->fields[i].name_len))

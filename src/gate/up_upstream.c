@@ -10,6 +10,7 @@
 #include "tls.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,6 +37,7 @@ static void server_free(struct up_server *s)
 		up_conn_close(s->idle);
 	tls_session_free(s->tls_session);
 	free(s->name);
+	free(s->label);
 	free(s);
 }
 
@@ -115,6 +117,20 @@ static bool same_server(const struct up_server *s, const struct snap_server *row
 	       !strcmp(s->name, name);
 }
 
+static char *label_of(const struct snap_server *row, const char *name)
+{
+	char *label;
+	int n;
+
+	if (row->kind == SNAP_SERVER_UNIX)
+		n = asprintf(&label, "unix:%s", name);
+	else if (strchr(name, ':'))
+		n = asprintf(&label, "[%s]:%u", name, row->port);
+	else
+		n = asprintf(&label, "%s:%u", name, row->port);
+	return n < 0 ? NULL : label;
+}
+
 static struct up_server *server_new(struct upstream *u, const struct snap_server *row, const char *name)
 {
 	static const uint8_t key[16] = "stead-upstream";
@@ -123,10 +139,13 @@ static struct up_server *server_new(struct upstream *u, const struct snap_server
 	if (!s)
 		return NULL;
 	s->name = strdup(name);
-	if (!s->name) {
+	s->label = s->name ? label_of(row, name) : NULL;
+	if (!s->label) {
+		free(s->name);
 		free(s);
 		return NULL;
 	}
+	s->label_len = (uint32_t)strlen(s->label);
 	s->u = u;
 	s->kind = row->kind;
 	s->number = row->number;

@@ -1,7 +1,7 @@
 /*
  * json.c: is this the inside of one JSON object (RFC 8259)? Strict, and without a copy.
  *
- * Called for what a gate wrote and for stored lines before they are passed on, so that one bad line
+ * Called for stored lines before they are passed on, so that one bad line
  * breaks no reader. Owns nothing, allocates nothing, nests at most JSON_DEPTH_MAX deep. It answers
  * yes or no and never says what is inside.
  */
@@ -156,33 +156,15 @@ static bool take_array(struct scan *s, unsigned depth)
 	return take_char(s, ']');
 }
 
-/* A name that is written with escapes could be any name. */
-static bool is_own_name(const char *p, size_t n, const char *const *own)
-{
-	if (!own)
-		return false;
-	if (memchr(p, '\\', n))
-		return true;
-	for (; *own; own++)
-		if (strlen(*own) == n && memcmp(*own, p, n) == 0)
-			return true;
-	return false;
-}
-
 /* Behind the opening brace. */
-static bool take_members(struct scan *s, unsigned depth, const char *const *own)
+static bool take_members(struct scan *s, unsigned depth)
 {
 	skip_space(s);
 	if (take_char(s, '}'))
 		return true;
 	do {
-		const char *from;
-
 		skip_space(s);
-		from = (const char *)s->p;
-		/* Its quotes are the first byte and the last. */
-		if (!take_string(s) ||
-			is_own_name(from + 1, (size_t)((const char *)s->p - from) - 2, own))
+		if (!take_string(s))
 			return false;
 		skip_space(s);
 		if (!take_char(s, ':') || !take_value(s, depth))
@@ -203,7 +185,7 @@ static bool take_value(struct scan *s, unsigned depth)
 	switch (*s->p) {
 	case '{':
 		s->p++;
-		good = take_members(s, depth - 1, NULL);
+		good = take_members(s, depth - 1);
 		break;
 	case '[':
 		s->p++;
@@ -220,9 +202,9 @@ static bool take_value(struct scan *s, unsigned depth)
 	return good;
 }
 
-bool json_is_members(const char *p, size_t n, const char *const *own)
+bool json_is_members(const char *p, size_t n)
 {
 	struct scan s = {(const unsigned char *)p, (const unsigned char *)p + n};
 
-	return take_members(&s, JSON_DEPTH_MAX, own) && s.p == s.end;
+	return take_members(&s, JSON_DEPTH_MAX) && s.p == s.end;
 }

@@ -21,6 +21,7 @@
 #include "lib/chan.h"
 #include "lib/logring.h"
 #include "lib/loop.h"
+#include "record/record.h"
 #include "tbl/tbl.h"
 
 enum log_op { OP_WAKE = OP_USER, OP_REST, OP_STREAM, OP_TELL, OP_PUMP, LOG_OP_KINDS };
@@ -70,16 +71,15 @@ void store_flush(struct store *s);
 void store_back(struct store *s, bool (*each)(void *arg, const char *line, size_t n), void *arg);
 
 /* ---- json.c ---- */
-/* Is this what stands behind the opening brace of one JSON object on one line, to its end? `own`:
- * names that none of its outer members may have, NULL-terminated, or NULL. */
-bool json_is_members(const char *p, size_t n, const char *const *own);
+/* Is this what stands behind the opening brace of one JSON object on one line, to its end? */
+bool json_is_members(const char *p, size_t n);
 
 /* ---- render.c: what came in, as a line ---- */
 /* "2026-01-02T03:04:05.678901Z" of µs since 1970. */
 void render_time(uint64_t wall_us, char ret[TS_LEN + 1]);
 /* All append one line with its newline to b; what is malformed is wrapped, not refused. */
 void render_event(struct buf *b, uint64_t wall_us, const void *p, size_t n);
-void render_access(struct buf *b, uint64_t wall_us, const char *p, size_t n);
+void render_access(struct buf *b, struct record_lines *lines, uint64_t wall_us, const char *p, size_t n);
 struct stream;
 void render_stream(
 	struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n);
@@ -173,6 +173,7 @@ struct log {
 	struct timer pump;
 
 	struct buf line;                 /* one rendered line */
+	struct record_lines lines;
 	char record[LOGRING_RECORD_MAX]; /* one ring record */
 };
 /* ---- line.c ---- */

@@ -125,7 +125,7 @@ static bool gather_one(void *arg, const char *line, size_t n)
 		return true;
 	if (ga->q->since[0] && memcmp(ts, ga->q->stop, TS_LEN) < 0)
 		return false;
-	if (!query_matches(ga->q, line, n) || !json_is_members(line + 1, n - 1, NULL))
+	if (!query_matches(ga->q, line, n) || !json_is_members(line + 1, n - 1))
 		return true;
 	if (ga->lines.len + n > QUERY_BYTES_MAX - RECORD_BYTES_MAX)
 		return false;

@@ -2,7 +2,7 @@
  * render.c: what came in, as one line of JSON.
  *
  * Pure: called with bytes, appends to a buf. Untrusted bytes come in here: an event of another
- * stead process, an access record that a gate wrote as JSON text, an app's output. Nothing of them
+ * stead process, an access record that a gate wrote, an app's output. Nothing of them
  * can end the line or leave its string.
  */
 #include "log.h"
@@ -72,7 +72,7 @@ static void end(struct buf *b)
 	buf_puts(b, "}\n");
 }
 
-/* What the log itself says of a line; nobody else may. */
+/* What the log itself says of an event; nobody else may. */
 static const char *const own_names[] = {"ts", "kind", "level", "event", "text", "todo", NULL};
 
 struct fields {
@@ -124,45 +124,33 @@ void render_event(struct buf *b, uint64_t wall_us, const void *p, size_t n)
 	end(b);
 }
 
-/* Behind the opening brace, and behind a time that the text brings: the ring's is the record's. */
-static const char *behind_time(const char *p, size_t n)
+/* The line that the site wants beside the members; one that grows too long is cut. */
+static void line_member(struct buf *b, struct record_lines *lines, uint64_t wall_us, const struct record *r)
 {
-	static const char own_ts[] = "{\"ts\":\"";
-	const size_t at = sizeof own_ts - 1;
-	const char *close;
+	char mem[RECORD_LINE_MAX] __attribute__((uninitialized));
+	struct buf line;
 
-	if (n <= at || memcmp(p, own_ts, at) != 0)
-		return p + 1;
-	close = memchr(p + at, '"', n - at);
-	if (!close || close + 1 == p + n || memchr(p + at, '\\', (size_t)(close - p) - at))
-		return p + 1;
-	if (close[1] == ',')
-		return close + 2;
-	return close[1] == '}' ? close + 1 : p + 1;
+	buf_fixed(&line, mem, sizeof mem);
+	if (record_line(lines, &line, wall_us, r) == 0)
+		member(b, "line", line.p, line.len);
 }
 
-static bool is_fault(const char *p, size_t n)
+void render_access(struct buf *b, struct record_lines *lines, uint64_t wall_us, const char *p, size_t n)
 {
-	static const char mark[] = "\"status\":5";
+	static const char bad[] = "a malformed access record";
+	struct record r;
 
-	return memmem(p, n, mark, sizeof mark - 1) != NULL;
-}
-
-void render_access(struct buf *b, uint64_t wall_us, const char *p, size_t n)
-{
-	const char *rest = n && p[0] == '{' ? behind_time(p, n) : NULL;
-
-	if (!rest || !json_is_members(rest, n - (size_t)(rest - p), own_names)) {
+	if (record_get(p, n, &r) < 0) {
 		begin(b, wall_us, "access", LEVEL_WARNING);
-		member(b, "text", p, n > LINE_BYTES_MAX ? LINE_BYTES_MAX : n);
+		member(b, "text", bad, sizeof bad - 1);
 		end(b);
 		return;
 	}
-	begin(b, wall_us, "access", is_fault(p, n) ? LEVEL_ERROR : LEVEL_INFO);
-	if (rest[strspn(rest, " ")] != '}')
-		buf_putc(b, ',');
-	buf_put(b, rest, n - (size_t)(rest - p));
-	buf_putc(b, '\n');
+	begin(b, wall_us, "access", r.head.status >= 500 ? LEVEL_ERROR : LEVEL_INFO);
+	record_members(b, &r);
+	if (r.text[RECORD_FORMAT].n || r.head.flags & RECORD_COMBINED)
+		line_member(b, lines, wall_us, &r);
+	end(b);
 }
 
 void render_stream(

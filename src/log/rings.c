@@ -76,7 +76,7 @@ static void take(struct log *g, enum logrec type, uint64_t wall_us, size_t n)
 	if (type == LOGREC_EVENT)
 		render_event(&g->line, wall_us, g->record, n);
 	else if (type == LOGREC_ACCESS)
-		render_access(&g->line, wall_us, g->record, n);
+		render_access(&g->line, &g->lines, wall_us, g->record, n);
 	log_line(g);
 }
 

@@ -151,7 +151,7 @@ def test_fields_are_edited_in_every_answer(gate):
         answer = get(gate, path)
         assert answer.status == status
         assert answer.fields["x-frame-options"] == "DENY"
-        assert re.fullmatch("[0-9a-f]{16}", answer.fields["x-id"])
+        assert re.fullmatch("[0-9a-f]{32}", answer.fields["x-id"])
         assert "etag" not in answer.fields
     assert "x-frame-options" not in get(gate, "/two/").fields
 

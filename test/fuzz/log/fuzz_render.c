@@ -18,7 +18,7 @@ static void check(struct buf *b)
 
 	must(b->error == 0 && b->len > 1 && b->len <= RECORD_BYTES_MAX && b->p[b->len - 1] == '\n');
 	must(!memchr(b->p, '\n', b->len - 1));
-	must(json_is_members(b->p + 1, b->len - 2, NULL));
+	must(json_is_members(b->p + 1, b->len - 2));
 	o = json_loadb(b->p, b->len - 1, 0, NULL);
 	must(json_is_object(o));
 	must(json_string_length(json_object_get(o, "ts")) == TS_LEN);
@@ -32,6 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct query q = {
 		.app = "a", .ask.level = LEVEL_NOTICE, .since = "2026-01-02T03:04:05.678901Z"};
 	const char *p = (const char *)data;
+	struct record_lines lines = {0};
 	uint64_t wall = 0;
 	struct buf b;
 
@@ -40,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&b, SIZE_MAX);
 	render_event(&b, wall, p, size);
 	check(&b);
-	render_access(&b, wall, p, size);
+	render_access(&b, &lines, wall, p, size);
 	check(&b);
 	render_stream(&b, wall, &st, p, min_of(size, (size_t)LINE_BYTES_MAX));
 	check(&b);

@@ -40,6 +40,9 @@ static void sample(const struct conf_row *r, unsigned n, char *mem, size_t cap)
 	case CONF_TYPE_METHOD:
 		snprintf(mem, cap, "POST");
 		break;
+	case CONF_TYPE_LOGFORMAT:
+		snprintf(mem, cap, "$status %u", n);
+		break;
 	case CONF_TYPE_USER:
 		snprintf(mem, cap, "u%u:$6$s$hash", n);
 		break;
@@ -170,6 +173,7 @@ static void every_key_at_its_bounds(void **state)
 		case CONF_TYPE_BOOL:
 		case CONF_TYPE_RATE:
 		case CONF_TYPE_URL:
+		case CONF_TYPE_LOGFORMAT:
 			assert_int_equal(put(k, "none-of-these"), -EINVAL);
 			break;
 		case CONF_TYPE_MATCH:

@@ -189,7 +189,8 @@ static void suggestions(void **state)
 		{"[Service]\nEnviroment=A=1", "did you mean Environment=?"},
 		{"[Sit]\n", "did you mean [Site]?"}, {"[postgres]\n", "did you mean [Postgres]?"},
 		{"[Site]\nZebra=1", ""}, {"[Postgres]\nEnabled=yas", "did you mean yes?"},
-		{"[Site]\nAccessLog=combined", ""},
+		{"[Site]\nAccessLog=combine", "did you mean combined?"},
+		{"[Site]\nAccessLog=$remote_adr $status", "did you mean $remote_addr?"},
 		{"[Server]\nListn=:80", "did you mean Listen=?"}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {

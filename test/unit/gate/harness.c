@@ -12,9 +12,11 @@
  * exit status printed as "exit N". For test_http.py, benchmarks and profilers.
  */
 #include "lib/chan.h"
+#include "lib/buf.h"
 #include "lib/logring.h"
 #include "lib/must.h"
 #include "lib/sys.h"
+#include "record/record.h"
 #include "../snap/json_snap.h"
 #include "../snap/small_snap.h"
 #include "tbl/tbl.h"
@@ -250,6 +252,19 @@ static void start_aide(struct harness *t, enum proc role, const char *exe)
 	printf("pid %d\n", (int)pid);
 }
 
+static void print_record(const char *p, size_t n)
+{
+	struct record r;
+	struct buf b;
+
+	must(record_get(p, n, &r) == 0);
+	buf_init(&b, 1 << 20);
+	record_members(&b, &r);
+	must(b.len > 0 && !b.error);
+	printf("{%s}\n", buf_str(&b) + 1);
+	buf_done(&b);
+}
+
 static void print_records(struct harness *t)
 {
 	static char mem[LOGRING_RECORD_MAX];
@@ -259,7 +274,7 @@ static void print_records(struct harness *t)
 
 	while (t->ring_open && logring_next(&t->ring, mem, &type, &wall, &n) == 1) {
 		if (type == LOGREC_ACCESS)
-			printf("%.*s\n", (int)n, mem);
+			print_record(mem, n);
 		else
 			printf("event\n");
 	}

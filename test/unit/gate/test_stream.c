@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "access.h"
+#include "record/record.h"
 #include "conn.h"
 #include "errorpage.h"
 #include "lib/must.h"
@@ -326,12 +327,18 @@ static unsigned records(struct world *w, char *last)
 	uint64_t wall;
 	size_t n;
 	unsigned count = 0;
+	struct record r;
+	struct buf b;
 
 	logring_flush(&w->g->ring);
 	while (logring_next(&w->ring, mem, &type, &wall, &n) == 1) {
 		count += type == LOGREC_ACCESS;
-		memcpy(last, mem, n);
-		last[n] = 0;
+		if (type != LOGREC_ACCESS)
+			continue;
+		assert_int_equal(record_get(mem, n, &r), 0);
+		buf_fixed(&b, last, LOGRING_RECORD_MAX - 1);
+		record_members(&b, &r);
+		(void)buf_str(&b);
 	}
 	return count;
 }

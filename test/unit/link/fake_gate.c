@@ -267,6 +267,12 @@ void req_fail(struct req *r, enum close_id why, unsigned retry_after_s)
 	over(f);
 }
 
+const char *req_id(const struct req *r, char mem[static REQ_ID_MEM], size_t *ret_len)
+{
+	*ret_len = (size_t)snprintf(mem, REQ_ID_MEM, "%032llx", (unsigned long long)r->id);
+	return mem;
+}
+
 const struct field *req_field(const struct req *r, const char *name)
 {
 	for (unsigned i = 0; i < r->nfields; i++) {

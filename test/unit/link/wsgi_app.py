@@ -45,7 +45,7 @@ def check_environ(environ):
     assert environ["SERVER_PORT"] == "8080" and environ["wsgi.version"] == (1, 0), environ
     assert environ["wsgi.url_scheme"] == "http" and environ["wsgi.input"].read() == b"", environ
     assert type(environ) is dict and environ["wsgi.input_terminated"] is True
-    assert environ["wsgi.run_once"] is False and len(environ["stead.request_id"]) == 16
+    assert environ["wsgi.run_once"] is False and len(environ["stead.request_id"]) == 32
     assert not any("stead" in p for p in sys.path if "test" not in p), sys.path
 
 

@@ -257,3 +257,12 @@ void rig_line(struct rig *r, uint64_t wall_us, const char *app, unsigned which, 
 	render_stream(&r->g->line, wall_us, &st, text, strlen(text));
 	log_line(r->g);
 }
+
+size_t rig_access(char mem[static RECORD_RAW_MAX], const char *site, unsigned status, const char *target)
+{
+	struct record r = {.head = {.status = (uint16_t)status}};
+
+	r.text[RECORD_SITE] = (struct record_str){site, strlen(site)};
+	r.text[RECORD_TARGET] = (struct record_str){target, strlen(target)};
+	return record_put(&r, mem);
+}

@@ -13,6 +13,7 @@ static char got[1 << 20];
 
 static void filters(void **state)
 {
+	char mem[RECORD_RAW_MAX];
 	struct rig r;
 
 	(void)state;
@@ -22,26 +23,26 @@ static void filters(void **state)
 	rig_line(&r, t0 + 3 * s, "a", 2, "\"app\":\"b\"");
 	rig_line(&r, t0 + 4 * s, "b", 1, "four");
 	buf_reset(&r.g->line);
-	render_access(&r.g->line, t0 + 5 * s, "{\"site\":\"b\",\"text\":1}", 10);
+	render_access(&r.g->line, &r.g->lines, t0 + 5 * s, "{\"site\":\"b\"}", 10);
 	log_line(r.g);
 	buf_reset(&r.g->line);
-	render_access(&r.g->line, t0 + 6 * s, "{\"site\":\"b\",\"status\":500}", 25);
+	render_access(&r.g->line, &r.g->lines, t0 + 6 * s, mem, rig_access(mem, "b", 500, "/\"site\":\"a\""));
 	log_line(r.g);
 	rig_ask(&r, (struct msg_log_query){.lines = 100}, "", got, sizeof got);
-	assert_string_equal(got, "one two \"app\":\"b\" four {\"site\":\"b (none)");
+	assert_string_equal(got, "one two \"app\":\"b\" four a malformed access record (none)");
 	rig_ask(&r, (struct msg_log_query){.lines = 2}, "a", got, sizeof got);
 	assert_string_equal(got, "one \"app\":\"b\"");
 	rig_ask(&r, (struct msg_log_query){.lines = 100}, "b", got, sizeof got);
 	assert_string_equal(got, "two four (none)");
 	rig_ask(&r, (struct msg_log_query){.lines = 100, .level = LEVEL_NOTICE}, NULL, got,
 		sizeof got);
-	assert_string_equal(got, "two \"app\":\"b\" {\"site\":\"b (none)");
+	assert_string_equal(got, "two \"app\":\"b\" a malformed access record (none)");
 	rig_ask(&r, (struct msg_log_query){.lines = 100, .level = LEVEL_ERROR}, NULL, got,
 		sizeof got);
 	assert_string_equal(got, "(none)");
 	rig_ask(&r, (struct msg_log_query){.lines = 100, .since_wall_us = t0 + 4 * s}, "", got,
 		sizeof got);
-	assert_string_equal(got, "four {\"site\":\"b (none)");
+	assert_string_equal(got, "four a malformed access record (none)");
 	rig_ask(&r, (struct msg_log_query){.lines = 0}, "", got, sizeof got);
 	assert_string_equal(got, "");
 	rig_ask(&r, (struct msg_log_query){.lines = 10}, "nobody", got, sizeof got);

@@ -13,13 +13,15 @@ static const uint64_t when = 1767323045678901ull; /* 2026-01-02T03:04:05.678901Z
 
 static json_t *access_of(const char *p, size_t n)
 {
+	struct record_lines lines = {0};
 	char *copy = malloc(n ? n : 1);
 	struct buf b;
 	json_t *o;
 
 	memcpy(copy, p, n);
 	buf_init(&b, SIZE_MAX);
-	render_access(&b, when, copy, n);
+	render_access(&b, &lines, when, copy, n);
+	assert_true(b.len <= RECORD_BYTES_MAX);
 	assert_int_equal(b.error, 0);
 	o = rig_object(b.p, b.len);
 	assert_string_equal(rig_text(o, "kind"), "access");
@@ -44,53 +46,92 @@ static void times(void **state)
 	assert_string_equal(ts, "9999-12-31T23:59:59.999999Z");
 }
 
-static void good_access_is_spliced(void **state)
+static void good_access_is_one_object(void **state)
 {
 	static const struct {
-		const char *in, *level, *site;
+		unsigned status;
+		const char *level, *target, *shown;
 	} rows[] = {
-		{"{\"site\":\"a\",\"status\":200}", "info", "a"},
-		{"{\"site\":\"a\",\"status\":502,\"n\":[1,{\"b\":-1.5e+3},null,true]}", "error",
-			"a"},
-		{"{\"ts\":\"x\",\"site\":\"a\"}", "info", "a"},
-		{"{\"ts\":\"x\"}", "info", "(none)"},
-		{"{}", "info", "(none)"},
-		{"{ }", "info", "(none)"},
-		{"{\"site\":\"\xc3\xa9\\u00e9\\ud83d\\ude00\"}", "info",
-			"\xc3\xa9\xc3\xa9\xf0\x9f\x98\x80"},
+		{200, "info", "/", "/"},
+		{0, "info", "", ""},
+		{502, "error", "/\xc3\xa9", "/\xc3\xa9"},
+		{499, "info", "/\"\\\x1b\r\n\x7f", "/\"\\\x1b\r\n\x7f"},
+		{404, "info", "/\xff\xed\xa0\x80\xc0\xaf", "/\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+							    "\xef\xbf\xbd\xef\xbf\xbd"},
+		{200, "info", "\",\"kind\":\"event", "\",\"kind\":\"event"},
 	};
+	char mem[RECORD_RAW_MAX];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-		json_t *o = access_of(rows[i].in, strlen(rows[i].in));
+		json_t *o = access_of(mem, rig_access(mem, "a", rows[i].status, rows[i].target));
 
 		assert_string_equal(rig_text(o, "level"), rows[i].level);
-		assert_string_equal(rig_text(o, "site"), rows[i].site);
-		assert_string_equal(rig_text(o, "text"), "(none)");
+		assert_string_equal(rig_text(o, "site"), "a");
+		assert_string_equal(rig_text(o, "target"), rows[i].shown);
+		assert_int_equal(json_integer_value(json_object_get(o, "status")), rows[i].status);
 		json_decref(o);
 	}
 }
 
-static void hostile_access_is_wrapped(void **state)
+/* The longest texts, of bytes that grow most in JSON and in a line. */
+static void longest_access_fits(void **state)
 {
-	static const char *const rows[] = {"", "{", "}", "{}}", "{\"a\":}", "{\"a\"}", "{a:1}",
-		"{junk}", "[1]", "{\"a\":1,}", "{\"a\":1}{\"b\":2}", "{\"a\":\"\n\"}", "{\"a\":01}",
-		"{\"a\":\"\\x\"}", "{\"a\":\"\\ud800\"}", "{\"a\":\"\\u0000\"}", "{\"a\":\"\xff\"}",
-		"{\"a\":\"\xed\xa0\x80\"}", "{\"a\":\"\xc0\xaf\"}", "{\"a\":1\n}",
-		"{\"kind\":\"event\"}", "{\"a\":1,\"level\":\"info\"}", "{\"a\":1,\"ts\":\"x\"}",
-		"{\"\\u0074s\":\"x\"}", "{\"ts\":\"a\\\",b\":1}", "{\"ts\":\"x", "{\"a\":-}",
-		"{\"a\":1e}", "{\"a\":tru}", "{\"ts\":\"",
-		"{\"a\":[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}"};
+	static char many[RECORD_FORMAT_MAX + 1024 * 4];
+	static const char bytes[] = "\x01\xff\"\\";
+	char mem[RECORD_RAW_MAX];
 
 	(void)state;
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-		json_t *o = access_of(rows[i], strlen(rows[i]));
+	for (unsigned k = 0; bytes[k]; k++) {
+		struct record r = {.head = {.status = 200}};
+		json_t *o;
 
-		assert_string_equal(rig_text(o, "level"), "warning");
-		assert_string_not_equal(rig_text(o, "text"), "(none)");
+		memset(many, bytes[k], sizeof many);
+		for (unsigned i = 0; i < RECORD_TEXTS; i++)
+			r.text[i] = (struct record_str){many, sizeof many};
+		r.head.flags = RECORD_COMBINED;
+		memset(many, '\\', sizeof many);
+		for (unsigned i = 0; i < 30; i++)
+			memcpy(many + i * 12, "$request_uri", 12);
+		o = access_of(mem, record_put(&r, mem));
+		assert_true(json_string_length(json_object_get(o, "line")) > 1000);
 		json_decref(o);
 	}
-	json_decref(access_of("{\"a\":\"x\0y\"}", 11));
+}
+
+static void malformed_access_is_said(void **state)
+{
+	char mem[RECORD_RAW_MAX];
+	size_t n = rig_access(mem, "a", 200, "/x");
+	struct record_head h;
+
+	(void)state;
+	for (size_t cut = 0; cut <= n + 1; cut++) {
+		json_t *o;
+
+		if (cut == n)
+			continue;
+		o = access_of(mem, cut);
+		assert_string_equal(rig_text(o, "level"), "warning");
+		assert_string_equal(rig_text(o, "text"), "a malformed access record");
+		json_decref(o);
+	}
+	memcpy(&h, mem, sizeof h);
+	for (unsigned i = 0; i < RECORD_TEXTS + 2u; i++) {
+		struct record_head bad = h;
+		json_t *o;
+
+		if (i < RECORD_TEXTS)
+			bad.len[i] = (uint16_t)(record_text_max[i] + 1);
+		else if (i == RECORD_TEXTS)
+			bad.bytes = UINT16_MAX;
+		else
+			bad.close = CLOSE_END;
+		memcpy(mem, &bad, sizeof bad);
+		o = access_of(mem, n);
+		assert_string_equal(rig_text(o, "text"), "a malformed access record");
+		json_decref(o);
+	}
 }
 
 static json_t *event_of(struct buf *in)
@@ -190,8 +231,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(times),
-		cmocka_unit_test(good_access_is_spliced),
-		cmocka_unit_test(hostile_access_is_wrapped),
+		cmocka_unit_test(good_access_is_one_object),
+		cmocka_unit_test(longest_access_fits),
+		cmocka_unit_test(malformed_access_is_said),
 		cmocka_unit_test(events),
 		cmocka_unit_test(a_flood_of_fields_fits),
 		cmocka_unit_test(streams),

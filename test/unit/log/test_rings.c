@@ -22,10 +22,11 @@ static void add(struct rig *r, struct logring_writer *w, unsigned slot, uint64_t
 
 static void put(struct logring_writer *w, unsigned number)
 {
-	char text[64];
-	int n = snprintf(text, sizeof text, "{\"number\":\"n%u.\"}", number);
+	char mem[RECORD_RAW_MAX], text[64];
 
-	logring_put(w, LOGREC_ACCESS, 1767323045678901ull + number, text, (size_t)n);
+	(void)snprintf(text, sizeof text, "n%u.", number);
+	logring_put(w, LOGREC_ACCESS, 1767323045678901ull + number, mem,
+		rig_access(mem, "", 200, text));
 	logring_flush(w);
 }
 
