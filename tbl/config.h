@@ -42,7 +42,7 @@ SECTION(SERVICE, "Service", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; the 
 SECTION(INSTALL, "Install", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; accepted, without effect")
 SECTION(ROUTE, "Route", SECTION_ARG, 0, "settings of one path: [Route /prefix], [Route =/exact] or [Route ~regex]")
 SECTION(UPSTREAM, "Upstream", SECTION_ARG, 0, "servers that requests are passed to: [Upstream NAME]")
-SECTION(TCP, "Tcp", SECTION_ARG, SECTION_LATER, "connections passed on as they are: [Tcp NAME]")
+SECTION(TCP, "Tcp", SECTION_ARG, 0, "connections of any protocol, passed on as they are: [Tcp NAME]")
 SECTION(PHP, "Php", SECTION_PLAIN, SECTION_LATER, "a PHP app")
 SECTION(WORKER, "Worker", SECTION_ARG, SECTION_LATER, "a program that runs beside the app")
 SECTION(TIMER, "Timer", SECTION_ARG, SECTION_LATER, "a program that runs at times")
@@ -173,6 +173,30 @@ CONF(UPSTREAM_SLOW_START, UPSTREAM, "SlowStartSec", CONF_TYPE_TIME, 0, "0", 0, 3
 	"Its share grows from a tenth to the whole over this time.", "SlowStartSec=30s")
 CONF(UPSTREAM_TLS_VERIFY, UPSTREAM, "TlsVerify", CONF_TYPE_BOOL, 0, "yes", 0, 0, "", WHEN_RELOAD, "whether a server's certificate is verified",
 	"Against the system's authorities and the server's name.", "TlsVerify=no")
+
+/* [Tcp NAME] */
+CONF(TCP_LISTEN, TCP, "Listen", CONF_TYPE_ADDR, CONF_MANY, "", 0, 8, "addresses", WHEN_RELOAD, "the addresses whose connections are passed on",
+	"ADDR:PORT, [ADDR6]:PORT, or :PORT for every IPv4 address. A reload opens and closes them; connections that are there live on.", "Listen=127.0.0.1:5433")
+CONF(TCP_SERVER, TCP, "Server", CONF_TYPE_SERVER, CONF_MANY | CONF_LINE, "", 0, 64, "servers", WHEN_RELOAD, "a server that connections are passed to",
+	"HOST:PORT or unix:PATH, then weight=N (1 to 1000). A name is looked up again when its time to live is over.", "Server=10.0.0.2:5432 weight=2")
+CONF(TCP_BALANCE, TCP, "Balance", CONF_TYPE_ENUM, 0, "roundrobin", 0, 0, "roundrobin least hash", WHEN_RELOAD, "which server is chosen",
+	"In turn by weight; the one with the fewest connections; or by a hash of the client's address.", "Balance=least")
+CONF(TCP_CHECK, TCP, "Check", CONF_TYPE_ENUM, 0, "off", 0, 0, "off connect", WHEN_RELOAD, "whether servers are tried to see if they are well",
+	"`connect`: a connection is made and closed again. `off`: only real connections show it.", "Check=connect")
+CONF(TCP_CHECK_SEC, TCP, "CheckSec", CONF_TYPE_TIME, 0, "5s", 100, 3600000, "ms", WHEN_RELOAD, "how often they are tried",
+	"For each server and gate.", "CheckSec=10s")
+CONF(TCP_FAIL_MAX, TCP, "FailMax", CONF_TYPE_INT, 0, "3", 1, 1000, "failures", WHEN_RELOAD, "how many failures in a row take a server out",
+	"It is tried again after a time that grows.", "FailMax=5")
+CONF(TCP_RETRY, TCP, "Retry", CONF_TYPE_INT, 0, "3", 0, 7, "times", WHEN_RELOAD, "how many other servers a connection is tried at",
+	"Only before a byte was passed: a server that refuses or does not take the connection in time.", "Retry=1")
+CONF(TCP_SLOW_START, TCP, "SlowStartSec", CONF_TYPE_TIME, 0, "0", 0, 3600000, "ms", WHEN_RELOAD, "how long a server that came back is spared",
+	"Its share grows from a tenth to the whole over this time.", "SlowStartSec=30s")
+CONF(TCP_CONNECT_TIMEOUT, TCP, "ConnectTimeoutSec", CONF_TYPE_TIME, 0, "5s", 100, 600000, "ms", WHEN_RELOAD, "how long a server may take to accept a connection",
+	"Then the next one is tried.", "ConnectTimeoutSec=1s")
+CONF(TCP_IDLE_TIMEOUT, TCP, "IdleTimeoutSec", CONF_TYPE_TIME, 0, "1h", 100, 2592000000, "ms", WHEN_RELOAD, "how long a connection may stay without a byte",
+	"In both directions together. A client or a server that vanished is noticed by TCP itself.", "IdleTimeoutSec=10min")
+CONF(TCP_SEND_PROXY, TCP, "SendProxy", CONF_TYPE_ENUM, 0, "off", 0, 0, "off v1 v2", WHEN_RELOAD, "whether servers are told the client's address",
+	"With a PROXY header of that version before the first byte; the server must expect it.", "SendProxy=v2")
 
 /* [Python] */
 CONF(PYTHON_WSGI, PYTHON, "Wsgi", CONF_TYPE_WSGI, CONF_DETECT, "", 1, 512, "", WHEN_RESTART, "the app as MODULE:OBJECT",

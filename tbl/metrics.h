@@ -19,3 +19,8 @@ METRIC(UP_FAULTS, stead_backend_faults_total, "requests", METRIC_GATE, "failures
 METRIC(RATE_LIMITED, stead_rate_limited_total, "requests", METRIC_GATE, "requests that RateLimit= refused")
 METRIC(CONNS_REFUSED, stead_connections_refused_total, "connections", METRIC_GATE, "connections that ConnectionsMax= or the gate's own bound refused")
 METRIC(PROXY_BAD, stead_proxy_header_faults_total, "connections", METRIC_GATE, "connections closed for a PROXY header that was missing, malformed or late")
+METRIC(TCP_CONNS, stead_tcp_connections_total, "connections", METRIC_GATE, "connections of [Tcp] accepted")
+METRIC(TCP_OPEN, stead_tcp_connections_open, "connections", METRIC_GATE, "connections of [Tcp] open now")
+METRIC(TCP_FAILED, stead_tcp_failures_total, "connections", METRIC_GATE, "connections of [Tcp] that no server took")
+METRIC(TCP_BYTES_IN, stead_tcp_received_bytes_total, "bytes", METRIC_GATE, "bytes passed from clients of [Tcp] to servers")
+METRIC(TCP_BYTES_OUT, stead_tcp_sent_bytes_total, "bytes", METRIC_GATE, "bytes passed from servers of [Tcp] to clients")

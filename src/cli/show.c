@@ -136,6 +136,22 @@ static void show_access(const json_t *o)
 	}
 }
 
+/* A connection of [Tcp]. */
+static void show_tcp(const json_t *o)
+{
+	(void)fputs("tcp ", stdout);
+	print_safe(stdout, text_of(o, "tcp"));
+	(void)fputs("  to ", stdout);
+	print_safe(stdout, *text_of(o, "server") ? text_of(o, "server") : "nobody");
+	if (number_of(o, "server_port"))
+		(void)printf(":%lld", (long long)number_of(o, "server_port"));
+	(void)printf("  %.1f ms  %lld B in  %lld B out  ", json_number_value(json_object_get(o, "ms")),
+		(long long)number_of(o, "bytes_in"), (long long)number_of(o, "bytes_out"));
+	print_safe(stdout, text_of(o, "client"));
+	(void)fputs("  ", stdout);
+	print_safe(stdout, text_of(o, "close"));
+}
+
 static void show_members(const json_t *o)
 {
 	static const char *const said[] = {"ts", "kind", "level", "event", "text", "todo"};
@@ -182,6 +198,8 @@ void show_record(const struct cli *c, const json_t *o)
 	(void)printf("%.8s ", strlen(ts) > 19 ? ts + 11 : "        ");
 	if (strcmp(kind, "access") == 0 && json_object_get(o, "status")) {
 		show_access(o);
+	} else if (strcmp(kind, "access") == 0 && json_object_get(o, "tcp")) {
+		show_tcp(o);
 	} else if (strcmp(kind, "event") == 0) {
 		(void)fputs("stead: ", stdout);
 		print_safe(stdout, text_of(o, "text"));

@@ -89,6 +89,7 @@ int conf_finish(struct conf *c)
 		check_twice(c, CONF_SITE_ERROR_PAGE, "the code");
 		check_twice(c, CONF_SERVER_LISTEN, "the address");
 		conf_route_check(c);
+		conf_tcp_check(c);
 		if (c->at->head[CONF_SITE_NAME] == NULL)
 			conf_find(c, CONF_ERROR, NULL, "write Name= in [Site]",
 				"the app has no name");
@@ -210,4 +211,5 @@ void conf_app_fill(struct conf *c)
 	a->listen_default = listen == NULL || listen->origin == CONF_FROM_DEFAULT;
 	a->gates = (unsigned)number_of(c, CONF_SERVER_GATES);
 	conf_route_fill(c);
+	conf_tcp_fill(c);
 }

@@ -127,7 +127,8 @@ enum conf_to { CONF_TO_NONE, CONF_TO_APP, CONF_TO_STATIC, CONF_TO_UPSTREAM };
 enum conf_edit { CONF_EDIT_SET = 1, CONF_EDIT_ADD, CONF_EDIT_REMOVE };
 enum conf_rate_by { CONF_RATE_ADDRESS = 1, CONF_RATE_SITE, CONF_RATE_HEADER };
 enum conf_server_kind { CONF_SERVER_ADDRESS = 1, CONF_SERVER_UNIX, CONF_SERVER_NAME };
-enum conf_protocol { CONF_PROTOCOL_HTTP, CONF_PROTOCOL_HTTPS, CONF_PROTOCOL_FASTCGI, CONF_PROTOCOL_UWSGI };
+/* TCP is no word of Protocol=: it is what [Tcp] passes on. */
+enum conf_protocol { CONF_PROTOCOL_HTTP, CONF_PROTOCOL_HTTPS, CONF_PROTOCOL_FASTCGI, CONF_PROTOCOL_UWSGI, CONF_PROTOCOL_TCP };
 enum conf_balance { CONF_BALANCE_ROUND_ROBIN, CONF_BALANCE_LEAST, CONF_BALANCE_HASH };
 /* A network; IPv4 in its mapped form, bits + 96. */
 struct conf_cidr {
@@ -173,6 +174,14 @@ struct conf_upstream {
 	uint64_t check_ms, slow_start_ms;
 	unsigned fail_max, retry, keep_alive;
 	bool tls_verify;
+};
+/* A [Tcp NAME]: what comes to one of `listen` goes to a server of `up`, whose name is "tcp/NAME". */
+struct conf_tcp {
+	const char *name;
+	const char *const *listen;
+	struct conf_upstream up;
+	uint64_t idle_ms, connect_ms;
+	unsigned send_proxy; /* version; 0: none */
 };
 /* All that holds for one path: its own values, else the site's. [0] is the site itself. */
 struct conf_route {
@@ -255,6 +264,8 @@ struct conf_app {
 	unsigned nroutes;
 	const struct conf_upstream *upstreams;
 	unsigned nupstreams;
+	const struct conf_tcp *tcps;
+	unsigned ntcps;
 	const char *const *aliases;
 	unsigned connections_per_address;
 	const struct conf_cidr *trusted, *proxy_protocol;

@@ -93,6 +93,10 @@ void conf_app_fill(struct conf *c);
 void conf_route_fill(struct conf *c);
 void conf_route_check(struct conf *c);
 
+/* tcp.c: the same of [Tcp NAME]. */
+void conf_tcp_fill(struct conf *c);
+void conf_tcp_check(struct conf *c);
+
 /* conf.c: the scope of that section and argument, made when it is not there. NULL: -ENOMEM, or there are
  * too many (a finding says so). An empty argument is the plain scope. */
 struct conf_scope *conf_scope_at(

@@ -129,7 +129,7 @@ static void section_todo(const char *name, char *todo, size_t cap)
 		snprintf(todo, cap, "did you mean [%s]?", section_rows[best].name);
 	else
 		snprintf(todo, cap, "%s",
-			"the sections are [Site], [Route PATH], [Upstream NAME], "
+			"the sections are [Site], [Route PATH], [Upstream NAME], [Tcp NAME], "
 			"[Python], [Postgres], [Server], [Service], [Unit] and [Install]; one "
 			"that begins with X- is ignored");
 }

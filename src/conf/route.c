@@ -368,7 +368,7 @@ void conf_route_check(struct conf *c)
 	for (const struct conf_scope *s = c->scopes; s != NULL; s = s->next) {
 		if (s->section == SECTION_ROUTE)
 			check_to(c, s);
-		else
+		else if (s->section == SECTION_UPSTREAM)
 			check_servers(c, s);
 	}
 	if (alias != NULL && alias->text[0] != '\0' && count(c->plain.head[CONF_SITE_DOMAIN]) == 0)

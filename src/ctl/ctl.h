@@ -53,6 +53,8 @@ enum {
 	CTL_TAIL_LINES = 15,                  /* of the app's log, shown with a failure */
 	APP_NUMBER = 1,                       /* an instance serves one folder */
 	LISTENER_NUMBER = 1,                  /* of the first address */
+	LISTENER_TCP_FIRST = 1000,            /* those of [Tcp] begin here */
+	CTL_TCP_MAX = 128,
 	CTL_LISTEN_MAX = 16,
 	CTL_ADDRESS_MAX = 64,
 	CTL_URL_MAX = 80,
@@ -249,7 +251,13 @@ void probe_stop(struct probe *p);
 unsigned probe_status(const char *p, size_t n);
 op_done probe_on_connect, probe_on_recv, probe_on_timer;
 
-/* ---- up.c, up_check.c, up_db.c, up_gates.c, up_listen.c, up_root.c ---- */
+/* ---- up.c, up_check.c, up_db.c, up_gates.c, up_listen.c, up_root.c, up_tcp.c ---- */
+/* One address of a [Tcp]. */
+struct up_tcp {
+	char address[CTL_ADDRESS_MAX], name[32];
+	uint32_t number, err;
+	bool fresh; /* the configuration before had it not */
+};
 enum db_step { DB_NOT = 0, DB_INITS, DB_STARTS, DB_APPS, DB_READY };
 struct up {
 	struct ctl *ctl;
@@ -276,6 +284,10 @@ struct up {
 	} listen[CTL_LISTEN_MAX];
 	unsigned listen_n, listen_left; /* asked for, not answered yet */
 	uint64_t listen_id;             /* of the first BIND; the others follow */
+	struct up_tcp tcp[CTL_TCP_MAX], tcp_old[CTL_TCP_MAX]; /* what there shall be, and what there was */
+	unsigned tcp_n, tcp_old_n, tcp_left;
+	uint64_t tcp_id;
+	bool tcp_asked, tcp_bound;
 	uint32_t deaths;    /* of workers that never came up */
 	struct timer timer; /* the patience as a whole */
 	struct probe probe;
@@ -303,6 +315,15 @@ void listen_first(const struct app *a, char ret[static CTL_ADDRESS_MAX]);
 void listen_url(const struct app *a, char ret[static CTL_URL_MAX]);
 json_t *listen_urls(const struct app *a);
 void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address);
+/* Have those of [Tcp] bound. */
+void up_tcp_bind(struct up *u);
+/* BOUND: was it an answer to that? */
+bool up_tcp_heard(struct ctl *c, uint64_t id, uint32_t err);
+/* The flow failed: close what it opened. It is live: close what is not wanted any more. */
+void up_tcp_give_back(struct up *u);
+void up_tcp_live(struct up *u);
+/* The number of that address, the same for ever. */
+uint32_t tcp_listener_number(struct ctl *c, const char *address);
 void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text);
 /* starting_us: when that generation began to start, 0 when unknown. */
 void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was,

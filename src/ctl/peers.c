@@ -257,7 +257,8 @@ static void hear_bound(struct ctl *c, const struct msg *m)
 	tail = msg_tail(m, sizeof b, &n);
 	if (n > 0 && n < sizeof address)
 		memcpy(address, tail, n);
-	up_bound(c, m->h.id, b.err, address);
+	if (!up_tcp_heard(c, m->h.id, b.err))
+		up_bound(c, m->h.id, b.err, address);
 }
 
 static void hear_done(struct ctl *c, const struct msg *m)

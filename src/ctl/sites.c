@@ -100,6 +100,7 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 		(void)snap_put_app(b->w, &app);
 	for (unsigned i = 0; i < conf->nupstreams; i++)
 		sites_upstream(b, &conf->upstreams[i], conf);
+	sites_tcp(b, conf);
 	site.canonical =
 		snap_put_str(b->w, conf->domains && conf->domains[0] ? conf->domains[0] : "");
 	if (conf->maintenance[0]) {

@@ -22,5 +22,10 @@ struct snap_list sites_networks(struct site_build *b, const struct conf_cidr *fr
 /* cloudflare.c: at most max. How many. */
 unsigned cloudflare_networks(struct ctl *c, struct conf_cidr *ret, unsigned max);
 void sites_upstream(struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf);
+/* With these bounds; its index. */
+uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *u, unsigned queue,
+	uint64_t queue_timeout_ms, uint64_t timeout_ms);
+/* sites_tcp.c: [Tcp] */
+void sites_tcp(struct site_build *b, const struct conf_app *conf);
 
 #endif

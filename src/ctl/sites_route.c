@@ -220,13 +220,14 @@ static int sticky_key(struct site_build *b, const char *upstream, uint8_t ret[16
 	return err;
 }
 
-void sites_upstream(
-	struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf)
+uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *u, unsigned queue,
+	uint64_t queue_timeout_ms, uint64_t timeout_ms)
 {
 	static const uint32_t protocols[] = {[CONF_PROTOCOL_HTTP] = SNAP_PROTO_HTTP,
 		[CONF_PROTOCOL_HTTPS] = SNAP_PROTO_HTTP,
 		[CONF_PROTOCOL_FASTCGI] = SNAP_PROTO_FASTCGI,
-		[CONF_PROTOCOL_UWSGI] = SNAP_PROTO_UWSGI};
+		[CONF_PROTOCOL_UWSGI] = SNAP_PROTO_UWSGI,
+		[CONF_PROTOCOL_TCP] = SNAP_PROTO_TCP};
 	struct snap_upstream to = {.name = snap_put_str(b->w, u->name),
 		.number = state_number(b->c, "upstream", u->name),
 		.protocol = protocols[u->protocol],
@@ -240,9 +241,9 @@ void sites_upstream(
 		.retry = u->retry,
 		.keep_alive = u->keep_alive,
 		.slow_start_ms = (uint32_t)u->slow_start_ms,
-		.queue = conf->queue,
-		.queue_timeout_ms = (uint32_t)conf->queue_timeout_ms,
-		.timeout_ms = (uint32_t)min_of(conf->request_timeout_ms, (uint64_t)UINT32_MAX)};
+		.queue = queue,
+		.queue_timeout_ms = (uint32_t)queue_timeout_ms,
+		.timeout_ms = (uint32_t)min_of(timeout_ms, (uint64_t)UINT32_MAX)};
 	struct snap_server *all = calloc(u->nservers + 1, sizeof *all);
 
 	b->no_memory |= !all;
@@ -253,5 +254,12 @@ void sites_upstream(
 	free(all);
 	if (u->sticky[0] && sticky_key(b, u->name, to.sticky_key) < 0)
 		b->no_memory = true;
-	(void)snap_put_upstream(b->w, &to);
+	return snap_put_upstream(b->w, &to);
+}
+
+void sites_upstream(
+	struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf)
+{
+	(void)sites_upstream_timed(
+		b, u, conf->queue, conf->queue_timeout_ms, conf->request_timeout_ms);
 }

@@ -57,6 +57,8 @@ static void finish_failure(struct up *u)
 
 	if (u->reload)
 		reload_revert(u);
+	if (keep)
+		up_tcp_give_back(u);
 	client_end(u->client, u->fail_exit, u->fail_error, u->fail_todo, more);
 	up_forget(u);
 	if (!keep)
@@ -334,6 +336,7 @@ static void go_live(struct up *u)
 			"The state could not be written: %s.", strerror(-err));
 		return;
 	}
+	up_tcp_live(u);
 	app_values_free(&c->app);
 	c->app = u->app;
 	u->app.values = NULL;
@@ -443,7 +446,7 @@ static void advance_live(struct up *u)
 {
 	if (!u->gates_sent)
 		send_gates(u);
-	if (!u->snap_sent && u->bound && up_root_published(u))
+	if (!u->snap_sent && u->bound && u->tcp_bound && up_root_published(u))
 		send_snap(u);
 	if (!u->workers_set && u->c->python && u->built && (u->db == DB_READY || u->db == DB_NOT))
 		start_workers(u);
@@ -491,6 +494,8 @@ void up_advance(struct up *u)
 		up_build(u);
 	if (!u->binding && !u->bound && !u->failing)
 		up_listen(u, u->c->listen);
+	if (!u->tcp_asked && !u->failing)
+		up_tcp_bind(u);
 	if (!u->failing)
 		up_db_advance(u);
 	if (!u->failing)

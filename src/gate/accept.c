@@ -7,6 +7,7 @@
  */
 #include "admit.h"
 #include "conn.h"
+#include "tcp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,11 +38,13 @@ static void split_address(struct listener *ls, const char *address)
 
 static void wait_next(struct listener *ls)
 {
-	if (ls->lfd.fd >= 0 && !ls->lfd.rd)
+	/* Whose bytes shall go nowhere yet waits in the queue. */
+	if (ls->lfd.fd >= 0 && !ls->lfd.rd && (!ls->tcp || tcp_knows(ls->gate, ls->number)))
 		loop_accept(ls->gate->loop, &ls->lfd, &ls->op);
 }
 
-int accept_listen(struct gate *g, uint32_t number, bool tls, int fd, const char *address)
+int accept_listen(
+	struct gate *g, uint32_t number, enum listener_kind kind, int fd, const char *address)
 {
 	struct listener *ls = calloc(1, sizeof(*ls));
 	int err, on = 1;
@@ -52,12 +55,16 @@ int accept_listen(struct gate *g, uint32_t number, bool tls, int fd, const char 
 	ls->op.kind = OP_ACCEPT;
 	ls->gate = g;
 	ls->number = number;
-	ls->tls = tls;
+	ls->tls = kind == LISTENER_TLS;
+	ls->tcp = kind == LISTENER_TCP;
 	ls->refs = 1;
 	split_address(ls, address);
 	/* What is accepted inherits it: an answer's last small piece does not wait for an
 	 * acknowledgement. A socket that is not TCP has no such option, and needs none. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* A client that vanished without a word is noticed, however long its connection may idle. */
+	if (ls->tcp)
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	err = loop_add(g->loop, &ls->lfd, fd);
 	if (err) {
 		free(ls);
@@ -125,7 +132,9 @@ void accept_on(struct loop *l, struct op *op, int res)
 		return;
 	}
 	if (res >= 0) {
-		if (g->conns_n >= g->conns_max) {
+		if (ls->tcp) {
+			tcp_accept(ls, res, peer, len);
+		} else if (g->conns_n >= g->conns_max) {
 			gate_count(g, METRIC_CONNS_REFUSED, 1);
 			refuse(g, res, CLOSE_CONNS_MAX);
 		} else if (!admit_peer(g, peer, len, &as)) {
@@ -139,12 +148,15 @@ void accept_on(struct loop *l, struct op *op, int res)
 	wait_next(ls);
 }
 
-void accept_on_timer(struct loop *l, struct op *op, int res)
+void accept_resume(struct gate *g)
 {
-	struct gate *g = container_of(op, struct gate, accept_timer.op);
-
-	(void)l;
-	(void)res;
 	for (struct listener *ls = g->listeners; ls; ls = ls->next)
 		wait_next(ls);
+}
+
+void accept_on_timer(struct loop *l, struct op *op, int res)
+{
+	(void)l;
+	(void)res;
+	accept_resume(container_of(op, struct gate, accept_timer.op));
 }

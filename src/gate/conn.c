@@ -103,8 +103,7 @@ static void conn_free(struct conn *c)
 		g->conns_free = c;
 		g->conns_free_n++;
 	}
-	if (g->draining && !g->conns)
-		gate_drained(g);
+	gate_left(g);
 }
 
 void conn_free_spares(struct gate *g)

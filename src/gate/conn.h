@@ -23,7 +23,7 @@ struct listener {
 	uint32_t number; /* ctl's */
 	unsigned refs;   /* the gate's, and each connection's */
 	uint16_t port;
-	bool tls;
+	bool tls, tcp;
 	char local[46];
 };
 
@@ -106,7 +106,9 @@ void conn_free_spares(struct gate *g);
 op_done conn_on_recv, conn_on_hup, conn_on_timer;
 
 /* accept.c */
-int accept_listen(struct gate *g, uint32_t number, bool tls, int fd, const char *address);
+int accept_listen(struct gate *g, uint32_t number, enum listener_kind kind, int fd, const char *address);
+/* Listeners that waited for the snapshot that knows them. */
+void accept_resume(struct gate *g);
 void accept_unlisten(struct gate *g, uint32_t number);
 void accept_unlisten_all(struct gate *g);
 void listener_unref(struct listener *ls);

@@ -161,8 +161,9 @@ static void hear_listener(struct gate *g, struct msg *m)
 	memcpy(address, text, min_of(n, sizeof(address) - 1));
 	fd = msg_take_fd(m, 0);
 	/* Speaking plain text on a port for TLS would look like it worked. */
-	err = g->draining || l.tls ? -EPROTONOSUPPORT
-				   : accept_listen(g, l.listener, l.tls, fd, address);
+	err = g->draining || (l.kind != LISTENER_HTTP && l.kind != LISTENER_TCP)
+		      ? -EPROTONOSUPPORT
+		      : accept_listen(g, l.listener, (enum listener_kind)l.kind, fd, address);
 	if (err) {
 		close(fd);
 		if (!g->draining)

@@ -18,6 +18,7 @@
 #include "mime.h"
 #include "regex.h"
 #include "route.h"
+#include "tcp.h"
 #include "up.h"
 
 #include <errno.h>
@@ -106,6 +107,8 @@ int gate_new(struct gate **ret_gate, struct loop *l, const struct stream_ops *co
 	if (!err)
 		err = up_new(&g->up, g, OP_UP);
 	if (!err)
+		err = tcp_new(g);
+	if (!err)
 		err = aides_new(g);
 	if (!err)
 		err = mime_new(&g->mime, "/etc/mime.types");
@@ -131,6 +134,7 @@ void gate_free(struct gate *g)
 	regex_free_all(g);
 	compress_free(g);
 	auth_free(g);
+	tcp_free(g);
 	up_free(g->up);
 	aides_free(g);
 	snap_unref(g->snap);
@@ -155,9 +159,22 @@ void gate_set_snap(struct gate *g, struct snap *s)
 	g->snap = s;
 	set_limits(g);
 	admit_on_snap(g);
-	if (s)
+	if (s) {
 		up_on_snap(g->up, s);
+		tcp_on_snap(g, s);
+	}
 	snap_unref(old);
+}
+
+static bool is_used(const struct gate *g)
+{
+	return g->conns || g->tcp->pairs;
+}
+
+void gate_left(struct gate *g)
+{
+	if (g->draining && !is_used(g))
+		gate_drained(g);
 }
 
 void gate_drain(struct gate *g, uint32_t drain_ms)
@@ -174,7 +191,7 @@ void gate_drain(struct gate *g, uint32_t drain_ms)
 	accept_unlisten_all(g);
 	for (struct conn *c = g->conns; c; c = c->next)
 		conn_wake_in(c, g->drain_idle_ms - now);
-	loop_timer(g->loop, &g->drain_timer, g->conns ? g->drain_end_ms : now);
+	loop_timer(g->loop, &g->drain_timer, is_used(g) ? g->drain_end_ms : now);
 }
 
 void gate_hello(struct chan *c)
@@ -222,8 +239,10 @@ void drain_on_timer(struct loop *l, struct op *op, int res)
 
 	(void)l;
 	(void)res;
-	if (g->conns)
-		conn_end_all(g, false, CLOSE_DRAINED);
-	else
+	if (!is_used(g)) {
 		gate_drained(g);
+		return;
+	}
+	conn_end_all(g, false, CLOSE_DRAINED);
+	tcp_end_all(g, CLOSE_DRAINED);
 }

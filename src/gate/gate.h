@@ -25,6 +25,10 @@ enum gate_op {
 	OP_ACCESS_FLUSH,
 	OP_DRAIN_TIMER,
 	OP_AUTH_TICK,
+	OP_TCP_RECV,
+	OP_TCP_SEND,
+	OP_TCP_CONNECT,
+	OP_TCP_TIMER,
 	OP_FAKE_TURN, /* test/unit/gate only */
 	OP_APP = 48,  /* to_app's own kinds begin here (TO_APP_OP_TABLE) */
 	OP_UP = 56,   /* backends' own kinds begin here (UP_OP_TABLE) */
@@ -34,6 +38,7 @@ enum gate_op {
 struct conn;
 struct to_app;
 struct up;
+struct tcp;
 struct filecache;
 struct mime;
 struct aide_link;
@@ -106,6 +111,7 @@ struct gate {
 	struct compressors *compressors;
 	struct to_app *to_app;
 	struct up *up;           /* backends */
+	struct tcp *tcp;         /* connections that are passed on */
 	uint64_t maintenance[COUNTER_SITES_MAX / 64]; /* bit per site's number */
 
 	bool draining;
@@ -126,6 +132,8 @@ void gate_set_snap(struct gate *g, struct snap *s);
  * is called when nothing is left; it is main.c's (or the test's) to end the loop there. */
 void gate_drain(struct gate *g, uint32_t drain_ms);
 void gate_drained(struct gate *g);
+/* A connection is gone: while draining, it may have been the last. */
+void gate_left(struct gate *g);
 op_done drain_on_timer;
 /* The first message of every channel, both ways. */
 void gate_hello(struct chan *c);

@@ -118,6 +118,7 @@ struct upstream {
 	struct up_call *first, *last; /* wait for a server */
 	unsigned queued;
 	uint64_t probe_at_ms;
+	bool told_down; /* the log says that no server of it works */
 };
 
 struct up_conn {
@@ -244,6 +245,9 @@ void up_server_answered(struct up_server *s);
 /* Probe each server of u, but for those that a probe is under way to. */
 void up_probe(struct upstream *u);
 void up_probe_cancel(struct up_server *s);
+/* Of [Tcp]: no server took a connection, or one does again. Told once each. */
+void up_tell_down(struct upstream *u, const char *why);
+void up_tell_back(struct upstream *u);
 extern const struct up_owner_ops up_probe_owner;
 
 /* up_call.c */
@@ -271,6 +275,8 @@ void up_call_deliver(struct up_conn *n);
 void up_call_sent(struct up_call *c);
 
 /* up_conn.c */
+/* Where to connect to, of several addresses in turn. 0: there is none. */
+socklen_t up_server_address(struct up_server *s, union up_address *ret);
 struct up_conn *up_conn_idle(struct up_server *s);
 /* A new one; its call hears of it. 0 or -errno. */
 int up_conn_open(struct up_server *s, struct up_call *c);

@@ -399,7 +399,7 @@ void up_call_begin_at(struct up_call *c, struct up_server *s)
 {
 	begin(c, s->u);
 	c->pinned = true;
-	if (!c->codec) {
+	if (!c->codec && !c->connect_only) {
 		over_later(c, CLOSE_UP_NONE);
 		return;
 	}

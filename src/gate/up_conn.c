@@ -176,7 +176,7 @@ void up_conn_keep(struct up_conn *n, bool may)
 		up_conn_receive(n);
 }
 
-static socklen_t address_of(struct up_server *s, union up_address *ret)
+socklen_t up_server_address(struct up_server *s, union up_address *ret)
 {
 	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 	const uint8_t *a;
@@ -211,7 +211,7 @@ int up_conn_open(struct up_server *s, struct up_call *c)
 	struct gate *g = c->gate;
 	struct up *up = gate_up(g);
 	union up_address to;
-	socklen_t len = address_of(s, &to);
+	socklen_t len = up_server_address(s, &to);
 	struct up_conn *n;
 	int err = 0;
 

@@ -59,6 +59,22 @@ void up_server_answered(struct up_server *s)
 		up_tick_in(up, 1);
 }
 
+void up_tell_down(struct upstream *u, const char *why)
+{
+	if (u->told_down)
+		return;
+	u->told_down = true;
+	gate_event(u->up->gate, EV_TCP_DOWN, "tcp", u->name, "why", why, (char *)NULL);
+}
+
+void up_tell_back(struct upstream *u)
+{
+	if (!u->told_down)
+		return;
+	u->told_down = false;
+	gate_event(u->up->gate, EV_TCP_BACK, "tcp", u->name, (char *)NULL);
+}
+
 static void probe_free(struct up_probe *p)
 {
 	p->server->probe = NULL;
@@ -85,6 +101,7 @@ static void probed(struct up_probe *p, bool well)
 			s->probed_down = false;
 			s->up_since_ms = loop_now_ms(s->u->up->gate->loop);
 		}
+		up_tell_back(s->u);
 		if (s->u->first)
 			up_tick_in(s->u->up, 1);
 	} else if (++s->probe_fails >= s->u->fail_max) {

@@ -7,6 +7,7 @@
 #include "up.h"
 #include "lib/must.h"
 #include "resolve.h"
+#include "tcp.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -326,6 +327,8 @@ void up_on_resolved(struct up *up, const char *name, const uint8_t (*addresses)[
 		}
 		if (u->first)
 			up_call_dispatch(u);
+		if (u->protocol == SNAP_PROTO_TCP)
+			tcp_on_resolved(u);
 	}
 	up_tick_in(up, ttl_ms);
 }

@@ -103,7 +103,7 @@ static void real_address(int fd, char ret[static 64])
 
 static void give(struct parent *p, struct run *gate, struct listener *l)
 {
-	struct msg_listener m = {.listener = l->number, .tls = l->tls};
+	struct msg_listener m = {.listener = l->number, .kind = l->kind};
 
 	p->ops->send(p, gate, MSG_LISTENER, 0, &m, sizeof(m), l->address, strlen(l->address) + 1,
 		&l->fd, 1);
@@ -119,7 +119,7 @@ static void give_all(struct parent *p, struct listener *l)
 static void drop(struct parent *p, struct listener **at)
 {
 	struct listener *l = *at;
-	struct msg_listener m = {.listener = l->number, .tls = l->tls};
+	struct msg_listener m = {.listener = l->number, .kind = l->kind};
 
 	tell_gates(p, MSG_UNLISTEN, &m, sizeof(m), NULL, 0, NULL, 0);
 	*at = l->next;
@@ -149,13 +149,13 @@ static struct listener *find_address(struct parent *p, const char *address)
 /* The socket lives on under the number that a new ctl gave it. */
 static void renumber(struct parent *p, struct listener *l, const struct msg_listener *m)
 {
-	struct msg_listener old = {.listener = l->number, .tls = l->tls};
+	struct msg_listener old = {.listener = l->number, .kind = l->kind};
 
-	if (l->number == m->listener && l->tls == m->tls)
+	if (l->number == m->listener && l->kind == m->kind)
 		return;
 	tell_gates(p, MSG_UNLISTEN, &old, sizeof(old), NULL, 0, NULL, 0);
 	l->number = m->listener;
-	l->tls = m->tls;
+	l->kind = m->kind;
 	give_all(p, l);
 }
 
@@ -183,7 +183,7 @@ static int add(struct parent *p, const struct msg_listener *m, const char *addre
 	if (*same != NULL)
 		drop(p, same);
 	*l = (struct listener){
-		.next = p->listeners, .number = m->listener, .tls = m->tls, .fd = fd};
+		.next = p->listeners, .number = m->listener, .kind = m->kind, .fd = fd};
 	memcpy(l->address, address, strlen(address) + 1);
 	if (strcmp(strrchr(address, ':'), ":0") == 0)
 		real_address(fd, l->address);

@@ -301,7 +301,7 @@ extern const struct parent_ops parent_real_ops;
 struct listener {
 	struct listener *next;
 	uint32_t number;
-	uint32_t tls;
+	uint32_t kind; /* enum listener_kind */
 	int fd;
 	char address[64];
 };

@@ -115,7 +115,7 @@ uint32_t snap_put_upstream(struct snap_writer *w, const struct snap_upstream *up
 
 uint32_t snap_put_tcp(struct snap_writer *w, const struct snap_tcp *tcp)
 {
-	if (tcp->upstream >= w->nupstreams)
+	if (tcp->upstream >= w->nupstreams || tcp->send_proxy > 2)
 		fail(w, -EINVAL);
 	buf_put(&w->tcps, (const char *)tcp, sizeof *tcp);
 	return w->ntcps++;

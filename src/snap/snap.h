@@ -153,7 +153,8 @@ struct snap_tcp {
 	struct snap_str name;
 	uint32_t listener; /* msg_listener.listener */
 	uint32_t upstream;
-	uint32_t idle_ms, pad;
+	uint32_t idle_ms;
+	uint32_t send_proxy; /* version of the PROXY header that servers get; 0: none */
 };
 
 struct snap_site {

@@ -62,6 +62,8 @@ static const char *section_of(const struct conf_row *r)
 		return "Route /x";
 	case SECTION_UPSTREAM:
 		return "Upstream x]\nServer=127.0.0.1:1\n[Upstream x";
+	case SECTION_TCP:
+		return "Tcp x]\nListen=127.0.0.1:1\nServer=127.0.0.1:1\n[Tcp x";
 	case SECTION_SITE:
 		return "Site]\nDomain=canonical.example\n[Site";
 	default:

@@ -1,0 +1,157 @@
+/*
+ * up_tcp.c: the listeners of [Tcp], which a reload opens and closes.
+ *
+ * Called by the up flow and by what hears the parent. Every address has one number for ever, so binding
+ * one that is bound changes nothing. It is all or nothing: when one cannot be had, those that are new
+ * are given back, and each that failed is named with its place in the file. What the configuration
+ * before had and this one has not is closed when this one is live; connections live on at the gates.
+ * Owns the flow's two lists.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+uint32_t tcp_listener_number(struct ctl *c, const char *address)
+{
+	return LISTENER_TCP_FIRST + state_number(c, "tcp", address);
+}
+
+static void close_one(struct ctl *c, uint32_t number)
+{
+	struct msg_listener m = {.listener = number, .kind = LISTENER_TCP};
+
+	(void)parent_send(c, MSG_UNBIND, 0, &m, sizeof m, NULL, 0, NULL, 0);
+}
+
+static bool has(const struct up_tcp *list, unsigned n, uint32_t number)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (list[i].number == number)
+			return true;
+	return false;
+}
+
+/* Each address of each [Tcp]; how many, at most CTL_TCP_MAX. */
+static unsigned gather(struct ctl *c, const struct conf_app *conf, struct up_tcp *ret)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < conf->ntcps; i++)
+		for (const char *const *a = conf->tcps[i].listen; *a && n < CTL_TCP_MAX; a++) {
+			struct up_tcp *t = &ret[n++];
+
+			*t = (struct up_tcp){.number = tcp_listener_number(c, *a)};
+			(void)snprintf(t->address, sizeof t->address, "%s", *a);
+			(void)snprintf(t->name, sizeof t->name, "%s", conf->tcps[i].name);
+		}
+	return n;
+}
+
+static void gather_old(struct up *u)
+{
+	struct ctl *c = u->ctl;
+	struct conf *conf;
+	char why[128];
+
+	if (!u->reload || c->live_us == 0)
+		return;
+	conf = effective_conf(c, &c->app, why, sizeof why);
+	if (conf)
+		u->tcp_old_n = gather(c, conf_app(conf), u->tcp_old);
+	conf_free(conf);
+}
+
+void up_tcp_bind(struct up *u)
+{
+	struct ctl *c = u->ctl;
+
+	u->tcp_asked = true;
+	gather_old(u);
+	u->tcp_n = u->tcp_left = gather(c, u->c, u->tcp);
+	u->tcp_id = c->ids + 1;
+	u->tcp_bound = u->tcp_n == 0;
+	for (unsigned i = 0; i < u->tcp_n; i++) {
+		struct up_tcp *t = &u->tcp[i];
+		struct msg_listener m = {.listener = t->number, .kind = LISTENER_TCP};
+
+		t->fresh = !has(u->tcp_old, u->tcp_old_n, t->number);
+		(void)parent_send(c, MSG_BIND, ++c->ids, &m, sizeof m, t->address,
+			strlen(t->address) + 1, NULL, 0);
+	}
+}
+
+/* Where the file says it; NULL: nowhere. */
+static const struct app_value *written(const struct up *u, const struct up_tcp *t)
+{
+	for (const struct app_value *v = u->app.values; v; v = v->next)
+		if (strcmp(v->section, "Tcp") == 0 && strcmp(v->key, "Listen") == 0 &&
+			strcmp(v->arg, t->name) == 0 && strcmp(v->text, t->address) == 0)
+			return v;
+	return NULL;
+}
+
+void up_tcp_give_back(struct up *u)
+{
+	for (unsigned i = 0; i < u->tcp_n; i++)
+		if (u->tcp[i].fresh && !u->tcp[i].err)
+			close_one(u->ctl, u->tcp[i].number);
+	u->tcp_n = 0;
+}
+
+static void refused(struct up *u)
+{
+	char text[sizeof u->fail_error] = "";
+	uint32_t err = 0;
+	size_t n = 0;
+
+	for (unsigned i = 0; i < u->tcp_n && n < sizeof text; i++) {
+		const struct up_tcp *t = &u->tcp[i];
+		const struct app_value *v = t->err ? written(u, t) : NULL;
+
+		if (!t->err)
+			continue;
+		if (v)
+			n += (size_t)snprintf(text + n, sizeof text - n, "%s%.500s:%u:%u: ", n ? "\n" : "",
+				v->file, (unsigned)v->line, (unsigned)v->col);
+		if (n < sizeof text)
+			n += (size_t)snprintf(text + n, sizeof text - n,
+				"[Tcp %s] cannot listen on %s: %s.", t->name, t->address,
+				strerror((int)t->err));
+		err = err ? err : t->err;
+	}
+	if (!err)
+		return;
+	up_tcp_give_back(u);
+	up_fail(u, err == EACCES ? VERB_EXIT_NOT_PERMITTED : VERB_EXIT_FAILED,
+		err == EADDRINUSE ? "end what uses it (`ss -ltnp` shows what), or choose another "
+				    "Listen="
+		: err == EACCES   ? "choose a port from 1024 on, or run stead as root"
+				  : "choose another Listen= (`ip address` shows the addresses here)",
+		"%s", text);
+}
+
+bool up_tcp_heard(struct ctl *c, uint64_t id, uint32_t err)
+{
+	struct up *u = c->up;
+
+	if (!u || !u->tcp_left || id < u->tcp_id || id - u->tcp_id >= u->tcp_n)
+		return false;
+	u->tcp[id - u->tcp_id].err = err;
+	if (--u->tcp_left > 0 || u->failing)
+		return true;
+	refused(u);
+	if (u->failing)
+		return true;
+	u->tcp_bound = true;
+	up_advance(u);
+	return true;
+}
+
+void up_tcp_live(struct up *u)
+{
+	for (unsigned i = 0; i < u->tcp_old_n; i++)
+		if (!has(u->tcp, u->tcp_n, u->tcp_old[i].number))
+			close_one(u->ctl, u->tcp_old[i].number);
+}
