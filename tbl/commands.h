@@ -33,6 +33,8 @@ COMMAND(RELOAD, "reload", "", 0, 0, ARG_NONE, "read the configuration again",
 	"Connections stay open. Values that need more than that are named, with what to do.")
 COMMAND(LOGS, "logs", "[APP]", 0, 1, ARG_APP, "show the access records and the app's output",
 	"The last lines, oldest first; with -f what comes after them too.")
+COMMAND(METRICS, "metrics", "", 0, 0, ARG_NONE, "print what is counted",
+	"Counters, gauges and histograms of gates, sites, backends and processes, as Prometheus reads them (text format 0.0.4); with --json one object a line. Metrics= in [Server] serves the same text on a local port.")
 COMMAND(INTROSPECT, "introspect", "TABLE", 1, 1, ARG_TABLE, "print one of stead's tables",
 	"TABLE is config, commands, metrics, events, closes, messages, procs, acts or logvars: every name of that kind that stead knows, as JSON.")
 COMMAND(COMPLETION, "completion", "SHELL", 1, 1, ARG_SHELL, "print the completion for a shell",

@@ -18,7 +18,7 @@
 MSG(HELLO, 1, P_ALL, P_ALL, msg_hello, 0, 0, "versions spoken and the build; first on every channel")
 
 /* the parent tells */
-MSG(START, 100, P(PARENT), P_SELF_SERVING, msg_start, 0, 2, "who you are; then: state path, runtime path, roles path. log: fd 0 its folder, fd 1 its last page if any")
+MSG(START, 100, P(PARENT), P_SELF_SERVING, msg_start, 0, 2, "who you are; then: state path, runtime path, roles path. log: fd 0 its folder, fd 1 its last page if any; gate: fd 0 the counters page of the one before it, if any")
 MSG(CHANNEL, 101, P(PARENT), P_SELF_SERVING, msg_channel, 1, 1, "one end of a fresh channel to a peer")
 MSG(LISTENER, 102, P(PARENT), P(GATE), msg_listener, 1, 1, "accept here; then: the address as text")
 MSG(UNLISTEN, 103, P(PARENT), P(GATE), msg_listener, 0, 0, "close that listener")

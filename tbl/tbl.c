@@ -3,6 +3,8 @@
  *
  * Called by everybody. Owns constant data only; allocates nothing, writes nothing.
  */
+#include <string.h>
+
 #include "tbl/tbl.h"
 
 const struct proc_row proc_rows[PROC_END] = {
@@ -106,10 +108,43 @@ const struct logvar_row logvar_rows[LOGVAR_END] = {
 
 const struct metric_row metric_rows[METRIC_END] = {
 #define METRIC(NAME, name_, unit_, scope_, about_)                                                 \
-	[METRIC_##NAME] = {#name_, unit_, about_, scope_},
+	[METRIC_##NAME] = {#name_, unit_, about_, scope_, "", METRIC_GAUGE},
 #include "metrics.h"
-#undef METRIC
 };
+#define CELL(I, name_, label_, unit_, type_, about_)                                               \
+	[I] = {.name = #name_, .unit = unit_, .about = about_, .label = label_, .type = type_},
+const struct metric_row site_metric_rows[SITE_END] = {
+#define SITE_METRIC(NAME, name, label, unit, type, about)                                          \
+	CELL(SITE_##NAME, name, label, unit, type, about)
+#include "metrics.h"
+};
+const struct metric_row upstream_metric_rows[UPSTREAM_END] = {
+#define UPSTREAM_METRIC(NAME, name, label, unit, type, about)                                      \
+	CELL(UPSTREAM_##NAME, name, label, unit, type, about)
+#include "metrics.h"
+};
+const struct metric_row proc_metric_rows[PROC_METRIC_END] = {
+#define PROC_METRIC(NAME, name, unit, type, about)                                                 \
+	CELL(PROC_METRIC_##NAME, name, "", unit, type, about)
+#include "metrics.h"
+};
+#undef CELL
+const char *const metric_type_names[METRIC_HISTOGRAM + 1] = {"counter", "gauge", "histogram"};
+
+bool metric_is_counter(enum metric m)
+{
+	const char *name = metric_rows[m].name;
+	size_t n = strlen(name);
+
+	return n > 6 && memcmp(name + n - 6, "_total", 6) == 0;
+}
+
+bool counters_page_good(const struct counters_page *c)
+{
+	return c->magic == COUNTERS_MAGIC && c->metrics == METRIC_END && c->sites == COUNTER_SITES_MAX &&
+	       c->upstreams == COUNTER_UPSTREAMS_MAX && c->site_columns == SITE_END &&
+	       c->upstream_columns == UPSTREAM_END && c->buckets == METRIC_BUCKETS;
+}
 
 const struct section_row section_rows[SECTION_END] = {
 #define SECTION(NAME, name_, arg_, flags_, about_)                                                 \

@@ -245,28 +245,76 @@ extern const struct logvar_row logvar_rows[LOGVAR_END];
 enum metric {
 #define METRIC(NAME, name, unit, scope, about) METRIC_##NAME,
 #include "metrics.h"
-#undef METRIC
 	METRIC_END
 };
-enum metric_scope { METRIC_GATE = 0, METRIC_SITE = 1 };
+enum { /* columns of a site's row */
+#define SITE_METRIC(NAME, name, label, unit, type, about) SITE_##NAME,
+#include "metrics.h"
+	SITE_END
+};
+enum { /* columns of a backend's row */
+#define UPSTREAM_METRIC(NAME, name, label, unit, type, about) UPSTREAM_##NAME,
+#include "metrics.h"
+	UPSTREAM_END
+};
+enum proc_metric {
+#define PROC_METRIC(NAME, name, unit, type, about) PROC_METRIC_##NAME,
+#include "metrics.h"
+	PROC_METRIC_END
+};
+enum metric_scope { METRIC_GATE = 0 };
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 struct metric_row {
 	const char *name, *unit, *about;
 	uint8_t scope;
+	const char *label; /* NAME=VALUE or "" */
+	uint8_t type;      /* enum metric_type */
 };
 extern const struct metric_row metric_rows[METRIC_END];
+extern const struct metric_row site_metric_rows[SITE_END];
+extern const struct metric_row upstream_metric_rows[UPSTREAM_END];
+extern const struct metric_row proc_metric_rows[PROC_METRIC_END];
+extern const char *const metric_type_names[METRIC_HISTOGRAM + 1];
+bool metric_is_counter(enum metric m);
 
-/* A gate's counters page (one writer: that gate; ctl maps it read-only and treats it as input). */
-enum { COUNTER_SITES_MAX = 4096 };
+/* Buckets of a histogram: at most 2^(METRIC_BUCKET_FIRST + i) microseconds; the last has no bound. */
+enum { METRIC_BUCKET_FIRST = 6, METRIC_BUCKETS = 22 };
+static inline unsigned metric_bucket(uint64_t us)
+{
+	unsigned bits = us > 1 ? 64 - (unsigned)__builtin_clzll(us - 1) : 0;
+
+	if (bits <= METRIC_BUCKET_FIRST)
+		return 0;
+	bits -= METRIC_BUCKET_FIRST;
+	return bits < METRIC_BUCKETS ? bits : METRIC_BUCKETS - 1;
+}
+
+/*
+ * A gate's counters page (one writer: that gate; ctl maps it read-only and treats it as input). The parent
+ * keeps it, and gives it to the gate that comes next in that place, which goes on counting where it ended.
+ */
+enum { COUNTER_SITES_MAX = 4096, COUNTER_UPSTREAMS_MAX = 1024 };
+struct counters_site {
+	_Atomic uint64_t col[SITE_END];
+	_Atomic uint64_t bucket[METRIC_BUCKETS];
+};
+struct counters_upstream {
+	_Atomic uint64_t col[UPSTREAM_END];
+	_Atomic uint64_t bucket[METRIC_BUCKETS];
+};
 struct counters_page {
 	uint64_t magic; /* COUNTERS_MAGIC */
 	uint64_t generation;
+	uint32_t metrics, sites, upstreams, site_columns, upstream_columns, buckets; /* its shape */
 	_Atomic uint64_t gate[METRIC_END];
-	uint32_t sites;
-	uint32_t pad;
-	/* by the site's number in the snapshot; sites beyond the bound share the last row */
-	_Atomic uint64_t site[COUNTER_SITES_MAX][8];
+	/* by the number in the snapshot; those beyond the bound share the last row */
+	struct counters_site site[COUNTER_SITES_MAX];
+	struct counters_upstream upstream[COUNTER_UPSTREAMS_MAX];
 };
-#define COUNTERS_MAGIC 0x5354454144435431ull
+/* Was it made with the tables of this build? */
+bool counters_page_good(const struct counters_page *c);
+#define COUNTERS_MAGIC 0x5354454144435432ull
+
 /*
  * What all gates count together: rates of requests, connections of an address. The only page with many
  * writers: made by the parent, mapped by every gate, which trust each other as far as one program does.
@@ -291,8 +339,5 @@ struct limits_page {
 	_Atomic uint32_t conns[LIMITS_GATES][LIMITS_ROWS][LIMITS_COLUMNS];
 };
 #define LIMITS_MAGIC 0x53544541444c4d31ull
-
-/* columns of counters_page.site */
-enum { SITE_REQUESTS, SITE_ERRORS_5XX, SITE_ERRORS_4XX, SITE_BYTES_OUT, SITE_ACTIVE, SITE_QUEUED, SITE_REPLAYED, SITE_TIME_US };
 
 #endif

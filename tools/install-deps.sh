@@ -12,8 +12,8 @@ BUILD="gcc libc6-dev meson ninja-build pkg-config libjansson-dev libsqlite3-dev 
        libseccomp-dev libpcre2-dev libbrotli-dev libzstd-dev zlib1g-dev libc-ares-dev libssl-dev
        libcrypt-dev python3 python3-dev"
 RUN="postgresql python3-flask python3-psycopg2 python3-venv procps ca-certificates"
-TEST="clang libcmocka-dev python3-pytest python3-pytest-timeout python3-django curl
-      strace git util-linux iproute2 redis-server redis-tools netcat-openbsd nodejs gunicorn
+TEST="clang libcmocka-dev python3-pytest python3-pytest-timeout python3-django
+      python3-prometheus-client curl strace git util-linux iproute2 redis-server redis-tools netcat-openbsd nodejs gunicorn
       nginx wrk"
 FORMAT="clang-format git"
 

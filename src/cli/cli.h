@@ -78,6 +78,7 @@ int verb_stop(struct cli *c);
 int verb_reload(struct cli *c);
 int verb_restart(struct cli *c);
 int verb_logs(struct cli *c);
+int verb_metrics(struct cli *c);
 int verb_check(const char *roles_dir, const char *path, const char *state_dir_or_null, bool json);
 /* Ask, show everything, return the end's exit code. */
 int verb_ask(struct cli *c, json_t *request);

@@ -82,6 +82,7 @@ static const struct {
 	[VERB_RESTART] = {verb_restart},
 	[VERB_RELOAD] = {verb_reload},
 	[VERB_LOGS] = {verb_logs},
+	[VERB_METRICS] = {verb_metrics},
 	[VERB_INTROSPECT] = {verb_introspect},
 	[VERB_COMPLETION] = {verb_completion},
 };

@@ -226,6 +226,8 @@ void show_event(struct cli *c, const json_t *o)
 		show_record(c, o);
 	else if (c->json)
 		print_json(o);
+	else if (strcmp(event, "metrics") == 0)
+		(void)fputs(text_of(o, "text"), stdout);
 	else if (strcmp(event, "progress") == 0)
 		show_progress(c, o);
 	else if (strcmp(event, "finding") == 0)

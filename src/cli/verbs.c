@@ -57,7 +57,8 @@ static int show_answer(struct cli *c, const json_t *end)
 			(void)puts(text);
 		free(text);
 		return 0;
-	} else if (c->json && c->args.verb == VERB_LOGS && code == 0) {
+	} else if (c->json && (c->args.verb == VERB_LOGS || c->args.verb == VERB_METRICS) &&
+		   code == 0) {
 		return 0;
 	}
 	return show_end(c, end);
@@ -108,6 +109,11 @@ static json_t *with_app(struct cli *c, const char *verb)
 int verb_status(struct cli *c)
 {
 	return verb_ask(c, with_app(c, "status"));
+}
+
+int verb_metrics(struct cli *c)
+{
+	return verb_ask(c, json_pack("{s:s, s:b}", "verb", "metrics", "json", c->json));
 }
 
 int verb_reload(struct cli *c)

@@ -126,18 +126,34 @@ static void commands(struct buf *b)
 	}
 }
 
+static void metric(struct buf *b, bool *first, const struct metric_row *r, const char *scope, const char *type)
+{
+	row_begin(b, first);
+	field(b, "name", r->name);
+	more_field(b, "type", type);
+	more_field(b, "unit", r->unit);
+	more_field(b, "scope", scope);
+	more_field(b, "label", r->label);
+	more_field(b, "about", r->about);
+	buf_putc(b, '}');
+}
+
 static void metrics(struct buf *b)
 {
+	static const struct {
+		const char *scope;
+		const struct metric_row *rows;
+		unsigned n;
+	} more[] = {{"site", site_metric_rows, SITE_END}, {"upstream", upstream_metric_rows, UPSTREAM_END},
+		{"process", proc_metric_rows, PROC_METRIC_END}};
 	bool first = true;
 
-	for (enum metric m = 0; m < METRIC_END; m++) {
-		row_begin(b, &first);
-		field(b, "name", metric_rows[m].name);
-		more_field(b, "unit", metric_rows[m].unit);
-		more_field(b, "scope", metric_rows[m].scope == METRIC_SITE ? "site" : "gate");
-		more_field(b, "about", metric_rows[m].about);
-		buf_putc(b, '}');
-	}
+	for (enum metric m = 0; m < METRIC_END; m++)
+		metric(b, &first, &metric_rows[m], "gate",
+			metric_type_names[metric_is_counter(m) ? METRIC_COUNTER : METRIC_GAUGE]);
+	for (unsigned k = 0; k < ARRAY_LEN(more); k++)
+		for (unsigned i = 0; i < more[k].n; i++)
+			metric(b, &first, &more[k].rows[i], more[k].scope, metric_type_names[more[k].rows[i].type]);
 }
 
 static void logvars(struct buf *b)

@@ -126,6 +126,7 @@ static void client_free(struct client *cl)
 	buf_done(&cl->in);
 	buf_done(&cl->out);
 	buf_done(&cl->lent);
+	buf_done(&cl->text);
 	free(cl);
 }
 
@@ -160,6 +161,8 @@ void client_on_send(struct loop *l, struct op *op, int res)
 	if (res < 0)
 		cl->closed = true;
 	push(cl);
+	if (cl->telling)
+		metrics_more(cl);
 }
 
 void client_say_text(struct client *cl, const char *text, size_t n)

@@ -112,6 +112,9 @@ struct client {
 	struct buf in;
 	struct buf out, lent; /* lent: what the loop is sending now */
 	bool sending, asked, ended, closed, restarting;
+	bool telling;    /* metrics: there is more in `text` */
+	struct buf text;
+	size_t text_at;
 	struct request req;
 	uint64_t query;      /* of the log, 0: none */
 	uint64_t generation; /* restart: what the workers must be newer than */
@@ -377,6 +380,17 @@ void resume(struct ctl *c);
 void ctl_adopt(struct ctl *c, const struct conf_app *conf);
 op_done up_on_timer;
 
+/* ---- metrics.c ---- */
+enum metrics_kind { METRICS_SITE = 0, METRICS_UPSTREAM, METRICS_KINDS };
+/* What that row of the counters pages is of; kept for good. */
+void metrics_name(struct ctl *c, enum metrics_kind kind, uint32_t number, const char *name);
+/* Everything as Prometheus text, or one JSON object a line. 0, or b's error. */
+int metrics_put(const struct ctl *c, struct buf *b, bool json);
+void metrics_start(struct client *cl);
+/* The client has read what it was told. */
+void metrics_more(struct client *cl);
+void metrics_done(struct ctl *c);
+
 /* ---- status.c, logs.c, verbs.c ---- */
 json_t *status_json(struct ctl *c);
 void logs_start(struct client *cl);
@@ -414,6 +428,11 @@ struct ctl {
 
 	sqlite3 *db;
 	struct app app; /* what serves, or the last that did */
+	struct {
+		char **names[METRICS_KINDS]; /* by the row's number */
+		int fd;                      /* the last text for gates */
+		uint64_t ms;                 /* when it was made */
+	} metrics;
 	uint64_t snap_generation, snap_bytes;
 	uint64_t snap_told; /* the generation whose going live is in the log */
 	uint64_t live_us; /* since when; 0: not live */

@@ -224,7 +224,7 @@ static void hear_counters(struct ctl *c, struct msg *m)
 		sys_shm_map(m->fds[0], sizeof *page, 0, NULL, &map) < 0)
 		return;
 	page = map;
-	if (page->magic != COUNTERS_MAGIC) {
+	if (!counters_page_good(page)) {
 		sys_shm_unmap(map, sizeof *page);
 		return;
 	}

@@ -24,6 +24,7 @@ static const struct {
 	{"reload", REQUEST_RELOAD},
 	{"restart", REQUEST_RESTART},
 	{"logs", REQUEST_LOGS},
+	{"metrics", REQUEST_METRICS},
 	{"ping", REQUEST_PING},
 };
 
@@ -81,6 +82,7 @@ static int fill(const json_t *object, struct request *r, const char **ret_why)
 	r->lines = (uint32_t)lines;
 	r->level = (uint32_t)level;
 	r->follow = json_is_true(json_object_get(object, "follow"));
+	r->json = json_is_true(json_object_get(object, "json"));
 	*ret_why = "\"folder\" is not an absolute path";
 	if (r->verb == REQUEST_UP && r->folder[0] != '/')
 		return -EINVAL;

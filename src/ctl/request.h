@@ -18,6 +18,7 @@ enum request_verb {
 	REQUEST_RELOAD,
 	REQUEST_RESTART,
 	REQUEST_LOGS,
+	REQUEST_METRICS,
 	REQUEST_PING,
 };
 
@@ -28,7 +29,7 @@ struct request {
 	char app[64];      /* "": the folder's app */
 	uint32_t lines, level;
 	uint64_t since_us;
-	bool follow;
+	bool follow, json;
 };
 
 /* One line without its newline. 0, or -EINVAL with a sentence in ret_why (a constant). */

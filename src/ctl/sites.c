@@ -96,6 +96,7 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	if (!all)
 		return;
 	app.name = site.name = snap_put_str(b->w, b->a->name);
+	metrics_name(b->c, METRICS_SITE, site.number, b->a->name);
 	if (conf->python)
 		(void)snap_put_app(b->w, &app);
 	for (unsigned i = 0; i < conf->nupstreams; i++)

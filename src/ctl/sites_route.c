@@ -223,6 +223,7 @@ static int sticky_key(struct site_build *b, const char *upstream, uint8_t ret[16
 uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *u, unsigned queue,
 	uint64_t queue_timeout_ms, uint64_t timeout_ms)
 {
+	char name[600];
 	static const uint32_t protocols[] = {[CONF_PROTOCOL_HTTP] = SNAP_PROTO_HTTP,
 		[CONF_PROTOCOL_HTTPS] = SNAP_PROTO_HTTP,
 		[CONF_PROTOCOL_FASTCGI] = SNAP_PROTO_FASTCGI,
@@ -254,6 +255,8 @@ uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *
 	free(all);
 	if (u->sticky[0] && sticky_key(b, u->name, to.sticky_key) < 0)
 		b->no_memory = true;
+	(void)snprintf(name, sizeof name, "%s/%s", b->a->name, u->name);
+	metrics_name(b->c, METRICS_UPSTREAM, to.number, name);
 	return snap_put_upstream(b->w, &to);
 }
 

@@ -34,7 +34,7 @@ static uint64_t column(const struct ctl *c, unsigned col)
 	for (unsigned i = 0; i < CTL_GATES_MAX; i++)
 		if (c->gate[i].counters)
 			sum += atomic_load_explicit(
-				&c->gate[i].counters->site[APP_NUMBER][col], memory_order_relaxed);
+				&c->gate[i].counters->site[APP_NUMBER].col[col], memory_order_relaxed);
 	return sum;
 }
 

@@ -135,6 +135,9 @@ void verbs_run(struct client *cl)
 	case REQUEST_RESTART:
 		restart(cl);
 		break;
+	case REQUEST_METRICS:
+		metrics_start(cl);
+		break;
 	case REQUEST_LOGS:
 		logs_start(cl);
 		break;

@@ -62,6 +62,16 @@ void app_buf_drop(struct app_buf *b, size_t n)
 	memset(b, 0, sizeof(*b));
 }
 
+/* The page has one writer, so an addition is a load and a store. */
+static void count_site(const struct app_req *a, unsigned column, uint64_t n)
+{
+	uint32_t site = min_of(a->r->site->number, (uint32_t)COUNTER_SITES_MAX - 1);
+	_Atomic uint64_t *c = &a->t->env.counters->site[site].col[column];
+
+	atomic_store_explicit(
+		c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
 void app_enqueue(struct app_req *a, bool front)
 {
 	struct app *app = a->app;
@@ -78,6 +88,7 @@ void app_enqueue(struct app_req *a, bool front)
 	else
 		app->first = a;
 	app->queued++;
+	count_site(a, SITE_QUEUED, 1);
 }
 
 void app_dequeue(struct app_req *a)
@@ -94,6 +105,7 @@ void app_dequeue(struct app_req *a)
 		app->last = a->prev;
 	a->next = a->prev = NULL;
 	app->queued--;
+	count_site(a, SITE_QUEUED, (uint64_t)-1);
 }
 
 /* How many requests this worker may hold at once. What its page says is bounded before it counts.
@@ -320,13 +332,10 @@ void app_replay(struct app_req *a, bool begun, enum close_id why)
 		return;
 	}
 	if (begun) {
-		struct counters_page *c = t->env.counters;
-		uint32_t site = a->r->site->number;
-
 		a->replayed = true;
-		atomic_fetch_add_explicit(&c->gate[METRIC_REPLAYS], 1, memory_order_relaxed);
-		site = site < COUNTER_SITES_MAX ? site : COUNTER_SITES_MAX - 1;
-		atomic_fetch_add_explicit(&c->site[site][SITE_REPLAYED], 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(
+			&t->env.counters->gate[METRIC_REPLAYS], 1, memory_order_relaxed);
+		count_site(a, SITE_REPLAYED, 1);
 	}
 	app_uncharge(t, a->window);
 	a->window = 0;

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "aides.h"
 #include "conn.h"
+#include "counters.h"
 #include "limiter.h"
 #include "to_app.h"
 
@@ -184,6 +185,8 @@ static void hear_start(struct gate *g, const struct msg *m)
 	g->generation = s.generation;
 	g->root = s.root;
 	g->counters->generation = s.generation;
+	if (m->nfds > 0)
+		counters_inherit(g, m->fds[0]);
 	err = control_started(g);
 	if (err)
 		fatal("gate", "cannot start: %s", strerror(-err));

@@ -1,24 +1,31 @@
 /*
- * counters.c: makes the counters page and adds what each request was. Called by gate.c and req.c.
- * Owns the page; ctl maps it read-only.
+ * counters.c: makes the counters page and adds what each request was. Called by gate.c, control.c and req.c.
+ * Owns the page; ctl maps it read-only. What a gate before this one in its place has counted is read once,
+ * at the start, and counted on; what was only true while that one lived (connections open, …) is not.
  */
 #include "counters.h"
 
 #include "lib/sys.h"
 
+#include <stdatomic.h>
 #include <unistd.h>
 
 int counters_new(struct gate *g)
 {
+	struct counters_page *c;
 	void *map;
-	int err = sys_shm_create(
-		"stead-counters", sizeof(struct counters_page), &g->counters_fd, &map);
+	int err = sys_shm_create("stead-counters", sizeof(*c), &g->counters_fd, &map);
 
 	if (err)
 		return err;
-	g->counters = map;
-	g->counters->magic = COUNTERS_MAGIC;
-	g->counters->sites = COUNTER_SITES_MAX;
+	c = g->counters = map;
+	c->magic = COUNTERS_MAGIC;
+	c->metrics = METRIC_END;
+	c->sites = COUNTER_SITES_MAX;
+	c->upstreams = COUNTER_UPSTREAMS_MAX;
+	c->site_columns = SITE_END;
+	c->upstream_columns = UPSTREAM_END;
+	c->buckets = METRIC_BUCKETS;
 	return 0;
 }
 
@@ -31,27 +38,103 @@ void counters_free(struct gate *g)
 	g->counters = NULL;
 }
 
-void counters_site(const struct req *r, unsigned column, int64_t n)
+static void take(_Atomic uint64_t *to, const _Atomic uint64_t *from)
+{
+	uint64_t v = atomic_load_explicit(from, memory_order_relaxed);
+
+	/* Rows that nobody used stay holes in the new page. */
+	if (v)
+		atomic_store_explicit(to, v, memory_order_relaxed);
+}
+
+static void take_row(_Atomic uint64_t *to, const _Atomic uint64_t *from, const struct metric_row *rows, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (rows[i].type != METRIC_GAUGE)
+			take(&to[i], &from[i]);
+	for (unsigned i = 0; i < METRIC_BUCKETS; i++)
+		take(&to[n + i], &from[n + i]);
+}
+_Static_assert(sizeof(struct counters_site) == 8 * (SITE_END + METRIC_BUCKETS), "a row is one array");
+_Static_assert(sizeof(struct counters_upstream) == 8 * (UPSTREAM_END + METRIC_BUCKETS), "a row is one array");
+
+void counters_inherit(struct gate *g, int fd)
+{
+	const struct counters_page *old;
+	const void *map;
+
+	if (sys_shm_map(fd, sizeof(*old), 0, NULL, &map) < 0)
+		return;
+	old = map;
+	if (counters_page_good(old)) {
+		for (enum metric m = 0; m < METRIC_END; m++)
+			if (metric_is_counter(m))
+				take(&g->counters->gate[m], &old->gate[m]);
+		for (unsigned i = 0; i < COUNTER_SITES_MAX; i++)
+			take_row(g->counters->site[i].col, old->site[i].col, site_metric_rows, SITE_END);
+		for (unsigned i = 0; i < COUNTER_UPSTREAMS_MAX; i++)
+			take_row(g->counters->upstream[i].col, old->upstream[i].col, upstream_metric_rows,
+				UPSTREAM_END);
+	}
+	sys_shm_unmap(map, sizeof(*old));
+}
+
+static struct counters_site *row_of(const struct req *r)
 {
 	uint32_t row =
 		r->site->number < COUNTER_SITES_MAX ? r->site->number : COUNTER_SITES_MAX - 1;
-	uint64_t *c = (uint64_t *)&r->gate->counters->site[row][column];
 
-	__atomic_store_n(c, __atomic_load_n(c, __ATOMIC_RELAXED) + (uint64_t)n, __ATOMIC_RELAXED);
+	return &r->gate->counters->site[row];
+}
+
+static void add(_Atomic uint64_t *c, uint64_t n)
+{
+	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+void counters_site(const struct req *r, unsigned column, int64_t n)
+{
+	add(&row_of(r)->col[column], (uint64_t)n);
 }
 
 void counters_request(const struct req *r, bool active)
 {
+	static const uint8_t classes[] = {SITE_ANSWERS_NONE, SITE_ANSWERS_1XX, SITE_ANSWERS_2XX, SITE_ANSWERS_3XX,
+		SITE_ERRORS_4XX, SITE_ERRORS_5XX};
+	uint64_t us = loop_now_us(r->gate->loop) - r->start_us;
+	struct counters_site *c;
+
 	gate_count(r->gate, METRIC_REQUESTS, 1);
 	if (!r->site)
 		return;
+	c = row_of(r);
 	if (active)
-		counters_site(r, SITE_ACTIVE, -1);
-	counters_site(r, SITE_REQUESTS, 1);
-	if (r->status >= 500)
-		counters_site(r, SITE_ERRORS_5XX, 1);
-	else if (r->status >= 400)
-		counters_site(r, SITE_ERRORS_4XX, 1);
-	counters_site(r, SITE_BYTES_OUT, (int64_t)r->body_out);
-	counters_site(r, SITE_TIME_US, (int64_t)(loop_now_us(r->gate->loop) - r->start_us));
+		add(&c->col[SITE_ACTIVE], (uint64_t)-1);
+	add(&c->col[SITE_REQUESTS], 1);
+	add(&c->col[classes[r->status < 600 ? r->status / 100 : 5]], 1);
+	add(&c->col[SITE_BYTES_IN], r->body_in);
+	add(&c->col[SITE_BYTES_OUT], r->body_out);
+	add(&c->col[SITE_TIME_US], us);
+	add(&c->bucket[metric_bucket(us)], 1);
+}
+
+static struct counters_upstream *upstream_row(struct gate *g, uint32_t number)
+{
+	return &g->counters->upstream[number < COUNTER_UPSTREAMS_MAX ? number : COUNTER_UPSTREAMS_MAX - 1];
+}
+
+void counters_upstream(struct gate *g, uint32_t number, unsigned column, int64_t n)
+{
+	add(&upstream_row(g, number)->col[column], (uint64_t)n);
+}
+
+void counters_answer(struct gate *g, uint32_t number, uint16_t status, uint64_t us)
+{
+	struct counters_upstream *c = upstream_row(g, number);
+	unsigned class = status / 100;
+
+	if (class >= 1 && class <= 5)
+		add(&c->col[UPSTREAM_ANSWERS_1XX + class - 1], 1);
+	add(&c->col[UPSTREAM_TIME_US], us);
+	add(&c->bucket[metric_bucket(us)], 1);
 }

@@ -57,6 +57,7 @@ static struct h1 *exchange_new(struct conn *c)
 	h->file_fd = -1;
 	h->out_left = -1;
 	c->h1 = h;
+	gate_count(g, METRIC_CONNS_ACTIVE, 1);
 	return h;
 }
 
@@ -72,6 +73,7 @@ static void exchange_free(struct h1 *h)
 		loop_send_cancel(c->gate->loop, &c->lfd);
 	http1_out_drop(h);
 	c->h1 = NULL;
+	gate_count(c->gate, METRIC_CONNS_ACTIVE, -1);
 	arena_reset(&a);
 }
 

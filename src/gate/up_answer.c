@@ -4,6 +4,7 @@
  * Called by up_conn.c with what arrived and by up_call.c when there is room again. Owns nothing. An owner
  * may cancel its call in everything it is told, so behind each word only the connection is looked at.
  */
+#include "counters.h"
 #include "up.h"
 #include "lib/must.h"
 #include "tls.h"
@@ -30,6 +31,9 @@ static void finish(struct up_call *c)
 static void got_head(struct up_call *c, struct up_head *h)
 {
 	c->head_told = true;
+	if (!c->pinned)
+		counters_answer(
+			c->gate, c->u->number, h->status, loop_now_us(c->gate->loop) - c->begin_us);
 	if (c->told) {
 		c->told->status = h->status;
 		c->told->us = loop_now_us(c->gate->loop) - c->begin_us;

@@ -6,6 +6,7 @@
  * cancel its call, and so free it, in everything it is told; so behind each such word only the
  * connection is looked at, which stands until the turn's end and no longer names a cancelled call.
  */
+#include "counters.h"
 #include "up.h"
 #include "lib/must.h"
 
@@ -42,6 +43,7 @@ struct up_conn *up_call_leave(struct up_call *c)
 	if (c->counted) {
 		c->server->active--;
 		c->u->active--;
+		counters_upstream(c->gate, c->u->number, UPSTREAM_ACTIVE, -1);
 		c->counted = false;
 	}
 	if (c->server)
@@ -63,6 +65,7 @@ static void unqueue(struct up_call *c)
 		return;
 	*(c->prev ? &c->prev->next : &u->first) = c->next;
 	*(c->next ? &c->next->prev : &u->last) = c->prev;
+	counters_upstream(c->gate, u->number, UPSTREAM_QUEUED, -1);
 	c->next = c->prev = NULL;
 	u->queued--;
 }
@@ -312,6 +315,7 @@ static void enqueue(struct up_call *c)
 	*(u->last ? &u->last->next : &u->first) = c;
 	u->last = c;
 	u->queued++;
+	counters_upstream(c->gate, u->number, UPSTREAM_QUEUED, 1);
 	up_call_wake_in(c, c->queue_until_ms - min_of(c->queue_until_ms, loop_now_ms(c->gate->loop)));
 	up_tick_in(u->up, UP_TICK_MS);
 }
@@ -335,6 +339,9 @@ static void take_server(struct up_call *c, struct up_server *s)
 	s->trial = s->out_until_ms != 0;
 	s->active++;
 	c->u->active++;
+	counters_upstream(c->gate, c->u->number, UPSTREAM_ACTIVE, 1);
+	if (!c->pinned)
+		counters_upstream(c->gate, c->u->number, UPSTREAM_REQUESTS, 1);
 	c->counted = true;
 	c->tries++;
 }
@@ -443,6 +450,7 @@ static bool may_retry(const struct up_call *c, int err, bool connecting)
 static void retry(struct up_call *c)
 {
 	gate_count(c->gate, METRIC_UP_RETRIES, 1);
+	counters_upstream(c->gate, c->u->number, UPSTREAM_RETRIES, 1);
 	if (c->body_begun && owner_of(c)->rewind)
 		owner_of(c)->rewind(c);
 	c->body_begun = c->body_ended = false;
@@ -461,6 +469,7 @@ static void fail_or_retry(struct up_call *c, enum close_id why, int err, bool co
 	if (!raced && err != -ENOMEM && err != -ENOBUFS) {
 		up_server_failed(s);
 		gate_count(c->gate, METRIC_UP_FAULTS, 1);
+		counters_upstream(c->gate, c->u->number, UPSTREAM_FAULTS, 1);
 	}
 	n = up_call_leave(c);
 	if (n)

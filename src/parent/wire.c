@@ -32,6 +32,9 @@ static void start(struct parent *p, struct run *r)
 		if (p->log_page.fd >= 0)
 			fds[nfds++] = p->log_page.fd;
 	}
+	/* What the gate before it in this place has counted. */
+	if (s->role == PROC_GATE && p->counters[s->index].fd >= 0)
+		fds[nfds++] = p->counters[s->index].fd;
 	if (b.error == 0)
 		p->ops->send(p, r, MSG_START, 0, &st, sizeof(st), b.p, b.len, fds, nfds);
 	buf_done(&b);

@@ -2,6 +2,7 @@
  * test_tbl.c: the tables themselves: unique names and numbers, and every (sender, receiver,
  * message) that no row allows is refused.
  */
+#include <string.h>
 #include "cm.h"
 
 static void every_pair(void **state)
@@ -85,6 +86,19 @@ static void unique(void **state)
 			assert_string_not_equal(close_rows[a].name, close_rows[b].name);
 	for (enum metric m = 0; m < METRIC_END; m++)
 		assert_non_null(metric_rows[m].name);
+	for (unsigned i = 0; i < SITE_END; i++)
+		assert_int_equal(strstr(site_metric_rows[i].name, "_total") != NULL,
+			site_metric_rows[i].type == METRIC_COUNTER);
+	for (unsigned i = 0; i < UPSTREAM_END; i++)
+		assert_int_equal(strstr(upstream_metric_rows[i].name, "_total") != NULL,
+			upstream_metric_rows[i].type == METRIC_COUNTER);
+	/* Every edge of the buckets, and the microsecond behind it. */
+	assert_int_equal(metric_bucket(0), 0);
+	for (unsigned i = 0; i + 1 < METRIC_BUCKETS; i++) {
+		assert_int_equal(metric_bucket(1ull << (METRIC_BUCKET_FIRST + i)), i);
+		assert_int_equal(metric_bucket((1ull << (METRIC_BUCKET_FIRST + i)) + 1), i + 1);
+	}
+	assert_int_equal(metric_bucket(UINT64_MAX), METRIC_BUCKETS - 1);
 	for (enum act a = ACT_NONE + 1; a < ACT_END; a++)
 		assert_non_null(act_rows[a].name);
 	for (enum proc p = PROC_NONE + 1; p < PROC_END; p++)
