@@ -143,8 +143,6 @@ static void show_tcp(const json_t *o)
 	print_safe(stdout, text_of(o, "tcp"));
 	(void)fputs("  to ", stdout);
 	print_safe(stdout, *text_of(o, "server") ? text_of(o, "server") : "nobody");
-	if (number_of(o, "server_port"))
-		(void)printf(":%lld", (long long)number_of(o, "server_port"));
 	(void)printf("  %.1f ms  %lld B in  %lld B out  ", json_number_value(json_object_get(o, "ms")),
 		(long long)number_of(o, "bytes_in"), (long long)number_of(o, "bytes_out"));
 	print_safe(stdout, text_of(o, "client"));

@@ -6,16 +6,14 @@
  * 2020/03/05 writes it.
  */
 #include "access.h"
-#include "lib/buf.h"
 #include "lib/must.h"
+#include "record/record.h"
 #include "tcp.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { RECORD_MAX = 1024 };
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -101,39 +99,40 @@ size_t tcp_proxy_header(unsigned version, const uint8_t *from, uint16_t from_por
 			    : version_2(from, from_port, to, to_port, ret);
 }
 
-static void put_ms(struct buf *b, const char *name, uint64_t us)
+/* "10.0.0.2:5432", "[::1]:5432" or a path. */
+static size_t server_text(const struct up_server *s, char *mem, size_t cap)
 {
-	buf_printf(b, ",\"%s\":%llu.%03u", name, (unsigned long long)(us / 1000), (unsigned)(us % 1000));
+	const char *form = s->port == 0 ? "%s" : strchr(s->name, ':') ? "[%s]:%u" : "%s:%u";
+	int n = snprintf(mem, cap, form, s->name, (unsigned)s->port);
+
+	return n < 0 ? 0 : min_of((size_t)n, cap - 1);
 }
 
 void tcp_record(struct tcp_pair *p, enum close_id why)
 {
 	struct gate *g = p->gate;
-	const struct up_server *s = p->server;
-	char mem[RECORD_MAX], peer[INET6_ADDRSTRLEN] = "";
+	char mem[RECORD_RAW_MAX] __attribute__((uninitialized)), peer[INET6_ADDRSTRLEN] = "", server[320];
 	const char *name = strchr(p->u->name, '/');
-	struct buf b;
+	struct record rec = {.head = {.flags = RECORD_IS_TCP,
+				     .number = p->tries,
+				     .whole_us = loop_now_us(g->loop) - p->start_us,
+				     .upstream_us = p->connect_us,
+				     .body_in = p->end[TCP_CLIENT].bytes,
+				     .body_out = p->end[TCP_SERVER].bytes,
+				     .status = (uint16_t)close_rows[why].status,
+				     .port = p->peer_port,
+				     .close = (uint16_t)why}};
 
 	if (!g->ring_ready)
 		return;
 	if (p->peer_port)
 		text_of(p->peer, peer);
 	name = name ? name + 1 : p->u->name;
-	buf_fixed(&b, mem, sizeof(mem));
-	buf_puts(&b, "{\"tcp\":");
-	buf_put_json(&b, name, strlen(name));
-	buf_printf(&b, ",\"client\":\"%s\",\"port\":%u,\"server\":", peer, (unsigned)p->peer_port);
-	buf_put_json(&b, s ? s->name : "", s ? strnlen(s->name, 300) : 0);
-	if (s && s->port)
-		buf_printf(&b, ",\"server_port\":%u", (unsigned)s->port);
-	buf_printf(&b, ",\"bytes_in\":%llu,\"bytes_out\":%llu,\"tries\":%u",
-		(unsigned long long)p->end[TCP_CLIENT].bytes, (unsigned long long)p->end[TCP_SERVER].bytes,
-		(unsigned)p->tries);
-	put_ms(&b, "connect_ms", p->connect_us);
-	put_ms(&b, "ms", loop_now_us(g->loop) - p->start_us);
-	buf_printf(&b, ",\"close\":\"%s\"}", close_rows[why].name);
-	if (b.error)
-		return;
-	logring_put(&g->ring, LOGREC_ACCESS, loop_wall_us(g->loop), b.p, b.len);
+	rec.text[RECORD_UPSTREAM] = (struct record_str){name, strlen(name)};
+	rec.text[RECORD_CLIENT] = (struct record_str){peer, strlen(peer)};
+	if (p->server)
+		rec.text[RECORD_SERVER] =
+			(struct record_str){server, server_text(p->server, server, sizeof(server))};
+	logring_put(&g->ring, LOGREC_ACCESS, loop_wall_us(g->loop), mem, record_put(&rec, mem));
 	loop_defer(g->loop, &g->access_flush);
 }

@@ -164,11 +164,39 @@ static void put_upstream(struct buf *b, const struct record *r)
 	}
 }
 
-void record_members(struct buf *b, const struct record *r)
+static void put_close(struct buf *b, const struct record *r)
 {
 	const char *close = close_rows[r->head.close].name;
+
+	buf_puts(b, ",\"close\":\"");
+	buf_puts(b, close ? close : "");
+	buf_putc(b, '"');
+}
+
+/* A connection that was passed on. */
+static void put_tcp(struct buf *b, const struct record *r)
+{
+	put_text(b, r, RECORD_UPSTREAM, "tcp", true);
+	put_text(b, r, RECORD_CLIENT, "client", true);
+	if (r->head.port)
+		put_number(b, "port", r->head.port);
+	put_text(b, r, RECORD_SERVER, "server", true);
+	put_number(b, "bytes_in", r->head.body_in);
+	put_number(b, "bytes_out", r->head.body_out);
+	put_number(b, "tries", r->head.number);
+	put_ms(b, "connect_ms", r->head.upstream_us);
+	put_ms(b, "ms", r->head.whole_us);
+	put_close(b, r);
+}
+
+void record_members(struct buf *b, const struct record *r)
+{
 	char mem[33];
 
+	if (r->head.flags & RECORD_IS_TCP) {
+		put_tcp(b, r);
+		return;
+	}
 	put_text(b, r, RECORD_SITE, "site", true);
 	put_text(b, r, RECORD_CLIENT, "client", true);
 	if (r->head.port)
@@ -195,7 +223,5 @@ void record_members(struct buf *b, const struct record *r)
 	put_text(b, r, RECORD_CIPHER, "cipher", false);
 	buf_puts(b, ",\"id\":");
 	put_string(b, record_request_id(r, mem), r->head.cut >> RECORD_ID & 1);
-	buf_puts(b, ",\"close\":\"");
-	buf_puts(b, close ? close : "");
-	buf_putc(b, '"');
+	put_close(b, r);
 }

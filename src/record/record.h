@@ -42,6 +42,9 @@ enum record_flag {
 	RECORD_HTTP_1_0 = 2,
 	RECORD_HAS_FIRST = 4, /* an answer's head was sent */
 	RECORD_COMBINED = 8,  /* the site wants a line in the combined format */
+	RECORD_IS_TCP = 16,   /* a connection of [Tcp], whose name is RECORD_UPSTREAM: id, method, target and the
+	                       * like are empty, `number` is how many servers were asked, upstream_us until one
+	                       * took it, status only a measure of what went wrong */
 };
 
 /* Numbers in the sender's byte order: both ends are on one machine. Fields are only appended. */
