@@ -42,10 +42,11 @@ enum record_flag {
 	RECORD_HTTP_1_0 = 2,
 	RECORD_HAS_FIRST = 4, /* an answer's head was sent */
 	RECORD_COMBINED = 8,  /* the site wants a line in the combined format */
-	RECORD_IS_TCP = 16,   /* a connection of [Tcp], whose name is RECORD_UPSTREAM: id, method, target and the
-	                       * like are empty, `number` is how many servers were asked, upstream_us until one
-	                       * took it, status only a measure of what went wrong */
+	RECORD_IS_TCP = 16,   /* a connection of [Tcp], below */
 };
+
+/* RECORD_IS_TCP: its name is RECORD_UPSTREAM; id, method, target and the like are empty; `number` is how many
+ * servers were asked, upstream_us the time until one took it, status no more than a measure of the fault. */
 
 /* Numbers in the sender's byte order: both ends are on one machine. Fields are only appended. */
 struct record_head {
