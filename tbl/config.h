@@ -245,6 +245,8 @@ CONF(SERVER_LISTEN, SERVER, "Listen", CONF_TYPE_ADDR, CONF_MANY, "127.0.0.1:8080
 	"ADDR:PORT, [ADDR6]:PORT, or :PORT for every IPv4 address; port 0 takes a free one. `stead up --http` comes before it.", "Listen=0.0.0.0:80 [::]:80")
 CONF(SERVER_GATES, SERVER, "Gates", CONF_TYPE_COUNT, 0, "cores", 1, 60, "processes", WHEN_RELOAD, "how many processes speak to clients",
 	"`cores` is one for each processor core; with one or two cores it is one, because the apps need the other.", "Gates=2")
+CONF(SERVER_METRICS, SERVER, "Metrics", CONF_TYPE_LOCAL, 0, "off", 0, 0, "", WHEN_RELOAD, "the local address that Prometheus reads at",
+	"GET /metrics there gives what `stead metrics` prints. The address is one of this machine (127.0.0.1, [::1]); everybody on it may read.", "Metrics=127.0.0.1:9145")
 CONF_LATER_KEY(SERVER, "ListenTls")
 CONF_LATER_KEY(SERVER, "Address")
 CONF_LATER_KEY(SERVER, "AcmeEmail")
@@ -252,7 +254,6 @@ CONF_LATER_KEY(SERVER, "AcmeDirectory")
 CONF_LATER_KEY(SERVER, "AcmeFallback")
 CONF_LATER_KEY(SERVER, "DnsListen")
 CONF_LATER_KEY(SERVER, "Resolver")
-CONF_LATER_KEY(SERVER, "Metrics")
 CONF_LATER_KEY(SERVER, "LogMax")
 CONF_LATER_KEY(SERVER, "LogTo")
 CONF_LATER_KEY(SERVER, "AllowUsers")

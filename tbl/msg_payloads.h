@@ -28,7 +28,7 @@ struct msg_channel {
 	uint64_t generation;
 };
 /* What is spoken on a listener. TCP: nothing of ours, its bytes are passed on. */
-enum listener_kind { LISTENER_HTTP = 0, LISTENER_TLS = 1, LISTENER_TCP = 2 };
+enum listener_kind { LISTENER_HTTP = 0, LISTENER_TLS = 1, LISTENER_TCP = 2, LISTENER_METRICS = 3 };
 struct msg_listener {
 	uint32_t listener; /* ctl's number for it */
 	uint32_t kind;     /* enum listener_kind */

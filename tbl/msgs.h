@@ -65,6 +65,9 @@ MSG(OVERLAY, 400, P(CTL), P(GATE), msg_overlay, 0, 0, "a small fact that changes
 MSG(SNAP_LOADED, 401, P(GATE), P(CTL), msg_snap, 0, 0, "this generation serves now, or err says why it was refused; text may follow")
 MSG(LISTEN_FAILED, 402, P(GATE), P(CTL), msg_bound, 0, 0, "no connection can be accepted there, and this gate ends; then: the address")
 
+MSG(METRICS_ASK, 403, P(GATE), P(CTL), none, 0, 0, "somebody asks at the port of Metrics=")
+MSG(METRICS, 404, P(CTL), P(GATE), none, 1, 1, "the answer: a sealed piece of memory with Prometheus text")
+
 /* gates and resolve */
 MSG(RESOLVE, 410, P(GATE), P(RESOLVE), msg_resolve, 0, 0, "look this host up; then: its name")
 MSG(RESOLVED, 411, P(RESOLVE), P(GATE), msg_resolved, 0, 0, "what came of it; then: 16 bytes for each address, IPv4 in its mapped form, and the name")

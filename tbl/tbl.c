@@ -211,6 +211,7 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 	[CONF_TYPE_SERVER] = "URL or unix:PATH, weight=N",
 	[CONF_TYPE_TOKEN] = "name",
 	[CONF_TYPE_USER] = "NAME:HASH",
+	[CONF_TYPE_LOCAL] = "off or a loopback ADDR:PORT",
 	[CONF_TYPE_LOGFORMAT] = "combined, json, off or a format with $variables",
 };
 

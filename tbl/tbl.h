@@ -101,6 +101,7 @@ enum conf_type {
 	CONF_TYPE_SERVER,  /* URL or unix:PATH, weight=N */
 	CONF_TYPE_TOKEN,   /* RFC 9110 section 5.6.2 */
 	CONF_TYPE_USER,    /* NAME:HASH */
+	CONF_TYPE_LOCAL,     /* off, or ADDR:PORT of this machine */
 	CONF_TYPE_LOGFORMAT, /* combined, json, off, or text with $variables */
 	CONF_TYPE_END
 };

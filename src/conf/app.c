@@ -181,6 +181,9 @@ static void fill_site(struct conf *c, struct conf_app *a)
 	a->index = texts_of(c, CONF_SITE_INDEX);
 	a->errpages = errpages_of(c);
 	a->access_log = (enum conf_access_log)number_of(c, CONF_SITE_ACCESS_LOG);
+	a->metrics = text_of(c, CONF_SERVER_METRICS);
+	if (strcmp(a->metrics, "off") == 0)
+		a->metrics = "";
 }
 
 void conf_app_fill(struct conf *c)

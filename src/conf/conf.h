@@ -272,6 +272,7 @@ struct conf_app {
 	unsigned ntrusted, nproxy_protocol;
 	bool trusts_cloudflare;
 	const char *maintenance; /* "" the built-in page */
+	const char *metrics;     /* ADDR:PORT; "" off */
 };
 const struct conf_app *conf_app(const struct conf *c);
 

@@ -175,6 +175,29 @@ static int check_addr(
 	return -EINVAL;
 }
 
+/* off, or an address that only this machine reaches. */
+static int check_local(
+	struct conf *c, const char *text, struct conf_value *v, struct buf *why, struct buf *todo)
+{
+	size_t n;
+	int err;
+
+	if (strcmp(text, "off") == 0)
+		return 0;
+	err = check_addr(c, text, v, why, todo);
+	if (err)
+		return err;
+	n = strlen(v->text);
+	if (strncmp(v->text, "127.", 4) != 0 && strncmp(v->text, "[::1]:", 6) != 0)
+		buf_printf(why, "%.60s is not an address of this machine alone", text);
+	else if (strcmp(v->text + n - 2, ":0") == 0)
+		buf_puts(why, "the port cannot be 0: nobody would know which one it became");
+	else
+		return 0;
+	buf_puts(todo, "write an address like 127.0.0.1:9145");
+	return -EINVAL;
+}
+
 /* A path whose parts do not lead out of the folder again. */
 static bool has_dotdot(const char *path)
 {
@@ -399,6 +422,8 @@ int conf_value_check(struct conf *c, const struct conf_row *row, const char *tex
 	case CONF_TYPE_TOKEN:
 	case CONF_TYPE_USER:
 		return conf_edit_check(c, row, text, v, why, todo);
+	case CONF_TYPE_LOCAL:
+		return check_local(c, text, v, why, todo);
 	case CONF_TYPE_LOGFORMAT:
 		return conf_logformat_check(text, v, why, todo);
 	case CONF_TYPE_CIDR:

@@ -255,10 +255,10 @@ unsigned probe_status(const char *p, size_t n);
 op_done probe_on_connect, probe_on_recv, probe_on_timer;
 
 /* ---- up.c, up_check.c, up_db.c, up_gates.c, up_listen.c, up_root.c, up_tcp.c ---- */
-/* One address of a [Tcp]. */
+/* One address of a [Tcp], or of Metrics=. */
 struct up_tcp {
 	char address[CTL_ADDRESS_MAX], name[32];
-	uint32_t number, err;
+	uint32_t number, err, kind; /* enum listener_kind */
 	bool fresh; /* the configuration before had it not */
 };
 enum db_step { DB_NOT = 0, DB_INITS, DB_STARTS, DB_APPS, DB_READY };
@@ -389,6 +389,9 @@ int metrics_put(const struct ctl *c, struct buf *b, bool json);
 void metrics_start(struct client *cl);
 /* The client has read what it was told. */
 void metrics_more(struct client *cl);
+struct gate_peer;
+/* A gate is asked for them. */
+void metrics_tell(struct gate_peer *g);
 void metrics_done(struct ctl *c);
 
 /* ---- status.c, logs.c, verbs.c ---- */

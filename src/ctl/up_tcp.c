@@ -1,5 +1,5 @@
 /*
- * up_tcp.c: the listeners of [Tcp], which a reload opens and closes.
+ * up_tcp.c: the listeners of [Tcp] and of Metrics=, which a reload opens and closes.
  *
  * Called by the up flow and by what hears the parent. Every address has one number for ever, so binding
  * one that is bound changes nothing. It is all or nothing: when one cannot be had, those that are new
@@ -18,9 +18,9 @@ uint32_t tcp_listener_number(struct ctl *c, const char *address)
 	return LISTENER_TCP_FIRST + state_number(c, "tcp", address);
 }
 
-static void close_one(struct ctl *c, uint32_t number)
+static void close_one(struct ctl *c, const struct up_tcp *t)
 {
-	struct msg_listener m = {.listener = number, .kind = LISTENER_TCP};
+	struct msg_listener m = {.listener = t->number, .kind = t->kind};
 
 	(void)parent_send(c, MSG_UNBIND, 0, &m, sizeof m, NULL, 0, NULL, 0);
 }
@@ -33,7 +33,7 @@ static bool has(const struct up_tcp *list, unsigned n, uint32_t number)
 	return false;
 }
 
-/* Each address of each [Tcp]; how many, at most CTL_TCP_MAX. */
+/* Each address of each [Tcp], and that of Metrics=; how many, at most CTL_TCP_MAX. */
 static unsigned gather(struct ctl *c, const struct conf_app *conf, struct up_tcp *ret)
 {
 	unsigned n = 0;
@@ -42,10 +42,20 @@ static unsigned gather(struct ctl *c, const struct conf_app *conf, struct up_tcp
 		for (const char *const *a = conf->tcps[i].listen; *a && n < CTL_TCP_MAX; a++) {
 			struct up_tcp *t = &ret[n++];
 
-			*t = (struct up_tcp){.number = tcp_listener_number(c, *a)};
+			*t = (struct up_tcp){
+				.number = tcp_listener_number(c, *a), .kind = LISTENER_TCP};
 			(void)snprintf(t->address, sizeof t->address, "%s", *a);
 			(void)snprintf(t->name, sizeof t->name, "%s", conf->tcps[i].name);
 		}
+	if (conf->metrics[0] && n < CTL_TCP_MAX) {
+		struct up_tcp *t = &ret[n++];
+		char key[CTL_ADDRESS_MAX + 16];
+
+		/* Another number than the same address as a [Tcp]: it would be another thing. */
+		(void)snprintf(key, sizeof key, "metrics %s", conf->metrics);
+		*t = (struct up_tcp){.number = tcp_listener_number(c, key), .kind = LISTENER_METRICS};
+		(void)snprintf(t->address, sizeof t->address, "%s", conf->metrics);
+	}
 	return n;
 }
 
@@ -74,7 +84,7 @@ void up_tcp_bind(struct up *u)
 	u->tcp_bound = u->tcp_n == 0;
 	for (unsigned i = 0; i < u->tcp_n; i++) {
 		struct up_tcp *t = &u->tcp[i];
-		struct msg_listener m = {.listener = t->number, .kind = LISTENER_TCP};
+		struct msg_listener m = {.listener = t->number, .kind = t->kind};
 
 		t->fresh = !has(u->tcp_old, u->tcp_old_n, t->number);
 		(void)parent_send(c, MSG_BIND, ++c->ids, &m, sizeof m, t->address,
@@ -85,6 +95,9 @@ void up_tcp_bind(struct up *u)
 /* Where the file says it; NULL: nowhere. */
 static const struct app_value *written(const struct up *u, const struct up_tcp *t)
 {
+	for (const struct app_value *v = u->app.values; v && t->kind == LISTENER_METRICS; v = v->next)
+		if (strcmp(v->section, "Server") == 0 && strcmp(v->key, "Metrics") == 0)
+			return v;
 	for (const struct app_value *v = u->app.values; v; v = v->next)
 		if (strcmp(v->section, "Tcp") == 0 && strcmp(v->key, "Listen") == 0 &&
 			strcmp(v->arg, t->name) == 0 && strcmp(v->text, t->address) == 0)
@@ -96,7 +109,7 @@ void up_tcp_give_back(struct up *u)
 {
 	for (unsigned i = 0; i < u->tcp_n; i++)
 		if (u->tcp[i].fresh && !u->tcp[i].err)
-			close_one(u->ctl, u->tcp[i].number);
+			close_one(u->ctl, &u->tcp[i]);
 	u->tcp_n = 0;
 }
 
@@ -117,8 +130,10 @@ static void refused(struct up *u)
 				v->file, (unsigned)v->line, (unsigned)v->col);
 		if (n < sizeof text)
 			n += (size_t)snprintf(text + n, sizeof text - n,
-				"[Tcp %s] cannot listen on %s: %s.", t->name, t->address,
-				strerror((int)t->err));
+				t->kind == LISTENER_METRICS
+					? "Metrics=%s: cannot listen on %s: %s."
+					: "[Tcp %s] cannot listen on %s: %s.",
+				t->name, t->address, strerror((int)t->err));
 		err = err ? err : t->err;
 	}
 	if (!err)
@@ -153,5 +168,5 @@ void up_tcp_live(struct up *u)
 {
 	for (unsigned i = 0; i < u->tcp_old_n; i++)
 		if (!has(u->tcp, u->tcp_n, u->tcp_old[i].number))
-			close_one(u->ctl, u->tcp_old[i].number);
+			close_one(u->ctl, &u->tcp_old[i]);
 }

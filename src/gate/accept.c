@@ -7,6 +7,7 @@
  */
 #include "admit.h"
 #include "conn.h"
+#include "scrape.h"
 #include "tcp.h"
 
 #include <arpa/inet.h>
@@ -57,6 +58,7 @@ int accept_listen(
 	ls->number = number;
 	ls->tls = kind == LISTENER_TLS;
 	ls->tcp = kind == LISTENER_TCP;
+	ls->metrics = kind == LISTENER_METRICS;
 	ls->refs = 1;
 	split_address(ls, address);
 	/* What is accepted inherits it: an answer's last small piece does not wait for an
@@ -134,7 +136,8 @@ void accept_on(struct loop *l, struct op *op, int res)
 	if (res >= 0) {
 		if (ls->tcp) {
 			tcp_accept(ls, res, peer, len);
-		} else if (g->conns_n >= g->conns_max) {
+		} else if (g->conns_n >= g->conns_max ||
+			   (ls->metrics && ls->refs > SCRAPE_CONNS_MAX)) {
 			gate_count(g, METRIC_CONNS_REFUSED, 1);
 			refuse(g, res, CLOSE_CONNS_MAX);
 		} else if (!admit_peer(g, peer, len, &as)) {

@@ -23,7 +23,7 @@ struct listener {
 	uint32_t number; /* ctl's */
 	unsigned refs;   /* the gate's, and each connection's */
 	uint16_t port;
-	bool tls, tcp;
+	bool tls, tcp, metrics;
 	char local[46];
 };
 

@@ -11,6 +11,7 @@
 #include "conn.h"
 #include "counters.h"
 #include "limiter.h"
+#include "scrape.h"
 #include "to_app.h"
 
 #include <errno.h>
@@ -75,13 +76,15 @@ static void ctl_got(struct chan *c, struct msg *m)
 			say_loaded(g, g->refused, g->refused_err);
 	} else if (m->h.type == MSG_OVERLAY) {
 		overlay(g, m);
+	} else if (m->h.type == MSG_METRICS) {
+		scrape_answer(g, m->fds[0]);
 	}
 }
 
 static void ctl_gone(struct chan *c, int why)
 {
-	(void)c;
 	(void)why;
+	scrape_end(c->owner);
 }
 
 static const struct chan_ops ctl_ops = {ctl_allowed, ctl_got, ctl_gone};
@@ -100,6 +103,7 @@ static void hear_channel(struct gate *g, struct msg *m)
 		return;
 	}
 	chan_close(&g->ctl);
+	scrape_end(g);
 	g->ctl_hello = false;
 	if (chan_init(&g->ctl, g->loop, fd, &ctl_ops, g) < 0)
 		close(fd);
@@ -162,7 +166,8 @@ static void hear_listener(struct gate *g, struct msg *m)
 	memcpy(address, text, min_of(n, sizeof(address) - 1));
 	fd = msg_take_fd(m, 0);
 	/* Speaking plain text on a port for TLS would look like it worked. */
-	err = g->draining || (l.kind != LISTENER_HTTP && l.kind != LISTENER_TCP)
+	err = g->draining || (l.kind != LISTENER_HTTP && l.kind != LISTENER_TCP &&
+				      l.kind != LISTENER_METRICS)
 		      ? -EPROTONOSUPPORT
 		      : accept_listen(g, l.listener, (enum listener_kind)l.kind, fd, address);
 	if (err) {

@@ -104,7 +104,8 @@ void counters_request(const struct req *r, bool active)
 	uint64_t us = loop_now_us(r->gate->loop) - r->start_us;
 	struct counters_site *c;
 
-	gate_count(r->gate, METRIC_REQUESTS, 1);
+	if (!r->metrics)
+		gate_count(r->gate, METRIC_REQUESTS, 1);
 	if (!r->site)
 		return;
 	c = row_of(r);

@@ -140,6 +140,7 @@ void gate_free(struct gate *g)
 	snap_unref(g->snap);
 	admit_free(g);
 	limiter_free(g);
+	loop_timer_stop(g->loop, &g->scrape_timer);
 	loop_timer_stop(g->loop, &g->drain_timer);
 	loop_timer_stop(g->loop, &g->accept_timer);
 	loop_defer_cancel(g->loop, &g->access_flush);

@@ -29,6 +29,7 @@ enum gate_op {
 	OP_TCP_SEND,
 	OP_TCP_CONNECT,
 	OP_TCP_TIMER,
+	OP_SCRAPE_TIMER,
 	OP_FAKE_TURN, /* test/unit/gate only */
 	OP_APP = 48,  /* to_app's own kinds begin here (TO_APP_OP_TABLE) */
 	OP_UP = 56,   /* backends' own kinds begin here (UP_OP_TABLE) */
@@ -40,6 +41,7 @@ struct to_app;
 struct up;
 struct tcp;
 struct filecache;
+struct scrape;
 struct mime;
 struct aide_link;
 struct auth;
@@ -116,6 +118,8 @@ struct gate {
 
 	bool draining;
 	uint64_t drain_end_ms, drain_idle_ms;
+	struct scrape *scrapes; /* requests on the port of Metrics= that wait for ctl */
+	struct timer scrape_timer;
 	struct timer drain_timer;
 	struct timer accept_timer; /* retry after EMFILE */
 	void *test;                /* a test's own */

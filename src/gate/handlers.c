@@ -5,6 +5,7 @@
 #include "http1.h"
 
 #include "errorpage.h"
+#include "scrape.h"
 #include "to_app.h"
 #include "to_proxy.h"
 #include "to_static.h"
@@ -16,6 +17,7 @@ const struct handler_ops *const req_handlers[HANDLER_END] = {
 	[HANDLER_STATIC] = &to_static_handler,
 	[HANDLER_APP] = &to_app_handler,
 	[HANDLER_PROXY] = &to_proxy_handler,
+	[HANDLER_SCRAPE] = &scrape_handler,
 };
 
 const struct stream_ops *const gate_protos[PROTO_END] = {

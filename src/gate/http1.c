@@ -95,6 +95,7 @@ static bool request_new(struct h1 *h)
 	r->start_us = h->start_us;
 	r->tls = c->listener->tls || c->peer_tls;
 	r->conn_nth = c->nth;
+	r->metrics = c->listener->metrics;
 	r->local_port = c->listener->port;
 	r->peer_port = c->peer_port;
 	memcpy(r->peer, c->peer, sizeof(r->peer));

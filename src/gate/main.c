@@ -11,6 +11,7 @@
 #include "control.h"
 #include "http1.h"
 #include "jail.h"
+#include "scrape.h"
 #include "tcp.h"
 #include "to_app.h"
 #include "up.h"
@@ -35,6 +36,7 @@ static op_done *const gate_ops[OP_GATE_END] = {
 	[OP_ACCESS_FLUSH] = access_on_flush,
 	[OP_DRAIN_TIMER] = drain_on_timer,
 	[OP_AUTH_TICK] = auth_on_tick,
+	[OP_SCRAPE_TIMER] = scrape_on_timer,
 	TCP_OP_TABLE,
 	TO_APP_OP_TABLE(OP_APP),
 	UP_OP_TABLE(OP_UP),

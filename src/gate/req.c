@@ -12,6 +12,7 @@
 #include "req.h"
 #include "phases.h"
 #include "record/record.h"
+#include "scrape.h"
 #include "target.h"
 
 #include <string.h>
@@ -89,7 +90,10 @@ void req_on_head(struct req *r)
 		req_fail(r, CLOSE_BAD_TARGET, 0);
 		return;
 	}
-	phases_begin(r);
+	if (r->metrics)
+		scrape_begin(r);
+	else
+		phases_begin(r);
 }
 
 /* A piece of the body that came while there was no handler. */

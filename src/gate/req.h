@@ -13,7 +13,7 @@
 #include "snap/snap.h"
 #include "stream.h"
 
-enum handler { HANDLER_NONE = 0, HANDLER_ERROR, HANDLER_STATIC, HANDLER_APP, HANDLER_PROXY, HANDLER_END };
+enum handler { HANDLER_NONE = 0, HANDLER_ERROR, HANDLER_STATIC, HANDLER_APP, HANDLER_PROXY, HANDLER_SCRAPE, HANDLER_END };
 enum method { METHOD_OTHER = 0, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS, METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT };
 
 enum { REQ_FIELDS_MAX = 128 };
@@ -56,6 +56,7 @@ struct req {
 	uint8_t handler;                /* enum handler */
 	uint8_t version_minor;          /* HTTP/1.x */
 	bool tls;
+	bool metrics;                   /* it came in on the port of Metrics= */
 	bool head_sent, ended, body_done; /* answer's head gone; answer whole; request's body whole */
 	bool expect_continue;
 	bool no_body;                   /* of the answer: HEAD, 204, 304 */

@@ -3,12 +3,14 @@
 import json
 import re
 import shutil
+import signal
+import socket
 import subprocess
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from client import Client, ask
-from program import wait_until
+from program import free_port, wait_until
 from test_records import Echo, backend, site  # noqa: F401 (a fixture)
 
 APP = '''
@@ -165,3 +167,79 @@ def test_workers_and_queue(stead, app_folder):
     one.kill_and_wait("worker")
     wait_until("a restart", lambda: value(metrics(one), "stead_process_restarts_total", role="worker") == 1)
     wait_until("both", lambda: value(metrics(one), "stead_app_workers", app="shop", state="up") == 2)
+
+
+def scrape(port, path="/metrics", method="GET"):
+    with Client(port) as c:
+        return c.ask(path, method, {"Connection": "close"})
+
+
+def test_port(stead, app_folder):
+    port, other = free_port(), free_port()
+    conf = f"[Site]\nRoot=public\n[Server]\nGates=2\nMetrics=127.0.0.1:{port}\n"
+    one = site(stead, app_folder, conf)
+    before = value(metrics(one), "stead_site_requests_total", site="shop")
+    answer = scrape(port)
+    assert answer.status == 200 and answer["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert set(families(answer.text)) == set(metrics(one))
+    assert scrape(port, method="HEAD").body == b""
+    assert scrape(port, "/").status == 404 and scrape(port, "/metrics/").status == 404
+    refused = scrape(port, method="POST")
+    assert refused.status == 405 and refused["Allow"] == "GET, HEAD"
+    assert ask(one, "/metrics").status == 404  # the site has none
+    # Only this machine; and nobody who reads slowly, sends nonsense or stays holds up anybody.
+    slow = [Client(port) for _ in range(60)]
+    for c in slow:
+        try:
+            c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            c.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        except ConnectionError:
+            pass  # more than such a port is good for
+    for _ in range(20):
+        assert ask(one, "/").status == 200
+    assert families(one.cli("metrics"))
+    for c in slow:
+        c.close()
+    with Client(port) as c:
+        c.send(b"\x16\x03\x01 nonsense\r\n\r\n")
+        assert c.line().split()[1] == b"400"
+    wait_until("the port to be free again", lambda: scrape(port).status == 200)
+    # What comes in on it is no request of a site, and leaves no record.
+    assert value(metrics(one), "stead_site_requests_total", site="shop") == before + 21
+    assert not any(r.get("target") == "/metrics" and r["status"] == 200 for r in one.logs() if r["kind"] == "access")
+    # Without ctl there are no figures, and with the next there are.
+    one.kill("ctl", signal.SIGSTOP)
+    late = scrape(port)  # close reason metrics_none
+    assert late.status == 503 and "the control process does not answer" in late.text and late["Retry-After"]
+    one.kill("ctl", signal.SIGCONT)
+    one.kill("ctl")
+    wait_until("figures again", lambda: scrape(port).status == 200)
+    one.kill_and_wait("gate")
+    wait_until("figures again", lambda: scrape(port).status == 200)
+    # A reload moves it, and takes it away.
+    (one.folder / "stead.conf").write_text(conf.replace(str(port), str(other)))
+    one.cli("reload")
+    assert scrape(other).status == 200
+    wait_until("the old one to be closed", lambda: not open_port(port))
+    (one.folder / "stead.conf").write_text(conf.replace(f"Metrics=127.0.0.1:{other}\n", ""))
+    one.cli("reload")
+    wait_until("it to be closed", lambda: not open_port(other))
+
+
+def open_port(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
+
+def test_port_that_is_taken_or_of_everybody(stead, app_folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        folder = app_folder({"public/index.html": "", "stead.conf": f"[Site]\nRoot=public\n[Server]\nMetrics=127.0.0.1:{port}\n"})
+        text = stead(folder).fails(1)
+        assert f"cannot listen on 127.0.0.1:{port}" in text and "stead.conf:4" in text
+    for bad in ("0.0.0.0:9145", ":9145", "[::]:9145", "192.0.2.1:9145", "127.0.0.1:0", "yes"):
+        (folder / "stead.conf").write_text(f"[Site]\nRoot=public\n[Server]\nMetrics={bad}\n")
+        assert "stead.conf:4:9: error: Metrics=" in stead(folder).fails(2)

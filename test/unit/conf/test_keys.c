@@ -176,6 +176,7 @@ static void every_key_at_its_bounds(void **state)
 		case CONF_TYPE_RATE:
 		case CONF_TYPE_URL:
 		case CONF_TYPE_LOGFORMAT:
+		case CONF_TYPE_LOCAL:
 			assert_int_equal(put(k, "none-of-these"), -EINVAL);
 			break;
 		case CONF_TYPE_MATCH:
