@@ -152,7 +152,7 @@ CONF(ROUTE_STRIP_PREFIX, ROUTE, "StripPrefix", CONF_TYPE_BOOL, 0, "no", 0, 0, ""
 
 /* [Upstream NAME] */
 CONF(UPSTREAM_SERVER, UPSTREAM, "Server", CONF_TYPE_SERVER, CONF_MANY | CONF_LINE, "", 0, 64, "servers", WHEN_RELOAD, "a server that requests are passed to",
-	"URL or unix:PATH, then weight=N (1 to 1000). http://HOST:PORT, https://HOST:PORT, or HOST:PORT; a name is looked up again when its time to live is over.", "Server=http://10.0.0.2:8000 weight=2")
+	"URL or unix:PATH, then weight=N (1 to 1000). http://HOST:PORT, https://HOST:PORT, or HOST:PORT; a name is looked up again when its time to live is over. The gates must be allowed to write to the socket: chmod 666 it, or give it the group stead-gate and chmod 660; when stead runs as root it must lie below /run/stead/backends.", "Server=http://10.0.0.2:8000 weight=2")
 CONF(UPSTREAM_PROTOCOL, UPSTREAM, "Protocol", CONF_TYPE_ENUM, 0, "http", 0, 0, "http https fastcgi uwsgi", WHEN_RELOAD, "what the servers speak",
 	"https verifies the server's certificate unless TlsVerify=no.", "Protocol=fastcgi")
 CONF(UPSTREAM_BALANCE, UPSTREAM, "Balance", CONF_TYPE_ENUM, 0, "roundrobin", 0, 0, "roundrobin least hash", WHEN_RELOAD, "which server is chosen",
@@ -178,7 +178,7 @@ CONF(UPSTREAM_TLS_VERIFY, UPSTREAM, "TlsVerify", CONF_TYPE_BOOL, 0, "yes", 0, 0,
 CONF(TCP_LISTEN, TCP, "Listen", CONF_TYPE_ADDR, CONF_MANY, "", 0, 8, "addresses", WHEN_RELOAD, "the addresses whose connections are passed on",
 	"ADDR:PORT, [ADDR6]:PORT, or :PORT for every IPv4 address. A reload opens and closes them; connections that are there live on.", "Listen=127.0.0.1:5433")
 CONF(TCP_SERVER, TCP, "Server", CONF_TYPE_SERVER, CONF_MANY | CONF_LINE, "", 0, 64, "servers", WHEN_RELOAD, "a server that connections are passed to",
-	"HOST:PORT or unix:PATH, then weight=N (1 to 1000). A name is looked up again when its time to live is over.", "Server=10.0.0.2:5432 weight=2")
+	"HOST:PORT or unix:PATH, then weight=N (1 to 1000). A name is looked up again when its time to live is over. A socket must be open to the gates, as with [Upstream].", "Server=10.0.0.2:5432 weight=2")
 CONF(TCP_BALANCE, TCP, "Balance", CONF_TYPE_ENUM, 0, "roundrobin", 0, 0, "roundrobin least hash", WHEN_RELOAD, "which server is chosen",
 	"In turn by weight; the one with the fewest connections; or by a hash of the client's address.", "Balance=least")
 CONF(TCP_CHECK, TCP, "Check", CONF_TYPE_ENUM, 0, "off", 0, 0, "off connect", WHEN_RELOAD, "whether servers are tried to see if they are well",

@@ -33,3 +33,4 @@ EVENT(CONNS_LIMITED, 1081, LEVEL_WARNING, "client refused", "connections beyond 
 EVENT(PROXY_BAD, 1082, LEVEL_WARNING, "client refused", "a connection from a network of ProxyProtocol= did not begin with a PROXY header and was closed", "let the proxy send it (HAProxy: send-proxy-v2), or take its network out of ProxyProtocol=")
 EVENT(TCP_DOWN, 1090, LEVEL_ERROR, "tcp why", "no server of a [Tcp] takes connections; its clients are turned away", "see that one of its Server= runs and can be reached from here")
 EVENT(TCP_BACK, 1091, LEVEL_NOTICE, "tcp", "a server of a [Tcp] takes connections again", "")
+EVENT(BACKEND_SOCKET, 1092, LEVEL_ERROR, "upstream path error", "the Unix socket of a backend cannot be connected to", "start the backend, or let the gates write to its socket: chmod 666 it, or `chgrp stead-gate` and chmod 660; they must reach its folder too (chmod o+x)")

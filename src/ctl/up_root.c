@@ -175,19 +175,40 @@ int up_public_index(const struct conf_app *conf, unsigned route)
 								 : PUBLIC_ROUTES + (int)route;
 }
 
-/* A gate has a root of its own, in which no socket of another program lies. */
+/* A gate has a root of its own, in which of all sockets only those of this folder lie: the parent puts
+ * it there (src/parent/jail.c). */
+static bool is_hidden(const struct conf_server *s)
+{
+	static const char seen[] = "/run/stead/backends/";
+
+	return s->kind == CONF_SERVER_UNIX &&
+	       (strncmp(s->name, seen, sizeof seen - 1) != 0 || strstr(s->name, "/../") != NULL);
+}
+
+static bool refuse_hidden(struct up *u, const struct conf_upstream *up)
+{
+	for (unsigned i = 0; i < up->nservers; i++)
+		if (is_hidden(&up->servers[i])) {
+			up_fail(u, VERB_EXIT_USAGE,
+				"let the backend make it below /run/stead/backends (RuntimeDirectory="
+				"stead/backends/NAME in its unit, or `install -d -o USER "
+				"/run/stead/backends/NAME`), or listen on an address of 127.0.0.1",
+				"The socket %s cannot be reached when stead runs as root: its gates see "
+				"none of the machine's files but /run/stead/backends.",
+				up->servers[i].name);
+			return true;
+		}
+	return false;
+}
+
 static bool refuse_sockets(struct up *u)
 {
 	for (unsigned i = 0; i < u->c->nupstreams; i++)
-		for (unsigned k = 0; k < u->c->upstreams[i].nservers; k++)
-			if (u->c->upstreams[i].servers[k].kind == CONF_SERVER_UNIX) {
-				up_fail(u, VERB_EXIT_USAGE,
-					"let the server listen on an address of 127.0.0.1",
-					"The socket %s cannot be reached when stead runs as root: "
-					"its gates see none of the machine's files.",
-					u->c->upstreams[i].servers[k].name);
-				return true;
-			}
+		if (refuse_hidden(u, &u->c->upstreams[i]))
+			return true;
+	for (unsigned i = 0; i < u->c->ntcps; i++)
+		if (refuse_hidden(u, &u->c->tcps[i].up))
+			return true;
 	return false;
 }
 

@@ -77,6 +77,7 @@ static bool ask(struct tcp_pair *p, struct up_server *s)
 	err = len ? loop_connect(p->gate->loop, &p->end[TCP_SERVER].lfd, &to.sa, len, &p->connect)
 		  : -EADDRNOTAVAIL;
 	if (err) {
+		up_server_refused(s, err);
 		up_server_failed(s);
 		p->why = CLOSE_UP_CONNECT;
 		tcp_leave(p);
@@ -107,8 +108,9 @@ void tcp_dial(struct tcp_pair *p)
 }
 
 /* The one that was asked did not take it. */
-static void next(struct tcp_pair *p, enum close_id why)
+static void next(struct tcp_pair *p, enum close_id why, int err)
 {
+	up_server_refused(p->server, err);
 	up_server_failed(p->server);
 	gate_count(p->gate, METRIC_UP_FAULTS, 1);
 	loop_close(p->gate->loop, &p->end[TCP_SERVER].lfd);
@@ -120,7 +122,7 @@ static void next(struct tcp_pair *p, enum close_id why)
 void tcp_dial_timeout(struct tcp_pair *p)
 {
 	if (p->state == TCP_DIALS)
-		next(p, CLOSE_UP_CONNECT_TIMEOUT);
+		next(p, CLOSE_UP_CONNECT_TIMEOUT, -ETIMEDOUT);
 	else
 		no_server(p);
 }
@@ -165,7 +167,7 @@ void tcp_on_connect(struct loop *l, struct op *op, int res)
 	if (res == 0 && p->send_proxy && !say_who(p))
 		res = -EPIPE;
 	if (res < 0) {
-		next(p, res == -ETIMEDOUT ? CLOSE_UP_CONNECT_TIMEOUT : CLOSE_UP_CONNECT);
+		next(p, res == -ETIMEDOUT ? CLOSE_UP_CONNECT_TIMEOUT : CLOSE_UP_CONNECT, res);
 		return;
 	}
 	up_server_answered(p->server);

@@ -88,6 +88,7 @@ struct up_server {
 	uint64_t out_until_ms; /* 0: it is in */
 	bool trial;            /* one call tries whether it is well again */
 	bool probed_down;      /* active probes say so */
+	bool told_socket;      /* the log says that its Unix socket cannot be reached */
 	uint32_t probe_fails;
 	struct up_probe *probe; /* under way */
 	uint64_t up_since_ms;  /* slow start */
@@ -242,6 +243,8 @@ uint64_t up_siphash(const uint8_t key[16], const void *p, size_t n);
 /* up_health.c */
 void up_server_failed(struct up_server *s);
 void up_server_answered(struct up_server *s);
+/* It could not be connected to, and why: of a Unix socket the log says what to do. Before up_server_failed(). */
+void up_server_refused(struct up_server *s, int err);
 /* Probe each server of u, but for those that a probe is under way to. */
 void up_probe(struct upstream *u);
 void up_probe_cancel(struct up_server *s);

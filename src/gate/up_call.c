@@ -467,6 +467,8 @@ static void fail_or_retry(struct up_call *c, enum close_id why, int err, bool co
 	again = c->state != UP_CALL_TUNNEL && may_retry(c, err, connecting) &&
 		c->tries <= c->u->retry + raced;
 	if (!raced && err != -ENOMEM && err != -ENOBUFS) {
+		if (connecting)
+			up_server_refused(s, err);
 		up_server_failed(s);
 		gate_count(c->gate, METRIC_UP_FAULTS, 1);
 		counters_upstream(c->gate, c->u->number, UPSTREAM_FAULTS, 1);

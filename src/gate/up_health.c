@@ -45,11 +45,21 @@ void up_server_failed(struct up_server *s)
 	up_tick_in(s->u->up, s->out_ms);
 }
 
+void up_server_refused(struct up_server *s, int err)
+{
+	if (s->kind != SNAP_SERVER_UNIX || s->told_socket)
+		return;
+	s->told_socket = true;
+	gate_event(s->u->up->gate, EV_BACKEND_SOCKET, "upstream", s->u->name, "path", s->name, "error",
+		strerror(-err), (char *)NULL);
+}
+
 void up_server_answered(struct up_server *s)
 {
 	struct up *up = s->u->up;
 
 	s->fails = 0;
+	s->told_socket = false;
 	if (!s->out_until_ms)
 		return;
 	s->out_until_ms = 0;

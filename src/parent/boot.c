@@ -123,11 +123,20 @@ static int folder_make(struct parent *p, const struct folder *f)
 	return e;
 }
 
+/* For the sockets of backends. A system without a /run that can be written has none, and serves on. */
+static void make_backends(void)
+{
+	(void)mkdir("/run/stead", 0755);
+	(void)mkdir(BACKENDS_DIR, 0755);
+}
+
 static int make_folders(struct parent *p)
 {
 	if (p->root && (fchown(p->state_fd, 0, p->account[PROC_CTL].gid) < 0 ||
 			       fchmod(p->state_fd, 01771) < 0))
 		return -errno;
+	if (p->root)
+		make_backends();
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
 		int e = folder_make(p, &folders[i]);
 

@@ -8,7 +8,8 @@
  *
  * JAIL_ROOT: a root folder in memory, read-only, that holds the libraries, the one executable and
  * STATE/public (the published files) at their usual paths, so that paths in a snapshot mean the
- * same with and without a jail.
+ * same with and without a jail. A gate's also has /run/stead/backends, where backends put the Unix
+ * sockets that it shall connect to: a folder that stays, so what comes and goes in it is seen.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -104,6 +105,17 @@ static int bind_authorities(const char *root)
 	return access(bundle, R_OK) == 0 ? bind_below(root, bundle, bundle, true, MS_NOEXEC) : 0;
 }
 
+/* Root's own, or nothing is shown: whoever could swap it would choose what a gate sees. */
+static int bind_backends(const char *root)
+{
+	struct stat st;
+
+	if (lstat(BACKENDS_DIR, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != 0 ||
+		(st.st_mode & 022) != 0)
+		return 0;
+	return bind_below(root, BACKENDS_DIR, BACKENDS_DIR, false, MS_NOEXEC);
+}
+
 static int step_root(const struct jail_plan *j)
 {
 	char root[PATH_MAX], public[PATH_MAX], exe[PATH_MAX];
@@ -119,7 +131,7 @@ static int step_root(const struct jail_plan *j)
 	if ((e = bind_libraries(root)) < 0 || (e = bind_below(root, exe, j->exe, true, 0)) < 0 ||
 		(e = bind_below(root, public, public, false, MS_NOEXEC)) < 0)
 		return e;
-	if (j->role == PROC_GATE && (e = bind_authorities(root)) < 0)
+	if (j->role == PROC_GATE && ((e = bind_authorities(root)) < 0 || (e = bind_backends(root)) < 0))
 		return e;
 	if (mount(NULL, root, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
 		    "mode=0755,size=64k,nr_inodes=256") < 0)

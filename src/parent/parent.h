@@ -39,6 +39,9 @@ enum parent_op {
 	PARENT_OP_KINDS
 };
 
+/* As root: where backends put Unix sockets for the gates. */
+#define BACKENDS_DIR "/run/stead/backends"
+
 enum {
 	AIDES = 2, /* roles of which one process helps every gate */
 	GATES_MAX = 60, /* with parent and ctl they fill the 64 ring slots of the log process */
