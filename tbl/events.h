@@ -24,7 +24,7 @@ EVENT(REGEX_LIMIT, 1044, LEVEL_WARNING, "pattern", "a regular expression of a ro
 EVENT(REQUEST_DEADLINE, 1042, LEVEL_ERROR, "app slot ms path", "a request passed its deadline; the client got 504", "the stack that follows shows where the app stood")
 EVENT(WORKER_BROKE_LINK, 1043, LEVEL_ERROR, "app slot why", "a worker broke the link's protocol and is replaced", "an extension module may be writing over memory")
 EVENT(STATE_ERROR, 1050, LEVEL_CRITICAL, "what error", "state could not be written; nothing was reported as done", "free disk space, then try again")
-EVENT(LOG_DROPPED, 1060, LEVEL_WARNING, "bytes ring", "records were lost because they came faster than the disk takes them", "")
+EVENT(LOG_DROPPED, 1060, LEVEL_WARNING, "bytes records ring", "records were lost because they came faster than the disk takes them", "")
 EVENT(LOG_RING_BROKEN, 1061, LEVEL_ERROR, "ring", "a process wrote garbage into its log ring, which is read no more", "this is a bug in stead: please report it; it is read again once that process is started anew")
 EVENT(LOG_STREAM_REFUSED, 1062, LEVEL_ERROR, "role index app why", "the output of a process cannot be read; it waits when its pipe is full", "stop other apps here, or start stead with a higher limit of open files (ulimit -n)")
 EVENT(JAIL_SKIPPED, 1070, LEVEL_INFO, "what", "stead does not run as root, so this protection is off", "run stead as root for it")

@@ -98,7 +98,7 @@ void access_record(struct req *r)
 	rec.head.flags = (uint16_t)((r->tls ? RECORD_IS_TLS : 0) | (r->version_minor ? 0 : RECORD_HTTP_1_0) |
 				    (r->head_us ? RECORD_HAS_FIRST : 0));
 	memcpy(rec.head.id, r->public_id, sizeof(rec.head.id));
-	rec.head.number = r->id;
+	rec.head.number = ++g->records;
 	rec.head.whole_us = loop_now_us(g->loop) - r->start_us;
 	rec.head.first_us = r->head_us ? r->head_us - r->start_us : 0;
 	rec.head.body_in = r->body_in;

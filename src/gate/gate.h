@@ -99,6 +99,7 @@ struct gate {
 	struct logring_writer ring;
 	struct op access_flush;
 	bool ring_ready;
+	uint64_t records; /* written */
 	struct counters_page *counters;
 	int counters_fd;
 	uint64_t closes[CLOSE_END]; /* connections that ended, by reason */

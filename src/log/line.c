@@ -30,7 +30,7 @@ void log_flush(struct log *g)
 		return;
 	g->store.lost_told = g->store.lost_bytes;
 	buf_reset(&g->line);
-	render_dropped(&g->line, loop_wall_us(g->loop), "the files", lost);
+	render_dropped(&g->line, loop_wall_us(g->loop), "the files", lost, 0);
 	log_line(g);
 	store_flush(&g->store);
 }

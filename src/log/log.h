@@ -84,7 +84,8 @@ struct stream;
 void render_stream(
 	struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n);
 /* A record of the log's own. */
-void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes);
+/* records: how many of them were access records, which are numbered. */
+void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes, uint64_t records);
 void render_ring_broken(struct buf *b, uint64_t wall_us, const char *ring);
 /* An app's output that nobody reads, and why. */
 void render_refused(struct buf *b, uint64_t wall_us, const struct stream *st, const char *why);
@@ -97,6 +98,8 @@ struct ring {
 	uint64_t generation;
 	uint32_t role, index;
 	uint64_t dropped_told;
+	uint64_t next; /* the number of the access record that is due; 0: not known */
+	uint64_t lost; /* access records; not told yet */
 	bool open;
 };
 int rings_init(struct log *g);

@@ -186,10 +186,13 @@ static void end_event(struct buf *b, enum event id)
 	end(b);
 }
 
-void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes)
+void render_dropped(
+	struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes, uint64_t records)
 {
 	begin_event(b, wall_us, EV_LOG_DROPPED);
 	buf_printf(b, ",\"bytes\":%llu", (unsigned long long)bytes);
+	if (records)
+		buf_printf(b, ",\"records\":%llu", (unsigned long long)records);
 	member(b, "ring", ring, strlen(ring));
 	end_event(b, EV_LOG_DROPPED);
 }

@@ -70,8 +70,25 @@ void rings_inherit(struct log *g, int page_fd)
 	sys_shm_unmap(map, sizeof *old);
 }
 
-static void take(struct log *g, enum logrec type, uint64_t wall_us, size_t n)
+/* How many access records are missing before this one. A number is the gate's word only: it says at most as
+ * many as the bytes that were overtaken can have been. */
+static void count_lost(struct log *g, struct ring *r, size_t n)
 {
+	uint64_t most = (r->reader.dropped - r->dropped_told) / sizeof(struct record_head);
+	struct record_head h;
+
+	if (n < sizeof h)
+		return;
+	memcpy(&h, g->record, sizeof h);
+	if (r->next && h.number > r->next)
+		r->lost += min_of(h.number - r->next, most);
+	r->next = h.number + 1;
+}
+
+static void take(struct log *g, struct ring *r, enum logrec type, uint64_t wall_us, size_t n)
+{
+	if (type == LOGREC_ACCESS)
+		count_lost(g, r, n);
 	buf_reset(&g->line);
 	if (type == LOGREC_EVENT)
 		render_event(&g->line, wall_us, g->record, n);
@@ -93,9 +110,11 @@ static void tell_dropped(struct log *g, struct ring *r)
 		return;
 	(void)snprintf(name, sizeof name, "%s %u", role_name(r), r->index);
 	buf_reset(&g->line);
-	render_dropped(&g->line, loop_wall_us(g->loop), name, r->reader.dropped - r->dropped_told);
+	render_dropped(&g->line, loop_wall_us(g->loop), name, r->reader.dropped - r->dropped_told,
+		r->lost);
 	log_line(g);
 	r->dropped_told = r->reader.dropped;
+	r->lost = 0;
 }
 
 /* At most as much as one ring holds, so that one writer cannot keep the others waiting. */
@@ -112,7 +131,7 @@ static bool drain_one(struct log *g, unsigned slot)
 	/* What was skipped has cost nothing. */
 	while (r->reader.tail - from - (r->reader.dropped - dropped) <= LOGRING_BYTES &&
 		(got = logring_next(&r->reader, g->record, &type, &wall_us, &n)) > 0)
-		take(g, type, wall_us, n);
+		take(g, r, type, wall_us, n);
 	tell_dropped(g, r);
 	if (got < 0) {
 		/* Its writer is broken or hostile; the parent gives a new ring with a new process.
@@ -152,7 +171,7 @@ void rings_add(struct log *g, struct msg *m)
 	r->generation = info.generation;
 	r->role = info.role;
 	r->index = info.index;
-	r->dropped_told = 0;
+	r->dropped_told = r->next = r->lost = 0;
 	/* At no moment does the page name a ring and the tail of another. */
 	atomic_store_explicit(&g->page->slot[info.slot].tail, UINT64_MAX, memory_order_release);
 	g->page->slot[info.slot].generation = (uint32_t)info.generation;

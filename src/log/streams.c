@@ -53,7 +53,7 @@ static void tell_dropped(struct stream *st, bool at_end)
 	}
 	st->told_ms = now;
 	buf_reset(&g->line);
-	render_dropped(&g->line, loop_wall_us(g->loop), st->app, st->dropped);
+	render_dropped(&g->line, loop_wall_us(g->loop), st->app, st->dropped, 0);
 	log_line(g);
 	st->dropped = 0;
 }

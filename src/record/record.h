@@ -54,7 +54,7 @@ struct record_head {
 	uint16_t flags;     /* enum record_flag */
 	uint32_t cut;       /* bit per enum record_text */
 	uint64_t id[2];     /* of the request: 128 bits that nobody can guess */
-	uint64_t number;    /* of the request in its gate: what is missing between two was lost */
+	uint64_t number;    /* of the record in its gate, from 1: what is missing between two was lost */
 	uint64_t whole_us, first_us;
 	uint64_t upstream_us; /* from asking to the answer's head */
 	uint64_t body_in, body_out;

@@ -258,9 +258,10 @@ void rig_line(struct rig *r, uint64_t wall_us, const char *app, unsigned which, 
 	log_line(r->g);
 }
 
-size_t rig_access(char mem[static RECORD_RAW_MAX], const char *site, unsigned status, const char *target)
+size_t rig_access(char mem[static RECORD_RAW_MAX], const char *site, unsigned status, const char *target,
+	uint64_t number)
 {
-	struct record r = {.head = {.status = (uint16_t)status}};
+	struct record r = {.head = {.status = (uint16_t)status, .number = number}};
 
 	r.text[RECORD_SITE] = (struct record_str){site, strlen(site)};
 	r.text[RECORD_TARGET] = (struct record_str){target, strlen(target)};

@@ -42,7 +42,8 @@ int rig_hear(struct rig *r, char *ret, size_t cap);
 /* A line of kind app with this time, level and text, straight to the store. */
 void rig_line(struct rig *r, uint64_t wall_us, const char *app, unsigned which, const char *text);
 /* An access record's bytes. */
-size_t rig_access(char mem[static RECORD_RAW_MAX], const char *site, unsigned status, const char *target);
+size_t rig_access(char mem[static RECORD_RAW_MAX], const char *site, unsigned status, const char *target,
+	uint64_t number);
 /* For message handlers. */
 struct msg rig_msg(uint16_t type, uint64_t id, const void *payload, size_t n, int fd);
 

@@ -26,7 +26,7 @@ static void filters(void **state)
 	render_access(&r.g->line, &r.g->lines, t0 + 5 * s, "{\"site\":\"b\"}", 10);
 	log_line(r.g);
 	buf_reset(&r.g->line);
-	render_access(&r.g->line, &r.g->lines, t0 + 6 * s, mem, rig_access(mem, "b", 500, "/\"site\":\"a\""));
+	render_access(&r.g->line, &r.g->lines, t0 + 6 * s, mem, rig_access(mem, "b", 500, "/\"site\":\"a\"", 1));
 	log_line(r.g);
 	rig_ask(&r, (struct msg_log_query){.lines = 100}, "", got, sizeof got);
 	assert_string_equal(got, "one two \"app\":\"b\" four a malformed access record (none)");

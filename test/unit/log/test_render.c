@@ -64,7 +64,7 @@ static void good_access_is_one_object(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-		json_t *o = access_of(mem, rig_access(mem, "a", rows[i].status, rows[i].target));
+		json_t *o = access_of(mem, rig_access(mem, "a", rows[i].status, rows[i].target, 1));
 
 		assert_string_equal(rig_text(o, "level"), rows[i].level);
 		assert_string_equal(rig_text(o, "site"), "a");
@@ -102,7 +102,7 @@ static void longest_access_fits(void **state)
 static void malformed_access_is_said(void **state)
 {
 	char mem[RECORD_RAW_MAX];
-	size_t n = rig_access(mem, "a", 200, "/x");
+	size_t n = rig_access(mem, "a", 200, "/x", 1);
 	struct record_head h;
 
 	(void)state;
@@ -219,7 +219,7 @@ static void streams(void **state)
 	assert_int_equal(json_string_length(json_object_get(o, "text")), sizeof text + 2);
 	json_decref(o);
 	buf_reset(&b);
-	render_dropped(&b, when, "a\"", UINT64_MAX / 4);
+	render_dropped(&b, when, "a\"", UINT64_MAX / 4, 7);
 	json_decref(rig_object(b.p, b.len));
 	buf_reset(&b);
 	render_gap(&b, when);

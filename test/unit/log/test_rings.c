@@ -26,7 +26,7 @@ static void put(struct logring_writer *w, unsigned number)
 
 	(void)snprintf(text, sizeof text, "n%u.", number);
 	logring_put(w, LOGREC_ACCESS, 1767323045678901ull + number, mem,
-		rig_access(mem, "", 200, text));
+		rig_access(mem, "", 200, text, number + 1));
 	logring_flush(w);
 }
 
@@ -193,9 +193,40 @@ static void garbage_ends_one_ring(void **state)
 	rig_done(&r);
 }
 
+/* Written and read, or counted: of each access record one of the two is said. */
+static void what_was_overtaken_is_counted(void **state)
+{
+	enum { ALL = 30000 };
+	struct logring_writer w;
+	unsigned read = 0;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	assert_int_equal(logring_create(&w), 0);
+	put(&w, 0);
+	add(&r, &w, 3, 11);
+	rig_turns(&r, 200);
+	for (unsigned i = 1; i < ALL; i++)
+		put(&w, i);
+	assert_true(rings_drain(r.g));
+	read = rig_count(&r, "current.jsonl", "\"kind\":\"access\"");
+	assert_true(read > 100 && read < ALL);
+	assert_int_equal(rig_count(&r, "current.jsonl", "LOG_DROPPED"), 1);
+	{
+		char text[64];
+
+		(void)snprintf(text, sizeof text, "\"records\":%u,", ALL - read);
+		assert_int_equal(rig_count(&r, "current.jsonl", text), 1);
+	}
+	logring_done(&w);
+	rig_done(&r);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_overtaken_is_counted),
 		cmocka_unit_test(a_sleeper_is_woken),
 		cmocka_unit_test(the_next_process_goes_on),
 		cmocka_unit_test(a_new_ring_in_the_slot),
