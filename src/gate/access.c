@@ -92,7 +92,8 @@ void access_record(struct req *r)
 	char mem[RECORD_RAW_MAX] __attribute__((uninitialized)), worker[20];
 	struct record rec;
 
-	if (!g->ring_ready || r->metrics || (route && route->access == SNAP_ACCESS_OFF))
+	/* Nor a question of the gate's own, in the background. */
+	if (!g->ring_ready || r->metrics || r->stream->proto == PROTO_CACHE || (route && route->access == SNAP_ACCESS_OFF))
 		return;
 	memset(&rec, 0, sizeof(rec));
 	rec.head.flags = (uint16_t)((r->tls ? RECORD_IS_TLS : 0) | (r->version_minor ? 0 : RECORD_HTTP_1_0) |

@@ -6,6 +6,7 @@
 #include "admit.h"
 #include "aides.h"
 #include "auth.h"
+#include "cache.h"
 #include "compress.h"
 #include "conn.h"
 #include "counters.h"
@@ -127,6 +128,7 @@ void gate_free(struct gate *g)
 	g->draining = false;
 	accept_unlisten_all(g);
 	conn_end_all(g, false, CLOSE_DRAINED);
+	cache_free(g);
 	conn_free_spares(g);
 	http1_free_spares(g);
 	filecache_free(g);

@@ -30,6 +30,8 @@ enum gate_op {
 	OP_TCP_CONNECT,
 	OP_TCP_TIMER,
 	OP_SCRAPE_TIMER,
+	OP_CACHE_TURN,
+	OP_CACHE_TIMER,
 	OP_FAKE_TURN, /* test/unit/gate only */
 	OP_APP = 48,  /* to_app's own kinds begin here (TO_APP_OP_TABLE) */
 	OP_UP = 56,   /* backends' own kinds begin here (UP_OP_TABLE) */
@@ -45,6 +47,7 @@ struct scrape;
 struct mime;
 struct aide_link;
 struct auth;
+struct cache;
 struct regexes;
 struct compressors;
 struct outbuf;
@@ -70,6 +73,7 @@ struct gate {
 	bool ctl_hello;
 
 	struct aide_link *aides; /* [AIDE_KINDS] */
+	struct cache *cache;     /* NULL: no route ever had one */
 	struct auth *auth;       /* NULL: nobody asked for a password yet */
 
 	struct snap *snap; /* what serves now; NULL before the first */

@@ -4,6 +4,7 @@
  */
 #include "http1.h"
 
+#include "cache.h"
 #include "errorpage.h"
 #include "scrape.h"
 #include "to_app.h"
@@ -18,8 +19,10 @@ const struct handler_ops *const req_handlers[HANDLER_END] = {
 	[HANDLER_APP] = &to_app_handler,
 	[HANDLER_PROXY] = &to_proxy_handler,
 	[HANDLER_SCRAPE] = &scrape_handler,
+	[HANDLER_CACHE] = &cache_handler,
 };
 
 const struct stream_ops *const gate_protos[PROTO_END] = {
 	[PROTO_HTTP1] = &http1_stream_ops,
+	[PROTO_CACHE] = &cache_stream_ops,
 };

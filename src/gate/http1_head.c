@@ -156,7 +156,7 @@ int http1_head(struct gate *g, struct stream *s, const struct resp_head *head, b
 	decide_close(h);
 	p = add_status(p, head->status, reason);
 	p = ADD(p, "Server: stead\r\nDate: ");
-	p = add(p, http_date_now(g), HTTP_DATE_BYTES);
+	p = add(p, head->date ? head->date : http_date_now(g), HTTP_DATE_BYTES);
 	p = ADD(p, "\r\n");
 	p = add_fields(p, head->fields, head->nfields);
 	p = add_framing(p, h, head, end);

@@ -7,6 +7,7 @@
  */
 #include "access.h"
 #include "auth.h"
+#include "cache.h"
 #include "conn.h"
 #include "control.h"
 #include "http1.h"
@@ -38,6 +39,8 @@ static op_done *const gate_ops[OP_GATE_END] = {
 	[OP_AUTH_TICK] = auth_on_tick,
 	[OP_SCRAPE_TIMER] = scrape_on_timer,
 	TCP_OP_TABLE,
+	[OP_CACHE_TURN] = cache_on_turn,
+	[OP_CACHE_TIMER] = cache_on_timer,
 	TO_APP_OP_TABLE(OP_APP),
 	UP_OP_TABLE(OP_UP),
 };

@@ -6,6 +6,7 @@
 #include "access_list.h"
 #include "admit.h"
 #include "auth.h"
+#include "cache.h"
 #include "client.h"
 #include "edit.h"
 #include "forward_auth.h"
@@ -40,6 +41,7 @@ static const struct phase phases[] = {
 	{phase_body, NULL},
 	{phase_try_files, NULL},
 	{phase_handler, NULL},
+	{phase_cache, cache_cancel},
 };
 
 static void run(struct req *r)

@@ -5,6 +5,7 @@
  * calls of the handler; the memory is the arena that the protocol gave. Never sees a connection.
  */
 #include "access.h"
+#include "cache.h"
 #include "counters.h"
 #include "errorpage.h"
 #include "filter.h"
@@ -149,6 +150,23 @@ void req_start(struct req *r)
 		ops->body_end(r);
 }
 
+void req_swap(struct req *r, enum handler handler)
+{
+	const struct handler_ops *ops = ops_of(r);
+
+	must(r->started && !r->head_sent && !r->ended);
+	if (ops && ops->abort)
+		ops->abort(r, CLOSE_DONE);
+	leave_handler(r);
+	r->handler = (uint8_t)handler;
+	ops = ops_of(r);
+	must(ops);
+	ops->start(r);
+	ops = ops_of(r);
+	if (r->body_done && !r->ended && ops && ops->body_end)
+		ops->body_end(r);
+}
+
 void req_on_bad(struct req *r, enum close_id why)
 {
 	if (r->gate->snap)
@@ -248,7 +266,7 @@ void req_fail_with(struct req *r, enum close_id why, unsigned retry_after_s, con
 	struct gate *g = r->gate;
 	const struct stream_ops *ops = g->protos[r->stream->proto];
 
-	if (r->ended)
+	if (r->ended || (r->filters & 1u << FILTER_CACHE && cache_takes_failure(r, why)))
 		return;
 	leave_handler(r);
 	r->close = why;

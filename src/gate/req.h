@@ -13,7 +13,7 @@
 #include "snap/snap.h"
 #include "stream.h"
 
-enum handler { HANDLER_NONE = 0, HANDLER_ERROR, HANDLER_STATIC, HANDLER_APP, HANDLER_PROXY, HANDLER_SCRAPE, HANDLER_END };
+enum handler { HANDLER_NONE = 0, HANDLER_ERROR, HANDLER_STATIC, HANDLER_APP, HANDLER_PROXY, HANDLER_SCRAPE, HANDLER_CACHE, HANDLER_END };
 enum method { METHOD_OTHER = 0, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS, METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT };
 
 enum { REQ_FIELDS_MAX = 128 };
@@ -165,6 +165,9 @@ void req_fail_with(struct req *r, enum close_id why, unsigned retry_after_s, con
 const struct snap_route *req_route(const struct req *r);
 /* For the phases: start the handler that was chosen, and give it the body that has come meanwhile. */
 void req_start(struct req *r);
+/* For the cache: the handler that was asked is out of it, whatever it says; this one answers. No head
+ * was sent yet. Not from inside a handler. */
+void req_swap(struct req *r, enum handler handler);
 /* Does anybody take the request's body? */
 bool req_wants_body(const struct req *r);
 /* The request's id as others see it: a trusted proxy's X-Request-Id, else 32 hex digits, which need mem. */

@@ -6,6 +6,7 @@
  * filters costs one test of a byte more than none. Owns the descriptor of a file that filters have
  * to see.
  */
+#include "cache.h"
 #include "filter.h"
 #include "gate.h"
 #include "lib/must.h"
@@ -59,6 +60,8 @@ int req_resp_head(struct req *r, const struct resp_head *h, bool end)
 
 	if (r->head_sent || r->ended)
 		return -EPIPE;
+	if (has(r, FILTER_CACHE) && cache_takes_head(r, h))
+		return 0;
 	r->head_sent = true;
 	r->head_us = loop_now_us(r->gate->loop);
 	r->status = h->status;

@@ -21,7 +21,7 @@
 #include "tbl/tbl.h"
 
 enum { STREAM_WINDOW = 64 * 1024 };
-enum proto { PROTO_NONE = 0, PROTO_HTTP1, PROTO_FAKE, PROTO_HTTP2, PROTO_END };
+enum proto { PROTO_NONE = 0, PROTO_HTTP1, PROTO_FAKE, PROTO_HTTP2, PROTO_CACHE, PROTO_END };
 
 struct gate;
 struct req;
@@ -44,6 +44,7 @@ struct resp_head {
 	uint16_t status;
 	int64_t content_length; /* -1: not known (chunked, or until the end) */
 	const char *reason;     /* NULL: the registered phrase */
+	const char *date;       /* HTTP_DATE_BYTES of a Date that is not now's; NULL: now */
 	const struct field *fields;
 	unsigned nfields;
 };

@@ -244,12 +244,13 @@ static bool is(const struct field *f, const char *name, size_t n)
 }
 
 /* What the protocol says of itself in every answer. */
-static void drop_own(struct up_head *h)
+static void drop_own(const struct req *r, struct up_head *h)
 {
+	bool keep_date = r->filters & 1u << FILTER_CACHE; /* the cache reckons with it */
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < h->nfields; i++)
-		if (!is(&h->fields[i], "date", 4) && !is(&h->fields[i], "server", 6))
+		if ((keep_date || !is(&h->fields[i], "date", 4)) && !is(&h->fields[i], "server", 6))
 			h->fields[kept++] = h->fields[i];
 	h->nfields = kept;
 }
@@ -263,7 +264,7 @@ static void on_head(struct up_call *c, struct up_head *h, bool end)
 	const char *cookie;
 	struct field *f;
 
-	drop_own(h);
+	drop_own(r, h);
 	out.fields = h->fields;
 	out.nfields = h->nfields;
 	if (h->reason_len && h->reason_len < sizeof(reason)) {
