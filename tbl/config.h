@@ -119,6 +119,10 @@ CONF(SITE_FORWARD_AUTH, SITE, "ForwardAuth", CONF_TYPE_URL, CONF_ROUTE, "", 0, 1
 	"It gets a GET with X-Forwarded-Method, -Uri and -Host, the cookies and Authorization; a status from 200 to 299 lets the request pass, every other answer is the client's.", "ForwardAuth=http://127.0.0.1:9091/verify")
 CONF(SITE_COMPRESS, SITE, "Compress", CONF_TYPE_BOOL, CONF_ROUTE, "yes", 0, 0, "", WHEN_RELOAD, "whether texts are compressed",
 	"With zstd, brotli or gzip, as the client takes it. no for pages that show secrets beside what a client sent (BREACH).", "Compress=no")
+CONF(SITE_CACHE, SITE, "Cache", CONF_TYPE_SIZE, CONF_ROUTE, "off", 65536, 1099511627776, "bytes", WHEN_RELOAD, "how much memory answers are kept in",
+	"Answers of apps and backends are kept and given again as RFC 9111 allows and they say themselves: Cache-Control, CDN-Cache-Control, Expires, Vary. All gates share one store, as large as the largest Cache= of the site; one answer may take a quarter of its route's. An answer with Set-Cookie is kept only with `public`, s-maxage or CDN-Cache-Control. Cache-Status tells what was done; `stead cache purge` forgets by URL or tag.", "Cache=64M")
+CONF(SITE_CACHE_DISK, SITE, "CacheDisk", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776, "bytes", WHEN_RELOAD, "how large a file answers are kept in, instead of memory",
+	"The file lies in the state folder, is allocated whole, and outlives restarts. 0: in memory. Takes effect where Cache= is set.", "CacheDisk=2G")
 CONF(SITE_TRUSTED_PROXIES, SITE, "TrustedProxies", CONF_TYPE_TRUSTED, CONF_MANY, "", 0, 1024, "networks", WHEN_RELOAD, "proxies whose word on the client's address counts",
 	"From these networks X-Forwarded-For, -Proto and -Host are believed. `cloudflare` stands for that CDN's published networks; STATE/cloudflare.txt, a network a line, takes their place.", "TrustedProxies=10.0.0.1 cloudflare")
 CONF(SITE_PROXY_PROTOCOL, SITE, "ProxyProtocol", CONF_TYPE_CIDR, CONF_MANY, "", 0, 1024, "networks", WHEN_RELOAD, "networks whose connections begin with a PROXY header",
@@ -137,8 +141,6 @@ CONF_LATER_KEY(SITE, "ClientCa")
 CONF_LATER_KEY(SITE, "OriginPulls")
 CONF_LATER_KEY(SITE, "Hsts")
 CONF_LATER_KEY(SITE, "Protocols")
-CONF_LATER_KEY(SITE, "Cache")
-CONF_LATER_KEY(SITE, "CacheDisk")
 
 /* [Route ARG] */
 CONF(ROUTE_METHODS, ROUTE, "Methods", CONF_TYPE_METHOD, CONF_MANY, "", 0, 16, "methods", WHEN_RELOAD, "the methods that this route is for",

@@ -37,6 +37,8 @@ struct msg_snap {
 	uint64_t generation;
 	uint32_t segments;
 	uint32_t err; /* SNAP_LOADED: 0 or an errno */
+	uint32_t cache; /* 1: the last descriptor is the response cache's region */
+	uint32_t pad;
 };
 struct msg_stop {
 	uint32_t drain_ms;

@@ -22,7 +22,7 @@ MSG(START, 100, P(PARENT), P_SELF_SERVING, msg_start, 0, 2, "who you are; then: 
 MSG(CHANNEL, 101, P(PARENT), P_SELF_SERVING, msg_channel, 1, 1, "one end of a fresh channel to a peer")
 MSG(LISTENER, 102, P(PARENT), P(GATE), msg_listener, 1, 1, "accept here; then: the address as text")
 MSG(UNLISTEN, 103, P(PARENT), P(GATE), msg_listener, 0, 0, "close that listener")
-MSG(SNAP, 104, P(PARENT) | P(CTL), P(GATE) | P(PARENT), msg_snap, 1, 33, "a snapshot: fd 0 the root, then each segment in the root's order; ctl to parent, parent to every gate")
+MSG(SNAP, 104, P(PARENT) | P(CTL), P(GATE) | P(PARENT), msg_snap, 1, 34, "a snapshot: fd 0 the root, then each segment in the root's order, then the cache's region if there is one; ctl to parent, parent to every gate")
 MSG(STOP, 105, P(PARENT), P_SELF_SERVING, msg_stop, 0, 0, "end: take nothing new, finish within drain_ms, exit 0")
 MSG(WORKER, 106, P(PARENT), P(GATE), msg_worker, 1, 1, "a worker exists; fd: this gate's end of the link socket")
 MSG(WORKER_GONE, 107, P(PARENT), P(GATE), msg_worker, 0, 0, "that worker is dead: fail or replay what it ran")

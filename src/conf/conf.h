@@ -192,6 +192,7 @@ struct conf_route {
 	enum conf_to to;
 	unsigned upstream; /* CONF_TO_UPSTREAM: index into upstreams */
 	bool strip_prefix, listing, body_buffer, compress;
+	uint64_t cache_bytes; /* 0: no cache */
 	const char *root;
 	const char *const *index, *const *try_files;
 	const struct conf_header *headers;
@@ -271,6 +272,7 @@ struct conf_app {
 	const struct conf_cidr *trusted, *proxy_protocol;
 	unsigned ntrusted, nproxy_protocol;
 	bool trusts_cloudflare;
+	uint64_t cache_disk; /* 0: the cache lies in memory */
 	const char *maintenance; /* "" the built-in page */
 	const char *metrics;     /* ADDR:PORT; "" off */
 };

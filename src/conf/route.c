@@ -248,6 +248,7 @@ static void fill_route(struct fill *f, const struct conf_scope *s, struct conf_r
 		.listing = number(f->c, s, CONF_SITE_LISTING) != 0,
 		.body_buffer = number(f->c, s, CONF_SITE_BODY_BUFFER) != 0,
 		.compress = number(f->c, s, CONF_SITE_COMPRESS) != 0,
+		.cache_bytes = number(f->c, s, CONF_SITE_CACHE),
 		.body_bytes_max = number(f->c, s, CONF_SITE_BODY_MAX),
 		.request_timeout_ms = number(f->c, s, CONF_SITE_REQUEST_TIMEOUT),
 		.access_log = (unsigned)number(f->c, s, CONF_SITE_ACCESS_LOG),
@@ -286,6 +287,7 @@ void conf_route_fill(struct conf *c)
 		&f, c->plain.head[CONF_SITE_TRUSTED_PROXIES], &a->ntrusted, &a->trusts_cloudflare);
 	a->proxy_protocol =
 		cidrs(&f, c->plain.head[CONF_SITE_PROXY_PROTOCOL], &a->nproxy_protocol, NULL);
+	a->cache_disk = number(c, &c->plain, CONF_SITE_CACHE_DISK);
 	a->maintenance = text(c, &c->plain, CONF_SITE_MAINTENANCE);
 	buf_done(&f.why);
 }

@@ -244,6 +244,10 @@ static int check_number(struct conf *c, const struct conf_row *row, const char *
 			v->number = 1;
 		return 0;
 	}
+	if (strcmp(row->deflt, "off") == 0 && strcmp(text, "off") == 0) {
+		v->number = 0;
+		return 0;
+	}
 	r = row->type == CONF_TYPE_TIME   ? conf_time_parse(text, &n)
 	    : row->type == CONF_TYPE_SIZE ? conf_size_parse(text, &n)
 					  : whole_number(text, &n);

@@ -437,6 +437,9 @@ struct ctl {
 		uint64_t ms;                 /* when it was made */
 	} metrics;
 	uint64_t snap_generation, snap_bytes;
+	uint64_t cache_bytes; /* of the cache's region; 0: there is none */
+	int cache_fd;
+	bool cache_on_disk;
 	uint64_t snap_told; /* the generation whose going live is in the log */
 	uint64_t live_us; /* since when; 0: not live */
 	uint64_t parent_since_us;

@@ -123,10 +123,10 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	put_hosts(b, at, conf->aliases, SNAP_HOST_ALIAS);
 }
 
-static int send_fds(struct ctl *c, struct snap_writer *w, uint64_t generation)
+static int send_fds(struct ctl *c, struct snap_writer *w, uint64_t generation, int cache)
 {
 	struct msg_snap m = {.generation = generation};
-	int fds[SNAP_SEGMENTS_MAX + 1], err;
+	int fds[SNAP_SEGMENTS_MAX + 2], err;
 	struct stat st;
 	unsigned n;
 
@@ -137,7 +137,9 @@ static int send_fds(struct ctl *c, struct snap_writer *w, uint64_t generation)
 	c->snap_bytes = 0;
 	for (unsigned i = 0; i < n; i++)
 		c->snap_bytes += fstat(fds[i], &st) == 0 ? (uint64_t)st.st_size : 0;
-	err = parent_send(c, MSG_SNAP, 0, &m, sizeof m, NULL, 0, fds, n);
+	m.cache = cache >= 0;
+	fds[n] = cache;
+	err = parent_send(c, MSG_SNAP, 0, &m, sizeof m, NULL, 0, fds, n + m.cache);
 	for (unsigned i = 0; i < n; i++)
 		close(fds[i]);
 	return err;
@@ -154,7 +156,7 @@ int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf)
 	/* Kept, so that a ctl which comes after this one never gives the same number again. */
 	err = b.w && !b.no_memory ? state_meta_set(c, "snapshot", generation) : -ENOMEM;
 	if (err == 0)
-		err = send_fds(c, b.w, generation);
+		err = send_fds(c, b.w, generation, sites_cache(c, conf));
 	if (err == 0)
 		c->snap_generation = generation;
 	snap_writer_free(b.w);

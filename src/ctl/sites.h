@@ -25,6 +25,8 @@ void sites_upstream(struct site_build *b, const struct conf_upstream *u, const s
 /* With these bounds; its index. */
 uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *u, unsigned queue,
 	uint64_t queue_timeout_ms, uint64_t timeout_ms);
+/* sites_cache.c: the cache's region, kept; -1: there is none. */
+int sites_cache(struct ctl *c, const struct conf_app *conf);
 /* sites_tcp.c: [Tcp] */
 void sites_tcp(struct site_build *b, const struct conf_app *conf);
 

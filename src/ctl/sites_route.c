@@ -182,6 +182,7 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 	to.auth_path = snap_put_str(b->w, r->auth_path);
 	to.request_timeout_ms = (uint32_t)min_of(r->request_timeout_ms, (uint64_t)UINT32_MAX);
 	to.body_max = r->body_bytes_max;
+	to.cache_bytes = r->cache_bytes;
 	put_edits(b, r, &to);
 	put_rate(b, r, &to);
 	return to;

@@ -8,6 +8,7 @@
  */
 #include "control.h"
 #include "aides.h"
+#include "cache.h"
 #include "conn.h"
 #include "counters.h"
 #include "limiter.h"
@@ -121,7 +122,8 @@ static void hear_snap(struct gate *g, struct msg *m)
 
 	if (msg_get(m, &said, sizeof(said), sizeof(said)) < 0)
 		return;
-	err = snap_load(m->fds, m->nfds, &s);
+	said.cache = said.cache && m->nfds > 1;
+	err = snap_load(m->fds, m->nfds - said.cache, &s);
 	g->refused = said.generation;
 	g->refused_err = err;
 	if (err) {
@@ -133,6 +135,7 @@ static void hear_snap(struct gate *g, struct msg *m)
 			strerror(-err), (char *)NULL);
 	} else {
 		gate_set_snap(g, s);
+		cache_attach(g, said.cache ? m->fds[m->nfds - 1] : -1);
 		to_app_on_snap(g->to_app, s);
 	}
 	say_loaded(g, said.generation, err);

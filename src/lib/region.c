@@ -47,7 +47,9 @@ int region_file(int dirfd, const char *name, size_t bytes, int *ret_fd)
 	if (!err)
 		err = -posix_fallocate(fd, 0, whole(bytes));
 	if (err) {
-		(void)ftruncate(fd, 0);
+		/* Half of it would only fill the disk. */
+		if (ftruncate(fd, 0) < 0)
+			err = -errno;
 		close(fd);
 		return err;
 	}

@@ -51,7 +51,7 @@ void keep_snap(struct parent *p, struct msg *m)
 	struct msg_done done = {0};
 	struct msg_snap snap;
 
-	if (msg_get(m, &snap, sizeof(snap), sizeof(snap)) < 0 || m->nfds != 1 + snap.segments ||
+	if (msg_get(m, &snap, sizeof(snap), sizeof(snap)) < 0 || m->nfds != 1 + snap.segments + (snap.cache != 0) ||
 		m->nfds > SNAP_FDS_MAX) {
 		done.err = EINVAL;
 	} else {

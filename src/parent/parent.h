@@ -52,7 +52,7 @@ enum {
 	SETS_MAX = 1024,
 	LISTENERS_MAX = 256,
 	ONESHOTS_MAX = 16,
-	SNAP_FDS_MAX = 33,
+	SNAP_FDS_MAX = 34,
 	LATE_STREAMS_MAX = 64,
 
 	CORE_START_MS = 5 * 1000, /* for gate, ctl and log to say READY */

@@ -15,6 +15,7 @@
 #include "lib/buf.h"
 #include "lib/logring.h"
 #include "lib/must.h"
+#include "lib/region.h"
 #include "lib/sys.h"
 #include "record/record.h"
 #include "../snap/json_snap.h"
@@ -40,7 +41,7 @@ struct harness {
 	struct snap_route rest;
 	struct logring_reader ring;
 	bool ring_open, gone;
-	int counters_fd;
+	int counters_fd, cache_fd;
 	const struct counters_page *counters;
 	char mem[CHAN_PAYLOAD_MAX + 64];
 };
@@ -158,9 +159,9 @@ static void damage(int *fd)
 
 static void give_snap(struct harness *t, const char *folder, bool damaged)
 {
-	int fds[SNAP_SEGMENTS_MAX + 1];
+	int fds[SNAP_SEGMENTS_MAX + 2];
 	unsigned n;
-	struct msg_snap m = {0};
+	struct msg_snap m = {.cache = 1};
 
 	if (folder[0] == '@')
 		build_described(t, folder + 1, fds, &n);
@@ -170,7 +171,11 @@ static void give_snap(struct harness *t, const char *folder, bool damaged)
 		damage(&fds[n - 1]);
 	m.generation = t->generation;
 	m.segments = n - 1;
-	send_msg(t->chan, MSG_SNAP, &m, sizeof(m), NULL, 0, fds, n);
+	/* One region for all snapshots, as ctl does it; routes without Cache= do not look at it. */
+	if (!t->cache_fd)
+		must(region_memfd("harness-cache", 16 << 20, &t->cache_fd) == 0);
+	fds[n] = t->cache_fd;
+	send_msg(t->chan, MSG_SNAP, &m, sizeof(m), NULL, 0, fds, n + 1);
 	for (unsigned i = 0; i < n; i++)
 		close(fds[i]);
 	hear(t, t->ctl, 2000);
