@@ -136,6 +136,15 @@ static void leave_row(struct conn *c)
 	c->nth = 0;
 }
 
+/* Else the kernel would keep what waits for a client that takes nothing, megabytes of it, for as long as
+ * that client likes. */
+static void drop_unsent(const struct conn *c)
+{
+	const struct linger now = {.l_onoff = 1};
+
+	(void)setsockopt(c->lfd.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
 void conn_end(struct conn *c, enum close_id why)
 {
 	struct gate *g = c->gate;
@@ -154,6 +163,8 @@ void conn_end(struct conn *c, enum close_id why)
 	proxy_in_free(c);
 	leave_row(c);
 	loop_timer_stop(g->loop, &c->timer);
+	if (why == CLOSE_SEND_TOO_SLOW)
+		drop_unsent(c);
 	loop_close(g->loop, &c->lfd);
 	if (c->next)
 		c->next->prev = c->prev;

@@ -1,12 +1,16 @@
 """RateLimit=, ConnectionsMax=, ProxyProtocol=, sizes, deadlines and rates on a real gate."""
 
+import select
 import socket
 import struct
+import threading
 import time
 
 import pytest
 
+from backendbed import Backend
 from gatebed import Answer, Gate, described, folder, is_closed, request, talk  # noqa: F401
+from proxybed import UPSTREAM, echo
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -317,17 +321,91 @@ def test_idle_for_the_sites_own_time(strict):
         assert first_answer(b).status == 200
 
 
-def test_body_of_the_sites_own_rate(strict):
-    """400 B/s: enough for one site, too little for the other."""
-    with strict.connect() as slow, strict.connect() as fine:
-        for sock, host in ((slow, "strict"), (fine, "lenient")):
-            sock.sendall(request("/a.txt", "POST", host=host, Content_Length="90"))
-    with strict.connect() as slow:
-        reader = slow.makefile("rb")
+@pytest.fixture(scope="module")
+def slow_bed(folder):  # noqa: F811
+    """An echoing backend behind two sites of other rates, and a large file."""
+    backend = Backend(echo)
+    (folder / "large").write_bytes(b"l" * 30000000)
+    routes = [{"path": "/", "match": "prefix", "to": "upstream", "upstream": "u", "body_max": 1 << 30},
+              static(folder, "/files")]
+    limits = {"header_timeout_ms": 1000, "idle_timeout_ms": 1500}
+    it = Gate(described({"sites": [
+        {"name": "lenient", "hosts": ["lenient"], "default": True, "number": 1, "rate_min": 100, "routes": routes, **limits},
+        {"name": "strict", "hosts": ["strict"], "number": 2, "rate_min": 3000, "routes": routes, **limits}],
+        "upstreams": [{**UPSTREAM, "timeout_ms": 30000, "servers": [backend.server]}]}))
+    yield it
+    assert it.end() == 0
+    backend.end()
+
+
+def drip(sock, piece, every, seconds):
+    """Sends a piece every so many seconds; what came back by the end."""
+    end, got = time.monotonic() + seconds, b""
+    while time.monotonic() < end and not got:
+        if piece:
+            sock.sendall(piece)
+        ready, _, _ = select.select([sock], [], [], every)
+        if ready:
+            got = sock.recv(65536)
+    return got
+
+
+@pytest.mark.parametrize("host,ended", [("lenient", False), ("strict", True)])
+def test_body_of_the_sites_own_rate(slow_bed, host, ended):
+    """1000 bytes a second, steadily: enough for one site, too slow for the other."""
+    slow_bed.records()
+    with slow_bed.connect() as sock:
+        sock.sendall(request("/", "POST", host=host, Content_Length="4000"))
+        got = drip(sock, b"x" * 100, 0.1, 3.5)
+        if ended:
+            assert got.startswith(b"HTTP/1.1 408 ")
+        else:
+            sock.sendall(b"x" * 4000)
+            assert (got or sock.recv(65536)).startswith(b"HTTP/1.1 200 ")
+    assert (slow_bed.records(1)[0]["close"] == "body_too_slow") == ended
+
+
+def test_body_that_stops(slow_bed):
+    with slow_bed.connect() as sock:
         began = time.monotonic()
-        slow.sendall(request("/a.txt", "POST", host="strict", Content_Length="100000000"))
-        assert Answer(reader).status in (405, 413) and reader.read() == b""
-        assert time.monotonic() - began < 5
+        sock.sendall(request("/", "POST", host="lenient", Content_Length="4000") + b"x" * 3000)
+        # Quick at first is no credit for later.
+        assert drip(sock, b"", 0.2, 6).startswith(b"HTTP/1.1 408 ")
+        assert 0.9 < time.monotonic() - began < 4
+
+
+def read_slowly(gate, host, rate, seconds):
+    """Takes `rate` bytes a second with a small window. True: the gate ended it."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sock.settimeout(8)
+        sock.connect(("127.0.0.1", gate.port))
+        sock.sendall(request("/files/large", host=host))
+        end = time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                if not sock.recv(max(1, rate // 20)):
+                    return True
+                waiter.wait(0.05 if rate >= 20 else 1 / rate)
+                # The gate ended it when the kernel says so, whatever still lies in the buffer.
+                if struct.unpack("B", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1))[0] != 1:
+                    return True
+        except ConnectionResetError:
+            return True
+    return False
+
+
+waiter = threading.Event()
+
+
+@pytest.mark.parametrize("host,rate,ended", [
+    ("lenient", 1, True), ("strict", 1, True), ("strict", 400, True), ("strict", 40000, False), ("lenient", 4000, False)])
+def test_answer_at_the_clients_rate(slow_bed, host, rate, ended):
+    """One byte a second is ended by rule; slow and steady above the site's rate is served."""
+    slow_bed.records()
+    assert read_slowly(slow_bed, host, rate, 6) == ended
+    close = slow_bed.records(1)[0]["close"]
+    assert close == ("send_too_slow" if ended else "client_gone")
 
 
 # Charges.
