@@ -7,6 +7,7 @@
 #include "cli.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -125,6 +126,8 @@ int main(int argc, char **argv)
 {
 	static const struct cli empty;
 	struct cli c = empty;
+	int code = run(&c, argc, argv);
 
-	return run(&c, argc, argv);
+	free(c.lines);
+	return code;
 }
