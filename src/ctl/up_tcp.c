@@ -73,6 +73,35 @@ static void gather_old(struct up *u)
 	conf_free(conf);
 }
 
+/* The parent would let the listener change its number: what the site answers at stays the site's, also
+ * when that came with --http. */
+static bool is_sites(const struct up *u, const char *address)
+{
+	const char *at = u->app.http;
+	size_t n = strlen(address);
+
+	for (unsigned i = 0; i < u->listen_n; i++)
+		if (strcmp(u->listen[i].address, address) == 0)
+			return true;
+	for (; *at; at += strcspn(at, " "), at += strspn(at, " "))
+		if (strncmp(at, address, n) == 0 && (at[n] == '\0' || at[n] == ' '))
+			return true;
+	return false;
+}
+
+static bool refuse_sites(struct up *u)
+{
+	for (unsigned i = 0; i < u->tcp_n; i++)
+		if (is_sites(u, u->tcp[i].address)) {
+			up_fail(u, VERB_EXIT_USAGE, "choose another Listen= for it, or another --http",
+				"[Tcp %s] cannot listen on %s: the site is answered there.",
+				u->tcp[i].name, u->tcp[i].address);
+			u->tcp_n = 0;
+			return true;
+		}
+	return false;
+}
+
 void up_tcp_bind(struct up *u)
 {
 	struct ctl *c = u->ctl;
@@ -82,6 +111,8 @@ void up_tcp_bind(struct up *u)
 	u->tcp_n = u->tcp_left = gather(c, u->c, u->tcp);
 	u->tcp_id = c->ids + 1;
 	u->tcp_bound = u->tcp_n == 0;
+	if (refuse_sites(u))
+		return;
 	for (unsigned i = 0; i < u->tcp_n; i++) {
 		struct up_tcp *t = &u->tcp[i];
 		struct msg_listener m = {.listener = t->number, .kind = t->kind};

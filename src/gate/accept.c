@@ -136,7 +136,7 @@ void accept_on(struct loop *l, struct op *op, int res)
 	if (res >= 0) {
 		if (ls->tcp) {
 			tcp_accept(ls, res, peer, len);
-		} else if (g->conns_n >= g->conns_max ||
+		} else if (g->conns_n + 2 * g->tcp->n >= g->conns_max ||
 			   (ls->metrics && ls->refs > SCRAPE_CONNS_MAX)) {
 			gate_count(g, METRIC_CONNS_REFUSED, 1);
 			refuse(g, res, CLOSE_CONNS_MAX);

@@ -353,6 +353,21 @@ def test_a_port_in_use(site, stead, app_folder, servers):
     assert "ss -ltnp" in out
 
 
+def test_the_address_of_the_site_is_not_taken(stead, app_folder):
+    """Also when it came with --http, which no check of the file sees."""
+    one = stead(app_folder({"public/index.html": "x"}))
+    (one.folder / "stead.conf").write_text(tcpbed.conf(section(one.port, 1)))
+    out = one.fails(2)
+    assert f"[Tcp echo] cannot listen on 127.0.0.1:{one.port}: the site is answered there." in out
+    (one.folder / "stead.conf").write_text(tcpbed.conf(""))
+    one.up()
+    (one.folder / "stead.conf").write_text(tcpbed.conf(section(one.port, 1)))
+    assert "the site is answered there" in one.cli("reload", code=2)
+    with connect(one.port) as c:
+        c.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert b" 200 OK" in all_of(c)
+
+
 def test_a_reload_that_cannot_bind_changes_nothing(site, servers):
     port, fresh, taken = free_port(), free_port(), servers().port
     target = servers(named(b"A"))
@@ -438,6 +453,20 @@ def test_a_new_gate_goes_on(site, servers):
     one.kill("gate", signal.SIGKILL)
     with connect(port) as c:
         assert exactly(c, 1) == b"A"
+
+
+def test_stop_ends_open_connections(site, servers, promise):
+    """Connections that would never end by themselves do not hold a stop up beyond its limit; they are told."""
+    port = free_port()
+    one = site(section(port, servers(named(b"A"))))
+    c = connect(port)
+    assert exactly(c, 1) == b"A"
+    began = time.monotonic()
+    one.stop()
+    promise("stop with an idle [Tcp] connection", f"{time.monotonic() - began:.1f} s")
+    assert c.recv(1) == b""
+    assert '"close":"drained"' in one.log_tail()
+    c.close()
 
 
 # --- many ---
