@@ -1,6 +1,8 @@
 """RateLimit=, ConnectionsMax=, ProxyProtocol=, sizes, deadlines and rates on a real gate."""
 
+import os
 import select
+import signal
 import socket
 import struct
 import threading
@@ -9,7 +11,9 @@ import time
 import pytest
 
 from backendbed import Backend
+from client import ask as http
 from gatebed import Answer, Gate, described, folder, is_closed, request, talk  # noqa: F401
+from program import wait_until
 from proxybed import UPSTREAM, echo
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -435,3 +439,21 @@ def test_many_requests_of_which_each_brings_something(made, folder):  # noqa: F8
             sock.sendall(b"POST /a.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000\r\n\r\n" + b"x" * 4000)
             assert Answer(reader).status == 405
         assert not is_closed(sock, reader)
+
+
+# The whole program: several gates, one limit.
+
+def test_one_rate_over_several_gates(stead, app_folder):
+    """Whatever gate a connection comes to, also one that was started anew: the client's bucket is the same."""
+    conf = "[Server]\nGates=3\n\n[Site]\nRoot=public\nRateLimit=6/h burst=20\n\n[Route /free]\nRateLimit=off\n"
+    one = stead(app_folder({"public/index.html": "hello", "public/free/index.html": "free", "stead.conf": conf})).up()
+    used = 20 - sum(http(one, "/").status == 200 for _ in range(40))
+    # What asked whether the site is up may have taken a few.
+    assert 0 <= used <= 3
+    assert {http(one, "/").status for _ in range(10)} == {429}
+    for pid in one.pids("gate"):
+        os.kill(pid, signal.SIGKILL)
+    wait_until("three gates", lambda: len(one.pids("gate")) == 3)
+    assert {http(one, "/").status for _ in range(10)} == {429}
+    assert {http(one, "/free/").status for _ in range(40)} == {200}
+    assert "RateLimit" in one.cli("logs", "-n", "200")
