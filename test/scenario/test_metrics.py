@@ -2,6 +2,7 @@
 
 import json
 import re
+import select
 import shutil
 import signal
 import socket
@@ -187,7 +188,15 @@ def test_port(stead, app_folder):
     refused = scrape(port, method="POST")
     assert refused.status == 405 and refused["Allow"] == "GET, HEAD"
     assert ask(one, "/metrics").status == 404  # the site has none
-    # Only this machine; and nobody who reads slowly, sends nonsense or stays holds up anybody.
+    # At most 16 connections of it a gate: what is more is turned away, and the site does not notice.
+    idle = [Client(port) for _ in range(60)]
+    wait_until("those that are too many to be told",
+               lambda: len(select.select([c.socket for c in idle], [], [], 0)[0]) >= 60 - 2 * 16,
+               timeout=5)  # long before HeaderTimeoutSec= would close them
+    assert ask(one, "/").status == 200
+    for c in idle:
+        c.close()
+    # Nobody who reads slowly, sends nonsense or stays holds up anybody.
     slow = [Client(port) for _ in range(60)]
     for c in slow:
         try:
@@ -205,7 +214,7 @@ def test_port(stead, app_folder):
         assert c.line().split()[1] == b"400"
     wait_until("the port to be free again", lambda: scrape(port).status == 200)
     # What comes in on it is no request of a site, and leaves no record.
-    assert value(metrics(one), "stead_site_requests_total", site="shop") == before + 21
+    assert value(metrics(one), "stead_site_requests_total", site="shop") == before + 22
     assert not any(r.get("target") == "/metrics" and r["status"] == 200 for r in one.logs() if r["kind"] == "access")
     # Without ctl there are no figures, and with the next there are.
     one.kill("ctl", signal.SIGSTOP)

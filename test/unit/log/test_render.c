@@ -117,6 +117,19 @@ static void malformed_access_is_said(void **state)
 		json_decref(o);
 	}
 	memcpy(&h, mem, sizeof h);
+	/* Longer than it may be, also where the bytes are there. */
+	for (unsigned i = 0; i < RECORD_TEXTS; i++) {
+		char *longer = calloc(1, sizeof h + record_text_max[i] + 1u);
+		struct record_head bad = {.bytes = sizeof h};
+		json_t *o;
+
+		bad.len[i] = (uint16_t)(record_text_max[i] + 1);
+		memcpy(longer, &bad, sizeof bad);
+		o = access_of(longer, sizeof h + bad.len[i]);
+		assert_string_equal(rig_text(o, "text"), "a malformed access record");
+		json_decref(o);
+		free(longer);
+	}
 	for (unsigned i = 0; i < RECORD_TEXTS + 2u; i++) {
 		struct record_head bad = h;
 		json_t *o;
