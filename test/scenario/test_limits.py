@@ -250,10 +250,12 @@ def test_without_a_sound_header_it_is_closed(behind, start):
 @pytest.mark.parametrize("start", [b"", b"PRO", V2[:20]])
 def test_a_header_that_does_not_come(behind, start):
     began = time.monotonic()
+    before = behind.counters()["stead_proxy_header_faults_total"]
     with behind.connect() as sock:
         sock.sendall(start)
         assert sock.recv(100) == b""
     assert 1.5 < time.monotonic() - began < 4
+    assert behind.counters()["stead_proxy_header_faults_total"] == before + 1
 
 
 def test_whoever_is_not_trusted_names_nobody(behind):
