@@ -67,8 +67,10 @@ static void fill(struct conf *c, const struct conf_scope *s, struct conf_tcp *t)
 		.fail_max = (unsigned)number(s, CONF_TCP_FAIL_MAX),
 		.retry = (unsigned)number(s, CONF_TCP_RETRY)};
 	buf_fixed(&why, mem, sizeof(mem)); /* checked already: nothing is said */
-	for (const struct conf_value *v = s->head[CONF_TCP_SERVER]; v != NULL && servers; v = v->next)
-		if (v->text[0] != '\0' && conf_parse_server(c, v->text, &servers[u->nservers], &why))
+	for (const struct conf_value *v = s->head[CONF_TCP_SERVER]; v != NULL && servers;
+		v = v->next)
+		if (v->text[0] != '\0' &&
+			conf_parse_server(c, v->text, &servers[u->nservers], &why))
 			u->nservers++;
 	buf_done(&why);
 }

@@ -1,8 +1,8 @@
 /*
  * sites_tcp.c: [Tcp] of the configuration, as the snapshot holds it.
  *
- * Called by sites.c. Each section is an upstream, and for each of its addresses a row that says so of
- * that listener. Owns nothing.
+ * Called by sites.c. Each section is an upstream, and for each of its addresses a row that says so
+ * of that listener. Owns nothing.
  */
 #include "sites.h"
 

@@ -1,11 +1,11 @@
 /*
  * up_tcp.c: the listeners of [Tcp] and of Metrics=, which a reload opens and closes.
  *
- * Called by the up flow and by what hears the parent. Every address has one number for ever, so binding
- * one that is bound changes nothing. It is all or nothing: when one cannot be had, those that are new
- * are given back, and each that failed is named with its place in the file. What the configuration
- * before had and this one has not is closed when this one is live; connections live on at the gates.
- * Owns the flow's two lists.
+ * Called by the up flow and by what hears the parent. Every address has one number for ever, so
+ * binding one that is bound changes nothing. It is all or nothing: when one cannot be had, those
+ * that are new are given back, and each that failed is named with its place in the file. What the
+ * configuration before had and this one has not is closed when this one is live; connections live
+ * on at the gates. Owns the flow's two lists.
  */
 #include "ctl.h"
 
@@ -53,7 +53,8 @@ static unsigned gather(struct ctl *c, const struct conf_app *conf, struct up_tcp
 
 		/* Another number than the same address as a [Tcp]: it would be another thing. */
 		(void)snprintf(key, sizeof key, "metrics %s", conf->metrics);
-		*t = (struct up_tcp){.number = tcp_listener_number(c, key), .kind = LISTENER_METRICS};
+		*t = (struct up_tcp){
+			.number = tcp_listener_number(c, key), .kind = LISTENER_METRICS};
 		(void)snprintf(t->address, sizeof t->address, "%s", conf->metrics);
 	}
 	return n;
@@ -73,8 +74,8 @@ static void gather_old(struct up *u)
 	conf_free(conf);
 }
 
-/* The parent would let the listener change its number: what the site answers at stays the site's, also
- * when that came with --http. */
+/* The parent would let the listener change its number: what the site answers at stays the site's,
+ * also when that came with --http. */
 static bool is_sites(const struct up *u, const char *address)
 {
 	const char *at = u->app.http;
@@ -93,7 +94,8 @@ static bool refuse_sites(struct up *u)
 {
 	for (unsigned i = 0; i < u->tcp_n; i++)
 		if (is_sites(u, u->tcp[i].address)) {
-			up_fail(u, VERB_EXIT_USAGE, "choose another Listen= for it, or another --http",
+			up_fail(u, VERB_EXIT_USAGE,
+				"choose another Listen= for it, or another --http",
 				"[Tcp %s] cannot listen on %s: the site is answered there.",
 				u->tcp[i].name, u->tcp[i].address);
 			u->tcp_n = 0;
@@ -126,7 +128,8 @@ void up_tcp_bind(struct up *u)
 /* Where the file says it; NULL: nowhere. */
 static const struct app_value *written(const struct up *u, const struct up_tcp *t)
 {
-	for (const struct app_value *v = u->app.values; v && t->kind == LISTENER_METRICS; v = v->next)
+	for (const struct app_value *v = u->app.values; v && t->kind == LISTENER_METRICS;
+		v = v->next)
 		if (strcmp(v->section, "Server") == 0 && strcmp(v->key, "Metrics") == 0)
 			return v;
 	for (const struct app_value *v = u->app.values; v; v = v->next)
@@ -157,13 +160,13 @@ static void refused(struct up *u)
 		if (!t->err)
 			continue;
 		if (v)
-			n += (size_t)snprintf(text + n, sizeof text - n, "%s%.500s:%u:%u: ", n ? "\n" : "",
-				v->file, (unsigned)v->line, (unsigned)v->col);
+			n += (size_t)snprintf(text + n, sizeof text - n,
+				"%s%.500s:%u:%u: ", n ? "\n" : "", v->file, (unsigned)v->line,
+				(unsigned)v->col);
 		if (n < sizeof text)
 			n += (size_t)snprintf(text + n, sizeof text - n,
-				t->kind == LISTENER_METRICS
-					? "Metrics=%s: cannot listen on %s: %s."
-					: "[Tcp %s] cannot listen on %s: %s.",
+				t->kind == LISTENER_METRICS ? "Metrics=%s: cannot listen on %s: %s."
+							    : "[Tcp %s] cannot listen on %s: %s.",
 				t->name, t->address, strerror((int)t->err));
 		err = err ? err : t->err;
 	}
@@ -174,7 +177,7 @@ static void refused(struct up *u)
 		err == EADDRINUSE ? "end what uses it (`ss -ltnp` shows what), or choose another "
 				    "Listen="
 		: err == EACCES   ? "choose a port from 1024 on, or run stead as root"
-				  : "choose another Listen= (`ip address` shows the addresses here)",
+				: "choose another Listen= (`ip address` shows the addresses here)",
 		"%s", text);
 }
 

@@ -1,10 +1,11 @@
 /*
  * tcp.c: [Tcp]: what the snapshot says of it, and the birth and the end of pairs.
  *
- * Called by accept.c with connections, by gate.c with snapshots and the gate's end, by the loop with
- * time. Owns pairs: their descriptors, their timer, what is held for a slow end. A pair ends exactly
- * once, with one close reason, which its record, the counters and the other end learn: where one end
- * broke off, the other is reset too, so that nobody takes a cut stream for a whole one.
+ * Called by accept.c with connections, by gate.c with snapshots and the gate's end, by the loop
+ * with time. Owns pairs: their descriptors, their timer, what is held for a slow end. A pair ends
+ * exactly once, with one close reason, which its record, the counters and the other end learn:
+ * where one end broke off, the other is reset too, so that nobody takes a cut stream for a whole
+ * one.
  */
 #include "tcp.h"
 #include "lib/must.h"
@@ -192,7 +193,8 @@ void tcp_end_all(struct gate *g, enum close_id why)
 
 void tcp_on_timer(struct loop *l, struct op *op, int res)
 {
-	struct tcp_pair *p = container_of(container_of(op, struct timer, op), struct tcp_pair, timer);
+	struct tcp_pair *p =
+		container_of(container_of(op, struct timer, op), struct tcp_pair, timer);
 	uint64_t now = loop_now_ms(l), due = p->moved_ms + p->idle_ms;
 
 	(void)res;

@@ -1,10 +1,10 @@
 /*
  * tcp_copy.c: passes bytes between the two ends of a pair.
  *
- * Called by tcp_dial.c when a server took the connection, and by the loop. Owns nothing: buffers are the
- * loop's. One receive and one send for each piece; what does not go at once is held, and the end that it
- * came from is not read again before it went. An end's FIN is passed on behind its last byte and the
- * other direction goes on (RFC 9293 section 3.6); a reset ends both at once.
+ * Called by tcp_dial.c when a server took the connection, and by the loop. Owns nothing: buffers
+ * are the loop's. One receive and one send for each piece; what does not go at once is held, and
+ * the end that it came from is not read again before it went. An end's FIN is passed on behind its
+ * last byte and the other direction goes on (RFC 9293 section 3.6); a reset ends both at once.
  */
 #include "tcp.h"
 #include "lib/must.h"
@@ -29,7 +29,7 @@ static void moved(struct tcp_pair *p)
 /* This end's socket failed. */
 static void broke(struct tcp_end *e, int err)
 {
-	tcp_end(pair_of(e), err == -ENOMEM               ? CLOSE_NO_MEMORY
+	tcp_end(pair_of(e), err == -ENOMEM           ? CLOSE_NO_MEMORY
 			    : e->index == TCP_CLIENT ? CLOSE_TCP_CLIENT_BROKE
 						     : CLOSE_TCP_SERVER_BROKE);
 }

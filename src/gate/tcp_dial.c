@@ -1,13 +1,14 @@
 /*
  * tcp_dial.c: finds a server for a connection of [Tcp].
  *
- * Called by tcp.c with a new pair and its deadline, by up_upstream.c when names were looked up, by the
- * loop. Owns nothing; servers, their health and the choice among them are those of [Upstream] (up.h).
- * Nothing was read from the client yet, so a server that refuses is no loss: the next one is asked, as
- * often as Retry= says. Where no server is usable the client is told at once; only names that were never
- * looked up are waited for.
+ * Called by tcp.c with a new pair and its deadline, by up_upstream.c when names were looked up, by
+ * the loop. Owns nothing; servers, their health and the choice among them are those of [Upstream]
+ * (up.h). Nothing was read from the client yet, so a server that refuses is no loss: the next one
+ * is asked, as often as Retry= says. Where no server is usable the client is told at once; only
+ * names that were never looked up are waited for.
  */
 #include "tcp.h"
+#include "counters.h"
 #include "lib/must.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@ void tcp_leave(struct tcp_pair *p)
 	if (!p->server)
 		return;
 	p->server->active--;
+	counters_upstream(p->gate, p->u->number, UPSTREAM_ACTIVE, -1);
 	p->server->trial = false;
 	p->server = NULL;
 }
@@ -61,6 +63,14 @@ static struct up_server *choose(struct tcp_pair *p)
 	return up_pick(p->u, &c);
 }
 
+static void failed(struct tcp_pair *p, int err)
+{
+	up_server_refused(p->server, err);
+	up_server_failed(p->server);
+	gate_count(p->gate, METRIC_UP_FAULTS, 1);
+	counters_upstream(p->gate, p->u->number, UPSTREAM_FAULTS, 1);
+}
+
 /* False: this server could not be asked. */
 static bool ask(struct tcp_pair *p, struct up_server *s)
 {
@@ -71,14 +81,16 @@ static bool ask(struct tcp_pair *p, struct up_server *s)
 	p->server = s;
 	s->trial = s->out_until_ms != 0;
 	s->active++;
-	p->tries++;
+	counters_upstream(p->gate, p->u->number, UPSTREAM_REQUESTS, 1);
+	counters_upstream(p->gate, p->u->number, UPSTREAM_ACTIVE, 1);
+	if (p->tries++)
+		counters_upstream(p->gate, p->u->number, UPSTREAM_RETRIES, 1);
 	if (p->ntried < UP_TRIED_MAX)
 		p->tried[p->ntried++] = s;
 	err = len ? loop_connect(p->gate->loop, &p->end[TCP_SERVER].lfd, &to.sa, len, &p->connect)
 		  : -EADDRNOTAVAIL;
 	if (err) {
-		up_server_refused(s, err);
-		up_server_failed(s);
+		failed(p, err);
 		p->why = CLOSE_UP_CONNECT;
 		tcp_leave(p);
 	}
@@ -110,9 +122,7 @@ void tcp_dial(struct tcp_pair *p)
 /* The one that was asked did not take it. */
 static void next(struct tcp_pair *p, enum close_id why, int err)
 {
-	up_server_refused(p->server, err);
-	up_server_failed(p->server);
-	gate_count(p->gate, METRIC_UP_FAULTS, 1);
+	failed(p, err);
 	loop_close(p->gate->loop, &p->end[TCP_SERVER].lfd);
 	tcp_leave(p);
 	p->why = (uint8_t)why;
@@ -153,8 +163,9 @@ static bool say_who(struct tcp_pair *p)
 	bool known = getsockname(p->end[TCP_CLIENT].lfd.fd, (struct sockaddr *)&own, &len) == 0 &&
 		     tcp_address((const struct sockaddr *)&own, len, to, &port) && p->peer_port;
 
-	e->send.iov[0] = (struct iovec){text,
-		tcp_proxy_header(p->send_proxy, known ? p->peer : NULL, p->peer_port, to, port, text)};
+	e->send.iov[0] =
+		(struct iovec){text, tcp_proxy_header(p->send_proxy, known ? p->peer : NULL,
+					     p->peer_port, to, port, text)};
 	e->send.iovcnt = 1;
 	return loop_send(p->gate->loop, &e->lfd, &e->send) == 0;
 }

@@ -1,6 +1,6 @@
 /*
- * tcp_record.c: what is said of a connection of [Tcp] when it is over, and how its addresses are written:
- * in its record and in the PROXY header for its server.
+ * tcp_record.c: what is said of a connection of [Tcp] when it is over, and how its addresses are
+ * written: in its record and in the PROXY header for its server.
  *
  * Called by tcp.c and tcp_dial.c. Owns nothing. The PROXY protocol is HAProxy's, as its document of
  * 2020/03/05 writes it.
@@ -62,8 +62,8 @@ static size_t version_1(
 		return (size_t)snprintf(ret, TCP_PROXY_MAX, "PROXY UNKNOWN\r\n");
 	text_of(from, source);
 	text_of(to, target);
-	n = snprintf(ret, TCP_PROXY_MAX, "PROXY %s %s %s %u %u\r\n", is_v4(from) ? "TCP4" : "TCP6", source,
-		target, (unsigned)from_port, (unsigned)to_port);
+	n = snprintf(ret, TCP_PROXY_MAX, "PROXY %s %s %s %u %u\r\n", is_v4(from) ? "TCP4" : "TCP6",
+		source, target, (unsigned)from_port, (unsigned)to_port);
 	must(n > 0 && n < TCP_PROXY_MAX);
 	return (size_t)n;
 }
@@ -89,8 +89,8 @@ static size_t version_2(
 	return n + 2 * each + sizeof(ports);
 }
 
-size_t tcp_proxy_header(unsigned version, const uint8_t *from, uint16_t from_port, const uint8_t *to,
-	uint16_t to_port, char ret[static TCP_PROXY_MAX])
+size_t tcp_proxy_header(unsigned version, const uint8_t *from, uint16_t from_port,
+	const uint8_t *to, uint16_t to_port, char ret[static TCP_PROXY_MAX])
 {
 	/* Both of one family, or nothing is told. */
 	if (from && is_v4(from) != is_v4(to))
@@ -111,8 +111,9 @@ static size_t server_text(const struct up_server *s, char *mem, size_t cap)
 void tcp_record(struct tcp_pair *p, enum close_id why)
 {
 	struct gate *g = p->gate;
-	char mem[RECORD_RAW_MAX] __attribute__((uninitialized)), peer[INET6_ADDRSTRLEN] = "", server[320];
-	const char *name = strchr(p->u->name, '/');
+	char mem[RECORD_RAW_MAX] __attribute__((uninitialized)), peer[INET6_ADDRSTRLEN] = "",
+								 server[320];
+	const char *name = strrchr(p->u->name, '/');
 	struct record rec = {.head = {.flags = RECORD_IS_TCP,
 				     .number = p->tries,
 				     .whole_us = loop_now_us(g->loop) - p->start_us,

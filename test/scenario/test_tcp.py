@@ -200,6 +200,11 @@ def test_the_next_server_is_asked(site, servers):
             assert exactly(c, 1) == b"B"
     tries = [r["tries"] for r in tcpbed.closes(one, "echo", 6)]
     assert 2 in tries and set(tries) <= {1, 2}
+    seen = dict(line.rsplit(" ", 1) for line in one.cli("metrics").splitlines() if line[:1] not in ("#", ""))
+    faults = [int(v) for k, v in seen.items() if k.startswith("stead_upstream_faults_total") and "tcp/echo" in k]
+    active = [int(v) for k, v in seen.items() if k.startswith("stead_upstream_requests_active") and "tcp/echo" in k]
+    assert sum(faults) >= 1 and sum(active) == 0, seen
+    assert sum(int(v) for k, v in seen.items() if k.startswith("stead_tcp_connections_total")) == 6
     servers(named(b"A"), port=gone)
 
     def back():
