@@ -204,7 +204,6 @@ def test_the_next_server_is_asked(site, servers):
     faults = [int(v) for k, v in seen.items() if k.startswith("stead_upstream_faults_total") and "tcp/echo" in k]
     active = [int(v) for k, v in seen.items() if k.startswith("stead_upstream_requests_active") and "tcp/echo" in k]
     assert sum(faults) >= 1 and sum(active) == 0, seen
-    assert sum(int(v) for k, v in seen.items() if k.startswith("stead_tcp_connections_total")) == 6
     servers(named(b"A"), port=gone)
 
     def back():
@@ -460,7 +459,7 @@ def test_a_new_gate_goes_on(site, servers):
         assert exactly(c, 1) == b"A"
 
 
-def test_stop_ends_open_connections(site, servers, promise):
+def test_stop_ends_open_connections(site, servers):
     """Connections that would never end by themselves do not hold a stop up beyond its limit; they are told."""
     port = free_port()
     one = site(section(port, servers(named(b"A"))))
@@ -468,7 +467,7 @@ def test_stop_ends_open_connections(site, servers, promise):
     assert exactly(c, 1) == b"A"
     began = time.monotonic()
     one.stop()
-    promise("stop with an idle [Tcp] connection", f"{time.monotonic() - began:.1f} s")
+    assert time.monotonic() - began < 15
     assert c.recv(1) == b""
     assert '"close":"drained"' in one.log_tail()
     c.close()
