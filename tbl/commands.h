@@ -29,6 +29,8 @@ COMMAND(STOP, "stop", "", 0, 0, ARG_NONE, "stop everything gracefully",
 	"Takes nothing new, finishes what runs, then ends the app, the database and stead.")
 COMMAND(RESTART, "restart", "[APP]", 0, 1, ARG_APP, "replace the app's workers without losing a request",
 	"New workers are started and ready before the old ones are drained. APP left out: the folder's app.")
+COMMAND(CACHE, "cache", "purge [APP] [URL]", 1, 3, ARG_NONE, "forget answers that were kept by Cache=",
+	"With URL those of one page: a path, for every name of the site, or http://NAME/PATH as it was asked for. With --tag those whose Cache-Tag or Surrogate-Key names the tag. Prints how many there were.")
 COMMAND(RELOAD, "reload", "", 0, 0, ARG_NONE, "read the configuration again",
 	"Connections stay open. Values that need more than that are named, with what to do.")
 COMMAND(LOGS, "logs", "[APP]", 0, 1, ARG_APP, "show the access records and the app's output",
@@ -48,6 +50,7 @@ OPTION(LINES, "lines", 'n', "N", V(LOGS), ARG_NONE, "how many of the last lines 
 OPTION(SINCE, "since", 0, "TIME", V(LOGS), ARG_NONE, "only lines after TIME: 10min, 2h (ago), or 2025-12-31T23:59:59Z")
 OPTION(LEVEL, "level", 0, "LEVEL", V(LOGS), ARG_LEVEL, "only this level or worse: debug, info, notice, warning, error, critical")
 OPTION(FORMAT, "format", 0, "FORMAT", V(LOGS), ARG_NONE, "access records alone, as combined, json, or a text with variables like '$remote_addr $status'")
+OPTION(TAG, "tag", 0, "TAG", V(CACHE), ARG_NONE, "forget what carries this tag")
 OPTION(JSON, "json", 0, "", V_ALL, ARG_NONE, "print JSON")
 OPTION(YES, "yes", 'y', "", V_ALL, ARG_NONE, "answer yes to every question")
 OPTION(QUIET, "quiet", 'q', "", V_ALL, ARG_NONE, "print errors only")

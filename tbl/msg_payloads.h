@@ -40,6 +40,15 @@ struct msg_snap {
 	uint32_t cache; /* 1: the last descriptor is the response cache's region */
 	uint32_t pad;
 };
+struct msg_purge {
+	uint32_t site;   /* its number */
+	uint32_t by_tag; /* 1: the text is a tag */
+};
+struct msg_purged {
+	uint64_t count;
+	uint32_t err; /* 0 or an errno */
+	uint32_t pad;
+};
 struct msg_stop {
 	uint32_t drain_ms;
 };

@@ -63,6 +63,8 @@ MSG(GATES, 308, P(CTL), P(PARENT), msg_gates, 0, 0, "so many gates shall serve: 
 /* ctl and the gates */
 MSG(OVERLAY, 400, P(CTL), P(GATE), msg_overlay, 0, 0, "a small fact that changes often; bounded; replayed to each new gate")
 MSG(SNAP_LOADED, 401, P(GATE), P(CTL), msg_snap, 0, 0, "this generation serves now, or err says why it was refused; text may follow")
+MSG(CACHE_PURGE, 405, P(CTL), P(GATE), msg_purge, 0, 0, "forget stored answers of a site; then: the tag, or the URL; id: the answer's")
+MSG(CACHE_PURGED, 406, P(GATE), P(CTL), msg_purged, 0, 0, "they are forgotten, or err says why not")
 MSG(LISTEN_FAILED, 402, P(GATE), P(CTL), msg_bound, 0, 0, "no connection can be accepted there, and this gate ends; then: the address")
 
 MSG(METRICS_ASK, 403, P(GATE), P(CTL), none, 0, 0, "somebody asks at the port of Metrics=")

@@ -76,6 +76,7 @@ int verb_up(struct cli *c);
 int verb_status(struct cli *c);
 int verb_stop(struct cli *c);
 int verb_reload(struct cli *c);
+int verb_cache(struct cli *c);
 int verb_restart(struct cli *c);
 int verb_logs(struct cli *c);
 int verb_metrics(struct cli *c);

@@ -81,6 +81,7 @@ static const struct {
 	[VERB_STATUS] = {verb_status},
 	[VERB_STOP] = {verb_stop},
 	[VERB_RESTART] = {verb_restart},
+	[VERB_CACHE] = {verb_cache},
 	[VERB_RELOAD] = {verb_reload},
 	[VERB_LOGS] = {verb_logs},
 	[VERB_METRICS] = {verb_metrics},

@@ -45,7 +45,10 @@ static int show_answer(struct cli *c, const json_t *end)
 {
 	json_t *status = json_object_get(end, "status");
 	json_int_t code = json_integer_value(json_object_get(end, "exit"));
+	const json_t *purged = json_object_get(end, "purged");
 
+	if (json_is_integer(purged) && !c->json && !c->quiet)
+		(void)printf("%lld forgotten\n", (long long)json_integer_value(purged));
 	if (json_is_object(status))
 		show_measure(status);
 	if (json_is_object(status) && !c->json)
@@ -119,6 +122,22 @@ int verb_metrics(struct cli *c)
 int verb_reload(struct cli *c)
 {
 	return verb_ask(c, json_pack("{s:s}", "verb", "reload"));
+}
+
+/* purge [APP] URL, or purge [APP] --tag TAG. */
+int verb_cache(struct cli *c)
+{
+	const char *tag = c->args.option[OPTION_TAG];
+	unsigned n = c->args.nargs, rest = tag ? 1 : 2;
+	const char *app = n == rest + 1 ? c->args.arg[1] : "";
+
+	if (strcmp(c->args.arg[0], "purge") != 0 || (n != rest && n != rest + 1)) {
+		show_error(c, "what shall be forgotten is not said",
+			"stead cache purge /page, or stead cache purge --tag news");
+		return VERB_EXIT_USAGE;
+	}
+	return verb_ask(c, json_pack("{s:s, s:s, s:s, s:s}", "verb", "purge", "app", app, "url",
+				    tag ? "" : c->args.arg[n - 1], "tag", tag ? tag : ""));
 }
 
 int verb_restart(struct cli *c)

@@ -117,6 +117,7 @@ struct client {
 	size_t text_at;
 	struct request req;
 	uint64_t query;      /* of the log, 0: none */
+	uint64_t purging;    /* of the gate that forgets stored answers, 0: none */
 	uint64_t generation; /* restart: what the workers must be newer than */
 };
 int control_open(struct ctl *c);
@@ -133,6 +134,10 @@ void client_end(
 /* {"event":"finding"} */
 void client_finding(struct client *cl, unsigned level, const char *file, unsigned line,
 	unsigned col, const char *text, const char *todo);
+/* purge.c */
+void purge_start(struct client *cl);
+void purge_late(struct client *cl);
+void purge_told(struct ctl *c, const struct msg *m);
 op_done control_on_accept, client_on_recv, client_on_send, client_on_timer;
 
 /* ---- state.c, state_app.c, state_secret.c: SQLite; each file owns its table ---- */

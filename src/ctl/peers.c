@@ -105,6 +105,8 @@ static void gate_got(struct chan *ch, struct msg *m)
 		else
 			tell_snapshot(g->ctl);
 	}
+	if (m->h.type == MSG_CACHE_PURGED)
+		purge_told(g->ctl, m);
 	if (m->h.type == MSG_METRICS_ASK)
 		metrics_tell(g);
 	if (m->h.type == MSG_LISTEN_FAILED)

@@ -25,6 +25,7 @@ static const struct {
 	{"restart", REQUEST_RESTART},
 	{"logs", REQUEST_LOGS},
 	{"metrics", REQUEST_METRICS},
+	{"purge", REQUEST_PURGE},
 	{"ping", REQUEST_PING},
 };
 
@@ -75,6 +76,8 @@ static int fill(const json_t *object, struct request *r, const char **ret_why)
 	if (get_text(object, "folder", r->folder, sizeof r->folder) < 0 ||
 		get_text(object, "http", r->http, sizeof r->http) < 0 ||
 		get_text(object, "app", r->app, sizeof r->app) < 0 ||
+		get_text(object, "url", r->url, sizeof r->url) < 0 ||
+		get_text(object, "tag", r->tag, sizeof r->tag) < 0 ||
 		get_number(object, "lines", UINT32_MAX, &lines) < 0 ||
 		get_number(object, "level", 7, &level) < 0 ||
 		get_number(object, "since_us", INT64_MAX, &r->since_us) < 0)

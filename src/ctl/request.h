@@ -19,6 +19,7 @@ enum request_verb {
 	REQUEST_RESTART,
 	REQUEST_LOGS,
 	REQUEST_METRICS,
+	REQUEST_PURGE,
 	REQUEST_PING,
 };
 
@@ -30,6 +31,7 @@ struct request {
 	uint32_t lines, level;
 	uint64_t since_us;
 	bool follow, json;
+	char url[8192], tag[1024]; /* purge: one of them */
 };
 
 /* One line without its newline. 0, or -EINVAL with a sentence in ret_why (a constant). */

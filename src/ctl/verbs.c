@@ -78,6 +78,8 @@ void client_on_timer(struct loop *l, struct op *op, int res)
 
 	(void)l;
 	(void)res;
+	if (cl->purging)
+		purge_late(cl);
 	if (cl->restarting)
 		restart_failed(
 			cl, "The new workers were not ready in time; the old ones serve on.");
@@ -137,6 +139,10 @@ void verbs_run(struct client *cl)
 		break;
 	case REQUEST_METRICS:
 		metrics_start(cl);
+		break;
+	case REQUEST_PURGE:
+		if (is_ours(cl))
+			purge_start(cl);
 		break;
 	case REQUEST_LOGS:
 		logs_start(cl);

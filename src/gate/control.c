@@ -62,6 +62,26 @@ static void say_loaded(struct gate *g, uint64_t generation, int err)
 		(void)chan_send(&g->ctl, MSG_SNAP_LOADED, 0, &s, sizeof(s), NULL, 0, NULL, 0);
 }
 
+static void purged(struct gate *g, uint32_t id, uint64_t count, int err)
+{
+	struct msg_purged said = {.count = count, .err = (uint32_t)-err};
+
+	if (chan_open(&g->ctl) && g->ctl_hello)
+		(void)chan_send(&g->ctl, MSG_CACHE_PURGED, id, &said, sizeof(said), NULL, 0, NULL, 0);
+}
+
+static void purge(struct gate *g, const struct msg *m)
+{
+	struct msg_purge p;
+	const char *what;
+	size_t n;
+
+	if (msg_get(m, &p, sizeof(p), sizeof(p)) < 0)
+		return;
+	what = msg_tail(m, sizeof(p), &n);
+	cache_purge(g, (uint32_t)m->h.id, p.site, p.by_tag, what, n, purged);
+}
+
 static void ctl_got(struct chan *c, struct msg *m)
 {
 	struct gate *g = c->owner;
@@ -75,6 +95,8 @@ static void ctl_got(struct chan *c, struct msg *m)
 			say_loaded(g, snap_generation(g->snap), 0);
 		if (g->ctl_hello && g->refused_err)
 			say_loaded(g, g->refused, g->refused_err);
+	} else if (m->h.type == MSG_CACHE_PURGE) {
+		purge(g, m);
 	} else if (m->h.type == MSG_OVERLAY) {
 		overlay(g, m);
 	} else if (m->h.type == MSG_METRICS) {
