@@ -50,6 +50,25 @@ static void begin(struct buf *b, uint64_t wall_us, const char *kind, unsigned le
 	buf_putc(b, '"');
 }
 
+/* The same; the second's text is kept, because records come many to a second. */
+static void begin_access(struct buf *b, struct record_lines *lines, uint64_t wall_us, unsigned level)
+{
+	const size_t at = TS_LEN - 7; /* behind the seconds' dot */
+	uint64_t us = wall_us % 1000000;
+
+	if (!lines->utc[0] || lines->utc_s != wall_us / 1000000) {
+		render_time(wall_us, lines->utc);
+		lines->utc_s = wall_us / 1000000;
+	}
+	for (unsigned i = 6; i-- > 0; us /= 10)
+		lines->utc[at + i] = (char)('0' + us % 10);
+	buf_put(b, "{\"ts\":\"", 7);
+	buf_put(b, lines->utc, TS_LEN);
+	buf_puts(b, "\",\"kind\":\"access\",\"level\":\"");
+	buf_puts(b, level_names[level]);
+	buf_putc(b, '"');
+}
+
 static void member(struct buf *b, const char *name, const char *value, size_t n)
 {
 	char mem[LOGRING_RECORD_MAX] __attribute__((uninitialized));
@@ -146,7 +165,7 @@ void render_access(struct buf *b, struct record_lines *lines, uint64_t wall_us, 
 		end(b);
 		return;
 	}
-	begin(b, wall_us, "access", r.head.status >= 500 ? LEVEL_ERROR : LEVEL_INFO);
+	begin_access(b, lines, wall_us, r.head.status >= 500 ? LEVEL_ERROR : LEVEL_INFO);
 	record_members(b, &r);
 	if (r.text[RECORD_FORMAT].n || r.head.flags & RECORD_COMBINED)
 		line_member(b, lines, wall_us, &r);

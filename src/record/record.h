@@ -112,6 +112,8 @@ struct record_lines {
 	size_t custom_len;
 	time_t second;
 	char local[32], iso[32];
+	uint64_t utc_s; /* the maker's own: the second that utc shows */
+	char utc[32];
 };
 /* Append the line of r without a newline: the format of its own, else combined. Bytes that are not printable
  * ASCII, quotes and backslashes of what a client sent become \xHH, as in nginx; an empty value is "-".

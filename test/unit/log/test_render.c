@@ -74,6 +74,27 @@ static void good_access_is_one_object(void **state)
 	}
 }
 
+/* Each byte at each place among plain ones is shown as it must be, wherever a step of eight begins. */
+static void every_byte_at_every_place(void **state)
+{
+	char mem[RECORD_RAW_MAX];
+
+	(void)state;
+	for (unsigned c = 1; c < 256; c++)
+		for (unsigned at = 0; at < 19; at++) {
+			char text[20] = "0123456789abcdefghi";
+			json_t *o;
+
+			text[at] = (char)c;
+			o = access_of(mem, rig_access(mem, "a", 200, text, 1));
+			if (c < 0x80)
+				assert_string_equal(rig_text(o, "target"), text);
+			else
+				assert_int_equal(strlen(rig_text(o, "target")), 21);
+			json_decref(o);
+		}
+}
+
 /* The longest texts, of bytes that grow most in JSON and in a line. */
 static void longest_access_fits(void **state)
 {
@@ -245,6 +266,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(times),
 		cmocka_unit_test(good_access_is_one_object),
+		cmocka_unit_test(every_byte_at_every_place),
 		cmocka_unit_test(longest_access_fits),
 		cmocka_unit_test(malformed_access_is_said),
 		cmocka_unit_test(events),
