@@ -236,7 +236,8 @@ static int parse_absolute(struct http1_head *h, struct gathered *g)
 	h->host = p;
 	if (slash < end && *slash == '?')
 		return -CLOSE_BAD_TARGET;
-	h->path = slash < end ? slash : "/";
+	/* OPTIONS of no resource is about the server as a whole (section 3.2.4). */
+	h->path = slash < end ? slash : h->method == METHOD_OPTIONS ? "*" : "/";
 	h->path_len = slash < end ? (uint32_t)(end - slash) : 1;
 	while (g->hosts && (f->name_len != 4 || memcmp(f->name, "host", 4)))
 		f++;

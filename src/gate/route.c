@@ -111,8 +111,19 @@ enum phase_end phase_site(struct req *r)
 	return PHASE_NEXT;
 }
 
+/* A request for an https resource that came unsecured (RFC 9110 section 7.4); a trusted proxy secured it. */
+static bool misdirected(const struct req *r)
+{
+	return *r->target != '/' && r->target_len > 5 && !r->tls && !r->peer_trusted &&
+	       (r->target[4] | 32) == 's' && r->target[5] == ':' && (*r->target | 32) == 'h';
+}
+
 enum phase_end phase_route(struct req *r)
 {
+	if (misdirected(r)) {
+		req_fail(r, CLOSE_BAD_TARGET, 0);
+		return PHASE_ANSWERED;
+	}
 	r->route = choose(r);
 	if (!r->route) {
 		req_fail(r, CLOSE_NOT_FOUND, 0);

@@ -382,8 +382,9 @@ static bool may_upgrade(const struct req *r)
 
 	if (!u || !r->upgrade_len)
 		return false;
+	/* One name, perhaps with a version: a backend that looks for a word in more finds others. */
 	for (uint32_t i = 0; i < r->upgrade_len; i++)
-		if (u[i] == ',')
+		if (!is_unreserved((unsigned char)u[i]) && u[i] != '/' && u[i] != '+')
 			return false;
 	return !(r->upgrade_len >= 3 && (u[0] | 32) == 'h' && ((u[1] | 32) == '2' || (u[1] | 32) == 't')) &&
 	       !(r->upgrade_len >= 3 && (u[0] | 32) == 't' && (u[1] | 32) == 'l' && (u[2] | 32) == 's');

@@ -4,6 +4,7 @@
  */
 #include "gate.h"
 #include "lib/must.h"
+#include "snap/snap_priv.h"
 #include "subst.h"
 
 #include <string.h>
@@ -21,7 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *text = (const char *)data, *path;
 	struct gate g = {0};
 	struct arena_pool pool;
-	struct req r = {.gate = &g};
+	struct snap_site site = {0};
+	struct snap snap = {0};
+	struct req r = {.gate = &g, .snap = &snap, .site = &site};
 	struct regex_groups groups = {.pattern = "", .n = 2};
 	size_t cut, n;
 	char *made;

@@ -1,0 +1,111 @@
+"""Chunked bodies (RFC 9112 section 7.1)."""
+
+from .shape import CUT, bad, chunked, to
+
+SIZE = "chunk-size is 1*HEXDIG and nothing else."
+EXT = "The line of a size ends with CRLF; an extension holds no control characters."
+DATA = "chunk-data is as long as the size says, and CRLF follows."
+LF = "stricter: a lone LF MAY be taken for a line's end; readers that do and readers that do not end in two places."
+TRAILER = "A trailer line is a field line."
+DROP = "It frames, routes or authenticates: never taken from behind a message, nor handed on."
+IN = b"GET /in HTTP/1.1\r\nHost: h\r\n\r\n"
+END = b"0\r\n\r\n"
+
+
+def ok(body=b"12345", **more):
+    return to(method=b"POST", body=body, **more)
+
+
+ROWS = [
+    ("two chunks", chunked(b"2\r\n12\r\n3\r\n345\r\n" + END), ok(), "9112 7.1", "The plain form."),
+    ("no chunk", chunked(END), ok(b""), "9112 7.1", "An empty body."),
+    ("a size in capitals", chunked(b"A\r\n1234567890\r\n" + END), ok(b"1234567890"), "9112 7.1", "HEXDIG in both cases."),
+    ("a size in small letters", chunked(b"a\r\n1234567890\r\n" + END), ok(b"1234567890"), "9112 7.1", "HEXDIG in both cases."),
+    ("zeros before a size", chunked(b"0005\r\n12345\r\n" + END), ok(), "9112 7.1", "They change nothing."),
+    ("many zeros as the last chunk", chunked(b"5\r\n12345\r\n0000\r\n\r\n"), ok(), "9112 7.1", "last-chunk is 1*'0'."),
+    ("forty zeros before a size", chunked(b"0" * 40 + b"5\r\n12345\r\n" + END), bad(), "9112 7.1", "stricter: more digits than a number that fits has."),
+    ("an extension", chunked(b"5;a=b\r\n12345\r\n" + END), ok(), "9112 7.1.1", "A recipient MUST ignore what it knows not; it goes no further."),
+    ("an extension without a value", chunked(b"5;a\r\n12345\r\n0;b\r\n\r\n"), ok(), "9112 7.1.1", "Ignored."),
+    ("a quoted extension", chunked(b'5;a="b;c \\" d"\r\n12345\r\n' + END), ok(), "9112 7.1.1", "Ignored."),
+    ("an extension that holds a size", chunked(b"5;\t5\r\n12345\r\n" + END), ok(), "9112 7.1.1", "Blanks around an extension's name are bad whitespace, to be parsed and removed."),
+    ("an empty extension", chunked(b"5;\r\n12345\r\n" + END), ok(), "9112 7.1.1", "Ignored like any: the line's end is certain, and the extension goes no further."),
+    ("a blank before an extension", chunked(b"5 ;a\r\n12345\r\n" + END), bad(), "9112 7.1.1", "stricter: bad whitespace there may be taken; readers differ about it."),
+    ("a LF in an extension", chunked(b"5;a\n12345\r\n" + END), bad(), "9112 7.1.1", EXT),
+    ("a LF and a chunk in an extension", chunked(b"2;\nxx\r\n5\r\n12345\r\n" + END), bad(), "9112 7.1.1", EXT),
+    ("a CR in an extension", chunked(b"5;a\rb\r\n12345\r\n" + END), bad(), "9112 7.1.1", EXT),
+    ("a NUL in an extension", chunked(b"5;a\0b\r\n12345\r\n" + END), bad(), "9112 7.1.1", EXT),
+    ("a quoted LF in an extension", chunked(b'5;a="\n"\r\n12345\r\n' + END), bad(), "9112 7.1.1", EXT),
+    ("a quoted CR LF in an extension", chunked(b'5;a="\r\n"\r\n12345\r\n' + END), bad(), "9112 7.1.1", "The line ends at CRLF, inside quotes too."),
+    ("an extension of 10 KB", chunked(b"5;" + b"a" * 10000 + b"\r\n12345\r\n" + END), bad(), "9112 7.1.1", "A server ought to bound extensions."),
+    ("a thousand extensions", chunked(b"1;aaaaaaaa\r\n1\r\n" * 1000 + END), bad(), "9112 7.1.1", "A server ought to bound extensions in all."),
+    ("a size with 0x", chunked(b"0x5\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a size with 0X", chunked(b"0X5\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a size with x", chunked(b"x5\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a size with h", chunked(b"5h\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a size with a plus", chunked(b"+5\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a size with a minus", chunked(b"-5\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("minus zero as the last chunk", chunked(b"5\r\n12345\r\n-0\r\n\r\n"), bad(), "9112 7.1", SIZE),
+    ("a size with an underscore", chunked(b"1_0\r\n1234567890123456\r\n" + END), bad(), "9112 7.1", "Some languages read 10."),
+    ("a size with a point", chunked(b"5.0\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a size with a comma", chunked(b"5,\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a quoted size", chunked(b'"5"\r\n12345\r\n' + END), bad(), "9112 7.1", SIZE),
+    ("an empty size", chunked(b"\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("an extension without a size", chunked(b";a=b\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a blank before a size", chunked(b" 5\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a tab before a size", chunked(b"\t5\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a blank behind a size", chunked(b"5 \r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a blank within a size", chunked(b"0 5\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a vertical tab behind a size", chunked(b"5\x0b\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a NUL behind a size", chunked(b"5\0\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a letter that is no digit", chunked(b"5g\r\n12345\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("a wide digit", chunked("\uff15\r\n12345\r\n".encode() + END), bad(), "9112 7.1", SIZE),
+    ("a size of 2^32 + 5", chunked(b"100000005\r\n12345\r\n" + END), (CUT,), "9112 7.1", "Cut to 32 bits it would be 5: it is not, and the body never comes."),
+    ("a size of 2^64 + 5", chunked(b"10000000000000005\r\n12345\r\n" + END), bad(), "9112 7.1", "Overflow must not happen."),
+    ("a size of sixteen f", chunked(b"ffffffffffffffff\r\n12345\r\n" + END), bad(400, 413), "9112 7.1", "-1 to some."),
+    ("a size of 2^63", chunked(b"8000000000000000\r\n12345\r\n" + END), bad(400, 413), "9112 7.1", "Negative to some."),
+    ("a size of a hundred digits", chunked(b"1" + b"0" * 99 + b"\r\n12345\r\n" + END), bad(), "9112 7.1", "Overflow must not happen."),
+    ("LF behind a size", chunked(b"5\n12345\r\n" + END), bad(), "9112 7.1", LF),
+    ("CR behind a size", chunked(b"5\r12345\r\n" + END), bad(), "9112 7.1", "A bare CR is no line end."),
+    ("CR CR LF behind a size", chunked(b"5\r\r\n12345\r\n" + END), bad(), "9112 7.1", "A bare CR is no line end."),
+    ("LF behind data", chunked(b"5\r\n12345\n" + END), bad(), "9112 7.1", LF),
+    ("CR behind data", chunked(b"5\r\n12345\r" + END), bad(), "9112 7.1", DATA),
+    ("nothing behind data", chunked(b"5\r\n12345" + END), bad(), "9112 7.1", DATA),
+    ("two bytes that are no CRLF behind data", chunked(b"5\r\n12345xx" + END), bad(), "9112 7.1", DATA),
+    ("data longer than its size", chunked(b"5\r\n123456\r\n" + END), bad(), "9112 7.1", DATA),
+    ("data shorter than its size", chunked(b"6\r\n12345\r\n" + END), bad(), "9112 7.1", DATA),
+    ("two CRLF behind data", chunked(b"5\r\n12345\r\n\r\n" + END), bad(), "9112 7.1", SIZE),
+    ("LF behind the last chunk", chunked(b"5\r\n12345\r\n0\n\r\n"), bad(), "9112 7.1", LF),
+    ("LF as the end", chunked(b"5\r\n12345\r\n0\r\n\n"), bad(), "9112 7.1", LF),
+    ("LF LF as the end", chunked(b"5\r\n12345\r\n0\n\n"), bad(), "9112 7.1", LF),
+    ("CR as the end", chunked(b"5\r\n12345\r\n0\r\n\rGET"), bad(), "9112 7.1", "A bare CR is no line end."),
+    ("CR CR LF as the end", chunked(b"5\r\n12345\r\n0\r\n\r\r\n"), bad(), "9112 7.1", "A bare CR is no line end."),
+    ("only LF everywhere", chunked(b"5\n12345\n0\n\n"), bad(), "9112 7.1", LF),
+    ("no last chunk", chunked(b"5\r\n12345\r\n"), (CUT,), "9112 8", "An incomplete message is never forwarded as a whole one."),
+    ("the end within a size", chunked(b"5\r\n12345\r\n0"), (CUT,), "9112 8", "An incomplete message."),
+    ("the end within data", chunked(b"5\r\n123"), (CUT,), "9112 8", "An incomplete message."),
+    ("no empty line behind the last chunk", chunked(b"5\r\n12345\r\n0\r\n"), (CUT,), "9112 8", "An incomplete message: the trailer section has not ended."),
+    ("nothing at all", chunked(b""), (CUT,), "9112 8", "An incomplete message."),
+    ("a request instead of an empty line", chunked(b"5\r\n12345\r\n0\r\n" + IN), bad(), "9112 7.1.2", TRAILER),
+    ("a request behind the end", chunked(b"5\r\n12345\r\n" + END + IN), ok() + to(b"/in"), "9112 9.3.2", "The next message, and read as such by everybody."),
+    ("a second last chunk behind the end", chunked(b"5\r\n12345\r\n" + END + END), ok() + bad(), "9112 7.1", "Behind the end comes a request, and that is none."),
+    ("a CRLF behind the end", chunked(b"5\r\n12345\r\n" + END + b"\r\n"), ok(), "9112 2.2", "An empty line before the next request."),
+    ("garbage behind the end", chunked(b"5\r\n12345\r\n" + END + b"X"), ok() + (CUT,), "9112 7.1", "The beginning of another message."),
+    # trailers
+    ("a trailer", chunked(b"5\r\n12345\r\n0\r\nX-Sum: 1\r\n\r\n"), ok(), "9112 7.1.2", "Kept apart from the head."),
+    ("two trailers", chunked(b"5\r\n12345\r\n0\r\nX: 1\r\nY: 2\r\n\r\n"), ok(lacks=[b"x", b"y"]), "9110 6.5.1", "Never merged into the head."),
+    ("Content-Length as a trailer", chunked(b"5\r\n12345\r\n0\r\nContent-Length: 50\r\n\r\n"), ok(), "9110 6.5.1", DROP),
+    ("Transfer-Encoding as a trailer", chunked(b"5\r\n12345\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n"), ok(), "9110 6.5.1", DROP),
+    ("Host as a trailer", chunked(b"5\r\n12345\r\n0\r\nHost: evil\r\n\r\n"), ok(), "9110 6.5.1", DROP),
+    ("Authorization as a trailer", chunked(b"5\r\n12345\r\n0\r\nAuthorization: Basic eDp5\r\n\r\n"), ok(), "9110 6.5.1", DROP),
+    ("X-Forwarded-For as a trailer", chunked(b"5\r\n12345\r\n0\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n"), ok(), "9110 6.5.1", DROP),
+    ("Content_Length as a trailer", chunked(b"5\r\n12345\r\n0\r\nContent_Length: 50\r\n\r\n"), ok(), "9110 6.5.1", DROP),
+    ("a blank before a trailer's colon", chunked(b"0\r\nX : y\r\n\r\n"), bad(), "9112 5.1", TRAILER),
+    ("a folded trailer", chunked(b"0\r\nX: y\r\n z\r\n\r\n"), bad(), "9112 5.2", TRAILER),
+    ("a trailer without a colon", chunked(b"0\r\nX\r\n\r\n"), bad(), "9112 5", TRAILER),
+    ("a trailer without a name", chunked(b"0\r\n: y\r\n\r\n"), bad(), "9112 5", TRAILER),
+    ("a NUL in a trailer", chunked(b"0\r\nX: \0\r\n\r\n"), bad(), "9110 5.5", TRAILER),
+    ("a bare CR in a trailer", chunked(b"0\r\nX: a\rb\r\n\r\n"), bad(), "9112 2.2", TRAILER),
+    ("LF behind a trailer", chunked(b"0\r\nX: y\n\r\n"), bad(), "9112 2.2", LF),
+    ("a trailer section of 20 KB", chunked(b"0\r\nX: " + b"y" * 20000 + b"\r\n\r\n"), bad(400, 431), "9110 6.5.1", "More than the bound."),
+    ("a trailer section that does not end", chunked(b"0\r\nX: y\r\n"), (CUT,), "9112 8", "An incomplete message."),
+]
