@@ -307,6 +307,7 @@ static void say_status(struct cache_req *cr, struct resp_head *h, bool stored)
 
 	if (cr->invalidates)
 		return;
+	r->cache_status = stored ? "stored" : "miss";
 	value = arena_printf(&r->arena, "stead; fwd=%s; fwd-status=%u%s%s", cr->why, h->status,
 		stored ? "; stored" : "", cr->collapsed ? "; collapsed" : "");
 	if (value)

@@ -187,6 +187,7 @@ void cache_serve(struct req *r)
 	int n;
 
 	r->filters &= (uint8_t) ~(1u << FILTER_CACHE);
+	r->cache_status = cr->origin_status ? "revalidated" : "hit";
 	h.reason = cr->head->reason_len
 			   ? arena_strndup(&r->arena, cr->head->reason, cr->head->reason_len)
 			   : NULL;
