@@ -1,8 +1,10 @@
 /*
  * floor.c: the raw floor of bench/run: one epoll loop that answers each read with the same bytes
  * and parses nothing. What a server of HTTP over loopback cannot be cheaper than on this machine.
+ * With a backend's port it passes what it reads to a connection of its own there, and back: what no
+ * reverse proxy that reads and writes can be cheaper than.
  *
- * Usage: floor PORT BODY-BYTES. Prints nothing; ends on a signal.
+ * Usage: floor PORT BODY-BYTES [BACKEND-PORT]. Prints nothing; ends on a signal.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 256, BODY_MAX = 65536 };
+enum { EVENTS = 256, BODY_MAX = 65536, FDS_MAX = 4096 };
 
 static int listen_on(unsigned port)
 {
@@ -32,16 +34,54 @@ static int listen_on(unsigned port)
 	return fd;
 }
 
-static void accept_all(int ep, int listener)
+/* The other end of what fd is to be passed to; 0: it is answered here. */
+static int other[FDS_MAX];
+
+static void watch(int ep, int fd)
+{
+	struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+	(void)epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+}
+
+static void connect_behind(int ep, int fd, unsigned long port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+		.sin_port = htons((unsigned short)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int behind = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (behind < 0 || behind >= FDS_MAX || fd >= FDS_MAX ||
+		connect(behind, (struct sockaddr *)&a, sizeof a) < 0) {
+		perror("floor");
+		exit(1);
+	}
+	other[fd] = behind;
+	other[behind] = fd;
+	watch(ep, behind);
+}
+
+static void drop(int fd)
+{
+	if (other[fd]) {
+		(void)close(other[fd]);
+		other[other[fd]] = 0;
+		other[fd] = 0;
+	}
+	(void)close(fd);
+}
+
+static void accept_all(int ep, int listener, unsigned long behind)
 {
 	for (;;) {
 		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
 
 		if (fd < 0)
 			return;
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-		(void)epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+		if (behind)
+			connect_behind(ep, fd, behind);
+		watch(ep, fd);
 	}
 }
 
@@ -49,14 +89,15 @@ int main(int argc, char **argv)
 {
 	static char answer[BODY_MAX + 256], request[16384];
 	struct epoll_event events[EVENTS];
-	unsigned long port, body;
+	unsigned long port, body, behind;
 	int ep, listener, head;
 
-	if (argc != 3)
+	if (argc != 3 && argc != 4)
 		return 2;
 	port = strtoul(argv[1], NULL, 10);
 	body = strtoul(argv[2], NULL, 10);
-	if (port > 65535 || body > BODY_MAX)
+	behind = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
+	if (port > 65535 || behind > 65535 || body > BODY_MAX)
 		return 2;
 	head = snprintf(answer, sizeof answer,
 		"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %lu\r\n\r\n", body);
@@ -72,14 +113,16 @@ int main(int argc, char **argv)
 			int fd = events[i].data.fd;
 
 			if (fd == listener) {
-				accept_all(ep, listener);
+				accept_all(ep, listener, behind);
 				continue;
 			}
 			ssize_t got = recv(fd, request, sizeof request, 0);
-			if (got > 0)
+			if (got > 0 && other[fd])
+				got = send(other[fd], request, (size_t)got, MSG_NOSIGNAL);
+			else if (got > 0)
 				got = send(fd, answer, (size_t)head + body, MSG_NOSIGNAL);
 			if (got == 0 || (got < 0 && errno != EAGAIN))
-				(void)close(fd);
+				drop(fd);
 		}
 	}
 }

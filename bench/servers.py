@@ -106,9 +106,9 @@ class Server:
 class Floor(Server):
     name = "floor"
 
-    def __init__(self, binary, body_bytes):
+    def __init__(self, binary, body_bytes, behind=None):
         super().__init__()
-        self.spawn([binary, str(self.port), str(body_bytes)])
+        self.spawn([binary, str(self.port), str(body_bytes)] + ([str(behind.port)] if behind else []))
         self.wait("/")
 
 
@@ -141,6 +141,24 @@ class NginxUwsgi(Server):
             time.sleep(0.02)
         self.spawn(["nginx", "-c", conf, "-p", self.dir])
         self.wait("/")
+
+
+class HaproxyProxy(Server):
+    name = "HAProxy"
+
+    def __init__(self, backend, path):
+        super().__init__()
+        self.spawn(["haproxy", "-f", self.filled("haproxy-proxy.cfg", BACKEND=backend), "-db"])
+        self.wait(path)
+
+
+class NginxProxy(Server):
+    name = "nginx"
+
+    def __init__(self, backend, path):
+        super().__init__()
+        self.spawn(["nginx", "-c", self.filled("nginx-proxy.conf", BACKEND=backend), "-p", self.dir])
+        self.wait(path)
 
 
 class Stead(Server):
