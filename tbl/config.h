@@ -170,7 +170,7 @@ CONF(UPSTREAM_FAIL_MAX, UPSTREAM, "FailMax", CONF_TYPE_INT, 0, "3", 1, 1000, "fa
 CONF(UPSTREAM_RETRY, UPSTREAM, "Retry", CONF_TYPE_INT, 0, "1", 0, 10, "times", WHEN_RELOAD, "how often a request is tried at another server",
 	"Only what may be repeated (GET, HEAD, OPTIONS, PUT, DELETE) and of whose answer nothing was sent.", "Retry=2")
 CONF(UPSTREAM_KEEP_ALIVE, UPSTREAM, "KeepAlive", CONF_TYPE_INT, 0, "32", 0, 65536, "connections", WHEN_RELOAD, "how many idle connections are kept",
-	"By each gate.", "KeepAlive=100")
+	"By each gate. More stay open for a second after their last answer, so that a load of more at once does not open one for each.", "KeepAlive=100")
 CONF(UPSTREAM_SLOW_START, UPSTREAM, "SlowStartSec", CONF_TYPE_TIME, 0, "0", 0, 3600000, "ms", WHEN_RELOAD, "how long a server that came back is spared",
 	"Its share grows from a tenth to the whole over this time.", "SlowStartSec=30s")
 CONF(UPSTREAM_TLS_VERIFY, UPSTREAM, "TlsVerify", CONF_TYPE_BOOL, 0, "yes", 0, 0, "", WHEN_RELOAD, "whether a server's certificate is verified",

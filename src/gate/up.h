@@ -50,6 +50,8 @@ enum {
 	UP_TRIED_MAX = 8,
 	UP_TICK_MS = 1000,
 	UP_IDLE_MS = 60000,   /* a kept connection that nobody used */
+	UP_SPARE_MS = 1000,   /* … beyond KeepAlive= */
+	UP_SPARE_MAX = 1024,  /* kept beyond KeepAlive= for so short, of one upstream */
 	UP_OUT_MIN_MS = 1000, /* a failed server rests so long, then twice as long, … */
 	UP_OUT_MAX_MS = 60000,
 };
@@ -293,6 +295,8 @@ void up_conn_receive(struct up_conn *n);
 void up_conn_shut(struct up_conn *n);
 void up_conn_drop_input(struct up_conn *n);
 void up_conn_close_idle(struct up_server *s, uint64_t older_than_ms);
+/* Of those that the upstream keeps beyond KeepAlive=, the ones unused since before. */
+void up_conn_close_spare(struct up_server *s, uint64_t older_than_ms);
 
 int up_buf_put(struct gate *g, struct up_buf *b, const void *p, size_t n);
 void up_buf_drop(struct gate *g, struct up_buf *b, size_t n);

@@ -136,6 +136,17 @@ void up_conn_close_idle(struct up_server *s, uint64_t older_than_ms)
 	}
 }
 
+void up_conn_close_spare(struct up_server *s, uint64_t older_than_ms)
+{
+	struct up_conn *next;
+
+	for (struct up_conn *n = s->idle; n && s->u->idle_n > s->u->keep_alive; n = next) {
+		next = n->next;
+		if (n->idle_since_ms < older_than_ms)
+			up_conn_close(n);
+	}
+}
+
 /* The oldest of the gate's kept ones of this upstream, to make room. */
 static void close_oldest(struct upstream *u)
 {
@@ -160,7 +171,9 @@ void up_conn_keep(struct up_conn *n, bool may)
 		up_conn_close(n);
 		return;
 	}
-	if (u->idle_n >= u->keep_alive)
+	/* More at work at once than are to be kept: they rest a moment all the same, or under such a load
+	 * every other answer would close a connection and the next question open one again. */
+	if (u->idle_n >= u->keep_alive + UP_SPARE_MAX)
 		close_oldest(u);
 	n->served++;
 	n->idle = true;

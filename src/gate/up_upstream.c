@@ -343,10 +343,11 @@ static uint64_t look_at(struct upstream *u, uint64_t now)
 
 		next = min_of(next, at);
 		up_conn_close_idle(s, now > UP_IDLE_MS ? now - UP_IDLE_MS : 0);
+		up_conn_close_spare(s, now > UP_SPARE_MS ? now - UP_SPARE_MS : 0);
 		if (s->out_until_ms > now && u->first)
 			next = min_of(next, s->out_until_ms);
 		if (s->idle)
-			next = min_of(next, now + UP_IDLE_MS / 8);
+			next = min_of(next, now + (u->idle_n > u->keep_alive ? UP_SPARE_MS : UP_IDLE_MS / 8));
 	}
 	if (u->check && u->known) {
 		if (now >= u->probe_at_ms) {
