@@ -125,6 +125,6 @@ struct up_codec {
 /* By enum snap_protocol; NULL: not spoken. up_codecs.c names them all. */
 enum { UP_CODECS = 8 };
 extern const struct up_codec *const up_codecs[UP_CODECS];
-extern const struct up_codec up_http_codec;
+extern const struct up_codec up_http_codec, up_uwsgi_codec;
 
 #endif

@@ -8,6 +8,7 @@
 
 const struct up_codec *const up_codecs[UP_CODECS] = {
 	[SNAP_PROTO_HTTP] = &up_http_codec,
+	[SNAP_PROTO_UWSGI] = &up_uwsgi_codec,
 };
 
 const struct up_owner_ops *const up_owners[UP_OWNER_END] = {

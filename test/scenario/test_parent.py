@@ -216,7 +216,7 @@ def memfd(text):
 
 def test_a_snapshot_outlives_ctl_and_gate(bed):
     fds = [memfd(b"root"), memfd(b"one"), memfd(b"two")]
-    bed.ctl.send("SNAP", struct.pack("<QII", 5, 2, 0), fds, ident=9)
+    bed.ctl.send("SNAP", struct.pack("<QIIII", 5, 2, 0, 0, 0), fds, ident=9)
     assert bed.ctl.until("DONE").id == 9
     assert len(bed.gate[0].until("SNAP").fds) == 3
     bed.ctl.kill()
@@ -228,7 +228,7 @@ def test_a_snapshot_outlives_ctl_and_gate(bed):
 
 def test_a_snapshot_with_another_number_of_segments_is_refused(bed):
     fds = [memfd(b"root")]
-    bed.ctl.send("SNAP", struct.pack("<QII", 5, 2, 0), fds)
+    bed.ctl.send("SNAP", struct.pack("<QIIII", 5, 2, 0, 0, 0), fds)
     assert struct.unpack("<I", bed.ctl.until("DONE").body[:4])[0] == 22
     assert [m.name for m in drained(bed.gate[0])].count("SNAP") == 0
 

@@ -83,7 +83,7 @@ def memfd(data, seals=SEALS):
 
 
 def say(channel, generation, fds):
-    payload = struct.pack("<QII", generation, len(fds) - 1, 0)
+    payload = struct.pack("<QIIII", generation, len(fds) - 1, 0, 0, 0)
     message = struct.pack("<IHHQ", len(payload), SNAP, 1, 0) + payload
     socket.send_fds(channel, [message], fds)
     for fd in fds:

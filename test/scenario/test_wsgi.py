@@ -144,7 +144,8 @@ def test_a_file_cut_on_its_way(site):
     body = len(got.split(b"\r\n\r\n", 1)[1])
     assert 0 < body < 32000000
     told = wait_until("the record", lambda: [r for r in one.logs() if r.get("target") == "/cut"])
-    assert [(r["bytes"], r["close"]) for r in told] == [(body, "file_error")]
+    # Who met the new end first: the gate as it sent, or the worker as it handed the file over.
+    assert [r["bytes"] for r in told] == [body] and told[0]["close"] in ("file_error", "app_short")
 
 
 def test_late_error_cuts(site):

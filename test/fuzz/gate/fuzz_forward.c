@@ -1,6 +1,7 @@
 /*
  * fuzz_forward.c: what a client sent, as a backend reads it: our own strict reader takes it back,
- * and sees the same path, the same host and one length, whatever stood in the original.
+ * and sees the same path, the same host and one length, whatever stood in the original; and the packet of
+ * uwsgi's protocol for the same request has whole pairs, none of them twice.
  */
 #include "http1_parse.h"
 #include "lib/must.h"
@@ -24,6 +25,8 @@ static void fill(struct req *r, const struct http1_head *h)
 	r->version_minor = h->version_minor;
 	r->path_raw = h->path;
 	r->path_raw_len = h->path_len;
+	r->target = h->path;
+	r->target_len = h->path_len;
 	r->host = h->host;
 	r->host_len = h->host_len;
 	r->host_port = h->host_port;
@@ -33,6 +36,7 @@ static void fill(struct req *r, const struct http1_head *h)
 	r->upgrade_len = h->upgrade_len;
 	r->fields = (struct field *)h->fields;
 	r->nfields = h->nfields;
+	r->user = "";
 	memcpy(r->peer, "::1", 4);
 }
 
@@ -73,6 +77,40 @@ static void check(
 	*arena = back.arena;
 }
 
+static size_t u16_at(const char *p)
+{
+	return (unsigned char)p[0] | (size_t)(unsigned char)p[1] << 8;
+}
+
+/* The same question in uwsgi's protocol: one packet, whole pairs, no variable twice, the path unchanged. */
+static void check_uwsgi(const struct req *r, const char *p, size_t n)
+{
+	const char *names[REQ_FIELDS_MAX + 32];
+	size_t lens[REQ_FIELDS_MAX + 32], at = 4;
+	unsigned seen = 0;
+	bool path = false;
+
+	must(n >= 4 && p[0] == 0 && p[3] == 0 && u16_at(p + 1) == n - 4);
+	while (at < n) {
+		size_t name_len = u16_at(p + at), len;
+
+		must(n - at >= 4 && n - at - 4 >= name_len);
+		names[seen] = p + at + 2;
+		lens[seen] = name_len;
+		len = u16_at(p + at + 2 + name_len);
+		must(n - at - 4 - name_len >= len);
+		must(!memchr(names[seen], '-', name_len));
+		for (unsigned i = 0; i < seen; i++)
+			must(lens[i] != name_len || memcmp(names[i], names[seen], name_len) != 0);
+		must(name_len != 10 || memcmp(names[seen], "HTTP_PROXY", 10) != 0);
+		if (name_len == 9 && !memcmp(names[seen], "PATH_INFO", 9))
+			path = len == r->path_len && !memcmp(p + at + 4 + name_len, r->path, len);
+		at += 4 + name_len + len;
+		must(++seen < sizeof(names) / sizeof(names[0]));
+	}
+	must(path);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct http1_head head;
@@ -98,6 +136,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			must(up_http_codec.head(&ask, &b) == 0);
 			if (!b.error)
 				check(&r, &ask, text, b.len, &r.arena);
+			buf_fixed(&b, text, sizeof(text));
+			if (up_uwsgi_codec.head(&ask, &b) == 0 && !b.error)
+				check_uwsgi(&r, text, b.len);
 		}
 	}
 	arena_reset(&r.arena);

@@ -43,7 +43,8 @@ static int parse(const char *p, size_t n, struct proxy_header *h)
 static const char *text_of(const uint8_t address[16])
 {
 	static char text[46];
-	bool v4 = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)address);
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	bool v4 = memcmp(address, mapped, sizeof(mapped)) == 0;
 
 	return inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? address + 12 : address, text, sizeof(text));
 }
