@@ -156,7 +156,7 @@ CONF(ROUTE_STRIP_PREFIX, ROUTE, "StripPrefix", CONF_TYPE_BOOL, 0, "no", 0, 0, ""
 CONF(UPSTREAM_SERVER, UPSTREAM, "Server", CONF_TYPE_SERVER, CONF_MANY | CONF_LINE, "", 0, 64, "servers", WHEN_RELOAD, "a server that requests are passed to",
 	"URL or unix:PATH, then weight=N (1 to 1000). http://HOST:PORT, https://HOST:PORT, or HOST:PORT; a name is looked up again when its time to live is over. The gates must be allowed to write to the socket: chmod 666 it, or give it the group stead-gate and chmod 660; when stead runs as root it must lie below /run/stead/backends.", "Server=http://10.0.0.2:8000 weight=2")
 CONF(UPSTREAM_PROTOCOL, UPSTREAM, "Protocol", CONF_TYPE_ENUM, 0, "http", 0, 0, "http https fastcgi uwsgi", WHEN_RELOAD, "what the servers speak",
-	"https verifies the server's certificate unless TlsVerify=no.", "Protocol=fastcgi")
+	"https verifies the server's certificate unless TlsVerify=no.", "Protocol=uwsgi")
 CONF(UPSTREAM_BALANCE, UPSTREAM, "Balance", CONF_TYPE_ENUM, 0, "roundrobin", 0, 0, "roundrobin least hash", WHEN_RELOAD, "which server is chosen",
 	"In turn by weight; the one with the fewest requests; or by a hash of the client's address.", "Balance=least")
 CONF(UPSTREAM_STICKY, UPSTREAM, "Sticky", CONF_TYPE_TOKEN, 0, "", 0, 64, "", WHEN_RELOAD, "a cookie that keeps a client at its server",

@@ -161,6 +161,7 @@ static void each_wrong_line_is_found_where_it_is(void **state)
 		{"[Upstream x]\nServer=10.0.0.1\n", 2, 8, "the port is missing", ""},
 		{"[Upstream x]\nServer=10.0.0.1:80 weight=0\n", 2, 8, "weight=N", ""},
 		{"[Upstream x]\nServer=http://a:1/p\n", 2, 8, "no path", ""},
+		{"[Upstream x]\nProtocol=fastcgi\n", 2, 10, "does not speak fastcgi yet", "uwsgi"},
 		{"[Upstream x]\nServer=unix:\n", 2, 8, "socket", ""},
 		{"[Site]\nAllow=10.0.0.1/8\n", 2, 7, "bits behind", "10.0.0.0/8"},
 		{"[Site]\nAllow=10.0.0.0/33\n", 2, 7, "not a network", ""},
