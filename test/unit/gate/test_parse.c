@@ -70,6 +70,25 @@ static void absolute_form_takes_hosts_place(void **state)
 	assert_text(head.fields[0].value, head.fields[0].value_len, "real.example:8080");
 }
 
+/* RFC 9112 sections 3.2.1 and 3.2.4: without a path it is "/", for OPTIONS the server as a whole. */
+static void absolute_form_without_a_path(void **state)
+{
+	(void)state;
+	assert_true(parse("GET http://h HTTP/1.1\r\nHost: h\r\n\r\n") > 0);
+	assert_text(head.path, head.path_len, "/");
+	assert_true(parse("OPTIONS http://h:81 HTTP/1.1\r\nHost: h\r\n\r\n") > 0);
+	assert_text(head.path, head.path_len, "*");
+	assert_text(head.host, head.host_len, "h");
+	assert_int_equal(head.host_port, 81);
+	assert_true(parse("OPTIONS http://h/ HTTP/1.1\r\nHost: h\r\n\r\n") > 0);
+	assert_text(head.path, head.path_len, "/");
+	assert_true(parse("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n") > 0);
+	assert_text(head.path, head.path_len, "*");
+	assert_int_equal(parse("GET http://h?a=b HTTP/1.1\r\nHost: h\r\n\r\n"), -CLOSE_BAD_TARGET);
+	assert_int_equal(parse("OPTIONS http://h?a HTTP/1.1\r\nHost: h\r\n\r\n"), -CLOSE_BAD_TARGET);
+	assert_int_equal(parse("GET * HTTP/1.1\r\nHost: h\r\n\r\n"), -CLOSE_BAD_TARGET);
+}
+
 static void every_prefix_needs_more(void **state)
 {
 	static const char text[] =
@@ -258,6 +277,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_head),
 		cmocka_unit_test(absolute_form_takes_hosts_place),
+		cmocka_unit_test(absolute_form_without_a_path),
 		cmocka_unit_test(every_prefix_needs_more),
 		cmocka_unit_test(values_are_searched_whole),
 		cmocka_unit_test(chunks_however_cut),

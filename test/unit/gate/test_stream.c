@@ -16,6 +16,8 @@
 #include "lib/must.h"
 #include "lib/sys.h"
 #include "req.h"
+#include "route.h"
+#include "target.h"
 #include "to_static.h"
 
 #include "../snap/small_snap.h"
@@ -282,27 +284,34 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct fake *open_stream(
-	struct world *w, unsigned i, uint8_t method, const char *target, int64_t length)
+static struct fake *new_stream(struct world *w, unsigned i)
 {
 	struct fake *f = &w->streams[i];
 	struct arena a;
-	struct req *r;
 
 	memset(f, 0, offsetof(struct fake, out));
 	f->s.proto = PROTO_FAKE;
 	f->window = WINDOW;
 	arena_init(&a, &w->g->pool);
-	r = f->r = req_new(w->g, &f->s, &a);
-	assert_non_null(r);
-	w->ids[i] = r->id;
+	f->r = req_new(w->g, &f->s, &a);
+	assert_non_null(f->r);
+	w->ids[i] = f->r->id;
+	f->r->host = "localhost";
+	f->r->host_len = 9;
+	return f;
+}
+
+static struct fake *open_stream(
+	struct world *w, unsigned i, uint8_t method, const char *target, int64_t length)
+{
+	struct fake *f = new_stream(w, i);
+	struct req *r = f->r;
+
 	r->method = method;
 	r->method_str = "M";
 	r->method_len = 1;
 	r->target = r->path_raw = arena_strndup(&r->arena, target, strlen(target));
 	r->target_len = r->path_raw_len = (uint32_t)strlen(target);
-	r->host = "localhost";
-	r->host_len = 9;
 	r->content_length = length;
 	req_on_head(r);
 	return f;
@@ -523,20 +532,15 @@ static void head_has_no_body(void **state)
 static void continue_is_said_when_wanted(void **state)
 {
 	struct world *w = *state;
-	struct fake *f = &w->streams[0];
+	struct fake *f = open_stream(w, 0, METHOD_GET, "/app", 0);
 	struct app_seen *seen;
-	struct arena a;
 
-	f = open_stream(w, 0, METHOD_GET, "/app", 0);
 	assert_int_equal(f->interim, 0);
 	seen = w->app;
 	answer(f->r, "x", true);
 	close_stream(f, CLOSE_DONE);
 	free(seen);
-	memset(f, 0, offsetof(struct fake, out));
-	f->s.proto = PROTO_FAKE;
-	arena_init(&a, &w->g->pool);
-	f->r = req_new(w->g, &f->s, &a);
+	f = new_stream(w, 0);
 	f->r->method = METHOD_POST;
 	f->r->path_raw = "/app";
 	f->r->path_raw_len = 4;
@@ -550,6 +554,35 @@ static void continue_is_said_when_wanted(void **state)
 	free(seen);
 }
 
+/* RFC 9110 section 7.4: a target of https is for connections that were secured, by us or by who is trusted. */
+static void https_targets_come_secured(void **state)
+{
+	static const struct {
+		const char *target;
+		bool tls, trusted, refused;
+	} rows[] = {{"https://localhost/", false, false, true}, {"HTTPS://localhost/", false, false, true},
+		{"https://localhost/", true, false, false}, {"https://localhost/", false, true, false},
+		{"http://localhost/", false, false, false}, {"/https:/", false, false, false}};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake *f = new_stream(w, 0);
+
+		f->r->target = rows[i].target;
+		f->r->target_len = (uint32_t)strlen(rows[i].target);
+		f->r->path_raw = "/";
+		f->r->path_raw_len = 1;
+		f->r->tls = rows[i].tls;
+		f->r->peer_trusted = rows[i].trusted;
+		f->r->snap = snap_ref(w->g->snap);
+		assert_true(target_parse(f->r));
+		assert_int_equal(phase_site(f->r), PHASE_NEXT);
+		assert_int_equal(phase_route(f->r), rows[i].refused ? PHASE_ANSWERED : PHASE_NEXT);
+		assert_int_equal(f->status, rows[i].refused ? 400 : 0);
+		close_stream(f, CLOSE_CLIENT_GONE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -560,6 +593,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_body_too_large_on_its_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(head_has_no_body, setup, teardown),
 		cmocka_unit_test_setup_teardown(continue_is_said_when_wanted, setup, teardown),
+		cmocka_unit_test_setup_teardown(https_targets_come_secured, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
