@@ -137,10 +137,12 @@ static void add_received(struct forward *w, const char *name)
 		add(w, name, f->value, f->value_len);
 }
 
-static void fill(struct forward *w, struct upstream *u)
+/* What it is asked for is told as the backend will read it, so that the two judge the same path. */
+static int fill(struct forward *w, struct upstream *u)
 {
 	struct req *r = w->r;
-	struct up_ask *a = &w->call.ask;
+	struct up_ask *a = &w->call.ask, asked = {0};
+	int err = up_target(r, &asked, 0);
 	size_t n;
 	const char *path = snap_str(r->snap, r->route->auth_path, &n);
 
@@ -154,13 +156,14 @@ static void fill(struct forward *w, struct upstream *u)
 	a->host_len = (uint32_t)strlen(a->host);
 	a->fields = w->ask;
 	add(w, "x-forwarded-method", r->method_str, r->method_len);
-	add(w, "x-forwarded-uri", r->target, r->target_len);
+	add(w, "x-forwarded-uri", asked.target, asked.target_len);
 	add(w, "x-forwarded-host", r->host, r->host_len);
 	add(w, "x-forwarded-proto", r->tls ? "https" : "http", r->tls ? 5 : 4);
 	add(w, "x-forwarded-for", r->peer, strlen(r->peer));
 	add_received(w, "cookie");
 	add_received(w, "authorization");
 	add_received(w, "user-agent");
+	return err;
 }
 
 static void drop_told(struct req *r)
@@ -189,7 +192,10 @@ static enum phase_end ask(struct req *r)
 	w->call.owner = UP_OWNER_AUTH;
 	w->call.body_may_repeat = true;
 	w->call.sticky_number = UINT32_MAX;
-	fill(w, u);
+	if (fill(w, u) < 0) {
+		req_fail(r, CLOSE_NO_MEMORY, 0);
+		return PHASE_ANSWERED;
+	}
 	r->phase_state = w;
 	up_call_begin(&w->call, u);
 	return PHASE_WAIT;

@@ -73,6 +73,7 @@ struct req {
 	const char *method_str;         /* as received */
 	const char *target;             /* raw, as received */
 	const char *path;               /* decoded, dot segments removed, always begins with '/', no NUL */
+	const char *path_literal;       /* of path_len: with each encoded slash as TARGET_SLASH; NULL: no empty segment, no such slash */
 	const char *path_raw;           /* undecoded, without query */
 	const char *query;              /* without '?', "" when none */
 	const char *host;               /* lower case, without port */

@@ -154,6 +154,8 @@ static bool rewrite(struct req *r, const struct snap_rewrite *w, const struct re
 		path = arena_printf(&r->arena, "/%s", path);
 		len++;
 	}
+	for (; path && len > 1 && path[1] == '/'; len--)
+		path++;
 	raw = path ? subst_encode_path(r, path, len, &raw_len) : NULL;
 	if (!raw)
 		return false;

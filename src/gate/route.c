@@ -8,6 +8,7 @@
 #include "gate.h"
 #include "lib/must.h"
 #include "regex.h"
+#include "target.h"
 
 #include <string.h>
 
@@ -52,7 +53,7 @@ static bool applies(const struct req *r, const struct snap_route *route)
 }
 
 /* Regular expressions come behind exact paths and prefixes, in the file's order. */
-static const struct snap_route *choose_regex(const struct req *r)
+static const struct snap_route *choose_regex(const struct req *r, const char *path, size_t len)
 {
 	const uint32_t *at;
 
@@ -64,29 +65,56 @@ static const struct snap_route *choose_regex(const struct req *r)
 		if (!route || !applies(r, route))
 			continue;
 		text = snap_str(r->snap, route->path, &n);
-		if (regex_match(r->gate, text, n, r->path, r->path_len, NULL))
+		if (regex_match(r->gate, text, n, path, len, NULL))
 			return route;
 	}
 	return NULL;
 }
 
-static const struct snap_route *choose(const struct req *r)
+static const struct snap_route *choose(const struct req *r, const char *path, size_t len)
 {
 	struct snap_route_iter it = {0};
 	const struct snap_route *route;
 
-	while ((route = snap_route_next(r->snap, r->site, r->path, r->path_len, &it)))
+	while ((route = snap_route_next(r->snap, r->site, path, len, &it)))
 		if (applies(r, route))
 			return route;
-	route = r->site->regexes.n ? choose_regex(r) : NULL;
+	route = r->site->regexes.n ? choose_regex(r, path, len) : NULL;
 	return route ? route : snap_route(r->snap, r->site, 0);
+}
+
+/* Some readers take an encoded slash for one that parts segments and some for data; some drop empty segments
+ * and some do not (files do). Where that would lead to another route, what keeps people out of it could be passed
+ * by: no reading is right then. True: all readings have this route. */
+static bool is_certain(struct req *r, const struct snap_route *route)
+{
+	size_t n = r->path_len;
+	char *merged;
+
+	if (!r->path_literal || r->site->routes.n <= 1)
+		return true;
+	merged = arena_alloc(&r->arena, n);
+	return merged && choose(r, merged, target_merge(merged, r->path, n)) == route &&
+	       choose(r, r->path_literal, n) == route &&
+	       choose(r, merged, target_merge(merged, r->path_literal, n)) == route;
+}
+
+/* Methods are case-sensitive, and all that are registered have capitals only (RFC 9110 section 9.1). Some
+ * backends read "post" as POST, which Methods= would have kept out. */
+static bool is_small(const struct req *r)
+{
+	for (uint32_t i = 0; i < r->method_len; i++)
+		if (r->method_str[i] >= 'a' && r->method_str[i] <= 'z')
+			return true;
+	return false;
 }
 
 enum phase_end phase_site(struct req *r)
 {
 	uint32_t flags;
 
-	if (r->method == METHOD_TRACE || r->method == METHOD_CONNECT) {
+	if (r->method == METHOD_TRACE || r->method == METHOD_CONNECT ||
+		(r->method == METHOD_OTHER && is_small(r))) {
 		static const struct field allow = {
 			"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", 5, 44};
 
@@ -124,9 +152,13 @@ enum phase_end phase_route(struct req *r)
 		req_fail(r, CLOSE_BAD_TARGET, 0);
 		return PHASE_ANSWERED;
 	}
-	r->route = choose(r);
+	r->route = choose(r, r->path, r->path_len);
 	if (!r->route) {
 		req_fail(r, CLOSE_NOT_FOUND, 0);
+		return PHASE_ANSWERED;
+	}
+	if (!is_certain(r, r->route)) {
+		req_fail(r, CLOSE_BAD_TARGET, 0);
 		return PHASE_ANSWERED;
 	}
 	/* Edits are of every answer of the route, also of one that a phase gives. */

@@ -4,7 +4,9 @@
  *
  * Routing and files go by the same decoded path, so no encoding makes the two disagree. Refused: a
  * wrong or cut escape, an encoded control character, a dot segment that climbs above the root or
- * that needs an encoded slash or backslash to be one, and a backslash.
+ * that needs an encoded slash or backslash to be one, and a backslash. Of several slashes at the beginning one
+ * is left: "//a/b" is a path to some readers and a host's name to others (RFC 3986 section 4.2). What slashes
+ * leave open further on, phase_route() settles.
  */
 #include "target.h"
 
@@ -24,8 +26,8 @@ static int hex(char c)
 /* Is there anything that the plain way cannot take? */
 static bool is_plain(const char *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (p[i] == '%' || p[i] == '\\' || (p[i] == '.' && p[i - 1] == '/'))
+	for (size_t i = 1; i < n; i++)
+		if (p[i] == '%' || p[i] == '\\' || ((p[i] == '.' || p[i] == '/') && p[i - 1] == '/'))
 			return false;
 	return true;
 }
@@ -99,10 +101,38 @@ static long remove_dots(char *p, char *marks, size_t n)
 		}
 		at = end;
 		/* A dot segment at the end leaves its folder's slash. */
-		if (at == n)
+		if (at == n) {
+			marks[to] = 0;
 			p[to++] = '/';
+		}
 	}
 	return (long)to;
+}
+
+/* The path with each encoded slash as a byte that no path has, in the place of its marks; NULL: it has neither
+ * such a slash nor an empty segment. */
+static const char *literal_form(const char *p, char *marks, size_t n)
+{
+	bool open = false;
+
+	for (size_t i = 0; i < n; i++) {
+		bool slash = p[i] == '/';
+
+		open |= slash && (marks[i] || (i && p[i - 1] == '/'));
+		marks[i] = slash && marks[i] ? TARGET_SLASH : p[i];
+	}
+	marks[n] = 0;
+	return open ? marks : NULL;
+}
+
+size_t target_merge(char *to, const char *p, size_t n)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != '/' || !len || to[len - 1] != '/')
+			to[len++] = p[i];
+	return len;
 }
 
 bool target_parse(struct req *r)
@@ -136,7 +166,10 @@ bool target_parse(struct req *r)
 		len = remove_dots(p, marks, (size_t)len);
 	if (len <= 0)
 		return false;
+	for (; len > 1 && p[1] == '/' && !marks[1]; len--)
+		p++, marks++;
 	p[len] = 0;
+	r->path_literal = literal_form(p, marks, (size_t)len);
 	r->path = p;
 	r->path_len = (uint32_t)len;
 	return true;

@@ -301,6 +301,9 @@ void up_conn_close_spare(struct up_server *s, uint64_t older_than_ms);
 int up_buf_put(struct gate *g, struct up_buf *b, const void *p, size_t n);
 void up_buf_drop(struct gate *g, struct up_buf *b, size_t n);
 
+/* up_forward.c: target, path and query as others shall read them, without the first `strip` bytes of the path.
+ * 0, or minus the enum close_id. */
+int up_target(struct req *r, struct up_ask *a, size_t strip);
 /* up_forward.c: fill everything of c->ask from the request. 0, or minus the enum close_id. */
 int up_forward(struct req *r, struct up_ask *a);
 

@@ -4,8 +4,9 @@
  *
  * Called by to_proxy.c and by whoever else asks a backend for a request. Owns nothing: all of it lies in
  * the request's arena or in the request. What two readers could take for two things does not pass: an
- * unreserved character is never escaped, a reserved one keeps its escape, dot segments are gone, no
- * field's name has an underscore (CGI-like backends read it as a hyphen).
+ * unreserved character is never escaped, a reserved one keeps its escape, dot segments are gone, a path
+ * begins with one slash (two begin an authority for some, and are one for Apache), no field's name has an
+ * underscore (CGI-like backends read it as a hyphen).
  */
 #include "up.h"
 #include "lib/must.h"
@@ -40,7 +41,7 @@ static bool is_canonical(const char *p, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (!is_path((unsigned char)p[i]) || (p[i] == '.' && i && p[i - 1] == '/'))
 			return false;
-	return true;
+	return n < 2 || p[1] != '/';
 }
 
 static char *put_escape(char *to, int c)
@@ -127,10 +128,38 @@ static size_t strip_bytes(const struct req *r)
 	return n > 1 && n <= r->path_len ? n : 0;
 }
 
-/* Path and query for the backend. */
-static int set_target(struct req *r, struct up_ask *a)
+static size_t slashes_before(const char *p, size_t n)
 {
-	size_t strip = strip_bytes(r), n = r->path_raw_len, skip;
+	size_t i = 0;
+
+	while (i + 1 < n && p[i + 1] == '/')
+		i++;
+	return i;
+}
+
+/* The path behind what StripPrefix= takes, for CGI-like protocols; it may have nothing left but its end. */
+static int strip_path(struct req *r, struct up_ask *a, size_t strip)
+{
+	size_t more;
+
+	a->prefix = arena_strndup(&r->arena, r->path, strip);
+	if (!a->prefix)
+		return -CLOSE_NO_MEMORY;
+	a->prefix_len = (uint32_t)strip;
+	if (strip == r->path_len) {
+		a->path = "/";
+		a->path_len = 1;
+		return 0;
+	}
+	more = strip + slashes_before(r->path + strip, r->path_len - strip);
+	a->path = r->path + more;
+	a->path_len = (uint32_t)(r->path_len - more);
+	return 0;
+}
+
+int up_target(struct req *r, struct up_ask *a, size_t strip)
+{
+	size_t n = r->path_raw_len, skip;
 	const char *raw = r->path_raw;
 	char *to, *from;
 
@@ -150,18 +179,18 @@ static int set_target(struct req *r, struct up_ask *a)
 	*to++ = '/'; /* where a prefix was taken whole */
 	n = put_path(to, raw, n);
 	n = drop_dots(to, n);
+	skip = slashes_before(to, n);
+	to += skip;
+	n -= skip;
 	if (strip) {
 		skip = raw_bytes(to, n, strip);
-		a->prefix = arena_strndup(&r->arena, r->path, strip);
-		if (!a->prefix)
+		if (strip_path(r, a, strip) < 0)
 			return -CLOSE_NO_MEMORY;
-		a->prefix_len = (uint32_t)strip;
-		a->path = strip == r->path_len ? "/" : r->path + strip;
-		a->path_len = strip == r->path_len ? 1 : (uint32_t)(r->path_len - strip);
 		/* Cut at an escaped slash the rest would be no path. */
 		if (skip < n && to[skip] != '/')
 			return -CLOSE_BAD_TARGET;
-		memmove(to, to + skip, n - skip);
+		skip += slashes_before(to + skip, n - skip);
+		to += skip;
 		n -= skip;
 	}
 	if (n == 0)
@@ -415,7 +444,7 @@ int up_forward(struct req *r, struct up_ask *a)
 	a->content_length = r->content_length;
 	a->trailers = r->te_trailers;
 	set_host(r, a);
-	err = set_target(r, a);
+	err = up_target(r, a, strip_bytes(r));
 	if (err)
 		return err;
 	f = arena_alloc(&r->arena, (r->nfields + ADDED_MAX) * sizeof(*f));

@@ -75,7 +75,10 @@ ROWS = [
     ("HTTP/1.0 without Host", b"GET /old HTTP/1.0\r\n\r\n", to(b"/old", host=b"", lacks=[b"connection"]) + (ENDS,), "9112 3.2", "Only 1.1 requires Host; the backend still gets one (empty, as the target has no authority)."),
     ("HTTP/1.0 with keep-alive", b"GET /old HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n", to(b"/old", lacks=[b"connection", b"keep-alive"]), "9112 9.3", "A 1.0 client may ask to go on; the connection's fields stay here."),
     # methods
-    ("lower-case method", line(b"get / HTTP/1.1"), to(method=b"get"), "9110 9.1", "Methods are case-sensitive: this is another one than GET, passed as it is."),
+    ("lower-case method", line(b"get / HTTP/1.1"), here(405), "9110 9.1", "stricter: methods are case-sensitive, and this is none that is registered; some backends read GET."),
+    ("a lower-case method with a body", b"post / HTTP/1.1\r\nHost: h\r\nContent-Length: 29\r\n\r\n" + IN, here(405), "9110 9.1", "As above; its body is read as such."),
+    ("a method in mixed case", line(b"Delete /x HTTP/1.1"), here(405), "9110 9.1", "As above."),
+    ("a method nobody knows in mixed case", line(b"Frob /x HTTP/1.1"), here(405), "9110 9.1", "As above: a backend would read FROB."),
     ("a method nobody knows", line(b"FROB /x HTTP/1.1"), to(b"/x", b"FROB"), "9110 9.1", "A gateway passes methods that it does not know."),
     ("every token character in a method", line(b"A!#$%&'*+-.^_`|~9 / HTTP/1.1"), to(method=b"A!#$%&'*+-.^_`|~9"), "9110 5.6.2", "All of it is a token; a backend that knows it not refuses it."),
     ("a slash in the method", line(b"GET/ / HTTP/1.1"), bad(), "9110 5.6.2", "A slash is a delimiter."),

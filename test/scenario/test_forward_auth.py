@@ -113,6 +113,15 @@ def test_a_client_cannot_speak_for_the_server(gate):
     assert told["remote-user"] == "ann" and told["x-auth-level"] == "5" and "remote-groups" not in told
 
 
+def test_the_server_hears_the_path_that_is_served(gate):
+    """What a backend would read, so that nothing is allowed by one name and fetched by another."""
+    before = len(gate.decider.asked)
+    for target in ("/open/../page?q=../x", "/%70age?q=../x", "//page?q=../x", "http://localhost/page?q=../x"):
+        assert get(gate, target, Cookie="who=ann").status == 200
+    asked = [fields["x-forwarded-uri"] for _, fields in gate.decider.asked[before:]]
+    assert [uri for uri in asked if uri != "/a.txt"] == ["/page?q=../x"] * 4  # talk() asks for /a.txt
+
+
 def test_every_other_answer_is_the_client_s(gate):
     answer = get(gate, Cookie="who=guest")
     assert (answer.status, answer.body) == (302, b"<p>who are you?</p>")

@@ -69,6 +69,13 @@ def gate(tree):
             static("/out", tree / "one", deny=["127.0.0.1"]),
             static("/same", tree / "one", deny=["127.0.0.1"], allow=["127.0.0.1"]),
             static("/only", tree / "one", allow=["10.0.0.0/8"], allow_list=True),
+            static("/p", tree / "regex" / "p"),
+            static("/two", tree),
+            static("/two/shut", tree / "two", deny=["127.0.0.1"]),
+            {**static("/two/exact", tree / "two"), "match": "exact", "deny": ["127.0.0.1"]},
+            {**static("^/z//[^/]+$", tree / "two"), "match": "regex"},
+            {**static("^/y/[^/]+$", tree / "two"), "match": "regex"},
+            {**static("^/re/[a-z]+$", tree / "two", deny=["127.0.0.1"]), "match": "regex"},
             static("/nobody", tree / "one", allow_list=True),
             static("/six", tree / "one", deny=["::/0"]),
             static("/four", tree / "one", allow=["127.0.0.0/30"], allow_list=True)]},
@@ -216,6 +223,24 @@ def test_a_post_is_not_a_file(gate):
     ("/four/f", 200)])
 def test_who_is_served(gate, target, status):
     assert get(gate, target, "lists.example").status == status
+
+
+@pytest.mark.parametrize("target,status", [
+    ("/two/shut/f", 403), ("//two/shut/f", 403), ("///two/shut/f", 403), ("/.//two/shut/f", 403),
+    ("/x/..//two/shut/f", 403), ("/two/shut//f", 403), ("/two//shut/f", 400), ("/two///shut/f", 400),
+    ("/%2Ftwo/shut/f", 400), ("/%2ftwo%2fshut%2ff", 400), ("/two%2Fshut/f", 400), ("/two/%2fshut/f", 400),
+    ("/two/shut%2Ff", 400), ("/two//exact", 400), ("/two%2fexact", 400), ("/two/exact/", 200), ("/re/f", 403),
+    ("/re//f", 400), ("/re%2ff", 400), ("/z//a%2fb", 400), ("/y//a%2fb", 400),
+    ("http://lists.example//two/shut/f", 403), ("/two//two/f", 200),
+    ("/two/two//f", 200), ("/two/two%2Ff", 200), ("/p//1.txt", 200), ("/p//none", 404)])
+def test_slashes_lead_past_no_route(gate, target, status):
+    """Files are found with empty segments and with encoded slashes: a path that leads elsewhere then is refused."""
+    assert get(gate, target, "lists.example").status == status
+
+
+def test_small_methods(gate):
+    answer = get(gate, "/", method="get")
+    assert answer.status == 405 and "GET" in answer.fields["allow"]
 
 
 def test_nobody_is_trusted_without_a_word(gate):

@@ -13,8 +13,11 @@
 #include "target.h"
 #include "up.h"
 
+#include "../snap/small_snap.h"
+
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 void gate_drained(struct gate *g)
 {
@@ -22,12 +25,19 @@ void gate_drained(struct gate *g)
 }
 
 struct world {
+	struct snap *snap; /* NULL: none */
 	struct arena_pool pool;
 	struct req r;
 	struct up_ask ask;
 	struct http1_head head;
 	char mem[HTTP1_HEAD_MAX];
 };
+
+static void assert_text(const char *p, size_t n, const char *want)
+{
+	assert_int_equal(n, strlen(want));
+	assert_memory_equal(p, want, n);
+}
 
 static int setup(void **state)
 {
@@ -78,6 +88,12 @@ static void forward(struct world *w, const char *first, const char *lines)
 	w->r.fields = w->head.fields;
 	w->r.nfields = w->head.nfields;
 	w->r.user = "";
+	if (w->snap) {
+		w->r.snap = w->snap;
+		w->r.site = snap_site_by_host(w->snap, "h", 1, NULL);
+		assert_non_null(w->r.site);
+		w->r.route = snap_route(w->snap, w->r.site, 1);
+	}
 	assert_true(target_parse(&w->r));
 	assert_int_equal(up_forward(&w->r, &w->ask), 0);
 }
@@ -146,13 +162,64 @@ static void targets_in_one_form(void **state)
 		{"GET /a|b", "/a%7Cb"},
 		{"GET http://h/x?y", "/x?y"},
 		{"GET http://h", "/"},
+		{"GET //evil.example/a", "/evil.example/a"},
+		{"GET ///", "/"},
+		{"GET /.//a//b", "/a//b"},
+		{"GET /a/..//b?c", "/b?c"},
+		{"GET http://h//a", "/a"},
+		{"GET /%2fa", "/%2Fa"},
+		{"GET /a//b", "/a//b"},
 	};
 	struct world *w = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		forward(w, rows[i][0], "");
-		assert_int_equal(w->ask.target_len, strlen(rows[i][1]));
-		assert_memory_equal(w->ask.target, rows[i][1], w->ask.target_len);
+		assert_text(w->ask.target, w->ask.target_len, rows[i][1]);
+	}
+}
+
+static struct snap *one_route(const char *path)
+{
+	const char *hosts[] = {"h"};
+	const struct small_route routes[] = {{"/", NULL, NULL}, {path, NULL, NULL}};
+	struct small_snap in = {.name = "x", .hosts = hosts, .nhosts = 1, .routes = routes, .nroutes = 2,
+		.rest = snap_route_default(), .generation = 1};
+	int fds[SNAP_SEGMENTS_MAX + 1];
+	struct snap *s;
+	unsigned n;
+
+	in.rest.flags |= SNAP_ROUTE_STRIP;
+	in.rest.match = SNAP_MATCH_PREFIX;
+	assert_int_equal(small_snap_build(&in, fds, &n), 0);
+	assert_int_equal(snap_load(fds, n, &s), 0);
+	for (unsigned i = 0; i < n; i++)
+		close(fds[i]);
+	return s;
+}
+
+/* Behind what StripPrefix= takes, a path begins with one slash too. */
+static void what_is_left_of_a_path(void **state)
+{
+	static const char *const rows[][3] = {
+		{"GET /api/x?q", "/x?q", "/x"},
+		{"GET /api", "/", "/"},
+		{"GET /api/", "/", "/"},
+		{"GET /api//x", "/x", "/x"},
+		{"GET /api///", "/", "/"},
+		{"GET /api/%2fx", "/%2Fx", "/x"},
+		{"GET //api/x//y", "/x//y", "/x//y"},
+		{"GET /%61pi/./x", "/x", "/x"},
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		w->snap = one_route(i % 2 ? "/api/" : "/api");
+		forward(w, rows[i][0], "");
+		assert_text(w->ask.target, w->ask.target_len, rows[i][1]);
+		assert_text(w->ask.path, w->ask.path_len, rows[i][2]);
+		assert_text(w->ask.prefix, w->ask.prefix_len, "/api");
+		snap_unref(w->snap);
+		w->snap = NULL;
 	}
 }
 
@@ -162,6 +229,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_upgrade_by_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(names_with_an_underscore_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(targets_in_one_form, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_left_of_a_path, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

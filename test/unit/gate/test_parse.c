@@ -182,7 +182,8 @@ static void targets(void **state)
 	} rows[] = {{"/", "/", ""}, {"/a/b?c?d", "/a/b", "c?d"}, {"/a/./b/../c", "/a/c", ""},
 		{"/a/..", "/", ""}, {"/a/b/.", "/a/b/", ""}, {"/%41%2e%2E/x", "/A../x", ""},
 		{"/a%2fb", "/a/b", ""}, {"/a/%2e%2e/b", "/b", ""},
-		{"/..a/.b/...", "/..a/.b/...", ""}, {"//a//", "//a//", ""},
+		{"/..a/.b/...", "/..a/.b/...", ""}, {"//a//", "/a//", ""},
+		{"///", "/", ""}, {"/.//a", "/a", ""}, {"/a/..//b", "/b", ""}, {"/%2fa", "//a", ""},
 		{"/%e4%ff", "/\xe4\xff", ""}, {"/a//../b", "/a/b", ""}, {"/x?", "/x", ""},
 		{"*", "*", ""}, {"/..", NULL, ""}, {"/../x", NULL, ""}, {"/a/../../x", NULL, ""},
 		{"/%00", NULL, ""}, {"/%1f", NULL, ""}, {"/%7f", NULL, ""}, {"/%", NULL, ""},
@@ -204,6 +205,37 @@ static void targets(void **state)
 			assert_text(r.path, r.path_len, rows[i].path);
 			assert_string_equal(r.path, rows[i].path);
 			assert_text(r.query, r.query_len, rows[i].query);
+		}
+		arena_reset(&r.arena);
+	}
+	arena_pool_done(&pool);
+}
+
+/* What slashes leave open: encoded ones, and empty segments. */
+static void readings_of_a_path(void **state)
+{
+	static const struct {
+		const char *raw, *literal, *merged;
+	} rows[] = {{"/a/b", NULL, NULL}, {"/a%41", NULL, NULL}, {"//a/b/", NULL, NULL}, {"/.//a", NULL, NULL},
+		{"/a//b", "/a//b", "/a/b"}, {"/a%2fb", "/a\1b", "/a/b"}, {"/%2Fa///b", "/\1a///b", "/a/b"},
+		{"/a/b//", "/a/b//", "/a/b/"}, {"/a%5cb", NULL, NULL}, {"/a/b%2fc/../.", NULL, NULL},
+		{"/a%2fb/../%2f/.", "/\1/", "/"}};
+	struct arena_pool pool;
+	char merged[32];
+
+	(void)state;
+	arena_pool_init(&pool, 4096, 100, 1);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct req r = {
+			.path_raw = rows[i].raw, .path_raw_len = (uint32_t)strlen(rows[i].raw)};
+
+		arena_init(&r.arena, &pool);
+		assert_true(target_parse(&r));
+		if (!r.path_literal != !rows[i].literal)
+			fail_msg("%s", rows[i].raw);
+		if (rows[i].literal) {
+			assert_text(r.path_literal, r.path_len, rows[i].literal);
+			assert_text(merged, target_merge(merged, r.path, r.path_len), rows[i].merged);
 		}
 		arena_reset(&r.arena);
 	}
@@ -282,6 +314,7 @@ int main(void)
 		cmocka_unit_test(values_are_searched_whole),
 		cmocka_unit_test(chunks_however_cut),
 		cmocka_unit_test(targets),
+		cmocka_unit_test(readings_of_a_path),
 		cmocka_unit_test(ranges),
 		cmocka_unit_test(dates),
 		cmocka_unit_test(media_types),
