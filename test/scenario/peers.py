@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -83,7 +84,7 @@ import base64, json
 def app(environ, start):
     body = environ["wsgi.input"].read()
     told = {k: v for k, v in environ.items() if isinstance(v, str)}
-    read = {"method": told["REQUEST_METHOD"], "target": told.get("RAW_URI") or told.get("REQUEST_URI"),
+    read = {"method": told["REQUEST_METHOD"], "target": told.get("RAW_URI", ""),
             "body": body.decode("latin-1"), "environ": told}
     start("200 OK", [("X-Read", base64.b64encode(json.dumps(read).encode()).decode()), ("Content-Length", "2")])
     return [] if told["REQUEST_METHOD"] == "HEAD" else [b"ok"]
@@ -178,7 +179,7 @@ class Origin:
                     self.readings.append(Reading(method, target, fields, body))
                 sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nX-Number: %d\r\n\r\n" % number
                              + (b"" if method == b"HEAD" else b"ok"))
-            except (EOFError, OSError, ValueError):
+            except (EOFError, OSError, ValueError, OverflowError):
                 pass
 
     def end(self):
@@ -199,7 +200,7 @@ class Peer:
         self.name, self.port, self.origin = name, port, origin
         self.log = open(folder / "out", "wb")
         self.process = subprocess.Popen([shutil.which(command[0], path=PATH), *command[1:]], cwd=folder,
-                                        stdout=self.log, stderr=self.log)
+                                        stdout=self.log, stderr=self.log, start_new_session=True)
 
         def there():
             assert self.process.poll() is None, f"{name} ended: {(folder / 'out').read_text()}"
@@ -211,9 +212,16 @@ class Peer:
         return Talk(self)
 
     def end(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(10)
+        self.process.terminate()
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)  # with the children that a master would wait for
+        except ProcessLookupError:
+            pass
+        self.process.wait()
         self.log.close()
 
 
@@ -261,12 +269,14 @@ class Talk:
             pass
         return None
 
-    def rest(self):
-        """All answers until the server ends the connection; None among them: it waited for more."""
+    def rest(self, until=None):
+        """All answers until the server ends the connection, or up to that target's; None among them: it waited."""
         found = []
         try:
             while (got := self.answer()) is not None:
                 found.append(got)
+                if got.closes or (until and got.reading and got.reading.target == until):  # some linger then
+                    break
         except TimeoutError:
             found.append(None)
         return found
@@ -307,7 +317,7 @@ class Peers:
                                         ("Apache", APACHE, ["apache2", "-f", "CONF", "-DFOREGROUND"]),
                                         ("Node", "", ["node", str(HERE / "echo_node.js"), "PORT"]),
                                         ("gunicorn", WSGI, ["gunicorn", "-b", "127.0.0.1:PORT", "--keep-alive", "60",
-                                                            "-k", "gthread", "--threads", "8",
+                                                            "-k", "gthread", "--threads", "8", "--graceful-timeout", "1",
                                                             "--limit-request-line", "8190", "--limit-request-fields",
                                                             "512", "--limit-request-field_size", "32768",
                                                             "echo_wsgi:app"])):
