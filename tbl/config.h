@@ -215,10 +215,13 @@ CONF(PYTHON_WORKERS, PYTHON, "Workers", CONF_TYPE_COUNT, 0, "cores", 1, 256, "pr
 	"`cores` is one for each processor core.", "Workers=4")
 CONF(PYTHON_THREADS, PYTHON, "Threads", CONF_TYPE_INT, 0, "1", 1, 256, "threads", WHEN_RESTART, "how many requests one process runs at once",
 	"With more than 1 the app must be safe to run in several threads.", "Threads=8")
+CONF(PYTHON_MAX_REQUESTS, PYTHON, "MaxRequests", CONF_TYPE_INT, 0, "0", 0, 1000000000, "requests", WHEN_RESTART, "how many requests a worker runs before it is replaced",
+	"Each worker's own limit lies up to a fifth below, so that they do not come to it together; and they are replaced one after the other, each by a new one that is ready before the old one finishes what it has. 0: no limit.", "MaxRequests=10000")
+CONF(PYTHON_LIFETIME, PYTHON, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RESTART, "how old a worker becomes before it is replaced",
+	"Spread and replaced as by MaxRequests=. 0: no limit.", "LifetimeSec=12h")
+CONF(PYTHON_RSS_MAX, PYTHON, "RssMax", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776, "bytes", WHEN_RESTART, "how much memory a worker may hold before it is replaced",
+	"Resident memory as the kernel counts it, shared pages included, looked at each second; it is replaced as by MaxRequests=, and not before it has been up for 5 s. 0: no limit.", "RssMax=300M")
 CONF_LATER_KEY(PYTHON, "Asgi")
-CONF_LATER_KEY(PYTHON, "MaxRequests")
-CONF_LATER_KEY(PYTHON, "LifetimeSec")
-CONF_LATER_KEY(PYTHON, "RssMax")
 CONF_LATER_KEY(PYTHON, "IdleStopSec")
 
 /* [Postgres] */

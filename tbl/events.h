@@ -23,6 +23,7 @@ EVENT(APP_CRASHING, 1041, LEVEL_ERROR, "app restarts next_ms", "an app dies agai
 EVENT(REGEX_LIMIT, 1044, LEVEL_WARNING, "pattern", "a regular expression of a route, redirect or rewrite searched too long and was taken not to match", "write it without nested repetitions")
 EVENT(REQUEST_DEADLINE, 1042, LEVEL_ERROR, "app slot ms path", "a request passed its deadline; the client got 504", "the stack that follows shows where the app stood")
 EVENT(WORKER_BROKE_LINK, 1043, LEVEL_ERROR, "app slot why", "a worker broke the link's protocol and is replaced", "an extension module may be writing over memory")
+EVENT(WORKER_RECYCLED, 1045, LEVEL_INFO, "role index app pid why", "a worker reached a limit of its life; a new one takes its place before it ends", "")
 EVENT(STATE_ERROR, 1050, LEVEL_CRITICAL, "what error", "state could not be written; nothing was reported as done", "free disk space, then try again")
 EVENT(LOG_DROPPED, 1060, LEVEL_WARNING, "bytes records ring", "records were lost because they came faster than the disk takes them", "")
 EVENT(LOG_RING_BROKEN, 1061, LEVEL_ERROR, "ring", "a process wrote garbage into its log ring, which is read no more", "this is a bug in stead: please report it; it is read again once that process is started anew")

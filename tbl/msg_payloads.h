@@ -60,6 +60,8 @@ struct msg_worker {
 	uint64_t gate_generation;
 	uint32_t reason;   /* enum close_id for WORKER_BAD and WORKER_STUCK */
 	int32_t status;    /* WORKER_GONE: as from waitid: >= 0 exit code, < 0 minus the signal */
+	uint32_t requests; /* WORKER: say WORKER_RAN for each so many, 0: never; WORKER_RAN: so many */
+	uint32_t requests_pad;
 };
 struct msg_want {
 	uint32_t role; /* enum proc: RESOLVE, AUTH */
@@ -143,6 +145,10 @@ struct msg_proc_set {
 	uint32_t argc, envc;
 	uint32_t nice_plus20;
 	uint32_t umask_bits;
+	uint64_t life_ms; /* of one process, then it is replaced; 0: no limit, as the two below */
+	uint64_t rss_max;
+	uint32_t requests_max; /* a worker's */
+	uint32_t pad;
 };
 struct msg_proc_ref {
 	uint32_t role, app;

@@ -47,6 +47,7 @@ MSG(WORKER_BAD, 203, P(GATE), P(PARENT) | P(CTL), msg_worker, 0, 0, "its link br
 MSG(WORKER_IDLE, 204, P(GATE), P(PARENT), msg_worker, 0, 0, "answer to WORKER_DRAIN")
 MSG(WORKER_STUCK, 205, P(GATE), P(PARENT), msg_worker, 0, 0, "a request passed its deadline: ask for its stack, then grace, then kill")
 MSG(WANT, 207, P(GATE), P(PARENT), msg_want, 0, 0, "a process of this role is needed: start it, and pair it with every gate")
+MSG(WORKER_RAN, 208, P(GATE), P(PARENT), msg_worker, 0, 0, "so many more requests of yours have ended on it")
 MSG(STOPPED, 206, P_SELF_SERVING, P(PARENT), none, 0, 0, "drained; about to exit 0")
 
 /* ctl tells the parent */

@@ -205,6 +205,9 @@ void conf_app_fill(struct conf *c)
 	a->requirements = text_of(c, CONF_PYTHON_REQUIREMENTS);
 	a->workers = (unsigned)number_of(c, CONF_PYTHON_WORKERS);
 	a->threads = (unsigned)number_of(c, CONF_PYTHON_THREADS);
+	a->max_requests = (unsigned)number_of(c, CONF_PYTHON_MAX_REQUESTS);
+	a->lifetime_ms = number_of(c, CONF_PYTHON_LIFETIME);
+	a->rss_max = number_of(c, CONF_PYTHON_RSS_MAX);
 	a->env = texts_of(c, CONF_SERVICE_ENVIRONMENT);
 	a->working_directory = text_of(c, CONF_SERVICE_WORKING_DIRECTORY);
 	a->postgres = (enum conf_postgres)number_of(c, CONF_POSTGRES_ENABLED);

@@ -249,6 +249,8 @@ struct conf_app {
 	const char *venv;         /* "" none; PYTHON is VENV/bin/python */
 	const char *requirements; /* not "": `build` installs these into `venv` before the start */
 	unsigned workers, threads;
+	unsigned max_requests; /* of one worker's life; 0: no limit, as the two below */
+	uint64_t lifetime_ms, rss_max;
 
 	const char *const *env;   /* NAME=VALUE */
 	const char *working_directory;

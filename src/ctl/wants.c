@@ -261,6 +261,9 @@ int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf
 			.flags = PROC_SET_LINK | PROC_SET_ROLLING,
 			.start_ms = (uint32_t)min_of(conf->health_timeout_ms, (uint64_t)UINT32_MAX),
 			.stop_ms = WORKER_STOP_MS,
+			.requests_max = conf->max_requests,
+			.life_ms = conf->lifetime_ms,
+			.rss_max = conf->rss_max,
 			.umask_bits = 022};
 		err = send_want(c, w, id, &sum);
 		if (ret_changed)

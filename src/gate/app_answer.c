@@ -363,6 +363,7 @@ static struct app_req *leave_seat(struct app_worker *w, unsigned seat)
 	s->a = NULL;
 	w->given--;
 	w->hold = false;
+	app_count_ran(w);
 	if (a)
 		a->w = NULL;
 	return a;

@@ -80,6 +80,19 @@ void app_say_idle(struct app_worker *w)
 	say(w, MSG_WORKER_IDLE, CLOSE_LINK_END);
 }
 
+void app_count_ran(struct app_worker *w)
+{
+	struct msg_worker m = w->m;
+
+	if (m.requests == 0 || ++w->ran < m.requests)
+		return;
+	m.gate = w->t->env.gate_index;
+	m.gate_generation = w->t->env.gate_generation;
+	m.requests = w->ran;
+	w->ran = 0;
+	w->t->env.say(w->t->env.gate, MSG_WORKER_RAN, &m);
+}
+
 void app_worker_lost(struct app_worker *w, enum close_id why)
 {
 	struct to_app *t = w->t;

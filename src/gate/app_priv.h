@@ -70,6 +70,7 @@ struct app_worker {
 	bool up, draining, idle_told, stuck, lost, hold;
 	bool pending;   /* something could not be put into the ring */
 	unsigned given; /* seats in use */
+	unsigned ran;   /* requests ended and not told to the parent yet */
 	struct app_seat seats[LINK_SEATS];
 };
 
@@ -161,5 +162,7 @@ void app_worker_lost(struct app_worker *w, enum close_id why);
 void app_worker_free(struct app_worker *w);
 void app_drain(struct app_worker *w);
 void app_say_idle(struct app_worker *w);
+/* One more request has ended on it. */
+void app_count_ran(struct app_worker *w);
 
 #endif

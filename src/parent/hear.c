@@ -42,6 +42,7 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 	case MSG_WORKER_BAD:
 	case MSG_WORKER_IDLE:
 	case MSG_WORKER_STUCK:
+	case MSG_WORKER_RAN:
 		workers_heard(p, from, m);
 		break;
 	case MSG_SNAP:

@@ -16,6 +16,7 @@ op_done *const parent_op_table[PARENT_OP_KINDS] = {
 	[OP_ONESHOT_TIMER] = oneshot_on_timer,
 	[OP_LIFELINE] = stop_on_lifeline,
 	[OP_SETTLE] = parent_on_settle,
+	[OP_RECYCLE] = recycle_on_tick,
 };
 
 void parent_init(struct parent *p, const struct parent_ops *ops)
@@ -24,6 +25,7 @@ void parent_init(struct parent *p, const struct parent_ops *ops)
 	p->state_fd = p->log_dir_fd = p->lock_fd = p->cgroup_fd = -1;
 	p->signals.fd = p->lifeline.fd = -1;
 	p->settle.kind = OP_SETTLE;
+	p->recycle.op.kind = OP_RECYCLE;
 	keep_init(p);
 	for (unsigned i = 0; i < ONESHOTS_MAX; i++) {
 		child_init(&p->oneshot[i].child, CHILD_ONESHOT);
@@ -91,6 +93,7 @@ void parent_done(struct parent *p)
 		free(p->env[i]);
 	for (unsigned i = 0; i < ONESHOTS_MAX; i++)
 		loop_timer_stop(p->loop, &p->oneshot[i].timer);
+	loop_timer_stop(p->loop, &p->recycle);
 }
 
 /* ---- the real world ---- */
@@ -139,6 +142,7 @@ const struct parent_ops parent_real_ops = {
 	.send = core_send,
 	.link = workers_send_link,
 	.random = real_random,
+	.rss = recycle_rss,
 	.sweep = real_sweep,
 	.say = say_real,
 };

@@ -36,6 +36,7 @@ enum parent_op {
 	OP_ONESHOT_TIMER,
 	OP_LIFELINE,
 	OP_SETTLE,
+	OP_RECYCLE,
 	PARENT_OP_KINDS
 };
 
@@ -67,6 +68,8 @@ enum {
 	BACKOFF_MAX_MS = 60 * 1000,
 	UP_STEADY_MS = 10 * 1000, /* after so long the next death is again a first one */
 	ONESHOT_DEADLINE_MS = 120 * 1000,
+	RECYCLE_TICK_MS = 1000,    /* how often ages and memory are looked at */
+	RECYCLE_YOUNG_MS = 5 * 1000, /* memory of one so young is no reason: its successor's would be the same */
 
 	SPAWN_ENV_BASE = 3,
 	SPAWN_STEP_MAX = 28,
@@ -202,6 +205,7 @@ struct run {
 	uint64_t started_ms;
 	uint64_t up_ms;         /* when it became ready; 0: it never was */
 	uint64_t since_wall_us; /* of this phase */
+	uint64_t life_ms, requests_max, requests; /* its own limits, 0: none; what gates told */
 };
 
 struct slot {
@@ -213,6 +217,7 @@ struct slot {
 	bool at_once;    /* the next start does not wait: the death was asked for */
 	bool stale;      /* to be replaced by a fresh generation */
 	uint8_t current; /* which of run[] is the newest generation */
+	uint8_t tired;   /* enum recycle_why of that one */
 	uint32_t index;
 	struct run run[2];
 	uint32_t restarts;
@@ -294,6 +299,8 @@ struct parent_ops {
 	 */
 	int (*link)(struct parent *p, struct run *worker, const struct msg_worker *m, int fd);
 	uint32_t (*random)(struct parent *p);
+	/* Its resident memory in bytes; 0 when that cannot be told. */
+	uint64_t (*rss)(struct parent *p, const struct run *r);
 	/* The last step of stopping: nothing may be left below us. */
 	void (*sweep)(struct parent *p);
 	/* One line of the event log; the text forms are made only when it is kept. */
@@ -381,6 +388,7 @@ struct parent {
 
 	struct logring_writer own_ring;
 	struct op settle;
+	struct timer recycle; /* runs while some set has a limit that time brings about */
 	struct lfd signals, lifeline;
 	struct op signals_op, lifeline_op;
 	uint8_t stop_step; /* enum stop_step */
@@ -494,6 +502,21 @@ void workers_heard(struct parent *p, struct run *gate, struct msg *m);
 /* A gate died: nobody waits for its WORKER_IDLE any more. */
 void workers_gate_gone(struct parent *p, unsigned gate);
 int workers_send_link(struct parent *p, struct run *worker, const struct msg_worker *m, int fd);
+
+/* ---- recycle.c: processes that have lived long enough ---- */
+enum recycle_why { RECYCLE_NOT = 0, RECYCLE_REQUESTS, RECYCLE_LIFETIME, RECYCLE_RSS };
+/* A new generation starts: its own limits, with jitter, from the spec of its set. */
+void recycle_start(struct run *r);
+/* A set may have limits that time brings about. */
+void recycle_arm(struct parent *p);
+/* WORKER_RAN. */
+void recycle_ran(struct run *r, uint32_t requests);
+/* After how many requests a gate shall say so; 0: never. */
+uint32_t recycle_told_every(const struct run *r);
+/* The end of a turn: mark the next one that is tired as stale, when nobody else of its set is being replaced. */
+void recycle_settle(struct set *set);
+uint64_t recycle_rss(struct parent *p, const struct run *r);
+op_done recycle_on_tick;
 
 /* ---- oneshot.c ---- */
 void oneshot_start(struct parent *p, struct msg *m);

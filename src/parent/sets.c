@@ -220,6 +220,7 @@ static int set_apply(struct parent *p, const void *bytes, size_t n)
 	set->spec = spec;
 	set->dropped = false;
 	snprintf(set->name, sizeof(set->name), "%.63s", spec->name);
+	recycle_arm(p);
 	e = set_count(p, set, spec->set.count);
 	parent_settle_soon(p);
 	return e;
@@ -321,8 +322,10 @@ static void set_settle(struct parent *p, struct set *set)
 		*at = s->next;
 		slot_bury(p, s);
 	}
-	if (p->stop_step == STOP_NOT && !set->dropped)
+	if (p->stop_step == STOP_NOT && !set->dropped) {
+		recycle_settle(set);
 		roll(set);
+	}
 }
 
 void sets_settle(struct parent *p)

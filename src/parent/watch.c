@@ -150,11 +150,13 @@ static void act_start(struct run *r)
 	s->wait_ms = 0;
 	s->spawn_err = 0;
 	s->spawn_step[0] = '\0';
+	s->tired = RECYCLE_NOT;
 	r->generation = ++p->generation;
 	r->wants_kill = r->greeted = false;
 	r->drain_gates = 0;
 	r->up_ms = 0;
 	r->started_ms = loop_now_ms(p->loop);
+	recycle_start(r);
 	if (p->ops->spawn(p, r) < 0) {
 		s->status = 127;
 		backoff(r, true);

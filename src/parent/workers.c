@@ -184,6 +184,7 @@ static void link_pair(struct parent *p, struct run *gate, struct run *worker)
 		return;
 	m.gate = gate->slot->index;
 	m.gate_generation = gate->generation;
+	m.requests = recycle_told_every(worker);
 	/* A worker that is dying already (EPIPE) is reaped in a moment; a full channel is a worker
 	 * that does not read. */
 	int e = p->ops->link(p, worker, &m, fds[1]);
@@ -314,6 +315,9 @@ void workers_heard(struct parent *p, struct run *gate, struct msg *m)
 		break;
 	case MSG_WORKER_STUCK:
 		slot_stuck(worker);
+		break;
+	case MSG_WORKER_RAN:
+		recycle_ran(worker, w.requests);
 		break;
 	default:
 		gate_idle(worker, gate->slot->index);

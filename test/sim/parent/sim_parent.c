@@ -11,64 +11,18 @@
  *   - at most two generations share a slot; only the newest is starting or waiting, and when it is
  * up the older one is on its way out;
  *   - a backoff is within ± 20 % of 100 ms · 2ⁿ, grows, and is never above 60 s;
- *   - generations only grow.
+ *   - generations only grow;
+ *   - of a set at most one process is replaced because of a limit of its life, unless ctl asked for more.
  *
  * A stop ends within a bounded time with nothing left, no descriptor and no byte leaked.
  * STEAD_SIM_SEEDS: how many lives (default 300).
  */
-#include "lib/sim.h"
-#include "parent.h"
+#include "sim_world.h"
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-	OP_FAKE = PARENT_OP_KINDS,
-	OP_DRIVER,
-	SIM_OP_KINDS,
-
-	FAKES_MAX = 256,
-	IDLES_MAX = 256,
-	APPS = 3,
-	STOP_MS_MAX = 60 * 1000,
-	LIFE_MS_MAX = 10 * 60 * 1000,
-};
-
-/* A made-up process. One timer: the next thing that it does. */
-struct fake {
-	struct run *run; /* NULL: free */
-	struct world *world;
-	uint64_t generation;
-	struct timer timer;
-	uint64_t hello_ms, ready_ms, die_ms; /* 0: never, or done */
-	bool deaf;                           /* ignores what asks it to end */
-	bool killed;
-	int status;
-};
-
-/* A gate's answer that is under way. */
-struct idle {
-	struct msg_worker worker;
-	uint32_t gate;
-	uint64_t at_ms; /* 0: free */
-};
-
-struct world {
-	struct sim *sim;
-	struct loop *loop;
-	struct parent *p;
-	struct fake fake[FAKES_MAX];
-	struct idle idle[IDLES_MAX];
-	struct timer driver;
-	uint64_t stop_ms, hurry_ms;
-	uint64_t generation_seen;
-	int next_pid;
-	unsigned alive, deaths, starts, swept;
-	uint32_t release; /* makes each PROC_SET differ */
-	bool spawn_fails;
-};
 
 static uint64_t below(struct world *w, uint64_t n)
 {
@@ -94,7 +48,7 @@ static void fake_arm(struct fake *f)
 		loop_timer(f->world->loop, &f->timer, at);
 }
 
-static struct fake *fake_of(struct world *w, const struct run *r)
+struct fake *fake_of(struct world *w, const struct run *r)
 {
 	for (unsigned i = 0; i < FAKES_MAX; i++)
 		if (w->fake[i].run == r && w->fake[i].generation == r->generation)
@@ -211,6 +165,12 @@ static uint32_t sim_jitter(struct parent *p)
 	return (uint32_t)sim_random(((struct world *)p->sim)->sim);
 }
 
+static uint64_t sim_rss(struct parent *p, const struct run *r)
+{
+	(void)r;
+	return below(p->sim, 2000);
+}
+
 static void sim_sweep(struct parent *p)
 {
 	struct world *w = p->sim;
@@ -223,10 +183,11 @@ static void sim_say(struct parent *p, const void *event, size_t n)
 {
 	uint32_t id;
 
-	(void)p;
 	must(n >= sizeof(id));
 	memcpy(&id, event, sizeof(id));
 	must(event_row(id) != NULL);
+	if (id == EV_WORKER_RECYCLED)
+		check_recycled(p->sim, event, n);
 }
 
 static const struct parent_ops sim_ops = {
@@ -236,6 +197,7 @@ static const struct parent_ops sim_ops = {
 	.send = sim_send,
 	.link = sim_link,
 	.random = sim_jitter,
+	.rss = sim_rss,
 	.sweep = sim_sweep,
 	.say = sim_say,
 };
@@ -259,6 +221,18 @@ static void worker_says(struct world *w, const struct run *r, uint16_t type, uin
 
 	if (gate != NULL)
 		hear(w, gate, type, &m, sizeof(m));
+}
+
+static void worker_ran(struct world *w, const struct run *r)
+{
+	struct msg_worker m = {.app = r->slot->set->app,
+		.slot = r->slot->index,
+		.generation = r->generation,
+		.requests = (uint32_t)below(w, 50)};
+	struct run *gate = core_gate(w->p, (unsigned)below(w, w->p->gates));
+
+	if (gate != NULL)
+		hear(w, gate, MSG_WORKER_RAN, &m, sizeof(m));
 }
 
 static void fake_ready(struct fake *f)
@@ -317,6 +291,9 @@ static void ask_set(struct world *w, struct run *ctl)
 		.stop_ms = (uint32_t)below(w, 3000),
 		.argc = 1,
 		.envc = 1,
+		.life_ms = chance(w, 300) ? 1 + below(w, 60000) : 0,
+		.rss_max = chance(w, 300) ? 1 + below(w, 2000) : 0,
+		.requests_max = chance(w, 300) ? 1 + (uint32_t)below(w, 100) : 0,
 	};
 	char env[32];
 	struct buf b;
@@ -387,6 +364,8 @@ static void fate(struct world *w)
 	if (f->run->slot->role != PROC_WORKER || chance(w, 300))
 		fake_die_in(f, 0, -SIGKILL);
 	else if (chance(w, 500))
+		worker_ran(w, f->run);
+	else if (chance(w, 500))
 		worker_says(w, f->run, MSG_WORKER_STUCK, CLOSE_APP_TIMEOUT);
 	else
 		worker_says(w, f->run, MSG_WORKER_BAD, reasons[below(w, ARRAY_LEN(reasons))]);
@@ -438,80 +417,6 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 	loop_timer_in(l, &w->driver, 1 + below(w, 200));
 }
 
-/* ---- what must hold ---- */
-
-static void check_backoff(const struct slot *s)
-{
-	uint32_t n = s->backoff_ms == BACKOFF_MAX_MS ? 0 : s->backoff_ms / 2;
-
-	must(s->wait_ms <= BACKOFF_MAX_MS && s->backoff_ms <= BACKOFF_MAX_MS);
-	if (s->backoff_ms != 0 && s->backoff_ms != BACKOFF_MAX_MS)
-		must(s->backoff_ms % BACKOFF_FIRST_MS == 0 &&
-			__builtin_popcount(s->backoff_ms / BACKOFF_FIRST_MS) == 1);
-	if (s->wait_ms != 0 && n != 0)
-		must(s->wait_ms >= n * 8 / 10 && s->wait_ms <= n * 12 / 10);
-	if (s->wait_ms != 0 && n == 0)
-		must(s->wait_ms >= 25600); /* half of the cap or near it, minus 20 % */
-}
-
-static unsigned check_slot(struct world *w, struct slot *s)
-{
-	unsigned alive = 0;
-
-	for (unsigned i = 0; i < ARRAY_LEN(s->run); i++) {
-		struct run *r = &s->run[i];
-		bool lives = r->phase != PHASE_DOWN && r->phase != PHASE_BACKOFF;
-
-		must(run_alive(r) == lives);
-		must(!lives || fake_of(w, r) != NULL);
-		if (lives && r->phase != PHASE_UP)
-			must(r->timer.at_ms != 0);
-		if (lives && fake_of(w, r)->killed)
-			must(r->phase == PHASE_STOPPING);
-		if (r->phase == PHASE_DRAINING)
-			must(r->drain_gates != 0);
-		alive += lives;
-	}
-	must(slot_other(s)->phase != PHASE_STARTING && slot_other(s)->phase != PHASE_BACKOFF);
-	must(slot_other(s)->phase == PHASE_DOWN ||
-		slot_other(s)->generation < slot_run(s)->generation);
-	must(slot_other(s)->phase != PHASE_UP || slot_run(s)->phase != PHASE_UP);
-	if (s->wanted) {
-		struct run *r = slot_run(s);
-
-		must(r->phase != PHASE_DOWN);
-		must(r->phase == PHASE_UP || r->timer.at_ms != 0);
-	} else {
-		must(slot_run(s)->phase != PHASE_BACKOFF);
-	}
-	if (slot_run(s)->phase == PHASE_BACKOFF)
-		check_backoff(s);
-	return alive;
-}
-
-static bool check_all(void *arg)
-{
-	struct world *w = arg;
-	struct parent *p = w->p;
-	unsigned alive = check_slot(w, p->log) + check_slot(w, p->ctl);
-
-	for (unsigned i = 0; i < AIDES; i++) {
-		alive += check_slot(w, p->aide[i]);
-		must(p->stop_step <= STOP_GATES || !p->aide[i]->wanted);
-	}
-	must(p->gates_wanted >= 1 && p->gates_wanted <= p->gates);
-	for (unsigned i = 0; i < p->gates; i++) {
-		alive += check_slot(w, p->gate[i]);
-		must(p->gate[i]->wanted == (p->stop_step == STOP_NOT && i < p->gates_wanted));
-	}
-	for (struct set *set = p->sets; set != NULL; set = set->next)
-		for (struct slot *s = set->slots; s != NULL; s = s->next)
-			alive += check_slot(w, s);
-	must(alive == w->alive);
-	must(p->stop_step == STOP_NOT || loop_now_ms(w->loop) < w->stop_ms + STOP_MS_MAX);
-	return p->stop_step == STOP_DONE;
-}
-
 static unsigned open_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -524,7 +429,7 @@ static unsigned open_fds(void)
 	return n;
 }
 
-static void live(uint64_t seed, unsigned *starts)
+static void live(uint64_t seed, unsigned *starts, unsigned *recycled)
 {
 	static const struct sim_options calm;
 	struct sim_options o = calm;
@@ -561,6 +466,7 @@ static void live(uint64_t seed, unsigned *starts)
 			strerror(-e), p->stop_step);
 	must(e == 0 && w->alive == 0 && w->swept == 1 && w->starts == w->deaths);
 	*starts += w->starts;
+	*recycled += w->recycled;
 	parent_done(p);
 	loop_timer_stop(w->loop, &w->driver);
 	loop_free(w->loop);
@@ -574,19 +480,20 @@ int main(void)
 	const char *asked = getenv("STEAD_SIM_SEEDS");
 	unsigned long seeds = asked != NULL ? strtoul(asked, NULL, 10) : 300;
 	const char *only = getenv("STEAD_SIM_SEED");
-	unsigned before = open_fds(), starts = 0;
+	unsigned before = open_fds(), starts = 0, recycled = 0;
 
 	if (only != NULL) {
-		live(strtoull(only, NULL, 10), &starts);
+		live(strtoull(only, NULL, 10), &starts, &recycled);
 		return 0;
 	}
 	for (unsigned long seed = 1; seed <= seeds; seed++) {
 		/* The last line before an abort names the seed. */
 		if (getenv("STEAD_SIM_VERBOSE") != NULL)
 			fprintf(stderr, "seed %lu\n", seed);
-		live(seed, &starts);
+		live(seed, &starts, &recycled);
 		must(open_fds() == before);
 	}
-	printf("%lu lives, %u processes\n", seeds, starts);
+	must(recycled > seeds / 10);
+	printf("%lu lives, %u processes, %u of them replaced for their age\n", seeds, starts, recycled);
 	return 0;
 }

@@ -1,0 +1,102 @@
+/*
+ * sim_check.c: what must hold after every step of a simulated life of the parent (sim_parent.c).
+ */
+#include "sim_world.h"
+#include "lib/event.h"
+#include <stdlib.h>
+#include <string.h>
+
+static void check_backoff(const struct slot *s)
+{
+	uint32_t n = s->backoff_ms == BACKOFF_MAX_MS ? 0 : s->backoff_ms / 2;
+
+	must(s->wait_ms <= BACKOFF_MAX_MS && s->backoff_ms <= BACKOFF_MAX_MS);
+	if (s->backoff_ms != 0 && s->backoff_ms != BACKOFF_MAX_MS)
+		must(s->backoff_ms % BACKOFF_FIRST_MS == 0 &&
+			__builtin_popcount(s->backoff_ms / BACKOFF_FIRST_MS) == 1);
+	if (s->wait_ms != 0 && n != 0)
+		must(s->wait_ms >= n * 8 / 10 && s->wait_ms <= n * 12 / 10);
+	if (s->wait_ms != 0 && n == 0)
+		must(s->wait_ms >= 25600); /* half of the cap or near it, minus 20 % */
+}
+
+static unsigned check_slot(struct world *w, struct slot *s)
+{
+	unsigned alive = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(s->run); i++) {
+		struct run *r = &s->run[i];
+		bool lives = r->phase != PHASE_DOWN && r->phase != PHASE_BACKOFF;
+
+		must(run_alive(r) == lives);
+		must(!lives || fake_of(w, r) != NULL);
+		if (lives && r->phase != PHASE_UP)
+			must(r->timer.at_ms != 0);
+		if (lives && fake_of(w, r)->killed)
+			must(r->phase == PHASE_STOPPING);
+		if (r->phase == PHASE_DRAINING)
+			must(r->drain_gates != 0);
+		alive += lives;
+	}
+	must(slot_other(s)->phase != PHASE_STARTING && slot_other(s)->phase != PHASE_BACKOFF);
+	must(slot_other(s)->phase == PHASE_DOWN ||
+		slot_other(s)->generation < slot_run(s)->generation);
+	must(slot_other(s)->phase != PHASE_UP || slot_run(s)->phase != PHASE_UP);
+	if (s->wanted) {
+		struct run *r = slot_run(s);
+
+		must(r->phase != PHASE_DOWN);
+		must(r->phase == PHASE_UP || r->timer.at_ms != 0);
+	} else {
+		must(slot_run(s)->phase != PHASE_BACKOFF);
+	}
+	if (slot_run(s)->phase == PHASE_BACKOFF)
+		check_backoff(s);
+	return alive;
+}
+
+bool check_all(void *arg)
+{
+	struct world *w = arg;
+	struct parent *p = w->p;
+	unsigned alive = check_slot(w, p->log) + check_slot(w, p->ctl);
+
+	for (unsigned i = 0; i < AIDES; i++) {
+		alive += check_slot(w, p->aide[i]);
+		must(p->stop_step <= STOP_GATES || !p->aide[i]->wanted);
+	}
+	must(p->gates_wanted >= 1 && p->gates_wanted <= p->gates);
+	for (unsigned i = 0; i < p->gates; i++) {
+		alive += check_slot(w, p->gate[i]);
+		must(p->gate[i]->wanted == (p->stop_step == STOP_NOT && i < p->gates_wanted));
+	}
+	for (struct set *set = p->sets; set != NULL; set = set->next)
+		for (struct slot *s = set->slots; s != NULL; s = s->next)
+			alive += check_slot(w, s);
+	must(alive == w->alive);
+	must(p->stop_step == STOP_NOT || loop_now_ms(w->loop) < w->stop_ms + STOP_MS_MAX);
+	return p->stop_step == STOP_DONE;
+}
+
+static void take_pid(void *arg, const char *name, const char *value)
+{
+	if (strcmp(name, "pid") == 0)
+		*(int *)arg = (int)strtol(value, NULL, 10);
+}
+
+/* Whose turn it is, is alone in its set, and has somebody who serves beside a successor. */
+void check_recycled(struct world *w, const void *event, size_t n)
+{
+	const struct slot *s = NULL;
+	uint32_t id;
+	int pid = 0;
+
+	must(event_decode(event, n, &id, take_pid, &pid) == 0);
+	for (unsigned i = 0; i < FAKES_MAX && s == NULL; i++)
+		if (w->fake[i].run != NULL && w->fake[i].run->child.pid == pid)
+			s = w->fake[i].run->slot;
+	must(s != NULL && s->tired != RECYCLE_NOT && s->stale);
+	w->recycled++;
+	for (const struct slot *o = s->set->slots; o != NULL; o = o->next)
+		must(o->run[o->current ^ 1].phase == PHASE_DOWN && (o == s || !o->stale));
+}

@@ -1,0 +1,63 @@
+/*
+ * sim_world.h: one life of a parent in the simulation: its made-up processes, and what must hold.
+ */
+#ifndef STEAD_TEST_SIM_WORLD_H
+#define STEAD_TEST_SIM_WORLD_H
+
+#include "lib/sim.h"
+#include "parent.h"
+
+enum {
+	OP_FAKE = PARENT_OP_KINDS,
+	OP_DRIVER,
+	SIM_OP_KINDS,
+
+	FAKES_MAX = 256,
+	IDLES_MAX = 256,
+	APPS = 3,
+	STOP_MS_MAX = 60 * 1000,
+	LIFE_MS_MAX = 10 * 60 * 1000,
+};
+
+/* A made-up process. One timer: the next thing that it does. */
+struct fake {
+	struct run *run; /* NULL: free */
+	struct world *world;
+	uint64_t generation;
+	struct timer timer;
+	uint64_t hello_ms, ready_ms, die_ms; /* 0: never, or done */
+	bool deaf;                           /* ignores what asks it to end */
+	bool killed;
+	int status;
+};
+
+/* A gate's answer that is under way. */
+struct idle {
+	struct msg_worker worker;
+	uint32_t gate;
+	uint64_t at_ms; /* 0: free */
+};
+
+struct world {
+	struct sim *sim;
+	struct loop *loop;
+	struct parent *p;
+	struct fake fake[FAKES_MAX];
+	struct idle idle[IDLES_MAX];
+	struct timer driver;
+	uint64_t stop_ms, hurry_ms;
+	uint64_t generation_seen;
+	int next_pid;
+	unsigned alive, deaths, starts, swept, recycled;
+	uint32_t release; /* makes each PROC_SET differ */
+	bool spawn_fails;
+};
+
+/* The living process of that run, or NULL. */
+struct fake *fake_of(struct world *w, const struct run *r);
+/* sim_check.c: after every step. True: everything has stopped. */
+bool check_all(void *world);
+/* A process is said to be replaced for a limit of its life. */
+void check_recycled(struct world *w, const void *event, size_t n);
+
+#endif
