@@ -7,6 +7,8 @@
  */
 #include "wsgi.h"
 
+#include "link/link_field.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,43 +76,6 @@ static char *head_room(struct request *r, size_t n)
 	return r->head + r->head_len;
 }
 
-static bool name_ok(const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)p[i];
-
-		if (c <= ' ' || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
-			return false;
-	}
-	return n > 0;
-}
-
-static bool value_ok(const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)p[i];
-
-		if ((c < ' ' && c != '\t') || c == 0x7f)
-			return false;
-	}
-	return true;
-}
-
-/* Digits only (RFC 9110 section 8.6). */
-static int64_t length_of(const char *p, size_t n)
-{
-	int64_t v = 0;
-
-	if (!n || n > 18)
-		return -1;
-	for (size_t i = 0; i < n; i++) {
-		if (p[i] < '0' || p[i] > '9')
-			return -1;
-		v = v * 10 + (p[i] - '0');
-	}
-	return v;
-}
-
 static int put_field(struct request *r, PyObject *pair)
 {
 	PyObject *name, *value;
@@ -128,7 +93,7 @@ static int put_field(struct request *r, PyObject *pair)
 	value = PyTuple_GetItem(pair, 1);
 	if (text(r->w, name, &p, &name_len) < 0)
 		return -1;
-	if (!name_ok(p, name_len) || name_len > 60000) {
+	if (!link_field_name_ok(p, name_len) || name_len > 60000) {
 		PyErr_Format(PyExc_ValueError, "not a header field's name: %R", name);
 		return -1;
 	}
@@ -141,7 +106,7 @@ static int put_field(struct request *r, PyObject *pair)
 	memcpy(at + 8, p, name_len);
 	if (text(r->w, value, &p, &n) < 0)
 		return -1;
-	if (!value_ok(p, n) || n > LINK_FRAME_MAX) {
+	if (!link_field_value_ok(p, n) || n > LINK_FRAME_MAX) {
 		PyErr_Format(PyExc_ValueError,
 			"the value of header field %R has control characters", name);
 		return -1;
@@ -156,7 +121,7 @@ static int put_field(struct request *r, PyObject *pair)
 	r->head_len += n;
 	if (name_len == 14 &&
 		strncasecmp(r->head + r->head_len - n - 14, "content-length", 14) == 0) {
-		r->content_length = length_of(p, n);
+		r->content_length = link_field_length(p, n);
 		if (r->content_length < 0) {
 			PyErr_Format(PyExc_ValueError, "not a length: %R", value);
 			return -1;
@@ -178,7 +143,7 @@ static int encode_head(struct request *r, PyObject *status, PyObject *headers)
 	if (text(r->w, status, &p, &n) < 0)
 		return -1;
 	if (n < 3 || p[0] < '2' || p[0] > '9' || p[1] < '0' || p[1] > '9' || p[2] < '0' ||
-		p[2] > '9' || (n > 3 && p[3] != ' ') || !value_ok(p, n) || n > 1000) {
+		p[2] > '9' || (n > 3 && p[3] != ' ') || !link_field_value_ok(p, n) || n > 1000) {
 		PyErr_Format(PyExc_ValueError, "not a status: %R", status);
 		return -1;
 	}

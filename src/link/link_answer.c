@@ -154,6 +154,12 @@ const char *link_req_env(const struct link_req *r, size_t *ret_n)
 	return r->env ? r->env : "";
 }
 
+char *link_req_env_own(struct link_req *r, size_t *ret_n)
+{
+	*ret_n = r->env_len;
+	return r->env;
+}
+
 bool link_req_has_body(const struct link_req *r)
 {
 	return r->has_body;
@@ -218,9 +224,10 @@ long link_req_read(struct link_req *r, void *p, size_t n)
 	return res;
 }
 
-/* One frame with as much of the body as the window and the ring take. */
+/* One frame with as much of the body as the window and the ring take; `whole`: with all of it, or
+ * none. */
 static int answer(struct link_req *r, uint16_t type, const void *head, size_t head_len,
-	const void *body, size_t n, bool end, size_t *ret_took)
+	const void *body, size_t n, bool end, bool whole, size_t *ret_took)
 {
 	struct link_worker *w = r->link->w;
 	size_t max, took = n;
@@ -234,7 +241,7 @@ static int answer(struct link_req *r, uint16_t type, const void *head, size_t he
 		took = r->room;
 	if (took > LINK_FRAME_MAX - head_len)
 		took = LINK_FRAME_MAX - head_len;
-	if (n && !took && type == LINK_BODY) {
+	if (n && (whole ? took < n : !took && type == LINK_BODY)) {
 		/* Only the gate can help: see what it says. */
 		link_pump(w);
 		took = n < r->room ? n : r->room;
@@ -243,14 +250,14 @@ static int answer(struct link_req *r, uint16_t type, const void *head, size_t he
 		res = -EPIPE;
 		goto out;
 	}
-	if (n && !took && type == LINK_BODY) {
+	if (n && (whole ? took < n : !took && type == LINK_BODY)) {
 		res = -EAGAIN;
 		goto out;
 	}
 	if (took < n)
 		end = false;
 	res = put(r, type, end ? LINK_END : 0, (uint32_t)head_len, head, head_len, body, took);
-	if (res == -EAGAIN && took > 4096) {
+	if (res == -EAGAIN && took > 4096 && !whole) {
 		int err;
 
 		max = link_room_max(&r->link->end, &err);
@@ -275,12 +282,22 @@ int link_req_head(struct link_req *r, const void *head, size_t head_len, const v
 {
 	if (head_len > LINK_FRAME_MAX)
 		return -EMSGSIZE;
-	return answer(r, LINK_HEAD, head, head_len, body, n, end, ret_took);
+	return answer(r, LINK_HEAD, head, head_len, body, n, end, false, ret_took);
 }
 
 int link_req_body(struct link_req *r, const void *p, size_t n, bool end, size_t *ret_took)
 {
-	return answer(r, LINK_BODY, NULL, 0, p, n, end, ret_took);
+	return answer(r, LINK_BODY, NULL, 0, p, n, end, false, ret_took);
+}
+
+int link_req_whole(struct link_req *r, const void *head, size_t head_len, const void *body,
+	size_t n, size_t *ret_took)
+{
+	*ret_took = 0;
+	if (n > r->window || n + head_len > LINK_FRAME_MAX)
+		return -EMSGSIZE;
+	return answer(
+		r, head ? LINK_HEAD : LINK_BODY, head, head_len, body, n, true, true, ret_took);
 }
 
 /* The file systems whose server can leave a reader waiting for ever. */
@@ -303,6 +320,14 @@ static bool may_hang(int fd)
 	default:
 		return false;
 	}
+}
+
+bool link_file_good(int fd, uint64_t off, uint64_t len)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !may_hang(fd) && st.st_size >= 0 &&
+	       off <= (uint64_t)st.st_size && len <= (uint64_t)st.st_size - off;
 }
 
 static int send_file_msg(struct link_worker_link *k, int fd)
@@ -334,13 +359,11 @@ int link_req_file(struct link_req *r, int fd, uint64_t off, uint64_t len)
 {
 	struct link_worker *w = r->link->w;
 	struct link_file f = {.off = off, .len = len};
-	struct stat st;
 	int res, err;
 
 	if (w->forked)
 		return -ECHILD;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || may_hang(fd) || st.st_size < 0 ||
-		off > (uint64_t)st.st_size || len > (uint64_t)st.st_size - off)
+	if (!link_file_good(fd, off, len))
 		return -EINVAL;
 	pthread_mutex_lock(&w->lock);
 	if (gone(r)) {

@@ -46,8 +46,9 @@ static int got_req(struct link_worker_link *k, const struct link_desc *d, const 
 	r->seat = d->seat;
 	k->running++;
 	k->seats[d->seat] = r;
-	if (r->env_cap < d->len) {
-		size_t cap = d->len < 1024 ? 1024 : d->len;
+	/* A byte more, for who makes C strings of it. */
+	if (r->env_cap <= d->len) {
+		size_t cap = d->len < 1024 ? 1024 : d->len + 1u;
 		char *env = realloc(r->env, cap);
 
 		if (!env) {
@@ -65,7 +66,7 @@ static int got_req(struct link_worker_link *k, const struct link_desc *d, const 
 	r->in_end = d->flags & LINK_END;
 	r->has_body = !r->in_end;
 	r->head_sent = r->ended = r->gone = r->gone_told = false;
-	r->room = d->arg;
+	r->room = r->window = d->arg;
 	r->credit = 0;
 	r->in_at = r->in_len = 0;
 	*w->waiting_tail = r;

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,7 +53,7 @@ int link_worker_new(unsigned nthreads, int parent_fd, struct link_worker **ret)
 		return -ENOMEM;
 	w->nthreads = nthreads < 1 ? 1 : nthreads > LINK_THREADS_MAX ? LINK_THREADS_MAX : nthreads;
 	w->parent_fd = parent_fd;
-	w->status_fd = w->wakeup[0] = w->wakeup[1] = -1;
+	w->status_fd = w->wakeup[0] = w->wakeup[1] = w->epoll_fd = -1;
 	w->waiting_tail = &w->waiting;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->changed, NULL);
@@ -112,6 +113,7 @@ void link_worker_free(struct link_worker *w)
 	close_fd(&w->status_fd);
 	close_fd(&w->wakeup[0]);
 	close_fd(&w->wakeup[1]);
+	close_fd(&w->epoll_fd);
 	if (forkable == w)
 		forkable = NULL;
 	pthread_mutex_destroy(&w->lock);
@@ -120,12 +122,31 @@ void link_worker_free(struct link_worker *w)
 	free(w);
 }
 
+/* Into the set of link_worker_fd(), if there is one. One that cannot be watched must not be waited
+ * for. */
+static int watch(struct link_worker *w, int fd)
+{
+	struct epoll_event e = {.events = EPOLLIN};
+
+	if (w->epoll_fd < 0 || fd < 0)
+		return 0;
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+static void unwatch(struct link_worker *w, int fd)
+{
+	if (w->epoll_fd >= 0 && fd >= 0)
+		(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
 void link_break(struct link_worker_link *k)
 {
 	if (k->dead)
 		return;
 	k->dead = true;
 	k->w->events++;
+	unwatch(k->w, k->sock);
+	unwatch(k->w, k->wake_rd);
 	/* The gate sees the end of the link; descriptors stay until no request points here. */
 	shutdown(k->sock, SHUT_RDWR);
 }
@@ -196,6 +217,8 @@ static int add_link(struct link_worker *w, int fd)
 	err = sys_cloexec(fd, true);
 	if (!err)
 		err = say_hello(w, k);
+	if (!err)
+		err = watch(w, fd);
 	if (err)
 		link_free(k);
 	else
@@ -274,6 +297,8 @@ static void read_sock(struct link_worker_link *k)
 	k->wake_rd = fds[1];
 	k->wake_wr = fds[2];
 	k->up = true;
+	if (watch(k->w, k->wake_rd) < 0)
+		link_break(k);
 }
 
 static void read_parent(struct link_worker *w)
@@ -283,6 +308,7 @@ static void read_parent(struct link_worker *w)
 
 	if (err) {
 		/* The parent is gone: nobody would start, watch or end this process. */
+		unwatch(w, w->parent_fd);
 		w->parent_fd = -1;
 		atomic_store(&w->stopping, true);
 		w->events++;
@@ -324,56 +350,123 @@ static void drain_pipe(int fd)
 	}
 }
 
-/* Under the lock; gives it up while polling. */
-static int poll_once(struct link_worker *w)
-{
+/* What one waits for, and the links that it belongs to. */
+struct polled {
 	struct pollfd p[2 + 2 * LINK_WORKER_LINKS_MAX];
 	struct link_worker_link *links[LINK_WORKER_LINKS_MAX];
-	unsigned n = 2, nlinks = 0;
-	bool look = false;
-	int res = 0, got = 0;
+	unsigned n, nlinks;
+};
 
-	p[0] = (struct pollfd){.fd = w->wakeup[0], .events = POLLIN};
-	p[1] = (struct pollfd){.fd = w->parent_fd, .events = POLLIN};
+/* Under the lock: be asleep for every gate. True: there is something to look at already. */
+static bool fall_asleep(struct link_worker *w, struct polled *q)
+{
+	bool look = false;
+
+	q->n = 2;
+	q->nlinks = 0;
+	q->p[0] = (struct pollfd){.fd = w->wakeup[0], .events = POLLIN};
+	q->p[1] = (struct pollfd){.fd = w->parent_fd, .events = POLLIN};
 	for (unsigned i = 0; i < w->nlinks; i++) {
 		struct link_worker_link *k = w->links[i];
 
 		if (k->dead)
 			continue;
-		links[nlinks++] = k;
-		p[n++] = (struct pollfd){.fd = k->sock, .events = POLLIN};
-		p[n++] = (struct pollfd){.fd = k->wake_rd, .events = POLLIN};
+		q->links[q->nlinks++] = k;
+		q->p[q->n++] = (struct pollfd){.fd = k->sock, .events = POLLIN};
+		q->p[q->n++] = (struct pollfd){.fd = k->wake_rd, .events = POLLIN};
 		if (k->up) {
 			link_asleep(&k->end, k->want);
 			look |= must_look(k);
 		}
 	}
-	if (!look) {
-		pthread_mutex_unlock(&w->lock);
-		got = poll(p, n, -1);
-		res = got < 0 ? -errno : 0;
-		pthread_mutex_lock(&w->lock);
-	}
-	for (unsigned i = 0; i < nlinks; i++) {
-		if (links[i]->up)
-			link_awake(&links[i]->end);
-		links[i]->want = false;
+	return look;
+}
+
+/* Under the lock: be awake again, and see what has come. `any`: some descriptor is readable. */
+static void wake_up(struct link_worker *w, const struct polled *q, bool any)
+{
+	for (unsigned i = 0; i < q->nlinks; i++) {
+		if (q->links[i]->up)
+			link_awake(&q->links[i]->end);
+		q->links[i]->want = false;
 	}
 	w->events++;
-	if (got > 0) {
-		if (p[0].revents)
+	if (any) {
+		if (q->p[0].revents)
 			drain_pipe(w->wakeup[0]);
-		for (unsigned i = 0; i < nlinks; i++) {
-			if (p[3 + 2 * i].revents)
-				drain_pipe(links[i]->wake_rd);
-			if (p[2 + 2 * i].revents)
-				read_sock(links[i]);
+		for (unsigned i = 0; i < q->nlinks; i++) {
+			if (q->p[3 + 2 * i].revents)
+				drain_pipe(q->links[i]->wake_rd);
+			if (q->p[2 + 2 * i].revents)
+				read_sock(q->links[i]);
 		}
 		/* Last: it may add a link, and free dead ones. */
-		if (p[1].revents && w->parent_fd >= 0)
+		if (q->p[1].revents && w->parent_fd >= 0)
 			read_parent(w);
 	}
 	link_pump(w);
+}
+
+/* Under the lock; gives it up while polling. */
+static int poll_once(struct link_worker *w)
+{
+	struct polled q;
+	int res = 0, got = 0;
+
+	if (!fall_asleep(w, &q)) {
+		pthread_mutex_unlock(&w->lock);
+		got = poll(q.p, q.n, -1);
+		res = got < 0 ? -errno : 0;
+		pthread_mutex_lock(&w->lock);
+	}
+	wake_up(w, &q, got > 0);
+	return res;
+}
+
+int link_worker_fd(struct link_worker *w)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->epoll_fd < 0) {
+		w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+		err = w->epoll_fd < 0 ? -errno : watch(w, w->wakeup[0]);
+		if (!err)
+			err = watch(w, w->parent_fd);
+		for (unsigned i = 0; i < w->nlinks && !err; i++) {
+			struct link_worker_link *k = w->links[i];
+
+			if (!k->dead && !(err = watch(w, k->sock)))
+				err = watch(w, k->wake_rd);
+		}
+		if (err)
+			close_fd(&w->epoll_fd);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return err ? err : w->epoll_fd;
+}
+
+int link_worker_arm(struct link_worker *w)
+{
+	struct polled q;
+	int res = 0, got;
+
+	if (atomic_load(&w->forked))
+		return -ECHILD;
+	pthread_mutex_lock(&w->lock);
+	if (w->polling) {
+		res = -EBUSY;
+	} else {
+		res = fall_asleep(w, &q) || w->events != w->armed ||
+		      (w->waiting && w->busy < w->nthreads);
+		got = poll(q.p, q.n, 0);
+		if (res || got > 0) {
+			wake_up(w, &q, got > 0);
+			res = 1;
+		}
+		w->armed = w->events;
+	}
+	pthread_mutex_unlock(&w->lock);
 	return res;
 }
 

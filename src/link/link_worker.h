@@ -29,11 +29,19 @@ int link_worker_wakeup_fd(const struct link_worker *w);
 uint64_t link_worker_seen(struct link_worker *w);
 /* Until something happened that was not seen. 0, -EINTR (a signal), -ECHILD. */
 int link_worker_wait(struct link_worker *w, uint64_t seen);
+/* For one thread that waits by itself instead: a descriptor that becomes readable (an epoll set of
+ * all that link_worker_wait() would poll); made at the first call. -errno. */
+int link_worker_fd(struct link_worker *w);
+/* Before waiting for it. 0: asleep, wait. 1: something has happened since the last call: try again
+ * what said -EAGAIN. -EBUSY: another thread waits in link_worker_wait(). -ECHILD. */
+int link_worker_arm(struct link_worker *w);
 
 /* The next request to run on this thread (0 … nthreads-1). 0, -EAGAIN, -ESHUTDOWN. */
 int link_worker_take(struct link_worker *w, unsigned thread, struct link_req **ret);
 /* The environ block, valid until the request's end. */
 const char *link_req_env(const struct link_req *r, size_t *ret_n);
+/* The same to be written to, with one byte behind it. */
+char *link_req_env_own(struct link_req *r, size_t *ret_n);
 /* Bytes of the request's body: > 0, 0 at its end, -EAGAIN, -EPIPE (client gone). */
 long link_req_read(struct link_req *r, void *p, size_t n);
 /* Is there a body, or may one come? */
@@ -45,6 +53,12 @@ int link_req_head(struct link_req *r, const void *head, size_t head_len, const v
 	bool end, size_t *ret_took);
 /* As many as window and ring take. -EAGAIN none, -EPIPE client gone. */
 int link_req_body(struct link_req *r, const void *p, size_t n, bool end, size_t *ret_took);
+/* The last n bytes of the body, and the head when it was not sent (else NULL), in one frame or not
+ * at all: -EAGAIN; -EMSGSIZE: it never will fit. */
+int link_req_whole(struct link_req *r, const void *head, size_t head_len, const void *body,
+	size_t n, size_t *ret_took);
+/* Is it a regular file, on a file system that cannot hang, with these bytes? */
+bool link_file_good(int fd, uint64_t off, uint64_t len);
 /* The rest of the body from a regular file on a local file system; ends the answer. -EINVAL: not
  * such a file (then read it). */
 int link_req_file(struct link_req *r, int fd, uint64_t off, uint64_t len);

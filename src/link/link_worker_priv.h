@@ -29,6 +29,7 @@ struct link_req {
 	bool gone, gone_told; /* nobody waits for the answer */
 	unsigned thread;
 	uint32_t room;   /* bytes of the answer's body that may be sent */
+	uint32_t window; /* … and how many at most */
 	uint32_t credit; /* bytes read by the app and not told yet */
 	char *env;
 	size_t env_len, env_cap;
@@ -56,6 +57,8 @@ struct link_worker {
 	unsigned nthreads;
 	int parent_fd;
 	int wakeup[2];
+	int epoll_fd; /* of link_worker_fd(); -1: nobody asked for it */
+	uint64_t armed; /* `events` at the last link_worker_arm() */
 	int status_fd;
 	struct link_status *status;
 	_Atomic bool stopping;

@@ -2,12 +2,14 @@
  * fuzz_worker.c: whatever a gate may write into its memory, read by a worker's end.
  *
  * The input as in fuzz_gate.c. A worker reads the frames, and reads, answers or fails what it takes
- * for requests.
+ * for requests; every second one as an app on libstead does.
  */
 #include "lib/must.h"
 #include "lib/sys.h"
 #include "link/link_worker.h"
+#include "link/stead_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -38,6 +40,34 @@ static void hello(int sock, int ring, const int *pipes)
 	must(sendmsg(sock, &m, 0) > 0);
 }
 
+/* Every string of it is one, and lies in memory that is there. */
+static void look(struct stead_req *q)
+{
+	const char *(*const texts[])(struct stead_req *) = {stead_method, stead_target, stead_path,
+		stead_query, stead_protocol, stead_scheme, stead_host, stead_peer, stead_user,
+		stead_id};
+	const char *name, *value;
+	char bytes[100];
+	size_t n = 0;
+
+	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		n += strlen(texts[i](q));
+	for (size_t i = 0; stead_field_at(q, i, &name, &value); i++) {
+		n += strlen(name) + strlen(value);
+		must(stead_field(q, name) != NULL);
+	}
+	must(n <= 1024 * 1024);
+	must(stead_length(q) >= -1);
+	while (stead_read(q, bytes, sizeof(bytes)) > 0)
+		n++;
+	(void)stead_header(q, "X-Count", "1");
+	(void)stead_write(q, bytes, n % sizeof(bytes));
+	(void)stead_send(q, bytes, sizeof(bytes));
+	(void)stead_fail(q);
+	free(q->head);
+	free(q->fields);
+}
+
 static void use(struct link_worker *w)
 {
 	struct link_req *r;
@@ -48,12 +78,20 @@ static void use(struct link_worker *w)
 		const char *env = link_req_env(r, &n);
 		char sum = 0;
 
+		if (i % 2) {
+			struct stead app = {.worker = w, .at_once = 1, .nonblock = true};
+			struct stead_req q = {.s = &app, .link = r, .status = 200, .length = -1};
+
+			look(&q);
+			link_req_done(r);
+			continue;
+		}
 		for (size_t k = 0; k < n; k++)
 			sum = (char)(sum ^ env[k]);
 		while (link_req_read(r, bytes, sizeof(bytes)) > 0)
 			sum ^= bytes[0];
 		(void)link_req_head(r, bytes, 16, &sum, 1, false, &took);
-		if (i % 2)
+		if (i % 4)
 			(void)link_req_body(r, bytes, sizeof(bytes), true, &took);
 		if (!link_req_ended(r))
 			(void)link_req_fail(r);
