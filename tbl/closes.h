@@ -57,6 +57,8 @@ CLOSE(UP_TLS, up_tls, CLOSE_REQ, 1, 502, "the backend's certificate or its TLS c
 CLOSE(UP_TIMEOUT, up_timeout, CLOSE_REQ, 1, 504, "the backend did not answer in time")
 CLOSE(UP_CLOSED, up_closed, CLOSE_REQ, 1, 502, "the backend closed before its answer was whole")
 CLOSE(UP_GARBAGE, up_garbage, CLOSE_REQ, 1, 502, "the backend's answer is malformed or ambiguous")
+CLOSE(UP_BUSY, up_busy, CLOSE_REQ, 1, 503, "the backend has no room for this request now")
+CLOSE(UP_ROLE, up_role, CLOSE_REQ, 1, 502, "the backend is none that answers requests")
 CLOSE(AUTH_REQUIRED, auth_required, CLOSE_REQ, 0, 401, "a name and a password are asked for here")
 CLOSE(AUTH_THROTTLED, auth_throttled, CLOSE_REQ, 1, 429, "too many wrong passwords came from this address")
 CLOSE(FORWARD_AUTH, forward_auth, CLOSE_REQ, 0, 0, "the server that decides who may pass answered for us")

@@ -73,21 +73,38 @@ static inline int64_t parse_length(const char *p, size_t n)
 	return v;
 }
 
-/* One line of the fields. 2: the empty line; 1: a field; 0 more; < 0. */
-static inline int parse_field(struct cursor *c, struct field *ret_field)
+/* Behind a line that ends at `end`: CRLF or, where `lf`, LF alone. 1, 0 more, < 0. */
+static inline int parse_end(struct cursor *c, char *end, bool lf)
+{
+	if (end == c->end)
+		return 0;
+	if (lf && *end == '\n') {
+		c->p = end + 1;
+		return 1;
+	}
+	if (*end != '\r')
+		return -CLOSE_BAD_REQUEST;
+	if (c->end - end < 2)
+		return 0;
+	if (end[1] != '\n')
+		return -CLOSE_BAD_REQUEST;
+	c->p = end + 2;
+	return 1;
+}
+
+/* One line of the fields; a CGI program's may end with LF alone (`lf`). 2: the empty line; 1: a field;
+ * 0 more; < 0. */
+static inline int parse_field_as(struct cursor *c, struct field *ret_field, bool lf)
 {
 	char *from = c->p, *p = c->p, *end;
 	unsigned char low;
+	int res;
 
 	if (p == c->end)
 		return 0;
-	if (*p == '\r') {
-		if (c->end - p < 2)
-			return 0;
-		if (p[1] != '\n')
-			return -CLOSE_BAD_REQUEST;
-		c->p = p + 2;
-		return 2;
+	if (*p == '\r' || (lf && *p == '\n')) {
+		res = parse_end(c, p, lf);
+		return res > 0 ? 2 : res;
 	}
 	while (p < c->end && (low = token[(unsigned char)*p]) != 0)
 		*p++ = (char)low;
@@ -102,20 +119,19 @@ static inline int parse_field(struct cursor *c, struct field *ret_field)
 	while (p < c->end && is_ows(*p))
 		p++;
 	end = value_end(p, c->end);
-	if (end == c->end)
-		return 0;
-	if (*end != '\r')
-		return -CLOSE_BAD_REQUEST;
-	if (c->end - end < 2)
-		return 0;
-	if (end[1] != '\n')
-		return -CLOSE_BAD_REQUEST;
-	c->p = end + 2;
+	res = parse_end(c, end, lf);
+	if (res <= 0)
+		return res;
 	while (end > p && is_ows(end[-1]))
 		end--;
 	ret_field->value = p;
 	ret_field->value_len = (uint32_t)(end - p);
 	return 1;
+}
+
+static inline int parse_field(struct cursor *c, struct field *ret_field)
+{
+	return parse_field_as(c, ret_field, false);
 }
 
 /* Does a list of tokens hold this field's name? */

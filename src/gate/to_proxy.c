@@ -8,6 +8,7 @@
  */
 #include "to_proxy.h"
 #include "lib/must.h"
+#include "said.h"
 
 #include <errno.h>
 #include <string.h>
@@ -24,9 +25,10 @@ enum {
 
 struct proxy {
 	struct req *r;
-	struct upstream *u;
+	struct upstream *u; /* while it is asked: a reload may take it away before and behind */
 	struct up_call call;
 	bool buffering; /* the backend hears of it when the body is whole */
+	bool needs_length;
 	bool repeats;   /* all of the body is kept: it can be sent again */
 	bool over;      /* the backend has no more part in it */
 	const char *direct; /* body that is being handed over just now */
@@ -39,6 +41,7 @@ struct proxy {
 	char *piece; /* of the file, from fd_at on */
 	size_t piece_len;
 	uint32_t sticky; /* the server that the client's cookie names */
+	struct said said;
 };
 
 static struct proxy *proxy_of(struct up_call *c)
@@ -309,11 +312,30 @@ static void on_trailers(struct up_call *c, const struct field *f, unsigned n)
 	req_resp_trailers(proxy_of(c)->r, f, n);
 }
 
+static const char *name_of(const struct proxy *p)
+{
+	return snap_str(p->r->snap, p->call.ask.up->name, NULL);
+}
+
+static void on_log(struct up_call *c, const char *data, size_t n)
+{
+	struct proxy *p = proxy_of(c);
+
+	said_take(p->r, &p->said, name_of(p), data, n);
+}
+
+/* The call is over. */
+static void leave(struct proxy *p)
+{
+	p->over = true;
+	said_end(p->r, &p->said, name_of(p));
+}
+
 static void on_end(struct up_call *c)
 {
 	struct proxy *p = proxy_of(c);
 
-	p->over = true;
+	leave(p);
 	drop_body(p);
 	if (!p->r->ended)
 		req_resp_body(p->r, "", 0, true);
@@ -323,7 +345,7 @@ static void on_fail(struct up_call *c, enum close_id why, unsigned retry_after_s
 {
 	struct proxy *p = proxy_of(c);
 
-	p->over = true;
+	leave(p);
 	drop_body(p);
 	if (p->r->tunnel && why == CLOSE_DONE)
 		return;
@@ -340,6 +362,7 @@ const struct up_owner_ops to_proxy_owner = {
 	.pull = pull,
 	.pulled = pulled,
 	.rewind = rewind_body,
+	.log = on_log,
 };
 
 /* The request. */
@@ -349,6 +372,12 @@ static void ask(struct proxy *p)
 	struct req *r = p->r;
 	struct up_call *c = &p->call;
 
+	p->u = up_find(gate_up(r->gate), r->snap, r->route->upstream);
+	if (!p->u) {
+		p->over = true;
+		req_fail(r, CLOSE_UP_NONE, 2);
+		return;
+	}
 	/* A body that is whole has a length, unless trailers follow it. */
 	if (p->buffering && c->ask.content_length < 0 && !r->ntrailers)
 		c->ask.content_length = (int64_t)(p->mem.len + p->fd_len);
@@ -375,7 +404,7 @@ static void start(struct req *r)
 	}
 	r->handler_state = p;
 	p->r = r;
-	p->u = u;
+	p->needs_length = u->needs_length;
 	p->fd = -1;
 	p->call.gate = r->gate;
 	p->call.arena = &r->arena;
@@ -394,7 +423,7 @@ static void start(struct req *r)
 		return;
 	}
 	p->buffering = r->content_length != 0 && (r->route->flags & SNAP_ROUTE_BODY_BUFFER ||
-							 (r->content_length < 0 && u->needs_length));
+							 (r->content_length < 0 && p->needs_length));
 	if (!p->buffering)
 		ask(p);
 }
@@ -414,7 +443,7 @@ static void body(struct req *r, const void *data, size_t n)
 			req_consume(r, n);
 			return;
 		}
-		if (err != -ENOBUFS || p->u->needs_length) {
+		if (err != -ENOBUFS || p->needs_length) {
 			req_fail(r, CLOSE_BUDGET, 2);
 			return;
 		}
@@ -464,7 +493,7 @@ static void forget(struct req *r)
 		return;
 	r->handler_state = NULL;
 	up_call_cancel(&p->call);
-	p->over = true;
+	leave(p);
 	drop_body(p);
 }
 

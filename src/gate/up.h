@@ -276,6 +276,8 @@ void up_call_over(struct up_call *c, enum close_id why);
 void up_call_wake_in(struct up_call *c, uint64_t ms);
 void up_call_connected(struct up_call *c);
 void up_call_lost(struct up_call *c, int err, bool connecting);
+/* The backend said that it does not take this question: another may, whatever its method. */
+void up_call_refused(struct up_call *c, enum close_id why);
 void up_call_deliver(struct up_conn *n);
 void up_call_sent(struct up_call *c);
 

@@ -144,6 +144,10 @@ void up_call_deliver(struct up_conn *n)
 		}
 		len = input(n);
 		used = c->codec->decode(&c->answer, n->in + n->in_at, len, &piece, &head);
+		if (used == -CLOSE_UP_BUSY || used == -CLOSE_UP_ROLE) {
+			up_call_refused(c, (enum close_id) - used);
+			return;
+		}
 		if (used < 0) {
 			if (-used == CLOSE_UP_GARBAGE)
 				up_server_failed(c->server);

@@ -95,7 +95,7 @@ void up_call_over(struct up_call *c, enum close_id why)
 	if (n)
 		up_conn_close(n);
 	owner_of(c)->fail(c, why,
-		why == CLOSE_UP_NONE || why == CLOSE_UP_QUEUE_FULL || why == CLOSE_NO_MEMORY ||
+		why == CLOSE_UP_NONE || why == CLOSE_UP_QUEUE_FULL || why == CLOSE_UP_BUSY || why == CLOSE_NO_MEMORY ||
 				why == CLOSE_BUDGET
 			? 2
 			: 0);
@@ -467,7 +467,7 @@ static void fail_or_retry(struct up_call *c, enum close_id why, int err, bool co
 	again = c->state != UP_CALL_TUNNEL && may_retry(c, err, connecting) &&
 		c->tries <= c->u->retry + raced;
 	if (!raced && err != -ENOMEM && err != -ENOBUFS) {
-		if (connecting)
+		if (connecting && err != -EBUSY)
 			up_server_refused(s, err);
 		up_server_failed(s);
 		gate_count(c->gate, METRIC_UP_FAULTS, 1);
@@ -504,6 +504,11 @@ static enum close_id why_of(int err, bool connecting, const struct up_call *c)
 void up_call_lost(struct up_call *c, int err, bool connecting)
 {
 	fail_or_retry(c, why_of(err, connecting, c), err, connecting);
+}
+
+void up_call_refused(struct up_call *c, enum close_id why)
+{
+	fail_or_retry(c, why, -EBUSY, true);
 }
 
 void up_call_on_timer(struct loop *l, struct op *op, int res)

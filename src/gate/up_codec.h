@@ -59,6 +59,18 @@ struct up_head {
 	struct field fields[REQ_FIELDS_MAX]; /* names as received: compare without case */
 };
 
+/* FastCGI: where in its records an answer is read (up_fastcgi.c). */
+struct up_records {
+	uint8_t head[8], end[8];   /* of the record at hand; END_REQUEST's content */
+	uint8_t head_len, end_len; /* … as far as they have come */
+	uint8_t padding;           /* left of it */
+	uint16_t left;             /* of its content */
+	bool out_over;             /* the stream of the answer has ended */
+	bool end_told;             /* END_REQUEST has come */
+	bool counted;              /* the head said how long the body is */
+	bool bodiless;             /* what comes of a body is dropped */
+};
+
 /* The state of reading one answer; zeroed, then init()ed. */
 struct up_answer {
 	struct arena *arena;         /* what must be kept from one piece to the next */
@@ -75,6 +87,7 @@ struct up_answer {
 	uint64_t left;
 	union {
 		struct http1_chunks chunks;
+		struct up_records records;
 		uint64_t words[12];
 	} u;
 };
@@ -125,6 +138,9 @@ struct up_codec {
 /* By enum snap_protocol; NULL: not spoken. up_codecs.c names them all. */
 enum { UP_CODECS = 8 };
 extern const struct up_codec *const up_codecs[UP_CODECS];
-extern const struct up_codec up_http_codec, up_uwsgi_codec;
+extern const struct up_codec up_http_codec, up_uwsgi_codec, up_fastcgi_codec;
+
+/* up_http.c: keep n more bytes of a head that comes in pieces, in x->head. False: no memory. */
+bool up_answer_keep(struct up_answer *x, const char *p, size_t n);
 
 #endif

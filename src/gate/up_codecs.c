@@ -8,6 +8,7 @@
 
 const struct up_codec *const up_codecs[UP_CODECS] = {
 	[SNAP_PROTO_HTTP] = &up_http_codec,
+	[SNAP_PROTO_FASTCGI] = &up_fastcgi_codec,
 	[SNAP_PROTO_UWSGI] = &up_uwsgi_codec,
 };
 

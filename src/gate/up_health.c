@@ -174,7 +174,7 @@ static void probe(struct up_server *s)
 	p->call.arena = &p->arena;
 	p->call.owner = UP_OWNER_PROBE;
 	p->call.sticky_number = UINT32_MAX;
-	p->call.connect_only = s->u->protocol != SNAP_PROTO_HTTP;
+	p->call.connect_only = s->u->protocol == SNAP_PROTO_TCP;
 	p->call.ask = (struct up_ask){.method = "GET",
 		.method_len = 3,
 		.method_id = METHOD_GET,

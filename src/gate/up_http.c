@@ -94,8 +94,7 @@ static void init(struct up_answer *x, const struct up_ask *a, struct arena *aren
 	x->upgrade = a->upgrade != NULL;
 }
 
-/* Keep n more bytes of a head. */
-static bool keep(struct up_answer *x, const char *p, size_t n)
+bool up_answer_keep(struct up_answer *x, const char *p, size_t n)
 {
 	size_t cap = x->head_cap ? x->head_cap : 2048;
 
@@ -155,14 +154,14 @@ static int64_t decode_head(struct up_answer *x, char *p, size_t n, struct up_pie
 		res = n ? got_head(x, p, n, ret, h) : 0;
 		if (res || !n)
 			return res;
-		if (!keep(x, p, n))
+		if (!up_answer_keep(x, p, n))
 			return -CLOSE_NO_MEMORY;
 		end = http1_scan_head(x->head, x->head_len, UP_HEAD_MAX, &x->head_scanned);
 		return end ? -CLOSE_UP_GARBAGE : (int64_t)n;
 	}
 	/* Only what belongs to the head is taken, so that what follows is read where it lies. */
 	n = min_of(n, (size_t)UP_HEAD_MAX + 1 - had);
-	if (!keep(x, p, n))
+	if (!up_answer_keep(x, p, n))
 		return -CLOSE_NO_MEMORY;
 	end = http1_scan_head(x->head, x->head_len, UP_HEAD_MAX, &x->head_scanned);
 	if (end < 0)
@@ -178,11 +177,6 @@ static int64_t decode_head(struct up_answer *x, char *p, size_t n, struct up_pie
 	return end - (int64_t)had;
 }
 
-static bool keep_trailer(struct up_answer *x, const char *p, size_t n)
-{
-	return keep(x, p, n);
-}
-
 static int64_t decode_chunked(struct up_answer *x, char *p, size_t n, struct up_piece *ret)
 {
 	static const char ending[] = "\r\n0\r\n\r\n";
@@ -196,7 +190,7 @@ static int64_t decode_chunked(struct up_answer *x, char *p, size_t n, struct up_
 			return -CLOSE_UP_GARBAGE;
 		at += (size_t)used;
 		if (len && x->u.chunks.in_trailer) {
-			if (!keep_trailer(x, data, len))
+			if (!up_answer_keep(x, data, len))
 				return -CLOSE_NO_MEMORY;
 		} else if (len) {
 			*ret = (struct up_piece){UP_PIECE_BODY, data, len};

@@ -14,11 +14,12 @@
 struct out {
 	struct buf *b;
 	up_pair_fn *pair;
+	void *arg;
 };
 
 static void put(const struct out *o, const char *name, const char *value, size_t n)
 {
-	o->pair(o->b, name, strlen(name), n);
+	o->pair(o->b, o->arg, name, strlen(name), n);
 	buf_put(o->b, value, n);
 }
 
@@ -65,7 +66,7 @@ static void put_joined(const struct out *o, const struct up_ask *a, unsigned i, 
 	for (unsigned j = i + 1; j < a->nfields; j++)
 		if (same_name(&a->fields[j], f))
 			len += 2 + a->fields[j].value_len;
-	o->pair(o->b, name, name_len, len);
+	o->pair(o->b, o->arg, name, name_len, len);
 	buf_put(o->b, f->value, f->value_len);
 	for (unsigned j = i + 1; j < a->nfields; j++) {
 		if (!same_name(&a->fields[j], f))
@@ -115,9 +116,9 @@ static void put_peer(const struct out *o, const struct req *r)
 		put_str(o, "HTTPS", "on");
 }
 
-int up_params_put(const struct up_ask *a, struct buf *b, up_pair_fn *pair)
+int up_params_put(const struct up_ask *a, struct buf *b, up_pair_fn *pair, void *arg)
 {
-	const struct out o = {b, pair};
+	const struct out o = {b, pair, arg};
 	const struct req *r = a->req;
 	int res = 0;
 

@@ -20,8 +20,9 @@ static void put_u16(struct buf *b, size_t n)
 	buf_putc(b, (char)(n >> 8 & 0xff));
 }
 
-static void pair(struct buf *b, const char *name, size_t name_len, size_t value_len)
+static void pair(struct buf *b, void *arg, const char *name, size_t name_len, size_t value_len)
 {
+	(void)arg;
 	put_u16(b, name_len);
 	buf_put(b, name, name_len);
 	put_u16(b, value_len);
@@ -33,7 +34,7 @@ static int head(const struct up_ask *a, struct buf *b)
 	int res;
 
 	buf_put(b, "\0\0\0\0", HEAD_BYTES);
-	res = up_params_put(a, b, pair);
+	res = up_params_put(a, b, pair, NULL);
 	if (res < 0 || b->error)
 		return res;
 	/* A value too long for its 16 bits makes the whole too long as well. */

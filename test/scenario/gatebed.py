@@ -36,7 +36,7 @@ class Gate:
         self.process = subprocess.Popen([HARNESS, GATE, folder, *options], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         self.folder = folder
-        self.seen = []
+        self.seen, self.told = [], []
         line = ""
         while not line.startswith("port "):
             line = self.process.stdout.readline()
@@ -64,11 +64,18 @@ class Gate:
         """Access records; with n: waits until so many are there."""
         end = time.monotonic() + 5
         while True:
-            self.seen += [json.loads(line) for line in self.say("records") if line.startswith("{")]
+            lines = self.say("records")
+            self.seen += [json.loads(line) for line in lines if line.startswith("{")]
+            self.told += [json.loads(line[6:]) for line in lines if line.startswith("event ")]
             if n is None or len(self.seen) >= n or time.monotonic() > end:
                 seen, self.seen = self.seen, []
                 return seen
             time.sleep(0.02)
+
+    def events(self, name):
+        """What the gate told of that kind until now, after its last record was asked for."""
+        self.seen += self.records(0)
+        return [event for event in self.told if event["event"] == name]
 
     def counters(self):
         return {name: int(value) for name, value in (line.split() for line in self.say("counters"))}

@@ -1,7 +1,8 @@
 /*
  * fuzz_forward.c: what a client sent, as a backend reads it: our own strict reader takes it back,
  * and sees the same path, the same host and one length, whatever stood in the original; and the packet of
- * uwsgi's protocol for the same request has whole pairs, none of them twice.
+ * uwsgi's protocol for the same request has whole pairs, none of them twice; and so have FastCGI's records,
+ * none of which cuts a pair.
  */
 #include "http1_parse.h"
 #include "lib/must.h"
@@ -82,33 +83,91 @@ static size_t u16_at(const char *p)
 	return (unsigned char)p[0] | (size_t)(unsigned char)p[1] << 8;
 }
 
+/* A variable, by whichever protocol: none is there twice. */
+struct seen {
+	const char *name[REQ_FIELDS_MAX + 32];
+	size_t len[REQ_FIELDS_MAX + 32];
+	unsigned n;
+	bool path;
+};
+
+static void see(struct seen *s, const struct req *r, const char *name, size_t name_len, const char *value,
+	size_t len)
+{
+	must(!memchr(name, '-', name_len));
+	for (unsigned i = 0; i < s->n; i++)
+		must(s->len[i] != name_len || memcmp(s->name[i], name, name_len) != 0);
+	must(name_len != 10 || memcmp(name, "HTTP_PROXY", 10) != 0);
+	if (name_len == 9 && !memcmp(name, "PATH_INFO", 9))
+		s->path = len == r->path_len && !memcmp(value, r->path, len);
+	must(s->n < sizeof(s->len) / sizeof(s->len[0]));
+	s->name[s->n] = name;
+	s->len[s->n++] = name_len;
+}
+
 /* The same question in uwsgi's protocol: one packet, whole pairs, no variable twice, the path unchanged. */
 static void check_uwsgi(const struct req *r, const char *p, size_t n)
 {
-	const char *names[REQ_FIELDS_MAX + 32];
-	size_t lens[REQ_FIELDS_MAX + 32], at = 4;
-	unsigned seen = 0;
-	bool path = false;
+	struct seen s = {.n = 0};
+	size_t at = 4;
 
 	must(n >= 4 && p[0] == 0 && p[3] == 0 && u16_at(p + 1) == n - 4);
 	while (at < n) {
 		size_t name_len = u16_at(p + at), len;
 
 		must(n - at >= 4 && n - at - 4 >= name_len);
-		names[seen] = p + at + 2;
-		lens[seen] = name_len;
 		len = u16_at(p + at + 2 + name_len);
 		must(n - at - 4 - name_len >= len);
-		must(!memchr(names[seen], '-', name_len));
-		for (unsigned i = 0; i < seen; i++)
-			must(lens[i] != name_len || memcmp(names[i], names[seen], name_len) != 0);
-		must(name_len != 10 || memcmp(names[seen], "HTTP_PROXY", 10) != 0);
-		if (name_len == 9 && !memcmp(names[seen], "PATH_INFO", 9))
-			path = len == r->path_len && !memcmp(p + at + 4 + name_len, r->path, len);
+		see(&s, r, p + at + 2, name_len, p + at + 4 + name_len, len);
 		at += 4 + name_len + len;
-		must(++seen < sizeof(names) / sizeof(names[0]));
 	}
-	must(path);
+	must(s.path);
+}
+
+/* A length of FastCGI's pairs (its section 3.4). */
+static size_t length_at(const char *p, size_t *at, size_t end)
+{
+	const unsigned char *b = (const unsigned char *)p + *at;
+
+	must(*at < end);
+	if (*b < 128) {
+		*at += 1;
+		return *b;
+	}
+	must(end - *at >= 4);
+	*at += 4;
+	return (size_t)(b[0] & 0x7f) << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
+}
+
+static size_t content_at(const char *p, size_t at, char type)
+{
+	must(p[at] == 1 && p[at + 1] == type && p[at + 2] == 0 && p[at + 3] == 1 && p[at + 6] == 0);
+	return (size_t)(unsigned char)p[at + 4] << 8 | (unsigned char)p[at + 5];
+}
+
+/* And in FastCGI's: one request begins, whole pairs in each record, and a record without any ends them. */
+static void check_fastcgi(const struct req *r, const char *p, size_t n)
+{
+	struct seen s = {.n = 0};
+	size_t at = 16, len;
+
+	must(n > 24 && content_at(p, 0, 1) == 8 && p[8] == 0 && p[9] == 1 && p[10] == 1);
+	do {
+		size_t end;
+
+		must(n - at >= 8);
+		len = content_at(p, at, 4);
+		at += 8;
+		must(n - at >= len);
+		for (end = at + len; at < end;) {
+			size_t name_len = length_at(p, &at, end), value_len = length_at(p, &at, end);
+
+			must(name_len <= end - at && value_len <= end - at - name_len);
+			see(&s, r, p + at, name_len, p + at + name_len, value_len);
+			at += name_len + value_len;
+		}
+	} while (len);
+	must(at == n && s.path);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -139,6 +198,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			buf_fixed(&b, text, sizeof(text));
 			if (up_uwsgi_codec.head(&ask, &b) == 0 && !b.error)
 				check_uwsgi(&r, text, b.len);
+			buf_fixed(&b, text, sizeof(text));
+			if (up_fastcgi_codec.head(&ask, &b) == 0 && !b.error)
+				check_fastcgi(&r, text, b.len);
 		}
 	}
 	arena_reset(&r.arena);

@@ -13,6 +13,7 @@
  */
 #include "lib/chan.h"
 #include "lib/buf.h"
+#include "lib/event.h"
 #include "lib/logring.h"
 #include "lib/must.h"
 #include "lib/region.h"
@@ -270,6 +271,27 @@ static void print_record(const char *p, size_t n)
 	buf_done(&b);
 }
 
+static void put_member(void *arg, const char *name, const char *value)
+{
+	struct buf *b = arg;
+
+	buf_putc(b, ',');
+	buf_put_json(b, name, strlen(name));
+	buf_putc(b, ':');
+	buf_put_json(b, value, strlen(value));
+}
+
+static void print_event(const char *p, size_t n)
+{
+	uint32_t id;
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	must(event_decode(p, n, &id, put_member, &b) == 0 && !b.error);
+	printf("event {\"event\":\"%s\"%s}\n", event_row(id)->name, buf_str(&b));
+	buf_done(&b);
+}
+
 static void print_records(struct harness *t)
 {
 	static char mem[LOGRING_RECORD_MAX];
@@ -281,7 +303,7 @@ static void print_records(struct harness *t)
 		if (type == LOGREC_ACCESS)
 			print_record(mem, n);
 		else
-			printf("event\n");
+			print_event(mem, n);
 	}
 }
 
