@@ -71,7 +71,7 @@ static bool is_ours(const struct field *f)
 }
 
 /* p, n: a private copy. Fields point into it. */
-static int parse_head(struct app_req *a, char *p, size_t n, struct resp_head *ret)
+static int parse_head(struct app_req *a, char *p, size_t n, bool tunnel, struct resp_head *ret)
 {
 	struct link_head h;
 	struct field *f;
@@ -82,7 +82,7 @@ static int parse_head(struct app_req *a, char *p, size_t n, struct resp_head *re
 		return -EPROTO;
 	memcpy(&h, p, sizeof(h));
 	at = sizeof(h);
-	if (h.status < 200 || h.status > 999 || h.nfields > 1000 || h.content_length < -1 ||
+	if (h.status < (tunnel ? 101 : 200) || h.status > (tunnel ? 101 : 999) || h.nfields > 1000 || h.content_length < -1 ||
 		h.reason_len > n - at || !is_value(p + at, h.reason_len))
 		return -EPROTO;
 	f = arena_alloc(&a->r->arena, (h.nfields + 1u) * sizeof(*f));
@@ -141,7 +141,7 @@ void app_tell_room(struct app_req *a)
 	}
 	link_put(&w->link.end, &d, 0);
 	w->link.put = true;
-	w->seats[a->seat].room += a->grant;
+	app_seat_at(w, a->seat)->room += a->grant;
 	a->grant = 0;
 }
 
@@ -151,6 +151,9 @@ static void finish(struct app_req *a, const char *p, size_t n)
 {
 	struct req *r = a->r;
 
+	/* With the app's end a tunnel has none to go on for. */
+	if (a->tunnel)
+		r->body_done = true;
 	app_forget(a);
 	(void)req_resp_body(r, p, n, true);
 }
@@ -166,6 +169,8 @@ void app_push_out(struct app_req *a)
 	if (a->out_ended && req_resp_room(a->r) >= a->out.len) {
 		struct app_buf last = a->out;
 
+		if (a->tunnel)
+			app_uncharge(t, last.len);
 		memset(&a->out, 0, sizeof(a->out));
 		finish(a, last.p + last.at, last.len);
 		free(last.p);
@@ -176,7 +181,10 @@ void app_push_out(struct app_req *a)
 	if (!app_guarded(t, &g))
 		return;
 	app_buf_drop(&a->out, took);
-	if (a->out_ended) {
+	if (a->tunnel) {
+		app_uncharge(t, (uint32_t)took);
+		grant(a, (uint32_t)took);
+	} else if (a->out_ended) {
 		/* The window was given back at the end, but for what still waits. */
 		app_uncharge(t, (uint32_t)took);
 		a->window -= (uint32_t)took;
@@ -201,12 +209,17 @@ static void pass(struct app_req *a, const char *p, size_t n, size_t n_all, bool 
 		took = req_resp_body(a->r, p, n, false);
 	if (!app_guarded(t, &g))
 		return;
-	if (took < n && app_buf_put(&a->out, p + took, n - took)) {
+	if (took < n) {
 		struct req *r = a->r;
+		bool charged = !a->tunnel || app_charge(t, (uint32_t)(n - took));
 
-		app_stop(a);
-		req_fail(r, CLOSE_NO_MEMORY, 0);
-		return;
+		if (!charged || app_buf_put(&a->out, p + took, n - took)) {
+			if (charged && a->tunnel)
+				app_uncharge(t, (uint32_t)(n - took));
+			app_stop(a);
+			req_fail(r, charged ? CLOSE_NO_MEMORY : CLOSE_BUDGET, 0);
+			return;
+		}
 	}
 	if (!end) {
 		grant(a, (uint32_t)(n_all - n + took));
@@ -219,6 +232,8 @@ static void pass(struct app_req *a, const char *p, size_t n, size_t n_all, bool 
 		finish(a, "", 0);
 		return;
 	}
+	if (a->tunnel)
+		return;
 	app_uncharge(t, a->window - a->out.len);
 	a->window = a->out.len;
 }
@@ -244,7 +259,7 @@ static int answer_bytes(struct app_req *a, const char *p, size_t n, bool end)
 }
 
 static int on_head(
-	const struct app_worker *w, struct app_req *a, const struct link_desc *d, const char *p)
+	struct app_worker *w, struct app_req *a, const struct link_desc *d, const char *p)
 {
 	struct to_app *t = a->t;
 	struct app_guard g;
@@ -252,7 +267,8 @@ static int on_head(
 	bool end = d->flags & LINK_END, no_body;
 	size_t body = d->len - d->arg;
 	char *copy = arena_strndup(&a->r->arena, p, d->arg);
-	int err = copy ? parse_head(a, copy, d->arg, &h) : -ENOMEM;
+	bool tunnel = d->flags & LINK_TUNNEL;
+	int err = copy ? parse_head(a, copy, d->arg, tunnel, &h) : -ENOMEM;
 
 	if (err == -ENOMEM) {
 		app_fail(a, CLOSE_NO_MEMORY, 0);
@@ -262,7 +278,9 @@ static int on_head(
 		return err;
 	a->head_sent = true;
 	a->r->up.status = h.status;
-	a->r->up.us = loop_now_us(t->env.loop) - w->seats[d->seat].given_us;
+	a->r->up.us = loop_now_us(t->env.loop) - app_seat_at(w, d->seat)->given_us;
+	if (tunnel)
+		return app_tunnel_begin(a, &h);
 	no_body = a->r->method == METHOD_HEAD || h.status == 204 || h.status == 304;
 	if (end && h.content_length < 0 && !no_body)
 		h.content_length = (int64_t)body;
@@ -340,7 +358,7 @@ static int on_credit(struct app_req *a, const struct link_desc *d)
 {
 	if (!a)
 		return 0;
-	if (d->arg > LINK_WINDOW - a->in_credit)
+	if (d->arg > (a->tunnel ? LINK_WINDOW_TUNNEL : LINK_WINDOW) - a->in_credit)
 		return -EPROTO;
 	a->in_credit += d->arg;
 	app_pump_in(a);
@@ -349,24 +367,8 @@ static int on_credit(struct app_req *a, const struct link_desc *d)
 
 static void progress(struct app_req *a)
 {
-	if (a && !a->out_ended)
+	if (a && !a->out_ended && !a->tunnel)
 		loop_timer_in(a->t->env.loop, &a->deadline, a->r->route->request_timeout_ms);
-}
-
-/* The worker has ended it: its seat is free. */
-static struct app_req *leave_seat(struct app_worker *w, unsigned seat)
-{
-	struct app_seat *s = &w->seats[seat];
-	struct app_req *a = s->a;
-
-	s->id = 0;
-	s->a = NULL;
-	w->given--;
-	w->hold = false;
-	app_count_ran(w);
-	if (a)
-		a->w = NULL;
-	return a;
 }
 
 static int run_frame(struct app_worker *w, struct app_req *a, const struct link_desc *d,
@@ -401,23 +403,27 @@ static int run_frame(struct app_worker *w, struct app_req *a, const struct link_
 
 int app_on_frame(struct app_worker *w, const struct link_desc *d, const char *p)
 {
-	struct app_seat *s = &w->seats[d->seat];
-	struct app_req *a = s->a;
-	bool end = d->flags & LINK_END;
+	struct app_seat *s = app_seat_at(w, d->seat);
+	struct app_req *a = s ? s->a : NULL;
+	bool end = d->flags & LINK_END, tunnel = d->flags & LINK_TUNNEL;
 	size_t body = 0;
 	int res;
 
-	if (!d->id || s->id != d->id)
+	if (!d->id || !s || s->id != d->id || (tunnel && d->type != LINK_HEAD))
 		return -EPROTO;
 	if (d->type == LINK_HEAD) {
 		if (s->head_seen || d->arg > d->len)
 			return -EPROTO;
 		s->head_seen = true;
 		body = d->len - d->arg;
+		/* Nothing follows it in its frame: what comes behind it is no body. */
+		if (tunnel && (!s->may_tunnel || end || body))
+			return -EPROTO;
 	} else if (d->type == LINK_BODY) {
 		body = d->len;
 	}
-	if (body > s->room || (!s->head_seen && (d->type == LINK_BODY || d->type == LINK_FILE)))
+	if (body > s->room || (!s->head_seen && (d->type == LINK_BODY || d->type == LINK_FILE)) ||
+		(s->tunnel && d->type == LINK_FILE))
 		return -EPROTO;
 	s->room -= (uint32_t)body;
 	if (end) {
@@ -425,7 +431,7 @@ int app_on_frame(struct app_worker *w, const struct link_desc *d, const char *p)
 		 * withdrawn. */
 		if (d->type == LINK_WITHDRAWN && (!s->stopped || s->head_seen))
 			return -EPROTO;
-		a = leave_seat(w, d->seat);
+		a = app_seat_leave(w, d->seat);
 	} else if (d->type == LINK_WITHDRAWN || d->type == LINK_FILE || d->type == LINK_FAIL) {
 		return -EPROTO;
 	}

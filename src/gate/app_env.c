@@ -1,7 +1,8 @@
 /*
- * app_env.c: a request as the bytes of a WSGI environ (PEP 3333, RFC 3875).
+ * app_env.c: a request as the bytes of a WSGI environ (PEP 3333, RFC 3875), or as its fields are.
  *
- * Called when a request is given to a worker; writes straight into the ring. Header fields become
+ * Called when a request is given to a worker; writes straight into the ring. Which of the two forms
+ * the worker reads it has said (link_env.h). For the first, header fields become
  * HTTP_NAME; a name with an underscore is left out, because it would meet the same key as one with
  * a hyphen (the classic way to forge what a proxy sets). Repeated fields are joined, Cookie with ";
  * " (RFC 6265 section 5.4), others with ", " (RFC 9110 section 5.3).
@@ -133,24 +134,58 @@ static void put_fields(struct out *o, const struct req *r)
 	}
 }
 
-long app_env_encode(const struct req *r, char *p, size_t cap)
+/* As they came, in their order. A name with an underscore is left out here too, because apps make
+ * environs of these; and so is Proxy, for the same reason. */
+static void put_raw(struct out *o, const struct req *r)
+{
+	for (unsigned i = 0; i < r->nfields && !o->full; i++) {
+		const struct field *f = &r->fields[i];
+		struct link_env_entry e = {.code = ENV_FIELD,
+			.name_len = (uint16_t)f->name_len,
+			.value_len = f->value_len};
+
+		if (is_field(f, "proxy", 5) || memchr(f->name, '_', f->name_len))
+			continue;
+		if (f->name_len > 60000 ||
+			(size_t)(o->end - o->p) < sizeof(e) + f->name_len + f->value_len) {
+			o->full = true;
+			return;
+		}
+		memcpy(o->p, &e, sizeof(e));
+		memcpy(o->p + sizeof(e), f->name, f->name_len);
+		memcpy(o->p + sizeof(e) + f->name_len, f->value, f->value_len);
+		o->p += sizeof(e) + f->name_len + f->value_len;
+	}
+}
+
+static void put_where(struct out *o, const struct req *r, enum link_form form)
+{
+	if (form == LINK_FORM_FIELDS) {
+		put(o, ENV_PATH_RAW, r->path_raw, r->path_raw_len);
+		put(o, ENV_SERVER_ADDR, r->local, strlen(r->local));
+		put_number(o, ENV_SERVER_PORT, r->local_port);
+		return;
+	}
+	put(o, ENV_URI, r->target, r->target_len);
+	if (r->host_len)
+		put(o, ENV_SERVER_NAME, r->host, r->host_len);
+	else
+		put(o, ENV_SERVER_NAME, r->local, strlen(r->local));
+	put_number(o, ENV_SERVER_PORT, r->host_port ? r->host_port : r->local_port);
+}
+
+long app_env_encode(const struct req *r, enum link_form form, char *p, size_t cap)
 {
 	struct out o = {p, p + cap, false};
 	char text[REQ_ID_MEM];
 	const char *id;
 	size_t n;
-	uint16_t port = r->host_port ? r->host_port : r->local_port;
 
 	put(&o, ENV_METHOD, r->method_str, r->method_len);
 	put(&o, ENV_PATH_INFO, r->path, r->path_len);
 	if (r->query_len)
 		put(&o, ENV_QUERY, r->query, r->query_len);
-	put(&o, ENV_URI, r->target, r->target_len);
-	if (r->host_len)
-		put(&o, ENV_SERVER_NAME, r->host, r->host_len);
-	else
-		put(&o, ENV_SERVER_NAME, r->local, strlen(r->local));
-	put_number(&o, ENV_SERVER_PORT, port);
+	put_where(&o, r, form);
 	put(&o, ENV_PROTOCOL, r->version_minor ? "HTTP/1.1" : "HTTP/1.0", 8);
 	put(&o, ENV_REMOTE_ADDR, r->peer, strlen(r->peer));
 	put_number(&o, ENV_REMOTE_PORT, r->peer_port);
@@ -163,6 +198,9 @@ long app_env_encode(const struct req *r, char *p, size_t cap)
 			r->content_length > 0 ? (uint64_t)r->content_length : 0);
 	id = req_id(r, text, &n);
 	put(&o, ENV_REQUEST_ID, id, n);
-	put_fields(&o, r);
+	if (form == LINK_FORM_FIELDS)
+		put_raw(&o, r);
+	else
+		put_fields(&o, r);
 	return o.full ? -EMSGSIZE : o.p - p;
 }

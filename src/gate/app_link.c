@@ -59,6 +59,7 @@ int app_worker_new(struct to_app *t, struct app *app, const struct msg_worker *m
 void app_worker_free(struct app_worker *w)
 {
 	link_gate_done(&w->link);
+	app_seats_free(w);
 	free(w);
 }
 
@@ -74,7 +75,7 @@ static void say(struct app_worker *w, enum msg_type type, enum close_id reason)
 
 void app_say_idle(struct app_worker *w)
 {
-	if (!w->draining || w->given || w->idle_told)
+	if (!w->draining || w->given || w->tunnels || w->idle_told)
 		return;
 	w->idle_told = true;
 	say(w, MSG_WORKER_IDLE, CLOSE_LINK_END);
@@ -98,6 +99,8 @@ void app_worker_lost(struct app_worker *w, enum close_id why)
 	struct to_app *t = w->t;
 	struct app *app = w->app;
 	bool garbage = why == CLOSE_APP_GARBAGE || why == CLOSE_LINK_VERSION;
+	unsigned seat = 0;
+	struct app_seat *s;
 
 	if (w->lost)
 		return;
@@ -110,13 +113,12 @@ void app_worker_lost(struct app_worker *w, enum close_id why)
 	}
 	w->next = t->lost;
 	t->lost = w;
-	for (unsigned i = 0; i < LINK_SEATS; i++) {
-		struct app_seat *s = &w->seats[i];
+	for (; (s = app_seat_next(w, &seat)); seat++) {
 		struct app_req *a = s->a;
-		bool begun = !w->up || link_begun(&w->link.end, i, s->id);
+		bool begun = !w->up || link_begun(&w->link.end, seat, s->id);
 
 		s->a = NULL;
-		if (!s->id || !a)
+		if (!a)
 			continue;
 		if (a->out_ended) {
 			a->w = NULL;
@@ -124,7 +126,7 @@ void app_worker_lost(struct app_worker *w, enum close_id why)
 		}
 		app_replay(a, begun, garbage ? CLOSE_APP_GARBAGE : CLOSE_APP_DIED);
 	}
-	w->given = 0;
+	w->given = w->tunnels = 0;
 	w->up = false;
 	if (why != CLOSE_NONE && !w->idle_told)
 		say(w, MSG_WORKER_BAD, why);
@@ -177,10 +179,15 @@ void app_drain(struct app_worker *w)
 /* The ring was full: try again what it held up. */
 static void retry(struct app_worker *w)
 {
-	w->pending = false;
-	for (unsigned i = 0; i < LINK_SEATS; i++) {
-		struct app_req *a = w->seats[i].a;
+	unsigned seat = 0;
+	struct app_seat *s;
 
+	w->pending = false;
+	for (; (s = app_seat_next(w, &seat)); seat++) {
+		struct app_req *a = s->a;
+
+		if (s->gone_owed || s->away_owed)
+			app_seat_tell(w, seat);
 		if (!a)
 			continue;
 		if (a->grant >= a->window / 4)

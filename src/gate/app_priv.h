@@ -3,7 +3,9 @@
  *
  * A request is QUEUED in its app's queue or SENT to a worker, where it has a seat. The seat
  * outlives the request (seat.a NULL) until the worker has ended it: a late answer then meets
- * nobody, and a frame for an id that has no seat is a broken protocol.
+ * nobody, and a frame for an id that has no seat is a broken protocol. A tunnel keeps its seat and
+ * its app_req for as long as it lives, but it is no running request: it has no deadline, counts for
+ * no worker's load, and is charged to the budget by what waits and not by its window.
  */
 #ifndef STEAD_GATE_APP_PRIV_H
 #define STEAD_GATE_APP_PRIV_H
@@ -20,6 +22,7 @@ enum {
 	APP_NAPS_MAX = 3,           /* in vain, in a row */
 	APP_TICK_MS = 5,            /* then what has not begun is taken back */
 	APP_RETRY_AFTER_S = 2,
+	APP_FAR_BLOCK = 64, /* far seats are made so many at a time */
 };
 
 /* Bytes that wait, in one growing piece. */
@@ -46,10 +49,11 @@ struct app_req {
 	bool in_moved;              /* some of the body has left for a worker */
 	bool out_ended;             /* the worker's answer is whole */
 	bool pumping;               /* app_pump_in() is on the stack */
+	bool tunnel;                /* raw bytes both ways */
 	struct app_buf in, out;
 	uint32_t in_credit; /* bytes that the worker takes now */
 	uint32_t grant;     /* bytes of room not told to the worker yet */
-	uint32_t window;    /* the answer's, charged to the budget until its end */
+	uint32_t window;    /* the answer's, charged to the budget until its end; not a tunnel's */
 	int64_t left;       /* of Content-Length; -1 none was given */
 };
 
@@ -58,6 +62,9 @@ struct app_seat {
 	struct app_req *a; /* NULL: nobody waits any more */
 	uint32_t room;     /* body bytes that the worker may still send */
 	bool head_seen, stopped;
+	bool may_tunnel, tunnel;    /* it was offered; it is one */
+	bool gone_owed, away_owed;  /* a frame that found no room yet */
+	uint16_t next_free;         /* of the free far seats; 0: none */
 	uint64_t given_us;
 };
 
@@ -69,8 +76,12 @@ struct app_worker {
 	struct link_gate link;
 	bool up, draining, idle_told, stuck, lost, hold;
 	bool pending;   /* something could not be put into the ring */
-	unsigned given; /* seats in use */
+	unsigned given; /* requests that have a seat */
 	unsigned ran;   /* requests ended and not told to the parent yet */
+	unsigned near, far, tunnels;
+	uint16_t far_free;   /* the first free far seat; 0: none yet */
+	unsigned far_blocks; /* how many of the next are there */
+	struct app_seat *far_block[LINK_FAR / APP_FAR_BLOCK];
 	struct app_seat seats[LINK_SEATS];
 };
 
@@ -100,6 +111,7 @@ struct to_app {
 	unsigned active; /* requests queued and sent */
 	struct app_guard *guards;
 	bool awake;
+	bool away; /* the gate ends: tunnels take leave */
 	unsigned nap;     /* us: the gate looks at its workers again by itself */
 	bool took;        /* frames in this turn */
 	unsigned in_vain; /* naps in a row after which there was nothing */
@@ -122,8 +134,31 @@ static inline bool app_guarded(struct to_app *t, struct app_guard *g)
 	return g->a != NULL;
 }
 
-/* app_env.c: the environ block of a request into p. Bytes, or -EMSGSIZE. */
-long app_env_encode(const struct req *r, char *p, size_t cap);
+/* app_env.c: the block of a request in this form into p. Bytes, or -EMSGSIZE. */
+long app_env_encode(const struct req *r, enum link_form form, char *p, size_t cap);
+
+/* app_seat.c */
+/* May this one be given a request (one that offers a tunnel) now, as far as seats go? */
+bool app_seat_left(const struct app_worker *w, bool tunnel);
+/* A free seat, zeroed but for its place in the count; there is one. NULL: no memory. */
+struct app_seat *app_seat_take(struct app_worker *w, bool tunnel, uint16_t *ret_seat);
+/* The worker has ended it. Who waits for it, or NULL. */
+struct app_req *app_seat_leave(struct app_worker *w, unsigned seat);
+/* Of a frame's number: NULL when there is no such seat. */
+struct app_seat *app_seat_at(struct app_worker *w, unsigned seat);
+/* The first used seat from *seat on, which is moved to it; NULL: there is none. */
+struct app_seat *app_seat_next(struct app_worker *w, unsigned *seat);
+/* Say GONE or AWAY where they are owed. */
+void app_seat_tell(struct app_worker *w, unsigned seat);
+void app_seats_free(struct app_worker *w);
+
+/* app_tunnel.c */
+/* Does this request offer what an app may accept? */
+bool app_may_tunnel(const struct req *r);
+/* The worker accepts: h is its head, 101. 0; -EPROTO. */
+int app_tunnel_begin(struct app_req *a, struct resp_head *h);
+/* Take leave of every client of a tunnel. */
+void app_tunnels_away(struct to_app *t);
 
 /* app_queue.c */
 void app_enqueue(struct app_req *a, bool front);

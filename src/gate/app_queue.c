@@ -115,7 +115,7 @@ static unsigned depth(const struct app_worker *w)
 	uint32_t us = atomic_load_explicit(&w->link.status->service_us, memory_order_relaxed);
 	unsigned ahead;
 
-	if (us == 0 || us >= APP_SERVICE_FAST_US || w->hold)
+	if (w->link.async || us == 0 || us >= APP_SERVICE_FAST_US || w->hold)
 		return w->link.threads;
 	ahead = APP_AHEAD_US / us;
 	if (ahead < 1)
@@ -126,27 +126,26 @@ static unsigned depth(const struct app_worker *w)
 	return ahead < LINK_SEATS ? ahead : LINK_SEATS;
 }
 
-static struct app_worker *pick(const struct app *app)
+static struct app_worker *pick(const struct app *app, bool tunnel)
 {
 	struct app_worker *best = NULL;
-	unsigned best_score = UINT32_MAX;
+	uint64_t best_score = UINT64_MAX;
 
 	for (struct app_worker *w = app->workers; w; w = w->next) {
-		unsigned busy, score;
+		uint64_t busy, score, most = max_of(w->link.threads, (uint32_t)LINK_THREADS_MAX);
 
 		if (!w->up || w->draining || w->stuck || w->lost || w->pending)
 			continue;
-		if (w->given >= LINK_SEATS || w->given >= depth(w))
+		if (w->given >= depth(w) || !app_seat_left(w, tunnel))
 			continue;
 		busy = atomic_load_explicit(&w->link.status->busy, memory_order_relaxed);
-		if (busy > LINK_THREADS_MAX)
-			busy = LINK_THREADS_MAX;
+		busy = min_of(busy, most);
 		/* Ours that it has not begun count too; those of other gates are seen once they
 		 * run. */
-		score = busy > w->given ? busy : w->given;
-		/* One with a free thread before one that makes us wait, in whole rounds of its
-		 * threads. */
-		score = score * 64 / w->link.threads;
+		score = max_of(busy, (uint64_t)w->given);
+		/* One with a free thread before one that makes us wait, in parts of the rounds of
+		 * its threads. */
+		score = score * 65536 / w->link.threads;
 		if (score < best_score) {
 			best = w;
 			best_score = score;
@@ -171,22 +170,26 @@ static uint32_t take_window(struct to_app *t)
 	return window;
 }
 
-static unsigned free_seat(const struct app_worker *w)
+/* Every worker that could take it has as many tunnels as a link carries: nobody waits for the end of
+ * one. */
+static bool tunnels_full(const struct app *app)
 {
-	for (unsigned i = 0; i < LINK_SEATS; i++) {
-		if (!w->seats[i].id)
-			return i;
+	bool full = false;
+
+	for (struct app_worker *w = app->workers; w; w = w->next) {
+		if (!w->up || w->draining || w->stuck || w->lost)
+			continue;
+		if (app_seat_left(w, true))
+			return false;
+		full = true;
 	}
-	must_failed(__FILE__, __LINE__, __func__, "a seat is free when fewer are given");
+	return full;
 }
 
-/* a left the queue. 0; -EAGAIN the ring is full; else the request was answered. */
-static int give(struct app_req *a, struct app_worker *w)
+/* The block of r, into the ring. Bytes; -EAGAIN the ring is full, -EMSGSIZE. */
+static long put_env(const struct req *r, struct app_worker *w)
 {
-	struct req *r = a->r;
 	size_t cap = LINK_FRAME_MAX;
-	struct link_desc d = {.id = r->id, .type = LINK_REQ};
-	struct app_seat *s;
 	char *p;
 	long n;
 	int err;
@@ -196,44 +199,61 @@ static int give(struct app_req *a, struct app_worker *w)
 		cap = 16384;
 	p = link_room(&w->link.end, cap, &err);
 	if (p) {
-		n = app_env_encode(r, p, cap);
-		if (n == -EMSGSIZE && cap < LINK_FRAME_MAX) {
-			cap = LINK_FRAME_MAX;
-			p = link_room(&w->link.end, cap, &err);
-			n = p ? app_env_encode(r, p, cap) : 0;
-		}
+		n = app_env_encode(r, w->link.form, p, cap);
+		if (n != -EMSGSIZE || cap == LINK_FRAME_MAX)
+			return n;
+		p = link_room(&w->link.end, LINK_FRAME_MAX, &err);
 	}
-	if (err)
-		return err;
-	if (!p)
-		return -EAGAIN;
-	if (n < 0) {
+	return err ? err : p ? app_env_encode(r, w->link.form, p, LINK_FRAME_MAX) : -EAGAIN;
+}
+
+static uint32_t window_of(struct to_app *t, bool tunnel)
+{
+	if (!tunnel)
+		return take_window(t);
+	return app_charge(t, LINK_WINDOW_TUNNEL) ? LINK_WINDOW_TUNNEL : 0;
+}
+
+/* a left the queue. 0; -EAGAIN the ring is full; else the request was answered. */
+static int give(struct app_req *a, struct app_worker *w)
+{
+	struct req *r = a->r;
+	struct link_desc d = {.id = r->id, .type = LINK_REQ};
+	bool tunnel = w->link.async && app_may_tunnel(r);
+	struct app_seat *s;
+	long n = put_env(r, w);
+
+	if (n == -EMSGSIZE) {
 		app_fail(a, CLOSE_HEAD_TOO_LARGE, 0);
 		return 1;
 	}
-	a->window = take_window(a->t);
+	if (n < 0)
+		return (int)n;
+	a->window = window_of(a->t, tunnel);
 	if (!a->window) {
 		app_fail(a, CLOSE_BUDGET, APP_RETRY_AFTER_S);
 		return 1;
 	}
+	s = app_seat_take(w, tunnel, &a->seat);
+	if (!s) {
+		app_fail(a, CLOSE_NO_MEMORY, APP_RETRY_AFTER_S);
+		return 1;
+	}
 	a->w = w;
 	a->state = APP_REQ_SENT;
-	a->seat = (uint16_t)free_seat(w);
 	a->in_credit = LINK_WINDOW;
 	a->grant = 0;
 	a->in_end_told = a->in_ended && !a->in.len;
-	s = &w->seats[a->seat];
-	memset(s, 0, sizeof(*s));
 	s->id = r->id;
+	s->may_tunnel = tunnel;
 	s->a = a;
 	s->room = a->window;
 	s->given_us = loop_now_us(a->t->env.loop);
 	r->up.asked = true;
 	r->up.slot = w->m.slot;
-	w->given++;
 	d.seat = a->seat;
 	d.arg = a->window;
-	d.flags = a->in_end_told ? LINK_END : 0;
+	d.flags = (uint16_t)((a->in_end_told ? LINK_END : 0) | (tunnel ? LINK_TUNNEL : 0));
 	link_give(&w->link.end, a->seat);
 	link_put(&w->link.end, &d, (size_t)n);
 	link_publish(&w->link.end);
@@ -255,9 +275,14 @@ void app_dispatch(struct app *app)
 {
 	while (app->first) {
 		struct app_req *a = app->first;
-		struct app_worker *w = pick(app);
+		bool tunnel = app_may_tunnel(a->r);
+		struct app_worker *w = pick(app, tunnel);
 		int res;
 
+		if (!w && tunnel && tunnels_full(app)) {
+			app_fail(a, CLOSE_QUEUE_FULL, APP_RETRY_AFTER_S);
+			continue;
+		}
 		if (!w)
 			return;
 		app_dequeue(a);
@@ -412,7 +437,7 @@ void app_forget(struct app_req *a)
 	if (a->state == APP_REQ_QUEUED && !a->w && (a->app->first == a || a->prev))
 		app_dequeue(a);
 	if (a->w) {
-		struct app_seat *s = &a->w->seats[a->seat];
+		struct app_seat *s = app_seat_at(a->w, a->seat);
 
 		if (s->a == a)
 			s->a = NULL;
@@ -423,7 +448,7 @@ void app_forget(struct app_req *a)
 			g->a = NULL;
 	}
 	loop_timer_stop(t->env.loop, &a->deadline);
-	app_uncharge(t, a->window + a->in.len);
+	app_uncharge(t, (a->tunnel ? a->out.len : a->window) + a->in.len);
 	a->window = 0;
 	free(a->in.p);
 	free(a->out.p);
@@ -444,9 +469,13 @@ void app_fail(struct app_req *a, enum close_id why, unsigned retry_after_s)
 void app_stop(struct app_req *a)
 {
 	struct app_worker *w = a->w;
+	struct app_seat *s = w ? app_seat_at(w, a->seat) : NULL;
 
-	if (w && w->seats[a->seat].id == a->r->id) {
-		w->seats[a->seat].stopped = true;
+	if (s && s->id == a->r->id && link_is_far(a->seat)) {
+		s->gone_owed = true;
+		app_seat_tell(w, a->seat);
+	} else if (s && s->id == a->r->id) {
+		s->stopped = true;
 		link_abandon(&w->link.end, a->seat, a->r->id);
 		(void)link_stop(&w->link.end, a->seat, a->r->id);
 		link_gate_poke(&w->link);

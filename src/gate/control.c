@@ -253,6 +253,12 @@ static void hear_log_page(struct gate *g, struct msg *m)
 		loop_defer(g->loop, &g->access_flush);
 }
 
+static void stop_serving(struct gate *g, uint32_t drain_ms)
+{
+	gate_drain(g, drain_ms);
+	to_app_on_drain(g->to_app);
+}
+
 static void hear(struct gate *g, struct msg *m)
 {
 	struct msg_listener l;
@@ -286,7 +292,7 @@ static void hear(struct gate *g, struct msg *m)
 		break;
 	case MSG_STOP:
 		if (msg_get(m, &stop, sizeof(stop), sizeof(stop)) == 0)
-			gate_drain(g, stop.drain_ms);
+			stop_serving(g, stop.drain_ms);
 		break;
 	default:
 		break;

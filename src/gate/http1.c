@@ -454,7 +454,7 @@ static void settle(struct conn *c)
 	}
 	if (head)
 		conn_wake_in(c, c->gate->limits.header_ms);
-	else if (!h->tunnel)
+	else if (!h->tunnel || h->body_done)
 		watch_rate(h, h->sending || (!h->body_done && c->receiving));
 }
 

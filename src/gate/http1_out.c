@@ -368,6 +368,11 @@ size_t http1_body(struct gate *g, struct stream *s, const void *p, size_t n, boo
 	if (h->out_left >= 0)
 		h->out_left -= (int64_t)n;
 	h->out_ended = last;
+	if (last && h->tunnel && h->req && h->req->body_done && !h->body_done) {
+		/* Both ways end: what the client still says is for nobody. */
+		h->body_done = h->body_told = true;
+		h->bad = true;
+	}
 	/* Large pieces go from where they are; small ones are gathered to the turn's end. */
 	if ((last || n >= DIRECT_MIN) && !h->out_first && !h->sending && !(last && is_short(h))) {
 		body_direct(h, p, n, last);

@@ -16,7 +16,14 @@
  * ended it. seat[] in the worker's page says which request id was begun on it; seat[] in the gate's
  * page says which id shall not be run (withdrawn, or its client has gone). Both store, fence, then
  * load: if the gate does not see its id begun, the worker is certain to see the stop and will not
- * run it.
+ * run it. A worker that runs many requests at once (link_hello.concurrency) has far seats as well,
+ * from LINK_SEATS on: they have no such words. What lies on one counts as begun when it is given,
+ * and that its client has gone is told by a GONE frame.
+ *
+ * TUNNELS. A request with the flag LINK_TUNNEL offers to go over to WebSocket; it always has a far
+ * seat. A HEAD of status 101 with that flag accepts: from there on REQ_BODY and BODY are raw bytes,
+ * each way with the same credit as a body, until either side says LINK_END. A tunnel is no request
+ * that runs: the worker takes others beside it, and it may live as long as it likes.
  *
  * HELLO goes over the link's SEQPACKET socket, first each way. From the gate: its memfd, the read
  * end of the pipe that wakes the worker, the write end of the pipe that wakes the gate; the gate
@@ -36,13 +43,16 @@
 #define LINK_MAGIC 0x314b4e494c545331ull
 enum {
 	LINK_VERSION_MIN = 1,
-	LINK_VERSION_MAX = 1,
+	LINK_VERSION_MAX = 2,
 	LINK_SLOTS = 256,             /* descriptors in a ring; a power of two */
 	LINK_DATA_BYTES = 256 * 1024, /* of one direction */
 	LINK_FRAME_MAX = 120 * 1024,  /* data of one frame; two of them always fit */
-	LINK_SEATS = 64,
+	LINK_SEATS = 64,              /* with words in the pages */
+	LINK_FAR = 8192,              /* without */
+	LINK_SEATS_ALL = LINK_SEATS + LINK_FAR,
 	LINK_WINDOW = 64 * 1024, /* body bytes of one request under way, each direction */
 	LINK_WINDOW_MIN = 4 * 1024,
+	LINK_WINDOW_TUNNEL = 16 * 1024, /* of a tunnel, each direction */
 	LINK_FILES_MAX = 16, /* descriptors sent ahead of their FILE frames */
 	LINK_THREADS_MAX = 64,
 };
@@ -52,6 +62,8 @@ enum link_type {
 	LINK_REQ = 1,  /* data: environ block (link_env.h); arg: the window for the answer's body */
 	LINK_REQ_BODY, /* data: bytes of the request's body */
 	LINK_ROOM,     /* arg: so many more bytes of the answer's body may be sent */
+	LINK_GONE,     /* of a far seat: nobody waits for the answer any more */
+	LINK_AWAY,     /* of a tunnel: the gate ends soon; take leave of the client */
 	/* worker to gate */
 	LINK_HEAD = 16, /* data: struct link_head, fields, then body bytes from offset `arg` on */
 	LINK_BODY,      /* data: bytes of the answer's body */
@@ -60,7 +72,12 @@ enum link_type {
 	LINK_WITHDRAWN, /* was stopped before it began */
 	LINK_FAIL,      /* the app failed: an error page, or a cut */
 };
-enum { LINK_END = 1 }; /* flag: no more body follows; from the worker: the seat is free again */
+enum link_flag {
+	LINK_END = 1,    /* no more body follows; from the worker: the seat is free again */
+	LINK_TUNNEL = 2, /* REQ: it may become a tunnel; HEAD: it is one from here on */
+};
+/* What a worker wants of a request: variables as of CGI, or fields as they came (link_env.h). */
+enum link_form { LINK_FORM_CGI = 0, LINK_FORM_FIELDS };
 
 struct link_desc {
 	uint64_t id;
@@ -122,7 +139,11 @@ struct link_hello {
 	uint32_t gate, pid;  /* gate; worker, for people */
 	uint64_t generation; /* of the sender */
 	char build[40];
+	/* version 2, from the worker */
+	uint32_t concurrency; /* requests that it runs at once, beside tunnels; 0: its threads */
+	uint32_t form;        /* enum link_form */
 };
+enum { LINK_HELLO_BYTES_MIN = offsetof(struct link_hello, concurrency) };
 
 /* One side's view of a link. Everything here is private memory; page and peer are the two memfds.
  */
@@ -178,18 +199,23 @@ bool link_pending(const struct link_end *e);
 void link_asleep(struct link_end *e, bool want_room);
 void link_awake(struct link_end *e);
 
+static inline bool link_is_far(unsigned seat)
+{
+	return seat >= LINK_SEATS;
+}
 /* Seats. The gate gives a seat: forget an older stop of it, which may name the same id, because a
  * withdrawn request keeps its id and may come to the seat that it had. Before link_put(). */
 static inline void link_give(struct link_end *e, unsigned seat)
 {
-	atomic_store_explicit(&e->page->seat[seat], 0, memory_order_relaxed);
+	if (!link_is_far(seat))
+		atomic_store_explicit(&e->page->seat[seat], 0, memory_order_relaxed);
 }
 /* The gate stops an id: false when the worker has begun it (then only the worker ends it). */
 bool link_stop(struct link_end *e, unsigned seat, uint64_t id);
 /* The worker begins an id: false when it was stopped (then it must not be run). */
 bool link_begin(struct link_end *e, unsigned seat, uint64_t id);
 /* The gate tells that nobody waits for the answer; then it wakes the worker, as after publishing.
- */
+ * Not of a far seat: there LINK_GONE says it. */
 static inline void link_abandon(struct link_end *e, unsigned seat, uint64_t id)
 {
 	atomic_store_explicit(&e->page->gone[seat], id, memory_order_relaxed);
@@ -197,12 +223,14 @@ static inline void link_abandon(struct link_end *e, unsigned seat, uint64_t id)
 /* Worker: has the client of this running request gone? */
 static inline bool link_stopped(const struct link_end *e, unsigned seat, uint64_t id)
 {
-	return atomic_load_explicit(&e->peer->gone[seat], memory_order_relaxed) == id;
+	return !link_is_far(seat) &&
+	       atomic_load_explicit(&e->peer->gone[seat], memory_order_relaxed) == id;
 }
 /* Gate: has the worker begun it? */
 static inline bool link_begun(const struct link_end *e, unsigned seat, uint64_t id)
 {
-	return atomic_load_explicit(&e->peer->seat[seat], memory_order_relaxed) == id;
+	return link_is_far(seat) ||
+	       atomic_load_explicit(&e->peer->seat[seat], memory_order_relaxed) == id;
 }
 
 #endif

@@ -38,6 +38,7 @@ static void count_end(struct link_req *r)
 	uint32_t us = took > 100000000 ? 100000000 : (uint32_t)took;
 
 	w->busy--;
+	r->counted = false;
 	/* An eighth of the new one; rounded up, so that a short one is not told as 0 for ever. */
 	w->service_us = w->service_us ? (uint32_t)(((uint64_t)w->service_us * 7 + us + 7) / 8) : us;
 	atomic_store_explicit(&w->status->service_us, w->service_us, memory_order_relaxed);
@@ -72,10 +73,10 @@ static int put(struct link_req *r, uint16_t type, uint16_t flags, uint32_t arg, 
 	if (b_len)
 		memcpy(p + a_len, b, b_len);
 	if (flags & LINK_END) {
-		if (r->state == LINK_REQ_RUNNING)
+		if (r->counted)
 			count_end(r);
 		r->ended = true;
-		k->seats[r->seat] = NULL;
+		*link_seat(k, r->seat, false) = NULL;
 	}
 	link_put(&k->end, &d, a_len + b_len);
 	return 0;
@@ -114,6 +115,7 @@ static bool begin(struct link_worker *w, struct link_req *r, unsigned thread)
 	r->state = LINK_REQ_RUNNING;
 	r->thread = thread;
 	r->begun_us = link_mono_us();
+	r->counted = true;
 	w->busy++;
 	atomic_store_explicit(&w->status->running[thread], r->id, memory_order_relaxed);
 	atomic_store_explicit(&w->status->busy, w->busy, memory_order_relaxed);
@@ -177,16 +179,49 @@ static bool gone(struct link_req *r)
 	return r->gone;
 }
 
+uint64_t link_req_id(const struct link_req *r)
+{
+	return r->id;
+}
+
+void *link_req_user(const struct link_req *r)
+{
+	return r->user;
+}
+
+void link_req_set_user(struct link_req *r, void *user)
+{
+	r->user = user;
+}
+
+size_t link_req_room(const struct link_req *r)
+{
+	return r->room;
+}
+
+bool link_req_may_tunnel(const struct link_req *r)
+{
+	return r->may_tunnel;
+}
+
+bool link_req_away(const struct link_req *r)
+{
+	return r->away;
+}
+
 bool link_req_gone(const struct link_req *r)
 {
 	return r->gone || r->link->dead ||
 	       (!r->link->w->forked && link_stopped(&r->link->end, r->seat, r->id));
 }
 
-/* Credit is told in halves of the window, and at once when nothing else is under way. */
+/* Credit is told in parts of the window, and at once when nothing else is under way; a tunnel's, whose
+ * messages come one by one, in parts only. */
 static void tell_credit(struct link_req *r)
 {
-	if (!r->credit || r->in_end || (r->credit < LINK_WINDOW / 4 && r->in_len))
+	uint32_t part = r->tunnel ? LINK_WINDOW_TUNNEL / 4 : LINK_WINDOW / 4;
+
+	if (!r->credit || r->in_end || (r->credit < part && (r->in_len || r->tunnel)))
 		return;
 	if (put(r, LINK_CREDIT, 0, r->credit, NULL, 0, NULL, 0) == 0) {
 		r->credit = 0;
@@ -208,11 +243,13 @@ long link_req_read(struct link_req *r, void *p, size_t n)
 		uint32_t take = n < r->in_len ? (uint32_t)n : r->in_len;
 
 		/* Up to the circle's end; the caller asks again for more. */
-		if (take > LINK_WINDOW - r->in_at)
-			take = LINK_WINDOW - r->in_at;
+		if (take > r->in_cap - r->in_at)
+			take = r->in_cap - r->in_at;
 		memcpy(p, r->in + r->in_at, take);
-		r->in_at = (r->in_at + take) % LINK_WINDOW;
+		r->in_at = (r->in_at + take) % r->in_cap;
 		r->in_len -= take;
+		if (!r->in_len)
+			r->in_at = 0;
 		r->credit += take;
 		res = take;
 	} else {
@@ -283,6 +320,30 @@ int link_req_head(struct link_req *r, const void *head, size_t head_len, const v
 	if (head_len > LINK_FRAME_MAX)
 		return -EMSGSIZE;
 	return answer(r, LINK_HEAD, head, head_len, body, n, end, false, ret_took);
+}
+
+int link_req_tunnel(struct link_req *r, const void *head, size_t head_len)
+{
+	struct link_worker *w = r->link->w;
+	int res;
+
+	if (w->forked)
+		return -ECHILD;
+	if (!r->may_tunnel || r->head_sent || head_len > LINK_FRAME_MAX)
+		return -EINVAL;
+	pthread_mutex_lock(&w->lock);
+	res = gone(r) ? -EPIPE
+		      : put(r, LINK_HEAD, LINK_TUNNEL, (uint32_t)head_len, head, head_len, NULL, 0);
+	if (res == 0) {
+		/* It runs no more; the gate may give another. */
+		count_end(r);
+		r->head_sent = r->tunnel = true;
+		r->in_end = false;
+		r->room = LINK_WINDOW_TUNNEL;
+		link_flush(r->link);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return res;
 }
 
 int link_req_body(struct link_req *r, const void *p, size_t n, bool end, size_t *ret_took)
@@ -411,7 +472,7 @@ int link_req_done(struct link_req *r)
 	if (w->forked)
 		return -ECHILD;
 	pthread_mutex_lock(&w->lock);
-	if (!r->ended)
+	if (r->counted)
 		count_end(r);
 	link_req_free(r);
 	pthread_mutex_unlock(&w->lock);

@@ -4,6 +4,11 @@
  * A block is entries, one behind the other: struct link_env_entry, then the name (code ENV_HTTP:
  * the whole key, "HTTP_ACCEPT"; other codes have none), then the value. Nothing is aligned; readers
  * copy the entry out. A newer gate may send codes that an older worker skips.
+ *
+ * LINK_FORM_FIELDS: METHOD, PATH_INFO, QUERY, PROTOCOL, SCHEME, REMOTE_*, REMOTE_USER, REQUEST_ID and
+ * CONTENT_LENGTH as in the other form; then PATH_RAW, SERVER_ADDR and SERVER_PORT (where the
+ * connection came in), and each field in its order as FIELD: the name in small letters, then the
+ * value, Host and Content-Length among them.
  */
 #ifndef STEAD_LINK_LINK_ENV_H
 #define STEAD_LINK_LINK_ENV_H
@@ -33,7 +38,10 @@ enum link_env {
 #define ENV(NAME, key) ENV_##NAME,
 	LINK_ENV_KEYS(ENV)
 #undef ENV
-		ENV_END
+		ENV_END,
+	ENV_FIELD = 64,
+	ENV_PATH_RAW, /* before decoding, without the query */
+	ENV_SERVER_ADDR,
 };
 
 struct link_env_entry {

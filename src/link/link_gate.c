@@ -169,6 +169,12 @@ static int got_hello(struct link_gate *g, const struct link_hello *hello, size_t
 	g->status = status;
 	g->threads = hello->threads;
 	g->version = version;
+	if (version >= 2) {
+		g->form = hello->form == LINK_FORM_FIELDS ? LINK_FORM_FIELDS : LINK_FORM_CGI;
+		g->async = hello->concurrency > 0;
+	}
+	if (g->async)
+		g->threads = hello->concurrency < LINK_FAR ? hello->concurrency : LINK_FAR;
 	return 1;
 }
 
@@ -181,7 +187,10 @@ static int read_one(struct link_gate *g)
 	} m;
 	int fds[FDS_MAX], res = -EPROTO;
 	unsigned nfds;
-	ssize_t n = receive(g, &m, sizeof(m), fds, &nfds);
+	ssize_t n;
+
+	memset(&m, 0, sizeof(m));
+	n = receive(g, &m, sizeof(m), fds, &nfds);
 
 	if (n == -EAGAIN)
 		return -EAGAIN;

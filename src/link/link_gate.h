@@ -19,7 +19,9 @@ struct link_gate {
 	int wake_wr; /* wakes the worker; our own open file description */
 	struct link_end end;
 	const struct link_status *status; /* the worker's page */
-	uint32_t threads;                 /* as the hello said, bounded */
+	uint32_t threads;                 /* requests at once, as the hello said, bounded */
+	bool async;                       /* … on far seats too, and it begins all that it is given */
+	enum link_form form;
 	int version;                      /* 0: no hello yet */
 	bool put, took;                   /* something to tell since the last flush */
 	unsigned nfiles;                  /* received and not used yet */

@@ -12,13 +12,75 @@
 #include <string.h>
 #include <unistd.h>
 
+struct link_req **link_seat(struct link_worker_link *k, unsigned seat, bool make)
+{
+	struct link_req ***block;
+
+	if (!link_is_far(seat))
+		return &k->seats[seat];
+	block = &k->far[(seat - LINK_SEATS) / LINK_FAR_BLOCK];
+	if (!*block && make)
+		*block = calloc(LINK_FAR_BLOCK, sizeof(**block));
+	return *block ? &(*block)[(seat - LINK_SEATS) % LINK_FAR_BLOCK] : NULL;
+}
+
+void link_touch(struct link_req *r)
+{
+	struct link_worker *w = r->link->w;
+
+	if (!w->concurrency || r->touched || r->state != LINK_REQ_RUNNING)
+		return;
+	r->touched = true;
+	r->next_touched = NULL;
+	*w->touched_tail = r;
+	w->touched_tail = &r->next_touched;
+}
+
+static void untouch(struct link_req *r)
+{
+	struct link_worker *w = r->link->w;
+
+	if (!r->touched)
+		return;
+	for (struct link_req **at = &w->touched; *at; at = &(*at)->next_touched) {
+		if (*at != r)
+			continue;
+		*at = r->next_touched;
+		if (w->touched_tail == &r->next_touched)
+			w->touched_tail = at;
+		break;
+	}
+	r->touched = false;
+}
+
+void link_look_gone(struct link_worker_link *k)
+{
+	for (unsigned i = 0; i < LINK_SEATS && k->running; i++) {
+		struct link_req *r = k->seats[i];
+
+		if (!r || r->state != LINK_REQ_RUNNING || r->gone_told ||
+			!link_stopped(&k->end, r->seat, r->id))
+			continue;
+		r->gone_told = true;
+		link_touch(r);
+	}
+}
+
 void link_req_free(struct link_req *r)
 {
 	struct link_worker_link *k = r->link;
 
-	if (k->seats[r->seat] == r)
-		k->seats[r->seat] = NULL;
+	struct link_req **seat = link_seat(k, r->seat, false);
+
+	if (seat && *seat == r)
+		*seat = NULL;
 	k->running--;
+	untouch(r);
+	if (r->in_cap > 16384) {
+		free(r->in);
+		r->in = NULL;
+		r->in_cap = 0;
+	}
 	r->state = LINK_REQ_FREE;
 	if (r->env_cap > 16384) {
 		free(r->env);
@@ -32,9 +94,11 @@ void link_req_free(struct link_req *r)
 static int got_req(struct link_worker_link *k, const struct link_desc *d, const char *p)
 {
 	struct link_worker *w = k->w;
-	struct link_req *r;
+	struct link_req *r, **seat = link_seat(k, d->seat, true);
 
-	if (k->seats[d->seat] || !d->id || d->arg > LINK_WINDOW)
+	if (!seat)
+		return -ENOMEM;
+	if (*seat || !d->id || d->arg > LINK_WINDOW)
 		return -EPROTO;
 	r = w->free ? w->free : calloc(1, sizeof(*r));
 	if (!r)
@@ -45,7 +109,7 @@ static int got_req(struct link_worker_link *k, const struct link_desc *d, const 
 	r->link = k;
 	r->seat = d->seat;
 	k->running++;
-	k->seats[d->seat] = r;
+	*seat = r;
 	/* A byte more, for who makes C strings of it. */
 	if (r->env_cap <= d->len) {
 		size_t cap = d->len < 1024 ? 1024 : d->len + 1u;
@@ -65,12 +129,39 @@ static int got_req(struct link_worker_link *k, const struct link_desc *d, const 
 	r->state = LINK_REQ_WAITING;
 	r->in_end = d->flags & LINK_END;
 	r->has_body = !r->in_end;
-	r->head_sent = r->ended = r->gone = r->gone_told = false;
+	r->head_sent = r->ended = r->gone = r->gone_told = r->tunnel = r->away = false;
+	r->counted = false;
+	r->may_tunnel = d->flags & LINK_TUNNEL && link_is_far(d->seat);
+	r->touched = false;
+	r->user = NULL;
 	r->room = r->window = d->arg;
 	r->credit = 0;
 	r->in_at = r->in_len = 0;
 	*w->waiting_tail = r;
 	w->waiting_tail = &r->next;
+	return 0;
+}
+
+/* A circle for `want` bytes; what is in it moves to its beginning. */
+static int widen(struct link_req *r, uint32_t want)
+{
+	uint32_t cap = r->in_cap ? r->in_cap * 2 : 1024, first;
+	char *in;
+
+	while (cap < want)
+		cap *= 2;
+	in = malloc(cap);
+	if (!in)
+		return -ENOMEM;
+	first = r->in_cap - r->in_at < r->in_len ? r->in_cap - r->in_at : r->in_len;
+	if (first)
+		memcpy(in, r->in + r->in_at, first);
+	if (first < r->in_len)
+		memcpy(in + first, r->in, r->in_len - first);
+	free(r->in);
+	r->in = in;
+	r->in_cap = cap;
+	r->in_at = 0;
 	return 0;
 }
 
@@ -80,13 +171,10 @@ static int got_body(struct link_req *r, const struct link_desc *d, const char *p
 
 	if (r->in_end || d->len > LINK_WINDOW - r->in_len)
 		return -EPROTO;
-	if (d->len && !r->in) {
-		r->in = malloc(LINK_WINDOW);
-		if (!r->in)
-			return -ENOMEM;
-	}
-	at = (r->in_at + r->in_len) % LINK_WINDOW;
-	n = LINK_WINDOW - at < d->len ? LINK_WINDOW - at : d->len;
+	if (r->in_len + d->len > r->in_cap && widen(r, r->in_len + d->len))
+		return -ENOMEM;
+	at = r->in_cap ? (r->in_at + r->in_len) % r->in_cap : 0;
+	n = r->in_cap - at < d->len ? r->in_cap - at : d->len;
 	if (n)
 		memcpy(r->in + at, p, n);
 	if (n < d->len)
@@ -98,9 +186,11 @@ static int got_body(struct link_req *r, const struct link_desc *d, const char *p
 
 static int got_frame(struct link_worker_link *k, const struct link_desc *d, const char *p)
 {
-	struct link_req *r = k->seats[d->seat];
+	struct link_req **seat = link_seat(k, d->seat, false), *r = seat ? *seat : NULL;
 	bool mine = r && r->id == d->id && r->state != LINK_REQ_OWES;
 
+	if (mine && d->type != LINK_REQ)
+		link_touch(r);
 	switch (d->type) {
 	case LINK_REQ:
 		return got_req(k, d, p);
@@ -113,6 +203,14 @@ static int got_frame(struct link_worker_link *k, const struct link_desc *d, cons
 		if (d->arg > LINK_WINDOW - r->room)
 			return -EPROTO;
 		r->room += d->arg;
+		return 0;
+	case LINK_GONE:
+		if (mine)
+			r->gone = true;
+		return link_is_far(d->seat) ? 0 : -EPROTO;
+	case LINK_AWAY:
+		if (mine)
+			r->away = true;
 		return 0;
 	default:
 		return -EPROTO;
@@ -138,6 +236,8 @@ static bool pump_link(struct link_worker_link *k)
 	}
 	if (err)
 		link_break(k);
+	if (k->w->concurrency && !k->dead)
+		link_look_gone(k);
 	return any;
 }
 

@@ -34,7 +34,7 @@ void link_hello_fill(struct link_hello *h)
 int link_hello_check(const struct link_hello *h, size_t n)
 {
 	/* A newer one may have appended fields. */
-	if (n < sizeof(*h) || h->magic != LINK_MAGIC || h->min > h->max)
+	if (n < LINK_HELLO_BYTES_MIN || h->magic != LINK_MAGIC || h->min > h->max)
 		return -EPROTO;
 	if (h->min > LINK_VERSION_MAX || h->max < LINK_VERSION_MIN)
 		return -EPROTONOSUPPORT;
@@ -223,7 +223,7 @@ int link_peek(struct link_end *e, struct link_desc *ret_desc, const char **ret_b
 	ret_desc->flags = d->flags;
 	ret_desc->arg = d->arg;
 	ret_desc->seat = d->seat;
-	if (ret_desc->seat >= LINK_SEATS || ret_desc->len > LINK_FRAME_MAX ||
+	if (ret_desc->seat >= LINK_SEATS_ALL || ret_desc->len > LINK_FRAME_MAX ||
 		ret_desc->off > LINK_DATA_BYTES - ret_desc->len)
 		return -EPROTO;
 	*ret_bytes = e->peer_data + ret_desc->off;
@@ -261,6 +261,8 @@ void link_awake(struct link_end *e)
 
 bool link_stop(struct link_end *e, unsigned seat, uint64_t id)
 {
+	if (link_is_far(seat))
+		return false;
 	atomic_store_explicit(&e->page->seat[seat], id, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
 	return atomic_load_explicit(&e->peer->seat[seat], memory_order_relaxed) != id;
@@ -268,6 +270,8 @@ bool link_stop(struct link_end *e, unsigned seat, uint64_t id)
 
 bool link_begin(struct link_end *e, unsigned seat, uint64_t id)
 {
+	if (link_is_far(seat))
+		return true;
 	atomic_store_explicit(&e->page->seat[seat], id, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&e->peer->seat[seat], memory_order_relaxed) != id)

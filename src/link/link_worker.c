@@ -55,6 +55,7 @@ int link_worker_new(unsigned nthreads, int parent_fd, struct link_worker **ret)
 	w->parent_fd = parent_fd;
 	w->status_fd = w->wakeup[0] = w->wakeup[1] = w->epoll_fd = -1;
 	w->waiting_tail = &w->waiting;
+	w->touched_tail = &w->touched;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->changed, NULL);
 	w->msg_mem = malloc(CHAN_PAYLOAD_MAX + sizeof(struct msg_head));
@@ -72,6 +73,12 @@ int link_worker_new(unsigned nthreads, int parent_fd, struct link_worker **ret)
 	return 0;
 }
 
+void link_worker_async(struct link_worker *w, unsigned concurrency, enum link_form form)
+{
+	w->concurrency = concurrency;
+	w->form = form;
+}
+
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -84,6 +91,8 @@ static void link_free(struct link_worker_link *k)
 	close_fd(&k->sock);
 	close_fd(&k->wake_rd);
 	close_fd(&k->wake_wr);
+	for (unsigned i = 0; i < LINK_FAR / LINK_FAR_BLOCK; i++)
+		free(k->far[i]);
 	link_end_done(&k->end);
 	free(k);
 }
@@ -139,6 +148,17 @@ static void unwatch(struct link_worker *w, int fd)
 		(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
+/* Who runs them learns that nobody waits any more. */
+static void touch_all(struct link_worker_link *k)
+{
+	for (unsigned i = 0; k->w->concurrency && i < LINK_SEATS_ALL; i++) {
+		struct link_req **seat = link_seat(k, i, false);
+
+		if (seat && *seat)
+			link_touch(*seat);
+	}
+}
+
 void link_break(struct link_worker_link *k)
 {
 	if (k->dead)
@@ -147,6 +167,7 @@ void link_break(struct link_worker_link *k)
 	k->w->events++;
 	unwatch(k->w, k->sock);
 	unwatch(k->w, k->wake_rd);
+	touch_all(k);
 	/* The gate sees the end of the link; descriptors stay until no request points here. */
 	shutdown(k->sock, SHUT_RDWR);
 }
@@ -185,6 +206,8 @@ static int say_hello(struct link_worker *w, struct link_worker_link *k)
 	fds[1] = w->status_fd;
 	link_hello_fill(&hello);
 	hello.threads = w->nthreads;
+	hello.concurrency = w->concurrency;
+	hello.form = w->form;
 	err = send_fds(k->sock, &hello, sizeof(hello), fds, 2);
 	close(fds[0]);
 	return err;
@@ -336,8 +359,10 @@ static bool must_look(struct link_worker_link *k)
 		struct link_req *r = k->seats[i];
 
 		if (r && r->state == LINK_REQ_RUNNING && !r->gone_told &&
-			link_stopped(&k->end, r->seat, r->id))
+			link_stopped(&k->end, r->seat, r->id)) {
+			link_touch(r);
 			return r->gone_told = true;
+		}
 	}
 	return k->want && link_room(&k->end, 64, &err) != NULL;
 }
@@ -468,6 +493,22 @@ int link_worker_arm(struct link_worker *w)
 	}
 	pthread_mutex_unlock(&w->lock);
 	return res;
+}
+
+struct link_req *link_worker_touched(struct link_worker *w)
+{
+	struct link_req *r;
+
+	pthread_mutex_lock(&w->lock);
+	r = w->touched;
+	if (r) {
+		w->touched = r->next_touched;
+		if (!w->touched)
+			w->touched_tail = &w->touched;
+		r->touched = false;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return r;
 }
 
 int link_worker_wait(struct link_worker *w, uint64_t seen)

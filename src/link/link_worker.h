@@ -20,6 +20,9 @@ struct link_req;
 /* parent_fd: the channel from the parent, which brings the links; -1: only link_worker_add(). */
 int link_worker_new(unsigned nthreads, int parent_fd, struct link_worker **ret);
 void link_worker_free(struct link_worker *w);
+/* Before the first link: it runs so many requests at once on one thread, beside any number of tunnels,
+ * and wants them in this form. */
+void link_worker_async(struct link_worker *w, unsigned concurrency, enum link_form form);
 /* One more gate: takes its socket, waits for nothing. */
 int link_worker_add(struct link_worker *w, int fd);
 /* Take no more requests: link_worker_take() is -ESHUTDOWN from now on. Async-signal-safe. */
@@ -36,6 +39,9 @@ int link_worker_fd(struct link_worker *w);
  * what said -EAGAIN. -EBUSY: another thread waits in link_worker_wait(). -ECHILD. */
 int link_worker_arm(struct link_worker *w);
 
+/* The next of the running requests for which body, room, leave or its client's end came; NULL. */
+struct link_req *link_worker_touched(struct link_worker *w);
+
 /* The next request to run on this thread (0 … nthreads-1). 0, -EAGAIN, -ESHUTDOWN. */
 int link_worker_take(struct link_worker *w, unsigned thread, struct link_req **ret);
 /* The environ block, valid until the request's end. */
@@ -47,6 +53,19 @@ long link_req_read(struct link_req *r, void *p, size_t n);
 /* Is there a body, or may one come? */
 bool link_req_has_body(const struct link_req *r);
 bool link_req_gone(const struct link_req *r);
+uint64_t link_req_id(const struct link_req *r);
+/* Of who runs it. */
+void *link_req_user(const struct link_req *r);
+void link_req_set_user(struct link_req *r, void *user);
+/* Bytes that link_req_body() takes now, as far as the client goes; the ring may be full nevertheless. */
+size_t link_req_room(const struct link_req *r);
+/* Does it offer to become a tunnel? */
+bool link_req_may_tunnel(const struct link_req *r);
+/* Become one: the head of status 101. From here on link_req_read() and link_req_body() move raw bytes;
+ * 0 of the first is the client's end. -EAGAIN, -EPIPE, -EINVAL (it was not offered). */
+int link_req_tunnel(struct link_req *r, const void *head, size_t head_len);
+/* The gate ends soon: take leave of the client. */
+bool link_req_away(const struct link_req *r);
 /* The head (struct link_head and what belongs to it) with the first bytes of the body, of which
  * *ret_took were taken; `end` holds when all of them were. -EAGAIN: nothing was done; -EMSGSIZE. */
 int link_req_head(struct link_req *r, const void *head, size_t head_len, const void *body, size_t n,

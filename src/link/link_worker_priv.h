@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
-enum { LINK_WORKER_LINKS_MAX = 64 };
+enum { LINK_WORKER_LINKS_MAX = 64, LINK_FAR_BLOCK = 64 };
 
 /* FREE → WAITING (the REQ was read) → RUNNING (taken by a thread) → FREE by link_req_done(). The
  * seat is given up with the frame that ends the answer, because the gate may use it again at once
@@ -27,14 +27,20 @@ struct link_req {
 	bool has_body;
 	bool head_sent, ended;
 	bool gone, gone_told; /* nobody waits for the answer */
+	bool counted;         /* among the worker's busy ones */
+	bool may_tunnel, tunnel;
+	bool away;            /* the gate ends soon */
+	bool touched;         /* among those that link_worker_touched() tells of */
+	struct link_req *next_touched;
+	void *user;           /* of who runs it */
 	unsigned thread;
 	uint32_t room;   /* bytes of the answer's body that may be sent */
 	uint32_t window; /* … and how many at most */
 	uint32_t credit; /* bytes read by the app and not told yet */
 	char *env;
 	size_t env_len, env_cap;
-	char *in; /* a circle of LINK_WINDOW bytes, made at the first body */
-	uint32_t in_at, in_len;
+	char *in; /* a circle of in_cap bytes, a power of two; grows up to LINK_WINDOW */
+	uint32_t in_at, in_len, in_cap;
 };
 
 struct link_worker_link {
@@ -49,12 +55,15 @@ struct link_worker_link {
 	unsigned running; /* requests that still point here */
 	struct link_end end;
 	struct link_req *seats[LINK_SEATS];
+	struct link_req **far[LINK_FAR / LINK_FAR_BLOCK]; /* each made when a seat of it is given */
 };
 
 struct link_worker {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	unsigned nthreads;
+	unsigned concurrency; /* 0: a request for each thread */
+	enum link_form form;
 	int parent_fd;
 	int wakeup[2];
 	int epoll_fd; /* of link_worker_fd(); -1: nobody asked for it */
@@ -70,11 +79,19 @@ struct link_worker {
 	uint32_t service_us;
 	struct link_req *waiting, **waiting_tail;
 	struct link_req *free;
+	struct link_req *touched, **touched_tail;
 	struct link_worker_link *links[LINK_WORKER_LINKS_MAX];
 	unsigned nlinks;
 	void *msg_mem;
 };
 
+/* Under the lock: the place of a seat, made when it must be; NULL: no memory, or (without make) it was
+ * never given. */
+struct link_req **link_seat(struct link_worker_link *k, unsigned seat, bool make);
+/* Under the lock: something came for a request that runs. */
+void link_touch(struct link_req *r);
+/* Under the lock: look for running requests whose clients have gone. */
+void link_look_gone(struct link_worker_link *k);
 /* Under the lock: read what the gates wrote; true when anything was. */
 bool link_pump(struct link_worker *w);
 /* Under the lock: publish and wake the gate if it must be. */

@@ -90,7 +90,12 @@ static void use(struct link_worker *w)
 			sum = (char)(sum ^ env[k]);
 		while (link_req_read(r, bytes, sizeof(bytes)) > 0)
 			sum ^= bytes[0];
-		(void)link_req_head(r, bytes, 16, &sum, 1, false, &took);
+		if (link_req_may_tunnel(r))
+			(void)link_req_tunnel(r, bytes, 16);
+		else
+			(void)link_req_head(r, bytes, 16, &sum, 1, false, &took);
+		while (link_worker_touched(w) == r)
+			sum ^= (char)link_req_gone(r);
 		if (i % 4)
 			(void)link_req_body(r, bytes, sizeof(bytes), true, &took);
 		if (!link_req_ended(r))
@@ -111,6 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		pipe(pipes) == 0);
 	must(link_end_create(&e, &ring) == 0);
 	hello(fds[0], ring, pipes);
+	if (size && data[0] & 8)
+		link_worker_async(w, 10, LINK_FORM_FIELDS);
 	must(link_worker_add(w, fds[1]) == 0);
 	(void)link_worker_wait(w, link_worker_seen(w));
 	for (unsigned i = 0; i < n && at + sizeof(struct link_desc) <= size; i++) {

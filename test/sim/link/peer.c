@@ -72,7 +72,7 @@ static void send_fds(struct peer *p, const void *bytes, size_t n, const int *fds
 /* An unsealed page, one of another size, no page at all, or a hello of nonsense. */
 static void bad_hello(struct peer *p, struct link_hello *hello, int *fds)
 {
-	switch (sim_below(p->sim, 6)) {
+	switch (sim_below(p->sim, 7)) {
 	case 0:
 		close(fds[0]);
 		fds[0] = memfd_create("unsealed", MFD_CLOEXEC);
@@ -90,6 +90,10 @@ static void bad_hello(struct peer *p, struct link_hello *hello, int *fds)
 		return;
 	case 4:
 		hello->slots = (uint32_t)sim_random(p->sim);
+		return;
+	case 5:
+		hello->concurrency = (uint32_t)sim_random(p->sim);
+		hello->form = (uint32_t)sim_random(p->sim);
 		return;
 	default:
 		dup2(STDERR_FILENO, fds[0]);
@@ -129,6 +133,8 @@ static void hello(struct peer *p)
 	fds[1] = p->status_fd;
 	link_hello_fill(&h);
 	h.threads = 1;
+	h.concurrency = p->async ? 100 : 0;
+	h.form = p->async ? LINK_FORM_FIELDS : LINK_FORM_CGI;
 	if (p->hostile && sim_chance(p->sim, 150))
 		bad_hello(p, &h, fds);
 	send_fds(p, &h, sizeof(h), fds, 2);
@@ -221,6 +227,23 @@ static void answer(struct peer *p, unsigned i)
 	p->held[i] = p->held[--p->nheld];
 }
 
+/* A frame for a request that is held. */
+static void take_more(struct peer *p, const struct link_desc *d)
+{
+	for (unsigned i = 0; i < p->nheld; i++) {
+		if (p->held[i].id != d->id)
+			continue;
+		if (d->type == LINK_REQ_BODY && p->held[i].tunnel)
+			p->held[i].echo += d->len;
+		if (d->type == LINK_REQ_BODY && d->flags & LINK_END)
+			p->held[i].in_end = true;
+		if (d->type == LINK_ROOM)
+			p->held[i].room += d->arg;
+		if (d->type == LINK_GONE)
+			p->held[i].gone = true;
+	}
+}
+
 static void take_frames(struct peer *p)
 {
 	struct link_desc d;
@@ -228,11 +251,58 @@ static void take_frames(struct peer *p)
 
 	while (link_peek(&p->e, &d, &bytes) == 1) {
 		if (d.type == LINK_REQ && p->nheld < PEER_HELD_MAX) {
+			memset(&p->held[p->nheld], 0, sizeof(p->held[0]));
 			p->held[p->nheld].id = d.id;
+			p->held[p->nheld].offers = d.flags & LINK_TUNNEL;
 			p->held[p->nheld++].seat = d.seat;
+		} else if (d.type != LINK_REQ) {
+			take_more(p, &d);
 		}
 		link_take(&p->e);
 	}
+}
+
+static void accept_tunnel(struct peer *p, unsigned i)
+{
+	int err;
+	char *room = link_room(&p->e, 4096, &err);
+	size_t head;
+
+	if (!room)
+		return;
+	head = make_head(p, room, 0, false);
+	if (!p->hostile || !sim_chance(p->sim, p->hostility))
+		((struct link_head *)room)->status = 101;
+	put(p, i, LINK_HEAD, LINK_TUNNEL, (uint32_t)head, head);
+	p->held[i].tunnel = true;
+	p->held[i].room = LINK_WINDOW_TUNNEL;
+	p->tunnels++;
+	flush(p);
+}
+
+/* Sends back what came, and now and then ends. */
+static void run_tunnel(struct peer *p, unsigned i)
+{
+	uint32_t n = p->held[i].echo < p->held[i].room ? p->held[i].echo : p->held[i].room;
+	bool end = p->held[i].gone || p->held[i].in_end || sim_chance(p->sim, 20);
+	int err;
+	char *room;
+
+	if (!n && !end)
+		return;
+	room = link_room(&p->e, n, &err);
+	if (!room)
+		return;
+	memset(room, 'e', n);
+	put(p, i, LINK_BODY, end ? LINK_END : 0, 0, n);
+	p->held[i].echo -= n;
+	p->held[i].room -= n;
+	p->echoed += n;
+	if (n && !end && link_room(&p->e, 0, &err))
+		put(p, i, LINK_CREDIT, 0, n, 0);
+	if (end)
+		p->held[i] = p->held[--p->nheld];
+	flush(p);
 }
 
 static void run_one(struct peer *p)
@@ -249,7 +319,12 @@ static void run_one(struct peer *p)
 		flush(p);
 		return;
 	}
-	answer(p, i);
+	if (p->held[i].tunnel)
+		run_tunnel(p, i);
+	else if (p->held[i].offers && !p->held[i].gone && sim_chance(p->sim, 800))
+		accept_tunnel(p, i);
+	else
+		answer(p, i);
 }
 
 /* Garbage in the page, the pipe or the socket. */

@@ -9,7 +9,7 @@
 #include "lib/sim.h"
 #include "link/link.h"
 
-enum { PEER_HELD_MAX = LINK_SEATS };
+enum { PEER_HELD_MAX = 256 };
 
 struct peer {
 	struct sim *sim;
@@ -18,14 +18,16 @@ struct peer {
 	struct link_status *status;
 	int status_fd;
 	bool up, closed, hostile;
+	bool async; /* many requests at once, and tunnels */
 	unsigned hostility; /* permille of steps that do something wrong */
 	struct {
 		uint64_t id;
 		uint16_t seat;
-		bool in_end;
+		bool in_end, offers, tunnel, gone;
+		uint32_t echo, room; /* bytes to send back; that may be sent */
 	} held[PEER_HELD_MAX];
 	unsigned nheld;
-	unsigned answered;
+	unsigned answered, tunnels, echoed;
 };
 
 void peer_init(struct peer *p, struct sim *s, int sock);

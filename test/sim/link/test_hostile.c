@@ -28,6 +28,7 @@ struct world {
 	unsigned npeers;
 	struct fake_req *req[REQUESTS];
 	unsigned nreq;
+	bool async;
 };
 
 static struct peer *add_peer(struct world *w, bool hostile)
@@ -38,6 +39,7 @@ static struct peer *add_peer(struct world *w, bool hostile)
 	must(w->npeers < 40 && sim_seqpacket_pair(w->sim, fds) == 0);
 	peer_init(p, w->sim, fds[1]);
 	p->hostile = hostile;
+	p->async = w->async;
 	p->hostility = hostile ? 1 + (unsigned)sim_below(w->sim, 60) : 0;
 	w->m[w->npeers] =
 		(struct msg_worker){.app = FAKE_APP, .slot = hostile, .generation = w->npeers + 1};
@@ -55,6 +57,8 @@ static void new_request(struct world *w)
 	static const char bytes[30000];
 
 	fake_req_field(f, "host", "localhost");
+	if (!body && f->r.method == METHOD_GET && sim_chance(w->sim, 600))
+		fake_req_upgrade(f);
 	if (sim_chance(w->sim, 300))
 		f->room = sim_below(w->sim, 1000);
 	w->req[w->nreq++] = f;
@@ -65,6 +69,8 @@ static void new_request(struct world *w)
 
 static void random_step(struct world *w)
 {
+	static const char bytes[3000];
+
 	if (w->nreq < REQUESTS && sim_chance(w->sim, 150))
 		new_request(w);
 	if (w->nreq) {
@@ -72,6 +78,8 @@ static void random_step(struct world *w)
 
 		if (!f->over && sim_chance(w->sim, 200))
 			fake_req_room(f, 500);
+		if (!f->over && f->tunnels && sim_chance(w->sim, 300))
+			fake_req_body(f, bytes, sim_below(w->sim, 3000), sim_chance(w->sim, 50));
 		if (!f->over && sim_chance(w->sim, 4))
 			fake_req_abort(f);
 	}
@@ -95,16 +103,18 @@ static void replace(struct world *w, unsigned *bads, struct peer **bad)
 		*bad = add_peer(w, true);
 }
 
-static void run_seed(uint64_t seed)
+/* How many tunnels the good one had. */
+static unsigned run_seed(uint64_t seed)
 {
 	struct sim_options o = {.seed = seed, .pieces_permille = 100, .reorder_permille = 100};
 	struct world *w = calloc(1, sizeof(*w));
 	struct peer *good, *bad;
-	unsigned bads = 0;
+	unsigned bads = 0, tunnels;
 
 	must(w && sim_new(&w->sim, &o) == 0);
 	must(loop_new_sim(&w->loop, w->sim, fake_ops, FAKE_KINDS) == 0);
 	fake_gate_init(&w->g, w->loop);
+	w->async = seed % 2;
 	good = add_peer(w, false);
 	bad = add_peer(w, true);
 	for (unsigned i = 0; i < STEPS; i++) {
@@ -114,6 +124,7 @@ static void run_seed(uint64_t seed)
 	/* The hostile one dies; everything left must come to its end by the good one, or by a
 	 * deadline. */
 	to_app_on_worker_gone(w->g.t, &w->m[bad - w->peers]);
+	to_app_on_drain(w->g.t);
 	sim_calm(w->sim);
 	for (unsigned i = 0; i < 3000; i++) {
 		peer_step(good);
@@ -144,17 +155,20 @@ static void run_seed(uint64_t seed)
 		peer_done(&w->peers[i]);
 	loop_free(w->loop);
 	sim_free(w->sim);
+	tunnels = good->echoed ? good->tunnels : 0;
 	free(w);
+	return tunnels;
 }
 
 static void test_seeds(void **state)
 {
 	const char *n = getenv("STEAD_SEEDS");
-	uint64_t count = n ? strtoull(n, NULL, 10) : 200;
+	uint64_t count = n ? strtoull(n, NULL, 10) : 200, tunnels = 0;
 
 	(void)state;
 	for (uint64_t seed = 1; seed <= count; seed++)
-		run_seed(seed);
+		tunnels += run_seed(seed);
+	assert_true(tunnels > count);
 }
 
 int main(void)

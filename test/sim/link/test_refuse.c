@@ -12,11 +12,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* app_priv.h */
-long app_env_encode(const struct req *r, char *p, size_t cap);
+long app_env_encode(const struct req *r, enum link_form form, char *p, size_t cap);
 
 struct rig {
 	struct sim *sim;
@@ -27,7 +28,7 @@ struct rig {
 	struct fake_req *req;
 };
 
-static void rig_up(struct rig *r, const char *method)
+static void rig_up_any(struct rig *r, const char *method, bool async, bool offers)
 {
 	struct sim_options o = {.seed = 3};
 	int fds[2];
@@ -38,6 +39,7 @@ static void rig_up(struct rig *r, const char *method)
 	fake_gate_init(&r->g, r->loop);
 	must(sim_seqpacket_pair(r->sim, fds) == 0);
 	peer_init(&r->p, r->sim, fds[1]);
+	r->p.async = async;
 	r->m = (struct msg_worker){.app = FAKE_APP, .generation = 1};
 	to_app_on_worker(r->g.t, &r->m, fds[0]);
 	for (int i = 0; i < 10 && !r->g.ups; i++) {
@@ -48,9 +50,21 @@ static void rig_up(struct rig *r, const char *method)
 	must(r->g.ups == 1);
 	/* Its one request is run, not given to another when the worker is lost. */
 	r->req = fake_req_new(&r->g, method, "/", strcmp(method, "POST") ? 0 : -1);
+	if (offers)
+		fake_req_upgrade(r->req);
 	fake_req_start(r->req);
 	loop_step(r->loop, 0);
 	must(link_begin(&r->p.e, 0, r->req->r.id));
+}
+
+static void rig_up(struct rig *r, const char *method)
+{
+	rig_up_any(r, method, false, false);
+}
+
+static void rig_up_async(struct rig *r, bool offers)
+{
+	rig_up_any(r, "GET", true, offers);
 }
 
 static void rig_done(struct rig *r)
@@ -224,7 +238,7 @@ static void test_environ(void **state)
 	fake_req_field(r.req, "cookie", "b=2");
 	fake_req_field(r.req, "accept", "y");
 	fake_req_field(r.req, "content-type", "text/x");
-	n = app_env_encode(&r.req->r, p, sizeof(p));
+	n = app_env_encode(&r.req->r, LINK_FORM_CGI, p, sizeof(p));
 	assert_true(n > 0);
 	assert_true(has(p, (size_t)n, "HTTP_X_REAL_IPtrue"));
 	assert_false(has(p, (size_t)n, "forged"));
@@ -236,9 +250,120 @@ static void test_environ(void **state)
 	/* Whatever the room, never a byte more. */
 	for (size_t cap = 0; cap < (size_t)n; cap++) {
 		memset(p, 0x11, sizeof(p));
-		assert_true(app_env_encode(&r.req->r, p, cap) < 0);
+		assert_true(app_env_encode(&r.req->r, LINK_FORM_CGI, p, cap) < 0);
 		assert_int_equal(p[cap], 0x11);
 	}
+	/* As they came: each by itself, in order, the names as they were. */
+	n = app_env_encode(&r.req->r, LINK_FORM_FIELDS, p, sizeof(p));
+	assert_true(n > 0);
+	assert_true(has(p, (size_t)n, "x-real-iptrue"));
+	assert_false(has(p, (size_t)n, "forged"));
+	assert_false(has(p, (size_t)n, "evil"));
+	assert_true(has(p, (size_t)n, "cookiea=1"));
+	assert_true(has(p, (size_t)n, "cookieb=2"));
+	assert_true(has(p, (size_t)n, "content-typetext/x"));
+	for (size_t cap = 0; cap < (size_t)n; cap++) {
+		memset(p, 0x11, sizeof(p));
+		assert_true(app_env_encode(&r.req->r, LINK_FORM_FIELDS, p, cap) < 0);
+		assert_int_equal(p[cap], 0x11);
+	}
+	rig_done(&r);
+}
+
+static void test_tunnels(void **state)
+{
+	enum { FAR = LINK_SEATS };
+	static const struct {
+		const char *about;
+		bool offered, right;
+		struct frame f[3];
+	} rows[] = {
+		{"a tunnel", true, true, {HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR)}},
+		{"bytes in it", true, true,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR),
+				{.type = LINK_BODY, .n = 5, .seat = FAR},
+				{.type = LINK_BODY, .flags = LINK_END, .seat = FAR}}},
+		{"a window full", true, true,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR),
+				{.type = LINK_BODY, .n = LINK_WINDOW_TUNNEL, .seat = FAR}}},
+		{"more than the window", true, false,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR),
+				{.type = LINK_BODY, .n = LINK_WINDOW_TUNNEL + 1, .seat = FAR}}},
+		{"an answer to who offered", true, true,
+			{HEAD(.status = 403, .flags = LINK_END, .seat = FAR)}},
+		{"not offered", false, false, {HEAD(.status = 101, .flags = LINK_TUNNEL)}},
+		{"101 and no tunnel", true, false, {HEAD(.status = 101, .seat = FAR)}},
+		{"a tunnel of another status", true, false,
+			{HEAD(.status = 200, .flags = LINK_TUNNEL, .seat = FAR)}},
+		{"a tunnel that ends with its head", true, false,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL | LINK_END, .seat = FAR)}},
+		{"a head with bytes behind it", true, false,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR, .n = 1)}},
+		{"another head in a tunnel", true, false,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR),
+				HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR)}},
+		{"a file in a tunnel", true, false,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR),
+				{.type = LINK_FILE, .flags = LINK_END, .n = 24, .seat = FAR}}},
+		{"the flag on bytes", true, false,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR),
+				{.type = LINK_BODY, .flags = LINK_TUNNEL, .n = 1, .seat = FAR}}},
+		{"credit that nobody used", true, false,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR),
+				{.type = LINK_CREDIT, .arg = 1, .seat = FAR}}},
+		{"a far seat that is free", true, false,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = FAR + 1)}},
+		{"a far seat that was never made", true, false,
+			{HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = LINK_SEATS_ALL - 1)}},
+		{"a frame of the other side's", true, false, {{.type = LINK_GONE, .seat = FAR}}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct rig r;
+
+		rig_up_async(&r, rows[i].offered);
+		for (unsigned k = 0; k < 3 && rows[i].f[k].type; k++)
+			put(&r, &rows[i].f[k]);
+		run(&r);
+		if ((r.g.bads == 0) != rows[i].right)
+			printf("%s\n", rows[i].about);
+		assert_int_equal(r.g.bads, rows[i].right ? 0 : 1);
+		if (rows[i].right)
+			assert_int_equal(r.req->over, (rows[i].f[0].flags | rows[i].f[2].flags) & LINK_END);
+		rig_done(&r);
+	}
+}
+
+/* The worker hears of a client that has gone, and its seat is free when it has said the end. */
+static void test_tunnel_gone(void **state)
+{
+	struct frame accept = HEAD(.status = 101, .flags = LINK_TUNNEL, .seat = LINK_SEATS);
+	struct frame end = {.type = LINK_BODY, .flags = LINK_END, .seat = LINK_SEATS};
+	struct link_desc d;
+	const char *bytes;
+	bool gone = false;
+	struct rig r;
+
+	(void)state;
+	rig_up_async(&r, true);
+	put(&r, &accept);
+	run(&r);
+	assert_int_equal(r.req->tunnels, 1);
+	assert_int_equal(r.g.budget_used, 0);
+	to_app_on_worker_drain(r.g.t, &r.m);
+	assert_int_equal(r.g.idles, 0);
+	fake_req_abort(r.req);
+	loop_step(r.loop, 0);
+	while (link_peek(&r.p.e, &d, &bytes) == 1) {
+		gone |= d.type == LINK_GONE && d.seat == LINK_SEATS && d.id == r.req->r.id;
+		link_take(&r.p.e);
+	}
+	assert_true(gone);
+	put(&r, &end);
+	run(&r);
+	assert_int_equal(r.g.bads, 0);
+	assert_int_equal(r.g.idles, 1);
 	rig_done(&r);
 }
 
@@ -248,6 +373,8 @@ int main(void)
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_environ),
+		cmocka_unit_test(test_tunnels),
+		cmocka_unit_test(test_tunnel_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

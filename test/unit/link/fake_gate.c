@@ -144,6 +144,12 @@ void fake_req_field(struct fake_req *f, const char *name, const char *value)
 		(struct field){name, value, (uint32_t)strlen(name), (uint32_t)strlen(value)};
 }
 
+void fake_req_upgrade(struct fake_req *f)
+{
+	f->r.upgrade = "websocket";
+	f->r.upgrade_len = 9;
+}
+
 void fake_req_start(struct fake_req *f)
 {
 	to_app_handler.start(&f->r);
@@ -230,6 +236,14 @@ size_t req_resp_body(struct req *r, const void *p, size_t n, bool end)
 		over(f);
 	}
 	return take;
+}
+
+int req_resp_tunnel(struct req *r)
+{
+	must(!of(r)->over && of(r)->heads == 1 && r->status == 101 && !of(r)->tunnels++);
+	r->tunnel = true;
+	r->body_done = false;
+	return 0;
 }
 
 int req_resp_file(struct req *r, int fd, uint64_t off, uint64_t len, bool owned)

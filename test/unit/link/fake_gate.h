@@ -38,6 +38,7 @@ struct fake_req {
 	unsigned heads, ends, fails;
 	enum close_id failed;
 	bool over; /* answered whole, failed or reset */
+	unsigned tunnels;
 };
 
 extern op_done *const fake_ops[FAKE_KINDS];
@@ -53,6 +54,8 @@ void fake_req_body(struct fake_req *f, const char *p, size_t n, bool end);
 void fake_req_room(struct fake_req *f, size_t n);
 /* The client goes away. */
 void fake_req_abort(struct fake_req *f);
+/* It offers to become a WebSocket. Before it is started. */
+void fake_req_upgrade(struct fake_req *f);
 /* Must be over. */
 void fake_req_free(struct fake_req *f);
 

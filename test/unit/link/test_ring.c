@@ -111,9 +111,9 @@ static void test_lies(void **state)
 	b.page->desc[0].off = LINK_DATA_BYTES - 7;
 	assert_int_equal(link_peek(&a, &d, &p), -EPROTO);
 	b.page->desc[0].off = LINK_DATA_BYTES - 8;
-	b.page->desc[0].seat = LINK_SEATS;
+	b.page->desc[0].seat = LINK_SEATS_ALL;
 	assert_int_equal(link_peek(&a, &d, &p), -EPROTO);
-	b.page->desc[0].seat = LINK_SEATS - 1;
+	b.page->desc[0].seat = LINK_SEATS_ALL - 1;
 	assert_int_equal(link_peek(&a, &d, &p), 1);
 	link_end_done(&a);
 	link_end_done(&b);
@@ -167,7 +167,10 @@ static void test_hello(void **state)
 	(void)state;
 	link_hello_fill(&h);
 	assert_int_equal(link_hello_check(&h, sizeof(h)), LINK_VERSION_MAX);
-	assert_int_equal(link_hello_check(&h, sizeof(h) - 1), -EPROTO);
+	assert_int_equal(link_hello_check(&h, LINK_HELLO_BYTES_MIN - 1), -EPROTO);
+	/* One of the first version, which knew no more. */
+	h.max = 1;
+	assert_int_equal(link_hello_check(&h, LINK_HELLO_BYTES_MIN), 1);
 	h.min = h.max = LINK_VERSION_MAX + 1;
 	assert_int_equal(link_hello_check(&h, sizeof(h)), -EPROTONOSUPPORT);
 	h.min = 2;
