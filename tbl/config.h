@@ -156,7 +156,7 @@ CONF(ROUTE_STRIP_PREFIX, ROUTE, "StripPrefix", CONF_TYPE_BOOL, 0, "no", 0, 0, ""
 CONF(UPSTREAM_SERVER, UPSTREAM, "Server", CONF_TYPE_SERVER, CONF_MANY | CONF_LINE, "", 0, 64, "servers", WHEN_RELOAD, "a server that requests are passed to",
 	"URL or unix:PATH, then weight=N (1 to 1000). http://HOST:PORT, https://HOST:PORT, or HOST:PORT; a name is looked up again when its time to live is over. The gates must be allowed to write to the socket: chmod 666 it, or give it the group stead-gate and chmod 660; when stead runs as root it must lie below /run/stead/backends.", "Server=http://10.0.0.2:8000 weight=2")
 CONF(UPSTREAM_PROTOCOL, UPSTREAM, "Protocol", CONF_TYPE_ENUM, 0, "http", 0, 0, "http https fastcgi uwsgi", WHEN_RELOAD, "what the servers speak",
-	"https verifies the server's certificate unless TlsVerify=no.", "Protocol=uwsgi")
+	"https verifies the server's certificate unless TlsVerify=no. fastcgi is what PHP-FPM speaks; it wants Root= too.", "Protocol=uwsgi")
 CONF(UPSTREAM_BALANCE, UPSTREAM, "Balance", CONF_TYPE_ENUM, 0, "roundrobin", 0, 0, "roundrobin least hash", WHEN_RELOAD, "which server is chosen",
 	"In turn by weight; the one with the fewest requests; or by a hash of the client's address.", "Balance=least")
 CONF(UPSTREAM_STICKY, UPSTREAM, "Sticky", CONF_TYPE_TOKEN, 0, "", 0, 64, "", WHEN_RELOAD, "a cookie that keeps a client at its server",
@@ -175,6 +175,15 @@ CONF(UPSTREAM_SLOW_START, UPSTREAM, "SlowStartSec", CONF_TYPE_TIME, 0, "0", 0, 3
 	"Its share grows from a tenth to the whole over this time.", "SlowStartSec=30s")
 CONF(UPSTREAM_TLS_VERIFY, UPSTREAM, "TlsVerify", CONF_TYPE_BOOL, 0, "yes", 0, 0, "", WHEN_RELOAD, "whether a server's certificate is verified",
 	"Against the system's authorities and the server's name.", "TlsVerify=no")
+
+CONF(UPSTREAM_CONNECTIONS_MAX, UPSTREAM, "ConnectionsMax", CONF_TYPE_INT, 0, "0", 0, 65536, "connections", WHEN_RELOAD, "how many connections one server takes",
+	"From all gates together, each of which has its share and lets further requests wait (Queue=). A server of Protocol=fastcgi gives a process to each connection: write how many it has (pm.max_children of PHP-FPM) and connections are kept between requests as long as you like. With 0, no bound, each is closed after a second, so that nobody waits for a process in vain.", "ConnectionsMax=5")
+CONF(UPSTREAM_ROOT, UPSTREAM, "Root", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "with Protocol=fastcgi: the folder of the scripts",
+	"Relative to the app's folder. A path that names a .php file there runs it, and what is behind the name is its PATH_INFO; other files of the folder are served as they are, but never the source of a script. What names neither a file nor a folder with Index= goes to the Index= of this folder. TryFiles= of the route says otherwise.", "Root=public")
+CONF(UPSTREAM_DOCUMENT_ROOT, UPSTREAM, "DocumentRoot", CONF_TYPE_STRING, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "with Protocol=fastcgi: the same folder as the backend sees it",
+	"For a backend in a container; left out, it is Root=. Without a Root= every request runs the Index= of this folder, whose files stead need not see.", "DocumentRoot=/var/www/html")
+CONF(UPSTREAM_INDEX, UPSTREAM, "Index", CONF_TYPE_STRING, 0, "index.php", 0, 255, "", WHEN_RELOAD, "with Protocol=fastcgi: the script of a folder",
+	"`off` for a backend that runs no scripts: one program that answers every path, told as PATH_INFO.", "Index=app.php")
 
 /* [Tcp NAME] */
 CONF(TCP_LISTEN, TCP, "Listen", CONF_TYPE_ADDR, CONF_MANY, "", 0, 8, "addresses", WHEN_RELOAD, "the addresses whose connections are passed on",

@@ -173,7 +173,10 @@ struct conf_upstream {
 	const char *sticky, *check; /* "": none */
 	uint64_t check_ms, slow_start_ms;
 	unsigned fail_max, retry, keep_alive;
+	unsigned connections_max; /* to one server; 0: no bound */
+	uint64_t idle_ms; /* of a kept connection; 0: the gate's own bound */
 	bool tls_verify;
+	const char *root, *document_root, *index; /* FASTCGI; index "": it runs no scripts; "" none */
 };
 /* A [Tcp NAME]: what comes to one of `listen` goes to a server of `up`, whose name is "tcp/NAME". */
 struct conf_tcp {

@@ -194,13 +194,6 @@ static void read_entry(struct conf *c, const struct conf_entry *e)
 			"this version of stead does not have %s= yet", e->key);
 		return;
 	}
-	if (key == CONF_UPSTREAM_PROTOCOL && strcmp(e->value, "fastcgi") == 0) {
-		struct conf_pos at = conf_entry_pos(e, 0);
-
-		conf_find(c, CONF_ERROR, &at, "http, https and uwsgi are spoken",
-			"this version of stead does not speak fastcgi yet");
-		return;
-	}
 	if (key != CONF_END) {
 		c->at = conf_scope_at(c, e->section, e->arg, &e->key_pos);
 		if (c->at != NULL)

@@ -134,8 +134,19 @@ static unsigned upstream_of_url(struct fill *f, const char *url, const char **re
 		.fail_max = 3,
 		.retry = 1,
 		.keep_alive = 32,
+		.root = "",
+		.document_root = "",
+		.index = "",
 		.tls_verify = true};
 	return f->nup++;
+}
+
+/* "": the backend runs no scripts. */
+static const char *script_index(const struct conf *c, const struct conf_scope *s)
+{
+	const char *index = text(c, s, CONF_UPSTREAM_INDEX);
+
+	return strcmp(index, "off") == 0 ? "" : index;
 }
 
 static void fill_upstream(struct fill *f, const struct conf_scope *s)
@@ -153,6 +164,10 @@ static void fill_upstream(struct fill *f, const struct conf_scope *s)
 		.fail_max = (unsigned)number(f->c, s, CONF_UPSTREAM_FAIL_MAX),
 		.retry = (unsigned)number(f->c, s, CONF_UPSTREAM_RETRY),
 		.keep_alive = (unsigned)number(f->c, s, CONF_UPSTREAM_KEEP_ALIVE),
+		.connections_max = (unsigned)number(f->c, s, CONF_UPSTREAM_CONNECTIONS_MAX),
+		.root = text(f->c, s, CONF_UPSTREAM_ROOT),
+		.document_root = text(f->c, s, CONF_UPSTREAM_DOCUMENT_ROOT),
+		.index = script_index(f->c, s),
 		.tls_verify = number(f->c, s, CONF_UPSTREAM_TLS_VERIFY) != 0};
 	LIST(conf_server, servers, nservers, CONF_UPSTREAM_SERVER,
 		conf_parse_server(f->c, v_->text, &all_[r->nservers], &f->why));
@@ -216,6 +231,9 @@ static void fill_to(struct fill *f, const struct conf_scope *s, struct conf_rout
 							: upstream_named(f, to);
 		if (r->upstream == CONF_NO_UPSTREAM)
 			r->to = CONF_TO_NONE;
+		/* Scripts and the files beside them lie in one folder, the upstream's. */
+		else if (f->up[r->upstream].root[0] != '\0')
+			r->root = f->up[r->upstream].root;
 	}
 }
 
@@ -339,6 +357,38 @@ static void check_to(struct conf *c, const struct conf_scope *s)
 	}
 }
 
+/* What only FastCGI has, and what it must have. */
+static void check_scripts(struct conf *c, const struct conf_scope *s)
+{
+	static const enum conf_key keys[] = {
+		CONF_UPSTREAM_ROOT, CONF_UPSTREAM_DOCUMENT_ROOT, CONF_UPSTREAM_INDEX};
+	const struct conf_value *protocol = s->head[CONF_UPSTREAM_PROTOCOL], *v;
+	const char *index = script_index(c, s);
+	size_t n = strlen(index);
+
+	if (protocol == NULL || protocol->number != CONF_PROTOCOL_FASTCGI) {
+		for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+			if ((v = s->head[keys[i]]) != NULL && v->origin != CONF_FROM_DEFAULT)
+				conf_find(c, CONF_WARNING, &v->pos, "write Protocol=fastcgi, or take the line out",
+					"%s= has no effect: only backends of Protocol=fastcgi run scripts",
+					conf_rows[keys[i]].key);
+		return;
+	}
+	v = s->head[CONF_UPSTREAM_INDEX];
+	if (n > 0 && (n < 5 || strcmp(index + n - 4, ".php") != 0 || strchr(index, '/') != NULL))
+		conf_find(c, CONF_ERROR, v != NULL ? &v->pos : &s->pos, "write a name like index.php",
+			"Index=: \"%.60s\" is not the name of a .php file", index);
+	v = s->head[CONF_UPSTREAM_DOCUMENT_ROOT];
+	if (v != NULL && v->text[0] != '/' && v->text[0] != '\0')
+		conf_find(c, CONF_ERROR, &v->pos, "write it as the backend would, from / on",
+			"DocumentRoot=: \"%.60s\" is no absolute path", v->text);
+	if (n > 0 && text(c, s, CONF_UPSTREAM_ROOT)[0] == '\0' && text(c, s, CONF_UPSTREAM_DOCUMENT_ROOT)[0] == '\0')
+		conf_find(c, CONF_ERROR, &s->pos,
+			"write Root= with the folder of its scripts; DocumentRoot= when only the backend sees "
+			"them; or Index=off when it is one program that answers every path",
+			"[Upstream %.60s] with Protocol=fastcgi does not say where its scripts are", s->arg);
+}
+
 /* Servers of one upstream speak one protocol. */
 static void check_servers(struct conf *c, const struct conf_scope *s)
 {
@@ -370,8 +420,10 @@ void conf_route_check(struct conf *c)
 	for (const struct conf_scope *s = c->scopes; s != NULL; s = s->next) {
 		if (s->section == SECTION_ROUTE)
 			check_to(c, s);
-		else if (s->section == SECTION_UPSTREAM)
+		else if (s->section == SECTION_UPSTREAM) {
 			check_servers(c, s);
+			check_scripts(c, s);
+		}
 	}
 	if (alias != NULL && alias->text[0] != '\0' && count(c->plain.head[CONF_SITE_DOMAIN]) == 0)
 		conf_find(c, CONF_ERROR, &alias->pos, "write Domain= with the canonical name",

@@ -95,6 +95,10 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	b->no_memory |= !all;
 	if (!all)
 		return;
+	b->gates = conf->gates;
+	for (unsigned i = 0; i < conf->nupstreams; i++)
+		b->scripts |= conf->upstreams[i].protocol == CONF_PROTOCOL_FASTCGI &&
+			      conf->upstreams[i].index[0];
 	app.name = site.name = snap_put_str(b->w, b->a->name);
 	metrics_name(b->c, METRICS_SITE, site.number, b->a->name);
 	if (conf->python)

@@ -12,6 +12,8 @@ struct site_build {
 	const struct app *a;
 	struct snap_writer *w;
 	bool no_memory;
+	unsigned gates;
+	bool scripts; /* of the site are run somewhere */
 };
 
 /* public_index: as root, where the copy of its Root= lies (up_public_path()). */

@@ -86,12 +86,12 @@ static struct snap_list pages(struct site_build *b, const struct conf_route *r, 
 	return snap_put_list(b->w, all, sizeof all[0], n);
 }
 
-static uint32_t flags_of(const struct conf_route *r)
+static uint32_t flags_of(const struct site_build *b, const struct conf_route *r)
 {
 	return (r->strip_prefix ? SNAP_ROUTE_STRIP : 0) | (r->listing ? SNAP_ROUTE_LISTING : 0) |
 	       (r->compress ? SNAP_ROUTE_COMPRESS : 0) |
 	       (r->body_buffer ? SNAP_ROUTE_BODY_BUFFER : 0) |
-	       (r->allow_only ? SNAP_ROUTE_ALLOW : 0);
+	       (r->allow_only ? SNAP_ROUTE_ALLOW : 0) | (b->scripts ? SNAP_ROUTE_NO_SOURCE : 0);
 }
 
 static void put_edits(struct site_build *b, const struct conf_route *r, struct snap_route *to)
@@ -170,7 +170,7 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 	to.match_value = snap_put_str(b->w, r->match_value);
 	to.app = r->to == CONF_TO_APP ? 0 : SNAP_NONE;
 	to.upstream = r->to == CONF_TO_UPSTREAM ? r->upstream : SNAP_NONE;
-	to.flags = flags_of(r);
+	to.flags = flags_of(b, r);
 	to.access = access_of(r);
 	if (to.access == SNAP_ACCESS_FORMAT)
 		to.access_format = snap_put_str(b->w, r->access_format);
@@ -221,6 +221,24 @@ static int sticky_key(struct site_build *b, const char *upstream, uint8_t ret[16
 	return err;
 }
 
+/* Each gate's share of what a server takes. */
+static uint32_t share(const struct site_build *b, unsigned connections)
+{
+	unsigned gates = max_of(b->gates, 1u);
+
+	return connections ? max_of(connections / gates, 1u) : 0;
+}
+
+static struct snap_str script_root(struct site_build *b, const struct conf_upstream *u)
+{
+	char path[CTL_PATH_MAX];
+
+	if (u->document_root[0] || !u->root[0])
+		return snap_put_str(b->w, u->document_root);
+	effective_path(b->a, u->root, path);
+	return snap_put_str(b->w, path);
+}
+
 uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *u, unsigned queue,
 	uint64_t queue_timeout_ms, uint64_t timeout_ms)
 {
@@ -242,6 +260,8 @@ uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *
 		.fail_max = u->fail_max,
 		.retry = u->retry,
 		.keep_alive = u->keep_alive,
+		.connections_max = share(b, u->connections_max),
+		.idle_ms = (uint32_t)min_of(u->idle_ms, (uint64_t)UINT32_MAX),
 		.slow_start_ms = (uint32_t)u->slow_start_ms,
 		.queue = queue,
 		.queue_timeout_ms = (uint32_t)queue_timeout_ms,
@@ -254,6 +274,10 @@ uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *
 	if (all)
 		to.servers = snap_put_list(b->w, all, sizeof *all, u->nservers);
 	free(all);
+	if (u->protocol == CONF_PROTOCOL_FASTCGI) {
+		to.root = script_root(b, u);
+		to.index = snap_put_str(b->w, u->index);
+	}
 	if (u->sticky[0] && sticky_key(b, u->name, to.sticky_key) < 0)
 		b->no_memory = true;
 	(void)snprintf(name, sizeof name, "%s/%s", b->a->name, u->name);

@@ -9,6 +9,7 @@
 #include "filecache.h"
 #include "gate.h"
 #include "httpdate.h"
+#include "script.h"
 
 #include <string.h>
 
@@ -39,6 +40,8 @@ static struct file *own_page(struct req *r, uint16_t status)
 		if (!e || e->status != status)
 			continue;
 		path = snap_str(r->snap, e->file, &n);
+		if (route->flags & SNAP_ROUTE_NO_SOURCE && script_is_source(path, n))
+			continue;
 		if (n && filecache_get(r->gate, "/", 1, path, n, &f) == 0)
 			return f;
 	}

@@ -15,6 +15,7 @@
 #include "rate.h"
 #include "rewrite.h"
 #include "route.h"
+#include "script.h"
 #include "tryfiles.h"
 
 struct phase {
@@ -39,6 +40,7 @@ static const struct phase phases[] = {
 	{phase_rewrite, NULL},
 	{phase_edit, NULL},
 	{phase_body, NULL},
+	{phase_script, NULL},
 	{phase_try_files, NULL},
 	{phase_handler, NULL},
 	{phase_cache, cache_cancel},

@@ -35,6 +35,7 @@ struct req_up {
 
 struct req_piece;
 struct req_file;
+struct up_script;
 
 struct req {
 	struct gate *gate;
@@ -94,6 +95,7 @@ struct req {
 	char local[46];
 
 	const char *file_path;          /* TryFiles= found it: below Root=; NULL: by the path */
+	const struct up_script *script; /* what the backend shall run; NULL: it knows itself */
 	const char *user;               /* who the password says that it is; "" nobody */
 	void *handler_state;            /* arena memory of the handler */
 

@@ -15,6 +15,7 @@
 #include "lib/must.h"
 #include "listing.h"
 #include "range.h"
+#include "script.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -45,8 +46,7 @@ struct served {
 	uint8_t coding;
 };
 
-/* Does a segment of the path hide itself? */
-static bool is_hidden(const char *p, size_t n)
+bool static_is_hidden(const char *p, size_t n)
 {
 	const char *end = p + n;
 
@@ -87,9 +87,7 @@ static void fail_open(struct req *r, int err)
 	}
 }
 
-/* A folder without its slash: the same name with it, so that relative links in its page are right.
- */
-static void redirect(struct req *r)
+void static_redirect(struct req *r)
 {
 	const char *raw = r->path_raw;
 	size_t n = r->path_raw_len;
@@ -355,6 +353,15 @@ static bool answer_ranges(struct req *r, struct served *s, struct resp_head *h, 
 	return true;
 }
 
+/* Never the source of a script, where scripts are run. */
+static int get_file(struct req *r, const char *root, size_t root_len, const char *path, size_t len,
+	struct file **ret_file)
+{
+	if (r->route->flags & SNAP_ROUTE_NO_SOURCE && script_is_source(path, len))
+		return -ENOENT;
+	return filecache_get(r->gate, root, root_len, path, len, ret_file);
+}
+
 /* The encoded one beside it, when the client takes it. Only the whole file: parts are of the text.
  */
 static void take_sibling(struct req *r, struct served *s, const char *root, size_t root_len)
@@ -419,7 +426,7 @@ static int open_index(struct req *r, const char *root, size_t root_len, const ch
 		with[0] = '/';
 	memcpy(with + n, index, index_len);
 	with[n + index_len] = 0;
-	return filecache_get(r->gate, root, root_len, with, n + index_len, ret_file);
+	return get_file(r, root, root_len, with, n + index_len, ret_file);
 }
 
 /* The file that the path names, or the first index that is there of the folder that it names. */
@@ -430,7 +437,7 @@ static int open_path(struct req *r, const char *root, size_t root_len, const cha
 	int err = -ENOENT;
 
 	if (len && path[len - 1] != '/')
-		return filecache_get(r->gate, root, root_len, path, len, ret_file);
+		return get_file(r, root, root_len, path, len, ret_file);
 	if (!r->route->index.n)
 		return open_index(r, root, root_len, path, len, "index.html", 10, ret_file);
 	for (uint32_t i = 0; (name = snap_item(r->snap, r->route->index, i, sizeof(*name))); i++) {
@@ -463,7 +470,7 @@ bool static_exists(struct req *r, const char *path, size_t len)
 	const char *root = snap_str(r->snap, r->route->root, &root_len);
 	struct file *f;
 
-	if (!root_len || !len || *path != '/' || is_hidden(path, len) ||
+	if (!root_len || !len || *path != '/' || static_is_hidden(path, len) ||
 		open_path(r, root, root_len, path, len, &f) < 0)
 		return false;
 	file_release(r->gate, f);
@@ -520,12 +527,12 @@ static void start(struct req *r)
 	path = r->file_path ? r->file_path : static_path(r, &len);
 	if (r->file_path)
 		len = strlen(path);
-	if (!root_len || is_hidden(path, len)) {
+	if (!root_len || static_is_hidden(path, len)) {
 		req_fail(r, CLOSE_NOT_FOUND, 0);
 		return;
 	}
 	if (!len) {
-		redirect(r);
+		static_redirect(r);
 		return;
 	}
 	s = arena_zalloc(&r->arena, sizeof(*s));
@@ -535,7 +542,7 @@ static void start(struct req *r)
 	}
 	err = open_path(r, root, root_len, path, len, &s->file);
 	if (err == -EISDIR && path[len - 1] != '/') {
-		redirect(r);
+		static_redirect(r);
 		return;
 	}
 	if (err == -ENOENT && list_folder(r, s, root, root_len, path, len))

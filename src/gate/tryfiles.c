@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-/* The close whose status it is; what has none of its own is "not found". */
-static enum close_id close_of(const char *code)
+/* What has no close of its own is "not found". */
+enum close_id tryfiles_close(const char *code)
 {
 	static const struct {
 		const char *code;
@@ -23,8 +23,7 @@ static enum close_id close_of(const char *code)
 	return CLOSE_NOT_FOUND;
 }
 
-/* The entry with the path in $uri's place. */
-static const char *candidate(struct req *r, const char *text, size_t *ret_len)
+const char *tryfiles_candidate(struct req *r, const char *text, size_t *ret_len)
 {
 	const char *uri, *made;
 	size_t n;
@@ -49,7 +48,8 @@ enum phase_end phase_try_files(struct req *r)
 {
 	const struct snap_str *entry;
 
-	if (!r->route->try_files.n || (r->method != METHOD_GET && r->method != METHOD_HEAD))
+	if (!r->route->try_files.n || r->script || r->handler ||
+		(r->method != METHOD_GET && r->method != METHOD_HEAD))
 		return PHASE_NEXT;
 	for (uint32_t i = 0; (entry = snap_item(r->snap, r->route->try_files, i, sizeof(*entry)));
 		i++) {
@@ -57,10 +57,10 @@ enum phase_end phase_try_files(struct req *r)
 		size_t n;
 
 		if (*text == '=') {
-			req_fail(r, close_of(text + 1), 0);
+			req_fail(r, tryfiles_close(text + 1), 0);
 			return PHASE_ANSWERED;
 		}
-		path = candidate(r, text, &n);
+		path = tryfiles_candidate(r, text, &n);
 		if (!path) {
 			req_fail(r, CLOSE_NO_MEMORY, 0);
 			return PHASE_ANSWERED;

@@ -51,6 +51,7 @@ enum {
 	UP_TICK_MS = 1000,
 	UP_IDLE_MS = 60000,   /* a kept connection that nobody used */
 	UP_SPARE_MS = 1000,   /* … beyond KeepAlive= */
+	UP_SHARE_MS = 1000,   /* a connection is kept at most so long where each holds a process: see up_conn_keep() */
 	UP_SPARE_MAX = 1024,  /* kept beyond KeepAlive= for so short, of one upstream */
 	UP_OUT_MIN_MS = 1000, /* a failed server rests so long, then twice as long, … */
 	UP_OUT_MAX_MS = 60000,
@@ -98,6 +99,7 @@ struct up_server {
 	/* balance */
 	int64_t current;
 	uint32_t active;
+	uint32_t fresh; /* calls on new connections that no byte came on yet */
 
 	struct up_conn *idle; /* kept connections, newest first */
 	unsigned conns;       /* all of them */
@@ -111,6 +113,8 @@ struct upstream {
 	bool known, needs_length; /* of the protocol: up_codec.h */
 	uint32_t number, protocol, balance, flags;
 	uint32_t check_ms, fail_max, retry, keep_alive, slow_start_ms;
+	uint32_t connections_max; /* to one server; 0: no bound */
+	uint32_t idle_ms;
 	uint32_t queue, queue_timeout_ms, timeout_ms;
 	char *check;  /* NULL: no probes */
 	char *sticky; /* the cookie's name; NULL none */
@@ -122,6 +126,8 @@ struct upstream {
 	unsigned queued;
 	uint64_t probe_at_ms;
 	bool told_down; /* the log says that no server of it works */
+	bool room;      /* a server of it may take a waiting call: looked at in the turn */
+	char *script_root, *script_index; /* FastCGI: for probes; NULL: it runs no scripts */
 };
 
 struct up_conn {
@@ -137,7 +143,7 @@ struct up_conn {
 	uint32_t in_at, in_len;
 	bool in_taken, receiving, sending, connected, eof, idle, shut_wanted;
 	uint32_t served;             /* answers that were whole */
-	uint64_t idle_since_ms;
+	uint64_t idle_since_ms, born_ms;
 	struct up_buf out;           /* not taken by the socket yet */
 };
 
@@ -162,6 +168,7 @@ struct up_call {
 	bool body_may_repeat; /* pull() can begin again */
 	bool body_begun, body_ended, head_told, reused, counted, blocked;
 	bool half;            /* tunnel: the backend has ended its side */
+	bool fresh;           /* counted in its server's `fresh` */
 	uint32_t idle_ms;     /* tunnel: it ends when so long nothing moved */
 	bool connect_only;    /* a probe that asks nothing */
 	bool pinned;          /* only `server` may answer (a probe) */
@@ -218,6 +225,7 @@ struct up {
 	struct timer tick;
 	void *tls_ctx, *tls_ctx_noverify;
 	int ca_fd;
+	bool room;        /* of some upstream */
 	uint64_t spooled; /* bytes of buffered bodies in files */
 	uint16_t op_base;
 };
@@ -271,6 +279,8 @@ void up_call_begin_at(struct up_call *c, struct up_server *s);
 
 /* up_answer.c and up_conn.c: leave server and connection; the connection is the caller's to close or keep. */
 struct up_conn *up_call_leave(struct up_call *c);
+/* A byte of the answer came, or none will: it is not fresh any more. */
+void up_call_heard(struct up_call *c);
 /* It is over with a fault, and its owner is told. Not from inside an owner's own call. */
 void up_call_over(struct up_call *c, enum close_id why);
 void up_call_wake_in(struct up_call *c, uint64_t ms);

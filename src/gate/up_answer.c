@@ -155,6 +155,8 @@ void up_call_deliver(struct up_conn *n)
 			return;
 		}
 		n->in_at += (uint32_t)used;
+		if (c->answer.begun)
+			up_call_heard(c);
 		if (piece.kind == UP_PIECE_END) {
 			finish(c);
 			return;

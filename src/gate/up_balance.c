@@ -66,6 +66,8 @@ bool up_server_usable(const struct up_server *s, uint64_t now_ms)
 {
 	if (!s->known || s->probed_down || (s->kind != SNAP_SERVER_UNIX && !s->naddresses))
 		return false;
+	if (s->u->connections_max && s->active >= s->u->connections_max)
+		return false;
 	if (!s->out_until_ms)
 		return true;
 	/* Its rest is over: one call tries it. */

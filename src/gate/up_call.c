@@ -35,16 +35,35 @@ static bool is_idempotent(const struct up_call *c)
 	}
 }
 
+void up_call_heard(struct up_call *c)
+{
+	if (!c->fresh)
+		return;
+	c->fresh = false;
+	c->server->fresh--;
+}
+
+/* Calls that wait because as many connections are open as may be: one of them can go on. */
+static void tell_room(struct upstream *u)
+{
+	if (!u->connections_max || !u->first)
+		return;
+	u->room = u->up->room = true;
+	loop_defer(u->up->gate->loop, &u->up->turn);
+}
+
 struct up_conn *up_call_leave(struct up_call *c)
 {
 	struct up_conn *n = c->conn;
 
 	loop_timer_stop(c->gate->loop, &c->timer);
+	up_call_heard(c);
 	if (c->counted) {
 		c->server->active--;
 		c->u->active--;
 		counters_upstream(c->gate, c->u->number, UPSTREAM_ACTIVE, -1);
 		c->counted = false;
+		tell_room(c->u);
 	}
 	if (c->server)
 		c->server->trial = false;
@@ -362,6 +381,8 @@ static void ask_server(struct up_call *c, struct up_server *s, bool fresh)
 		return;
 	}
 	c->reused = false;
+	c->fresh = true;
+	s->fresh++;
 	c->state = UP_CALL_CONNECTING;
 	err = up_conn_open(s, c);
 	if (err) {

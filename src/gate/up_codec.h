@@ -22,6 +22,15 @@ enum {
 	UP_PIECE_MAX = 32 * 1024, /* bytes of body that frame() is given at once */
 };
 
+/* A script that the backend shall run, by CGI's variables. */
+struct up_script {
+	const char *name;      /* SCRIPT_NAME: its part of the path */
+	const char *file;      /* SCRIPT_FILENAME, as the backend sees it */
+	const char *info;      /* PATH_INFO: what is behind it in the path; "" nothing */
+	const char *info_file; /* PATH_TRANSLATED; "" with info */
+	const char *root;      /* DOCUMENT_ROOT */
+};
+
 /* What is asked, whoever asks. Lives as long as its call; every string lies in the call's arena, in the
  * request's, in the snapshot that the request holds, or in constant memory (a snapshot's by snap_str(req->snap, …)). */
 struct up_ask {
@@ -32,6 +41,7 @@ struct up_ask {
 	const char *path;            /* the same path decoded, without query; NUL-terminated */
 	const char *prefix;          /* what SNAP_ROUTE_STRIP took from the path's front (SCRIPT_NAME), or "" */
 	const char *query;           /* without '?', "" when none */
+	const struct up_script *script; /* NULL: the backend is the program itself, by its path */
 	const char *host;            /* authority: the client's Host field, or the server's name for a probe */
 	uint32_t method_len, target_len, path_len, prefix_len, query_len, host_len;
 	/* End-to-end fields in lower case, in order, to send besides host and the framing: neither host,

@@ -114,6 +114,15 @@ void up_on_turn(struct loop *l, struct op *op, int res)
 		up->dead = n->next;
 		free(n);
 	}
+	if (!up->room)
+		return;
+	up->room = false;
+	for (struct upstream *u = up->all; u; u = u->next) {
+		if (!u->room)
+			continue;
+		u->room = false;
+		up_call_dispatch(u);
+	}
 }
 
 struct up_conn *up_conn_idle(struct up_server *s)
@@ -160,6 +169,20 @@ static void close_oldest(struct upstream *u)
 		up_conn_close(oldest);
 }
 
+/* FastCGI's programs serve one connection each, and all others wait until it is closed. So none is kept
+ * while a call on a new connection has not been answered to: whoever served this one may be who it waits
+ * for. And where nobody said how many connections there may be, no gate keeps one longer than another gate
+ * can wait. */
+static bool is_wanted_elsewhere(const struct up_conn *n)
+{
+	const struct upstream *u = n->server->u;
+
+	if (u->protocol != SNAP_PROTO_FASTCGI)
+		return false;
+	return n->server->fresh || (!u->connections_max &&
+					   loop_now_ms(n->gate->loop) - n->born_ms > UP_SHARE_MS);
+}
+
 void up_conn_keep(struct up_conn *n, bool may)
 {
 	struct up_server *s = n->server;
@@ -167,7 +190,7 @@ void up_conn_keep(struct up_conn *n, bool may)
 
 	n->call = NULL;
 	if (!may || n->eof || n->sending || n->out.len || n->in_at < n->in_len || !s->known ||
-		!u->keep_alive || n->gate->draining) {
+		!u->keep_alive || n->gate->draining || is_wanted_elsewhere(n)) {
 		up_conn_close(n);
 		return;
 	}
@@ -233,7 +256,8 @@ int up_conn_open(struct up_server *s, struct up_call *c)
 	n = malloc(sizeof(*n));
 	if (!n)
 		return -ENOMEM;
-	*n = (struct up_conn){.lfd = LFD_INIT, .gate = g, .server = s, .call = c};
+	*n = (struct up_conn){
+		.lfd = LFD_INIT, .gate = g, .server = s, .call = c, .born_ms = loop_now_ms(g->loop)};
 	n->recv.kind = (uint16_t)(up->op_base + UP_OP_RECV);
 	n->connect.kind = (uint16_t)(up->op_base + UP_OP_CONNECT);
 	n->send.op.kind = (uint16_t)(up->op_base + UP_OP_SEND);

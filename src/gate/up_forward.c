@@ -443,6 +443,7 @@ int up_forward(struct req *r, struct up_ask *a)
 	a->method_id = r->method;
 	a->content_length = r->content_length;
 	a->trailers = r->te_trailers;
+	a->script = r->script;
 	set_host(r, a);
 	err = up_target(r, a, strip_bytes(r));
 	if (err)

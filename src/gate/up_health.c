@@ -18,6 +18,7 @@ struct up_probe {
 	struct arena arena;
 	struct up_server *server;
 	uint16_t status;
+	struct up_script script; /* strings in the arena */
 };
 
 static bool is_alone(const struct up_server *s)
@@ -159,6 +160,24 @@ const struct up_owner_ops up_probe_owner = {
 	.fail = failed,
 };
 
+/* The script that the path itself names; of a folder the front controller. The pages that PHP-FPM makes by
+ * itself (ping, status) go by SCRIPT_NAME too. */
+static bool set_script(struct up_probe *p, const struct upstream *u, const char *path)
+{
+	const char *root = u->script_root ? u->script_root : "";
+	size_t n = strlen(path);
+
+	if (!u->script_index || u->protocol != SNAP_PROTO_FASTCGI)
+		return true;
+	p->script = (struct up_script){.info = "",
+		.info_file = "",
+		.root = root,
+		.name = arena_printf(&p->arena, "%s%s", path, path[n - 1] == '/' ? u->script_index : "")};
+	p->script.file = p->script.name ? arena_printf(&p->arena, "%s%s", root, p->script.name) : NULL;
+	p->call.ask.script = &p->script;
+	return p->script.file != NULL;
+}
+
 static void probe(struct up_server *s)
 {
 	static const struct field agent = {"user-agent", "stead-probe", 10, 11};
@@ -188,6 +207,11 @@ static void probe(struct up_server *s)
 		.fields = &agent,
 		.nfields = 1};
 	p->call.ask.host_len = (uint32_t)strlen(p->call.ask.host);
+	if (!set_script(p, s->u, path)) {
+		arena_reset(&p->arena);
+		free(p);
+		return;
+	}
 	s->probe = p;
 	up_call_begin_at(&p->call, s);
 }

@@ -116,6 +116,27 @@ static void put_peer(const struct out *o, const struct req *r)
 		put_str(o, "HTTPS", "on");
 }
 
+/* Which program, of which path. */
+static void put_script(const struct out *o, const struct up_ask *a)
+{
+	const struct up_script *s = a->script;
+
+	if (!s) {
+		put(o, "SCRIPT_NAME", a->prefix, a->prefix_len);
+		put(o, "PATH_INFO", a->path, a->path_len);
+		return;
+	}
+	put_str(o, "SCRIPT_NAME", s->name);
+	put_str(o, "SCRIPT_FILENAME", s->file);
+	put_str(o, "DOCUMENT_ROOT", s->root);
+	if (*s->info) {
+		put_str(o, "PATH_INFO", s->info);
+		put_str(o, "PATH_TRANSLATED", s->info_file);
+	}
+	/* Without it a PHP that is told to run behind a server only refuses. */
+	put_str(o, "REDIRECT_STATUS", "200");
+}
+
 int up_params_put(const struct up_ask *a, struct buf *b, up_pair_fn *pair, void *arg)
 {
 	const struct out o = {b, pair, arg};
@@ -128,8 +149,7 @@ int up_params_put(const struct up_ask *a, struct buf *b, up_pair_fn *pair, void 
 		put(&o, "REQUEST_URI", r->target, r->target_len);
 	else
 		put(&o, "REQUEST_URI", a->target, a->target_len);
-	put(&o, "SCRIPT_NAME", a->prefix, a->prefix_len);
-	put(&o, "PATH_INFO", a->path, a->path_len);
+	put_script(&o, a);
 	put(&o, "QUERY_STRING", a->query, a->query_len);
 	put_str(&o, "GATEWAY_INTERFACE", "CGI/1.1");
 	put_str(&o, "SERVER_SOFTWARE", "stead");

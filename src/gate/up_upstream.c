@@ -53,6 +53,8 @@ static void upstream_free(struct upstream *u)
 	free(u->name);
 	free(u->check);
 	free(u->sticky);
+	free(u->script_root);
+	free(u->script_index);
 	free(u);
 }
 
@@ -245,12 +247,18 @@ static struct upstream *upstream_set(struct up *up, struct snap *s, const struct
 	u->retry = row->retry;
 	u->keep_alive = row->keep_alive;
 	u->slow_start_ms = row->slow_start_ms;
+	u->connections_max = row->connections_max;
+	u->idle_ms = row->idle_ms ? row->idle_ms : UP_IDLE_MS;
+	if (row->protocol == SNAP_PROTO_FASTCGI && !row->connections_max)
+		u->idle_ms = UP_SHARE_MS;
 	u->queue = row->queue;
 	u->queue_timeout_ms = row->queue_timeout_ms;
 	u->timeout_ms = row->timeout_ms ? row->timeout_ms : 60000;
 	memcpy(u->sticky_key, row->sticky_key, sizeof(u->sticky_key));
 	if (!set_text(&u->check, snap_str(s, row->check, NULL)) ||
-		!set_text(&u->sticky, snap_str(s, row->sticky, NULL)))
+		!set_text(&u->sticky, snap_str(s, row->sticky, NULL)) ||
+		!set_text(&u->script_root, snap_str(s, row->root, NULL)) ||
+		!set_text(&u->script_index, snap_str(s, row->index, NULL)))
 		return NULL;
 	set_servers(u, s, row);
 	return u;
@@ -342,12 +350,12 @@ static uint64_t look_at(struct upstream *u, uint64_t now)
 		uint64_t at = look_up(u->up, s, now);
 
 		next = min_of(next, at);
-		up_conn_close_idle(s, now > UP_IDLE_MS ? now - UP_IDLE_MS : 0);
+		up_conn_close_idle(s, now > u->idle_ms ? now - u->idle_ms : 0);
 		up_conn_close_spare(s, now > UP_SPARE_MS ? now - UP_SPARE_MS : 0);
 		if (s->out_until_ms > now && u->first)
 			next = min_of(next, s->out_until_ms);
 		if (s->idle)
-			next = min_of(next, now + (u->idle_n > u->keep_alive ? UP_SPARE_MS : UP_IDLE_MS / 8));
+			next = min_of(next, now + (u->idle_n > u->keep_alive ? UP_SPARE_MS : u->idle_ms / 8));
 	}
 	if (u->check && u->known) {
 		if (now >= u->probe_at_ms) {

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAP_MAGIC 0x31504e5344545331ull
-enum { SNAP_VERSION = 2, SNAP_SEGMENTS_MAX = 32 };
+enum { SNAP_VERSION = 3, SNAP_SEGMENTS_MAX = 32 };
 enum snap_kind { SNAP_SITES = 1, SNAP_CERTS = 2, SNAP_ZONE = 3 };
 
 struct snap_str {
@@ -56,6 +56,7 @@ enum snap_route_flag {
 	SNAP_ROUTE_COMPRESS = 4,
 	SNAP_ROUTE_BODY_BUFFER = 8, /* the request's body is received whole before an upstream or app sees it */
 	SNAP_ROUTE_ALLOW = 16,      /* there is an allow list, also when it is empty: nobody else */
+	SNAP_ROUTE_NO_SOURCE = 32,  /* the site runs scripts: their source is no file to serve */
 };
 struct snap_header {
 	uint32_t response;    /* 0: of the request */
@@ -142,9 +143,11 @@ struct snap_upstream {
 	struct snap_list servers; /* struct snap_server */
 	struct snap_str sticky;   /* the cookie's name; "" none */
 	struct snap_str check;    /* active probe: path; "" none (TCP: any text means connect) */
-	struct snap_str root;     /* FastCGI: DOCUMENT_ROOT as the backend sees it */
-	struct snap_str index;    /* FastCGI: index.php */
+	struct snap_str root;     /* FastCGI: DOCUMENT_ROOT as the backend sees it; "": as the route's root */
+	struct snap_str index;    /* FastCGI: index.php; "": the backend runs no scripts */
 	uint32_t check_ms, fail_max, retry, keep_alive, slow_start_ms;
+	uint32_t connections_max; /* of one gate to one server; 0: no bound */
+	uint32_t idle_ms;         /* a kept connection that nobody uses; 0: the gate's own */
 	uint32_t queue, queue_timeout_ms, timeout_ms; /* timeout: connect, and between two bytes of an answer's head */
 	uint8_t sticky_key[16];   /* secret, the same for all gates and over restarts: keys the cookie's value */
 };

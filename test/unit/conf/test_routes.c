@@ -117,6 +117,25 @@ static void an_upstream_has_its_servers(void **state)
 	conf_free(c);
 }
 
+/* The folder of the scripts is the route's; a program of its own has none. */
+static void scripts_have_a_folder(void **state)
+{
+	struct conf *c = read_good("[Site]\nRoot=public\n[Upstream php]\nServer=unix:/s\nProtocol=fastcgi\n"
+				   "Root=web\nConnectionsMax=5\n[Route /b]\nTo=php\nRoot=other\n[Upstream one]\n"
+				   "Server=unix:/t\nProtocol=fastcgi\nIndex=off\n[Route /c]\nTo=one\n");
+	const struct conf_app *a = conf_app(c);
+
+	(void)state;
+	assert_string_equal(a->routes[0].root, "public");
+	assert_string_equal(a->routes[2].root, "web");
+	assert_string_equal(a->routes[3].root, "public");
+	assert_int_equal(a->upstreams[0].protocol, CONF_PROTOCOL_FASTCGI);
+	assert_int_equal(a->upstreams[0].connections_max, 5);
+	assert_string_equal(a->upstreams[0].index, "index.php");
+	assert_string_equal(a->upstreams[1].index, "");
+	conf_free(c);
+}
+
 /* What ctl gets by messages makes the same. */
 static void values_of_scopes_go_over_the_wire(void **state)
 {
@@ -161,7 +180,9 @@ static void each_wrong_line_is_found_where_it_is(void **state)
 		{"[Upstream x]\nServer=10.0.0.1\n", 2, 8, "the port is missing", ""},
 		{"[Upstream x]\nServer=10.0.0.1:80 weight=0\n", 2, 8, "weight=N", ""},
 		{"[Upstream x]\nServer=http://a:1/p\n", 2, 8, "no path", ""},
-		{"[Upstream x]\nProtocol=fastcgi\n", 2, 10, "does not speak fastcgi yet", "uwsgi"},
+		{"[Upstream x]\nServer=a:1\nProtocol=fastcgi\n", 1, 2, "does not say where its scripts", "Root="},
+		{"[Upstream x]\nServer=a:1\nProtocol=fastcgi\nRoot=w\nIndex=index.html\n", 5, 7, "not the name", "index.php"},
+		{"[Upstream x]\nServer=a:1\nProtocol=fastcgi\nDocumentRoot=w\n", 4, 14, "no absolute path", ""},
 		{"[Upstream x]\nServer=unix:\n", 2, 8, "socket", ""},
 		{"[Site]\nAllow=10.0.0.1/8\n", 2, 7, "bits behind", "10.0.0.0/8"},
 		{"[Site]\nAllow=10.0.0.0/33\n", 2, 7, "not a network", ""},
@@ -230,6 +251,7 @@ int main(void)
 		cmocka_unit_test(the_site_is_the_first_route),
 		cmocka_unit_test(a_route_has_its_own_values_and_the_sites),
 		cmocka_unit_test(an_upstream_has_its_servers),
+		cmocka_unit_test(scripts_have_a_folder),
 		cmocka_unit_test(values_of_scopes_go_over_the_wire),
 		cmocka_unit_test(each_wrong_line_is_found_where_it_is),
 		cmocka_unit_test(secrets_are_not_shown),

@@ -91,7 +91,8 @@ static const struct member route_members[] = {MW(snap_route, match, "exact prefi
 	MF(snap_route, "strip", SNAP_ROUTE_STRIP), MF(snap_route, "listing", SNAP_ROUTE_LISTING),
 	MF(snap_route, "compress", SNAP_ROUTE_COMPRESS),
 	MF(snap_route, "body_buffer", SNAP_ROUTE_BODY_BUFFER),
-	MF(snap_route, "allow_list", SNAP_ROUTE_ALLOW), {0}};
+	MF(snap_route, "allow_list", SNAP_ROUTE_ALLOW),
+	MF(snap_route, "no_source", SNAP_ROUTE_NO_SOURCE), {0}};
 static const struct member server_members[] = {
 	M(snap_server, weight, U32), M(snap_server, number, U32), {0}};
 static const struct member upstream_members[] = {M(snap_upstream, name, TEXT),
@@ -100,6 +101,7 @@ static const struct member upstream_members[] = {M(snap_upstream, name, TEXT),
 	M(snap_upstream, check, TEXT), M(snap_upstream, root, TEXT), M(snap_upstream, index, TEXT),
 	M(snap_upstream, check_ms, U32), M(snap_upstream, fail_max, U32),
 	M(snap_upstream, retry, U32), M(snap_upstream, keep_alive, U32),
+	M(snap_upstream, connections_max, U32), M(snap_upstream, idle_ms, U32),
 	M(snap_upstream, slow_start_ms, U32), M(snap_upstream, queue, U32),
 	M(snap_upstream, queue_timeout_ms, U32), M(snap_upstream, timeout_ms, U32),
 	MF(snap_upstream, "tls", SNAP_UPSTREAM_TLS),
