@@ -21,6 +21,7 @@ enum {
 	SPARES_MAX = 1024,
 	LINGER_MS = 2000,
 	LINGER_BYTES = 256 * 1024,
+	ASKED_MS = 100,
 };
 
 static void name_peer(struct conn *c, const struct sockaddr *peer, socklen_t len)
@@ -304,6 +305,16 @@ void conn_on_recv(struct loop *l, struct op *op, int res)
 	conn_leave(c);
 }
 
+/* Did a request come since this turn of the loop began? Its receive comes in the next one. */
+static bool is_asked(const struct conn *c)
+{
+	char byte;
+	struct iovec iov = {&byte, 1};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	return loop_sys_recvmsg(c->gate->loop, c->lfd.fd, &m, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void conn_on_timer(struct loop *l, struct op *op, int res)
 {
 	struct conn *c = container_of(op, struct conn, timer.op);
@@ -320,10 +331,15 @@ void conn_on_timer(struct loop *l, struct op *op, int res)
 			conn_wake_in(c, due - now);
 	} else if (!c->h1) {
 		due = c->since_ms + (c->ledger.requests ? c->idle_ms : g->limits.header_ms);
-		if (g->draining && g->drain_idle_ms < due)
-			due = g->drain_idle_ms;
+		if (g->draining) {
+			uint64_t since = max_of(g->drain_began_ms, c->since_ms);
+
+			due = min_of(due, since + g->drain_idle_ms);
+		}
 		if (now >= due && c->proxy_due)
 			proxy_in_bad(c);
+		else if (now >= due && is_asked(c))
+			conn_wake_in(c, ASKED_MS);
 		else if (now >= due)
 			conn_end(c, g->draining ? CLOSE_DRAINED : CLOSE_IDLE);
 		else

@@ -34,7 +34,7 @@ enum {
 	BLOCKS_KEEP = 64,
 	BUDGET_BYTES = 16 * 1024 * 1024,
 	FDS_RESERVED = 1024, /* of files, links, channels */
-	DRAIN_IDLE_MS = 1000,
+	DRAIN_IDLE_MS = 5000,
 };
 
 static unsigned conns_bound(void)
@@ -188,12 +188,13 @@ void gate_drain(struct gate *g, uint32_t drain_ms)
 		return;
 	g->draining = true;
 	g->drain_end_ms = now + drain_ms;
+	g->drain_began_ms = now;
 	/* A client that reuses a connection just now finds it open, and is told to close by its
 	 * answer. */
-	g->drain_idle_ms = now + min_of(drain_ms / 4, (uint32_t)DRAIN_IDLE_MS);
+	g->drain_idle_ms = min_of(drain_ms / 4, (uint32_t)DRAIN_IDLE_MS);
 	accept_unlisten_all(g);
 	for (struct conn *c = g->conns; c; c = c->next)
-		conn_wake_in(c, g->drain_idle_ms - now);
+		conn_wake_in(c, g->drain_idle_ms);
 	loop_timer(g->loop, &g->drain_timer, is_used(g) ? g->drain_end_ms : now);
 }
 

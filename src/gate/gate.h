@@ -122,7 +122,8 @@ struct gate {
 	uint64_t maintenance[COUNTER_SITES_MAX / 64]; /* bit per site's number */
 
 	bool draining;
-	uint64_t drain_end_ms, drain_idle_ms;
+	uint64_t drain_began_ms, drain_end_ms;
+	uint32_t drain_idle_ms; /* for each connection, from then or from its last answer on */
 	struct scrape *scrapes; /* requests on the port of Metrics= that wait for ctl */
 	struct timer scrape_timer;
 	struct timer drain_timer;

@@ -449,7 +449,7 @@ static void settle(struct conn *c)
 	if (!c->receiving)
 		conn_watch(c);
 	if (!h) {
-		conn_wake_in(c, c->idle_ms);
+		conn_wake_in(c, c->gate->draining ? c->gate->drain_idle_ms : c->idle_ms);
 		return;
 	}
 	if (head)

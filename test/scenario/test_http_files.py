@@ -252,6 +252,31 @@ def test_drain(fresh):
     assert gate.end() == 0
 
 
+def test_drain_behind_a_long_answer(fresh, folder):
+    """Its head was sent before the gate was told to go, and said nothing of a close: who asks again behind it is heard;
+    who does not is left an idle connection's grace, and no more."""
+    size = 24 << 20  # more than what sockets hold
+    (folder / "long.bin").write_bytes(bytes(size))
+    gate = fresh()
+    with gate.connect() as asks, gate.connect() as rests:
+        readers = []
+        for sock in (asks, rests):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            sock.sendall(request("/long.bin"))
+            readers.append(sock.makefile("rb"))
+            while readers[-1].readline() != b"\r\n":
+                pass
+        gate.say("stop 8000")  # an idle connection is left open for a quarter of this
+        began = time.monotonic()
+        assert all(reader.read(size) == bytes(size) for reader in readers)
+        asks.sendall(request("/a.txt"))
+        answer = Answer(readers[0])
+        assert answer.status == 200 and answer.fields["connection"] == "close"
+        assert readers[0].read(1) == readers[1].read(1) == b""
+        assert time.monotonic() - began < 6
+    assert gate.end() == 0
+
+
 def test_damaged_snapshot_is_refused(fresh):
     gate = fresh()
     loaded = gate.say("damaged")
