@@ -3,7 +3,7 @@
 stead        factory: stead(FOLDER) gives an instance that is not started yet, on a state folder and a port of
              its own; all that it started is gone when the test ends, or the test fails
 app_folder   factory: writes files, gives a folder
-promise      writes one measured line for `make promises`
+promise      writes one measured line for `make promises`, and whether its goal is kept
 
 Environment: STEAD_BUILD the build folder (default build/), STEAD_TEST_TIMEOUT the one time limit in seconds.
 As root, stead is run as an unprivileged user, but where a test asks for as_root.
@@ -103,9 +103,9 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture
 def promise():
-    def say(name, seen):
-        program.PROMISES.append(f"{name}: {seen}")
+    def say(name, seen, kept=True):
+        program.PROMISES.append(f"{name}: {seen}" + ("" if kept else "  (NOT KEPT)"))
         if "STEAD_PROMISES" in os.environ:
             with open(os.environ["STEAD_PROMISES"], "a") as file:
-                file.write(f"{name} | {seen}\n")
+                file.write(f"{name} | {seen} | {'kept' if kept else 'not kept'}\n")
     return say

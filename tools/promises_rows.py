@@ -1,0 +1,39 @@
+"""promises_rows.py: what stead promises, and who proves it. Read by promises.py.
+
+A row: the promise, its goal, and the names of the lines that prove it (tests write them with the fixture `promise`) or
+why no test of this version can: a text in place of the list. What is measured and belongs to no row is printed behind.
+"""
+
+ROWS = [
+    ("reload: new connections", "0 of 10⁶ fail", ["reload: new connections"]),
+    ("reload: reused connections", "0 of 10⁶ fail", ["reload: reused connections", "a gate drained by reload"]),
+    ("binary upgrade", "0 and 0", "there is no upgrade yet"),
+    ("a bad new binary", "aborted by itself, 0 fail", "there is no upgrade yet"),
+    ("app deploy", "0 fail, p99.9 + 10 ms", "there is no deploy yet; `stead restart` is measured below"),
+    ("a gate killed", "only what is under way, 0 refused", ["a gate killed"]),
+    ("an app worker killed", "0 fail", ["an app worker killed"]),
+    ("restart latency", "first ≤ 5 ms, then backoff", ["restart latency"]),
+    ("crash loop", "doubling, cap 60 s, neighbours' p99 ± 5 %", ["crash loop, pauses", "crash loop, neighbours"]),
+    ("no leaked process", "0 survive", ["no leaked process"]),
+    ("root parent killed", "serve on, adopted ≤ 1 s", "nothing adopts processes yet"),
+    ("key process killed", "resumptions unaffected", "there is no TLS to clients yet"),
+    ("key isolation's cost", "handshake ≤ nginx × 1.1", "there is no TLS to clients yet"),
+    ("h2spec", "146 of 146", "there is no HTTP/2 yet"),
+    ("malformed HTTP/1 accepted", "0", ["malformed HTTP/1 accepted", "malformed and ambiguous requests"]),
+    ("smuggling grid", "0 of 10⁶ mutations, ≥ 10 peers",
+     ["mutations of the corpus", "forwarded requests read by other servers"]),
+    ("HTTP rules", "0 broken", ["HTTP rules"]),
+    ("cache-tests", "≥ 145 of 160", ["cache-tests"]),
+    ("Rapid Reset", "few of 10⁵ executed, GOAWAY", "there is no HTTP/2 yet"),
+    ("HTTP/2 bomb", "≤ 4:1", "there is no HTTP/2 yet"),
+    ("slow headers", "15,000 held, service up", ["slow headers"]),
+    ("idle connection", "≤ 1 KB", ["idle connections"]),
+    ("crash consistency", "each prefix of writes recovers", "writes are not recorded and replayed yet"),
+    ("allocation and system-call sweep", "0 crashes, 0 leaks", ["allocation and system-call sweep"]),
+    ("fuzzing", "10⁹ runs and 24 h clean for each parser", ["fuzzing"]),
+    ("coverage", "100 % of the parsers' branches", ["coverage of parsers"]),
+    ("systemd-analyze security", "≤ 1.6 per app, ≤ 3.0 for stead", "there is no unit yet"),
+    ("escape tests", "≥ 60 forbidden acts a role, all denied", "the list of forbidden acts is not written yet"),
+    ("ACME", "1,000 issued", "there are no certificates yet"),
+    ("PostgreSQL restart under load", "0 5xx on idempotent requests", ["postgres killed 3 times"]),
+]
