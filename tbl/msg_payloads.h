@@ -133,6 +133,7 @@ struct msg_done {
 enum proc_set_flag {
 	PROC_SET_LINK = 1,     /* speaks the link: gets fd 3 = the parent's channel */
 	PROC_SET_ROLLING = 2,  /* may be replaced new-before-old */
+	PROC_SET_STACKS = 4,   /* SIGUSR1 makes it print where each of its threads stands */
 };
 struct msg_proc_set {
 	uint32_t role; /* WORKER, SERVICE or POSTGRES */

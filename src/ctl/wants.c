@@ -258,7 +258,7 @@ int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf
 			.count = conf->workers,
 			.uid = a->uid,
 			.gid = a->gid,
-			.flags = PROC_SET_LINK | PROC_SET_ROLLING,
+			.flags = PROC_SET_LINK | PROC_SET_ROLLING | PROC_SET_STACKS,
 			.start_ms = (uint32_t)min_of(conf->health_timeout_ms, (uint64_t)UINT32_MAX),
 			.stop_ms = WORKER_STOP_MS,
 			.requests_max = conf->max_requests,

@@ -426,6 +426,7 @@ int app_on_frame(struct app_worker *w, const struct link_desc *d, const char *p)
 		(s->tunnel && d->type == LINK_FILE))
 		return -EPROTO;
 	s->room -= (uint32_t)body;
+	s->begun = true;
 	if (end) {
 		/* Checked while the seat still says whose it is: only a stopped one may be
 		 * withdrawn. */

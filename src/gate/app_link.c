@@ -73,12 +73,38 @@ static void say(struct app_worker *w, enum msg_type type, enum close_id reason)
 	w->t->env.say(w->t->env.gate, type, &m);
 }
 
+/* Of a stuck worker what does not end is not waited for, nor what it will never begin. */
+static bool waited_for(struct app_worker *w)
+{
+	const struct app_seat *s;
+
+	if (!w->stuck)
+		return w->given || w->tunnels;
+	for (unsigned seat = 0; (s = app_seat_next(w, &seat)); seat++) {
+		if (!s->late && (s->a || link_begun(&w->link.end, seat, s->id)))
+			return true;
+	}
+	return false;
+}
+
 void app_say_idle(struct app_worker *w)
 {
-	if (!w->draining || w->given || w->tunnels || w->idle_told)
+	if (!w->draining || w->idle_told || waited_for(w))
 		return;
 	w->idle_told = true;
 	say(w, MSG_WORKER_IDLE, CLOSE_LINK_END);
+}
+
+void app_stuck(struct app_worker *w, enum event why, uint64_t ms, const char *path)
+{
+	struct to_app *t = w->t;
+
+	if (w->stuck)
+		return;
+	w->stuck = true;
+	if (t->env.event)
+		t->env.event(t->env.gate, why, w->app->name, w->m.slot, ms, path);
+	say(w, MSG_WORKER_STUCK, CLOSE_LINK_TIMEOUT);
 }
 
 void app_count_ran(struct app_worker *w)
@@ -333,41 +359,4 @@ void to_app_done_wake(struct loop *l, struct op *op, int res)
 		return;
 	}
 	app_drain(w);
-}
-
-/* Nothing waits for long behind a request that turned out slow. */
-void to_app_done_tick(struct loop *l, struct op *op, int res)
-{
-	struct to_app *t = container_of(container_of(op, struct timer, op), struct to_app, tick);
-	uint64_t late = loop_now_us(l) - APP_TICK_MS * 1000;
-	bool again = false;
-
-	(void)res;
-	t->ticking = false;
-	app_awake(t);
-	for (struct app *app = t->apps; app; app = app->next) {
-		for (struct app_worker *w = app->workers; w; w = w->next) {
-			bool waits = false;
-
-			if (!w->up || w->given <= w->link.threads)
-				continue;
-			again = true;
-			for (unsigned i = 0; i < LINK_SEATS; i++) {
-				struct app_seat *s = &w->seats[i];
-
-				if (s->id && s->a && !s->stopped && s->given_us < late &&
-					!link_begun(&w->link.end, i, s->id))
-					waits = true;
-			}
-			if (waits) {
-				w->hold = true;
-				app_withdraw(w);
-			}
-		}
-		app_dispatch(app);
-	}
-	if (again && !t->ticking) {
-		t->ticking = true;
-		loop_timer_in(l, &t->tick, APP_TICK_MS);
-	}
 }

@@ -21,6 +21,7 @@ enum {
 	APP_NAP_MIN_US = 30,        /* a shorter nap saves nothing */
 	APP_NAPS_MAX = 3,           /* in vain, in a row */
 	APP_TICK_MS = 5,            /* then what has not begun is taken back */
+	APP_TICK_SLOW_MS = 100,     /* so often is looked at what runs and nobody waits for */
 	APP_RETRY_AFTER_S = 2,
 	APP_FAR_BLOCK = 64, /* far seats are made so many at a time */
 };
@@ -65,7 +66,11 @@ struct app_seat {
 	bool may_tunnel, tunnel;    /* it was offered; it is one */
 	bool gone_owed, away_owed;  /* a frame that found no room yet */
 	uint16_t next_free;         /* of the free far seats; 0: none */
+	bool begun; /* it was seen begun, and its own time runs */
+	bool late;  /* its time is over: the worker's end does not wait for it */
+	uint32_t timeout_ms;
 	uint64_t given_us;
+	uint64_t since_us; /* given, seen begun, or nobody waits any more */
 };
 
 struct app_worker {
@@ -117,7 +122,7 @@ struct to_app {
 	unsigned in_vain; /* naps in a row after which there was nothing */
 	struct op kick;
 	struct timer tick;
-	bool ticking;
+	bool ticking, tick_slow;
 	struct app_worker *lost; /* freed in the kick, when nobody stands on them */
 };
 
@@ -197,6 +202,12 @@ void app_worker_lost(struct app_worker *w, enum close_id why);
 void app_worker_free(struct app_worker *w);
 void app_drain(struct app_worker *w);
 void app_say_idle(struct app_worker *w);
+/* It does not come to an end with something: nothing new for it, and the parent is told. */
+void app_stuck(struct app_worker *w, enum event why, uint64_t ms, const char *path);
+/* Has it a thread that does nothing, as it says itself? */
+bool app_worker_free_thread(const struct app_worker *w);
+/* Look again soon at what was given and is not begun, or is run for nobody. */
+void app_start_tick(struct to_app *t);
 /* One more request has ended on it. */
 void app_count_ran(struct app_worker *w);
 

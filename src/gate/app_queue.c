@@ -126,20 +126,31 @@ static unsigned depth(const struct app_worker *w)
 	return ahead < LINK_SEATS ? ahead : LINK_SEATS;
 }
 
+static uint64_t busy_threads(const struct app_worker *w)
+{
+	uint32_t busy = atomic_load_explicit(&w->link.status->busy, memory_order_relaxed);
+
+	return min_of(busy, max_of(w->link.threads, (uint32_t)LINK_THREADS_MAX));
+}
+
+bool app_worker_free_thread(const struct app_worker *w)
+{
+	return busy_threads(w) < w->link.threads;
+}
+
 static struct app_worker *pick(const struct app *app, bool tunnel)
 {
 	struct app_worker *best = NULL;
 	uint64_t best_score = UINT64_MAX;
 
 	for (struct app_worker *w = app->workers; w; w = w->next) {
-		uint64_t busy, score, most = max_of(w->link.threads, (uint32_t)LINK_THREADS_MAX);
+		uint64_t busy, score;
 
 		if (!w->up || w->draining || w->stuck || w->lost || w->pending)
 			continue;
 		if (w->given >= depth(w) || !app_seat_left(w, tunnel))
 			continue;
-		busy = atomic_load_explicit(&w->link.status->busy, memory_order_relaxed);
-		busy = min_of(busy, most);
+		busy = busy_threads(w);
 		/* Ours that it has not begun count too; those of other gates are seen once they
 		 * run. */
 		score = max_of(busy, (uint64_t)w->given);
@@ -248,7 +259,8 @@ static int give(struct app_req *a, struct app_worker *w)
 	s->may_tunnel = tunnel;
 	s->a = a;
 	s->room = a->window;
-	s->given_us = loop_now_us(a->t->env.loop);
+	s->given_us = s->since_us = loop_now_us(a->t->env.loop);
+	s->timeout_ms = r->route->request_timeout_ms;
 	r->up.asked = true;
 	r->up.slot = w->m.slot;
 	d.seat = a->seat;
@@ -258,17 +270,12 @@ static int give(struct app_req *a, struct app_worker *w)
 	link_put(&w->link.end, &d, (size_t)n);
 	link_publish(&w->link.end);
 	w->link.put = true;
-	loop_timer_in(a->t->env.loop, &a->deadline, r->route->request_timeout_ms);
+	/* Until it is seen begun it is still the queue's time that passes. */
+	loop_timer(a->t->env.loop, &a->deadline,
+		max_of(a->queue_until_ms, loop_now_ms(a->t->env.loop) + 1));
+	app_start_tick(a->t);
 	app_pump_in(a);
 	return 0;
-}
-
-static void start_tick(struct to_app *t)
-{
-	if (t->ticking)
-		return;
-	t->ticking = true;
-	loop_timer_in(t->env.loop, &t->tick, APP_TICK_MS);
 }
 
 void app_dispatch(struct app *app)
@@ -294,8 +301,6 @@ void app_dispatch(struct app *app)
 		} else if (res < 0) {
 			app_enqueue(a, true);
 			app_worker_lost(w, CLOSE_APP_GARBAGE);
-		} else if (!w->lost && w->given > w->link.threads) {
-			start_tick(w->t);
 		}
 	}
 }
@@ -318,6 +323,7 @@ void app_withdraw(struct app_worker *w)
 			continue;
 		back[n++] = s->a;
 		s->a = NULL;
+		s->since_us = loop_now_us(w->t->env.loop);
 	}
 	/* Oldest first, so that the queue keeps its order: ids only grow. */
 	for (unsigned i = 1; i < n; i++) {
@@ -472,10 +478,14 @@ void app_stop(struct app_req *a)
 	struct app_seat *s = w ? app_seat_at(w, a->seat) : NULL;
 
 	if (s && s->id == a->r->id && link_is_far(a->seat)) {
+		s->since_us = loop_now_us(a->t->env.loop);
+		app_start_tick(a->t);
 		s->gone_owed = true;
 		app_seat_tell(w, a->seat);
 	} else if (s && s->id == a->r->id) {
 		s->stopped = true;
+		s->since_us = loop_now_us(a->t->env.loop);
+		app_start_tick(a->t);
 		link_abandon(&w->link.end, a->seat, a->r->id);
 		(void)link_stop(&w->link.end, a->seat, a->r->id);
 		link_gate_poke(&w->link);

@@ -310,6 +310,19 @@ static bool client_is_slow(const struct app_req *a)
 	return a->out.len || (!a->in_ended && !a->in.len && a->in_credit == LINK_WINDOW);
 }
 
+/* Begun since it was looked at last: its own time begins. */
+static bool just_begun(struct app_req *a)
+{
+	struct app_seat *s = app_seat_at(a->w, a->seat);
+
+	if (s->begun || !link_begun(&a->w->link.end, a->seat, s->id))
+		return false;
+	s->begun = true;
+	s->since_us = loop_now_us(a->t->env.loop);
+	loop_timer_in(a->t->env.loop, &a->deadline, s->timeout_ms);
+	return true;
+}
+
 void to_app_done_deadline(struct loop *l, struct op *op, int res)
 {
 	struct app_req *a =
@@ -317,7 +330,6 @@ void to_app_done_deadline(struct loop *l, struct op *op, int res)
 	struct to_app *t = a->t;
 	struct app_worker *w = a->w;
 	struct req *r = a->r;
-	bool begun;
 
 	(void)res;
 	app_awake(t);
@@ -325,27 +337,23 @@ void to_app_done_deadline(struct loop *l, struct op *op, int res)
 		queue_deadline(a);
 		return;
 	}
+	if (w && just_begun(a))
+		return;
+	if (w && !app_seat_at(w, a->seat)->begun) {
+		/* In a worker's ring, behind other things: that is the queue as well. */
+		app_stop(a);
+		req_fail(r, CLOSE_QUEUE_TIMEOUT, APP_RETRY_AFTER_S);
+		return;
+	}
 	if (!w || client_is_slow(a)) {
 		loop_timer_in(l, &a->deadline, r->route->request_timeout_ms);
 		return;
 	}
-	begun = link_begun(&w->link.end, a->seat, r->id);
-	if (begun && !w->stuck) {
-		struct msg_worker m = w->m;
-
-		/* Nothing new for it; what it has not begun goes to others; its siblings may
-		 * finish. */
-		w->stuck = true;
-		m.gate = t->env.gate_index;
-		m.gate_generation = t->env.gate_generation;
-		m.reason = CLOSE_LINK_TIMEOUT;
-		if (t->env.event)
-			t->env.event(t->env.gate, EV_REQUEST_DEADLINE, a->app->name, w->m.slot,
-				(loop_now_us(l) - r->start_us) / 1000, r->path);
-		t->env.say(t->env.gate, MSG_WORKER_STUCK, &m);
-	}
+	app_seat_at(w, a->seat)->late = true;
+	app_stuck(w, EV_REQUEST_DEADLINE, (loop_now_us(l) - r->start_us) / 1000, r->path);
 	app_stop(a);
 	req_fail(r, CLOSE_APP_TIMEOUT, 0);
-	if (begun)
-		app_withdraw(w);
+	/* What it has not begun goes to others; its siblings may finish. */
+	app_withdraw(w);
+	app_say_idle(w);
 }

@@ -143,6 +143,7 @@ const struct parent_ops parent_real_ops = {
 	.link = workers_send_link,
 	.random = real_random,
 	.rss = recycle_rss,
+	.stacks = stack_say,
 	.sweep = real_sweep,
 	.say = say_real,
 };

@@ -191,8 +191,7 @@ struct run {
 	struct child child;
 	struct slot *slot;
 	uint8_t phase;   /* enum proc_phase */
-	bool wants_kill; /* STOPPING without a signal first: stacks were asked for, or it is to die
-			  */
+	bool wants_kill; /* stacks were asked for, or it is to die: it ends as one that was killed */
 	bool greeted;    /* core: HELLO came, START went */
 	uint64_t generation;
 	struct timer timer;
@@ -301,6 +300,8 @@ struct parent_ops {
 	uint32_t (*random)(struct parent *p);
 	/* Its resident memory in bytes; 0 when that cannot be told. */
 	uint64_t (*rss)(struct parent *p, const struct run *r);
+	/* Into the log: where each of its threads stands in the kernel. */
+	void (*stacks)(struct parent *p, struct run *r);
 	/* The last step of stopping: nothing may be left below us. */
 	void (*sweep)(struct parent *p);
 	/* One line of the event log; the text forms are made only when it is kept. */
@@ -517,6 +518,9 @@ uint32_t recycle_told_every(const struct run *r);
 void recycle_settle(struct set *set);
 uint64_t recycle_rss(struct parent *p, const struct run *r);
 op_done recycle_on_tick;
+
+/* ---- stack.c ---- */
+void stack_say(struct parent *p, struct run *r);
 
 /* ---- oneshot.c ---- */
 void oneshot_start(struct parent *p, struct msg *m);

@@ -245,14 +245,51 @@ static void act_bad(struct run *r)
 	act_kill_because(r, "it broke its channel or its link");
 }
 
-/* Stacks first, then the kill. SIGUSR1 makes a Python worker print where each of its threads
- * stands. */
-static void act_stuck(struct run *r)
+/* Stacks first: the program's own, where it can tell them, and the kernel's. */
+static void ask_stacks(struct run *r)
 {
 	struct parent *p = r->slot->parent;
 
 	r->wants_kill = true;
-	p->ops->signal(p, r, SIGUSR1);
+	if (r->spec != NULL && (r->spec->set.flags & PROC_SET_STACKS) != 0)
+		p->ops->signal(p, r, SIGUSR1);
+	p->ops->stacks(p, r);
+}
+
+static void act_stuck(struct run *r)
+{
+	ask_stacks(r);
+	phase_set(r, PHASE_STOPPING, STUCK_GRACE_MS);
+}
+
+/* What else it runs may finish: gates say when only requests beyond their deadline are left. */
+static void act_stuck_up(struct run *r)
+{
+	struct parent *p = r->slot->parent;
+
+	ask_stacks(r);
+	if (p->stop_now || !workers_drain(p, r))
+		phase_set(r, PHASE_STOPPING, STUCK_GRACE_MS);
+	else
+		phase_set(r, PHASE_DRAINING, p->stop_step != STOP_NOT ? STOP_DRAIN_MS : DRAIN_MS);
+}
+
+static void act_stuck_draining(struct run *r)
+{
+	if (!r->wants_kill)
+		ask_stacks(r);
+}
+
+/* Drained. One with a request that does not end has the time that its stacks take. */
+static void act_drained(struct run *r)
+{
+	struct parent *p = r->slot->parent;
+
+	if (!r->wants_kill) {
+		act_term(r);
+		return;
+	}
+	p->ops->signal(p, r, r->spec != NULL ? r->spec->stop_signal : SIGTERM);
 	phase_set(r, PHASE_STOPPING, STUCK_GRACE_MS);
 }
 
@@ -321,7 +358,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_RETIRE] = act_drain,
 			[WATCH_IDLE] = act_none,
 			[WATCH_BAD] = act_bad,
-			[WATCH_STUCK] = act_stuck,
+			[WATCH_STUCK] = act_stuck_up,
 			[WATCH_STOP] = act_drain,
 			[WATCH_TIMER] = act_bad, /* its channel or link ended and it did not */
 		},
@@ -331,11 +368,11 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_READY] = act_none,
 			[WATCH_DIED] = act_died,
 			[WATCH_RETIRE] = act_none,
-			[WATCH_IDLE] = act_term,
+			[WATCH_IDLE] = act_drained,
 			[WATCH_BAD] = act_bad,
-			[WATCH_STUCK] = act_stuck,
+			[WATCH_STUCK] = act_stuck_draining,
 			[WATCH_STOP] = act_none,
-			[WATCH_TIMER] = act_term,
+			[WATCH_TIMER] = act_drained,
 		},
 	[PHASE_STOPPING] =
 		{

@@ -33,10 +33,10 @@ TYPES = {
 NAMES = {number: name for name, number in TYPES.items()}
 DOWN, STARTING, UP, DRAINING, STOPPING, BACKOFF = range(6)
 HEAD = struct.Struct("<IHHQ")
-WORKER = struct.Struct("<IIQIIQIi")
+WORKER = struct.Struct("<IIQIIQIi8x")
 STATE = struct.Struct("<IIIIQiiIIQII32s")
-PROC_SET = struct.Struct("<12I")
-LINK, ROLLING = 1, 2
+PROC_SET = struct.Struct("<12I24x")
+LINK, ROLLING, STACKS = 1, 2, 4
 
 
 def hello():

@@ -439,15 +439,27 @@ def test_a_worker_that_ignores_term_is_killed_with_its_children(bed):
 
 
 def test_a_stuck_worker_is_asked_for_its_stack_then_killed_and_replaced_at_once(bed):
-    worker = start_worker(bed)
+    worker = start_worker(bed, flags=pb.LINK | pb.ROLLING | pb.STACKS)
     worker.do("catch usr1")
-    time.sleep(0.05)
+    worker.do("ignore 15")
     began = time.monotonic()
     bed.gate[0].send("WORKER_STUCK", pb.WORKER.pack(1, 0, worker.link["generation"], 0, 0, 0, 1, 0))
     bed.next("app")
     assert time.monotonic() - began < 0.3, "the successor does not wait for the grace"
+    drain = bed.gate[0].until("WORKER_DRAIN").body
+    assert not worker.ended(0.8), "its other requests may finish"
+    bed.gate[0].send("WORKER_IDLE", drain)
     assert not worker.ended(0.3), "it has its grace to print stacks"
     assert bed.gate[0].until("WORKER_GONE").worker()["status"] == -9
+
+
+def test_a_stuck_program_that_knows_no_stacks_gets_no_such_signal(bed):
+    """SIGUSR1 would end it at once, and with it what else it runs."""
+    worker = start_worker(bed)
+    bed.gate[0].send("WORKER_STUCK", pb.WORKER.pack(1, 0, worker.link["generation"], 0, 0, 0, 1, 0))
+    assert not worker.ended(0.2)
+    bed.gate[0].send("WORKER_IDLE", bed.gate[0].until("WORKER_DRAIN").body)
+    assert bed.gate[0].until("WORKER_GONE").worker()["status"] == -15
 
 
 def test_a_bad_link_means_a_new_worker(bed):

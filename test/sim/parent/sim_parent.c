@@ -107,6 +107,7 @@ static void sim_signal(struct parent *p, struct run *r, int sig)
 	struct fake *f = fake_of(w, r);
 
 	must(f != NULL); /* a signal goes to a living process only */
+	must(sig != SIGUSR1 || (r->spec->set.flags & PROC_SET_STACKS) != 0);
 	if (sig == SIGKILL)
 		f->killed = true;
 	if (sig == SIGKILL)
@@ -171,6 +172,12 @@ static uint64_t sim_rss(struct parent *p, const struct run *r)
 	return below(p->sim, 2000);
 }
 
+static void sim_stacks(struct parent *p, struct run *r)
+{
+	(void)p;
+	must(run_alive(r));
+}
+
 static void sim_sweep(struct parent *p)
 {
 	struct world *w = p->sim;
@@ -198,6 +205,7 @@ static const struct parent_ops sim_ops = {
 	.link = sim_link,
 	.random = sim_jitter,
 	.rss = sim_rss,
+	.stacks = sim_stacks,
 	.sweep = sim_sweep,
 	.say = sim_say,
 };
@@ -286,7 +294,8 @@ static void ask_set(struct world *w, struct run *ctl)
 		.role = roles[below(w, ARRAY_LEN(roles))],
 		.app = (uint32_t)below(w, APPS),
 		.count = 1 + (uint32_t)below(w, 4),
-		.flags = PROC_SET_LINK | (chance(w, 800) ? PROC_SET_ROLLING : 0),
+		.flags = PROC_SET_LINK | (chance(w, 800) ? PROC_SET_ROLLING : 0) |
+			 (chance(w, 500) ? PROC_SET_STACKS : 0),
 		.start_ms = 300 + (uint32_t)below(w, 2000),
 		.stop_ms = (uint32_t)below(w, 3000),
 		.argc = 1,

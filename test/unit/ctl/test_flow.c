@@ -278,7 +278,7 @@ static void test_worker_is_described(void **state)
 	memcpy(first, r.msg.payload, first_n);
 	assert_int_equal(msg_get(&r.msg, &set, sizeof set, sizeof set), 0);
 	assert_int_equal(set.role, PROC_WORKER);
-	assert_int_equal(set.flags, PROC_SET_LINK | PROC_SET_ROLLING);
+	assert_int_equal(set.flags, PROC_SET_LINK | PROC_SET_ROLLING | PROC_SET_STACKS);
 	tail = msg_tail(&r.msg, sizeof set, &n);
 	unpack_init(&u, tail, n);
 	assert_string_equal(unpack_str(&u), "shop");
