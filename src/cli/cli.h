@@ -60,6 +60,8 @@ void show_event(struct cli *c, const json_t *o);
 int show_end(struct cli *c, const json_t *o);
 /* A record of the log. */
 void show_record(const struct cli *c, const json_t *o);
+/* Lines of an app, safe for a terminal. */
+void show_tail(FILE *to, const json_t *lines);
 void show_line_done(struct cli *c);
 /* ---- show_record.c ---- */
 /* Print an access record in c->format; false: it is none. */

@@ -232,22 +232,22 @@ void show_event(struct cli *c, const json_t *o)
 		show_finding(c, o);
 }
 
-static void show_tail(const json_t *lines)
+void show_tail(FILE *to, const json_t *lines)
 {
 	size_t i;
 	json_t *line;
 
 	if (!json_array_size(lines))
 		return;
-	(void)fputs("  the last lines:\n", stderr);
+	(void)fputs("  the last lines:\n", to);
 	json_array_foreach(lines, i, line)
 	{
 		const char *text =
 			json_is_string(line) ? json_string_value(line) : text_of(line, "text");
 
-		(void)fputs("    ", stderr);
-		print_safe(stderr, text);
-		(void)fputc('\n', stderr);
+		(void)fputs("    ", to);
+		print_safe(to, text);
+		(void)fputc('\n', to);
 	}
 }
 
@@ -262,7 +262,7 @@ int show_end(struct cli *c, const json_t *o)
 	show_line_done(c);
 	if (*text_of(o, "error"))
 		show_error(c, text_of(o, "error"), NULL);
-	show_tail(json_object_get(o, "tail"));
+	show_tail(stderr, json_object_get(o, "tail"));
 	if (*text_of(o, "todo"))
 		(void)fprintf(stderr, "  what to do: %s\n", text_of(o, "todo"));
 	return code;

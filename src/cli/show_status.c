@@ -80,6 +80,21 @@ static void show_site(const struct cli *c, const json_t *site)
 		(void)printf("  queued     %lld\n", number_of(site, "queued"));
 }
 
+static void show_trouble(const json_t *trouble)
+{
+	long long next = number_of(trouble, "next_ms");
+	char when[32];
+
+	(void)printf("  trouble    worker %lld %s; %lld restarts so far", number_of(trouble, "worker"),
+		text_of(trouble, "how"), number_of(trouble, "restarts"));
+	if (next)
+		(void)printf(", the next in at most %s", span(next + 999, when));
+	(void)fputc('\n', stdout);
+	if (json_is_true(json_object_get(trouble, "down")))
+		(void)puts("             no worker comes up: requests are answered with 503");
+	show_tail(stdout, json_object_get(trouble, "lines"));
+}
+
 static bool is_resident(const json_t *process)
 {
 	return strcmp(text_of(process, "memory_kind"), "rss") == 0;
@@ -139,7 +154,12 @@ void show_status(const struct cli *c, const json_t *status)
 	json_t *o;
 	size_t i;
 
-	json_array_foreach(json_object_get(status, "sites"), i, o) show_site(c, o);
+	json_array_foreach(json_object_get(status, "sites"), i, o)
+	{
+		show_site(c, o);
+		if (json_object_get(o, "trouble"))
+			show_trouble(json_object_get(o, "trouble"));
+	}
 	(void)printf("\n  %-12s %-16s %7s  %-10s %9s  %8s  %s\n", "process", "app", "pid", "state",
 		"memory", "restarts", "uptime");
 	json_array_foreach(json_object_get(status, "processes"), i, o)

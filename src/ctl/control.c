@@ -120,6 +120,7 @@ static void client_free(struct client *cl)
 	*at = cl->next;
 	c->clients_n--;
 	logs_stop(cl);
+	json_decref(cl->lines);
 	up_client_gone(c, cl);
 	loop_timer_stop(c->loop, &cl->timer);
 	loop_close(c->loop, &cl->lfd);

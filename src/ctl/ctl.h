@@ -117,6 +117,7 @@ struct client {
 	size_t text_at;
 	struct request req;
 	uint64_t query;      /* of the log, 0: none */
+	json_t *lines;       /* status: the app's last ones, being gathered */
 	uint64_t purging;    /* of the gate that forgets stored answers, 0: none */
 	uint64_t generation; /* restart: what the workers must be newer than */
 };
@@ -399,6 +400,17 @@ struct gate_peer;
 void metrics_tell(struct gate_peer *g);
 void metrics_done(struct ctl *c);
 
+/* ---- trouble.c: workers that do not come up ---- */
+/* A worker changed. */
+void trouble_update(struct ctl *c);
+/* A new gate learns what the others know. */
+void trouble_tell(struct gate_peer *g);
+/* The verb status: answered at once, or with the app's last lines when it is in trouble. */
+void trouble_status(struct client *cl);
+void trouble_line(struct client *cl, const char *text, size_t n);
+/* No more lines, or no more patience. */
+void trouble_lines_end(struct client *cl);
+
 /* ---- status.c, logs.c, verbs.c ---- */
 json_t *status_json(struct ctl *c);
 void logs_start(struct client *cl);
@@ -408,6 +420,10 @@ void logs_heard(struct ctl *c, const struct msg *m);
 void logs_gone(struct ctl *c);
 /* Ask for the last lines of the app; the answer goes to the up flow. 0: there is no log to ask. */
 uint64_t logs_tail(struct ctl *c, const char *app, unsigned lines);
+/* The same, of any time; the answer goes to the client that keeps the id. */
+uint64_t logs_last(struct ctl *c, const char *app, unsigned lines);
+/* Keep one record in a list of the last ones, when it is the app's own words. */
+void logs_keep(json_t *list, const char *text, size_t n);
 void verbs_run(struct client *cl);
 /* Something changed that a waiting restart may have waited for. */
 void verbs_settle(struct ctl *c);
@@ -452,6 +468,10 @@ struct ctl {
 	unsigned workers;    /* how many there shall be */
 	uint64_t worker_sum; /* of what the parent was last told of them */
 	char database[64];
+	struct {
+		bool down;              /* no worker comes up: the gates answer 503 */
+		uint32_t retry_after_s; /* … and say when to come again */
+	} trouble;
 	bool clearing;             /* as root: copies of the folder to remove … */
 	uint64_t clear_generation; /* … when no worker so old runs */
 	struct proc_info *procs;

@@ -35,6 +35,25 @@ uint64_t logs_tail(struct ctl *c, const char *app, unsigned lines)
 	return query(c, &ask, app);
 }
 
+uint64_t logs_last(struct ctl *c, const char *app, unsigned lines)
+{
+	struct msg_log_query ask = {.lines = lines};
+
+	return query(c, &ask, app);
+}
+
+void logs_keep(json_t *list, const char *text, size_t n)
+{
+	json_t *line = json_loadb(text, n, 0, NULL);
+	const char *kind = json_string_value(json_object_get(line, "kind"));
+
+	/* Its own words; that it started and ended is said already. */
+	if (kind && strcmp(kind, "app") == 0 && json_array_append(list, line) == 0 &&
+		json_array_size(list) > CTL_TAIL_LINES)
+		(void)json_array_remove(list, 0);
+	json_decref(line);
+}
+
 void logs_start(struct client *cl)
 {
 	struct msg_log_query ask = {.lines = cl->req.lines,
@@ -85,13 +104,18 @@ void logs_heard(struct ctl *c, const struct msg *m)
 	size_t n = line_of(m);
 
 	if (m->h.type == MSG_LOG_LINE && n) {
-		if (cl)
+		if (cl && cl->lines)
+			trouble_line(cl, m->payload, n);
+		else if (cl)
 			client_say_text(cl, m->payload, n);
 		else if (u)
 			up_tail_line(u, m->payload, n);
 	} else if (m->h.type == MSG_LOG_END) {
 		if (u) {
 			up_tail_end(u);
+		} else if (cl && cl->lines) {
+			cl->query = 0;
+			trouble_lines_end(cl);
 		} else if (cl && !cl->req.follow) {
 			cl->query = 0;
 			client_end(cl, VERB_EXIT_DONE, "", "", NULL);
@@ -102,7 +126,10 @@ void logs_heard(struct ctl *c, const struct msg *m)
 void logs_gone(struct ctl *c)
 {
 	for (struct client *cl = c->clients; cl; cl = cl->next)
-		if (cl->query) {
+		if (cl->query && cl->lines) {
+			cl->query = 0;
+			trouble_lines_end(cl);
+		} else if (cl->query) {
 			cl->query = 0;
 			client_end(cl, VERB_EXIT_FAILED, "The log process was restarted.",
 				"ask again", NULL);

@@ -94,6 +94,8 @@ static void gate_got(struct chan *ch, struct msg *m)
 		g->greeted = hello_holds(m);
 		if (!g->greeted)
 			chan_close(ch);
+		else
+			trouble_tell(g);
 		return;
 	}
 	if (m->h.type == MSG_SNAP_LOADED && msg_get(m, &snap, sizeof snap, sizeof snap) == 0) {

@@ -90,14 +90,7 @@ void up_fail(struct up *u, unsigned exit_code, const char *todo, const char *fmt
 
 void up_tail_line(struct up *u, const char *text, size_t n)
 {
-	json_t *line = json_loadb(text, n, 0, NULL);
-	const char *kind = json_string_value(json_object_get(line, "kind"));
-
-	/* Its own words; that it started and ended is said already. */
-	if (kind && strcmp(kind, "app") == 0 && json_array_append(u->tail, line) == 0 &&
-		json_array_size(u->tail) > CTL_TAIL_LINES)
-		(void)json_array_remove(u->tail, 0);
-	json_decref(line);
+	logs_keep(u->tail, text, n);
 }
 
 void up_tail_end(struct up *u)
@@ -262,6 +255,8 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 	struct up *u = c->up;
 
 	up_root_settle(c);
+	if (st->role == PROC_WORKER)
+		trouble_update(c);
 	if (st->role == PROC_WORKER && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
 		verbs_worker_died(c, st);
 	if (u && (st->role == PROC_GATE || st->role == PROC_LOG) &&

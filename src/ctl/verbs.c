@@ -80,6 +80,8 @@ void client_on_timer(struct loop *l, struct op *op, int res)
 	(void)res;
 	if (cl->purging)
 		purge_late(cl);
+	if (cl->lines)
+		trouble_lines_end(cl);
 	if (cl->restarting)
 		restart_failed(
 			cl, "The new workers were not ready in time; the old ones serve on.");
@@ -128,8 +130,7 @@ void verbs_run(struct client *cl)
 		break;
 	case REQUEST_STATUS:
 		if (is_ours(cl))
-			client_end(cl, c->live_us || c->up ? VERB_EXIT_DONE : VERB_EXIT_NOT_RUNNING,
-				"", "", json_pack("{s:o}", "status", status_json(c)));
+			trouble_status(cl);
 		break;
 	case REQUEST_STOP:
 		stop(cl);

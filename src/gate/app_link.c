@@ -331,7 +331,7 @@ void to_app_done_sock(struct loop *l, struct op *op, int res)
 	got = link_gate_on_sock(&w->link);
 	if (got == 1) {
 		w->up = true;
-		w->app->was_up = true;
+		w->app->down = false;
 		say(w, MSG_WORKER_UP, CLOSE_NONE);
 		app_dispatch(w->app);
 	} else if (got == -EPROTONOSUPPORT) {

@@ -94,7 +94,6 @@ struct app {
 	struct app *next;
 	uint32_t number;
 	bool known; /* in the snapshot that serves */
-	bool was_up;
 	bool down; /* ctl says so */
 	uint32_t down_retry_s;
 	unsigned queued;

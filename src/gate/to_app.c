@@ -166,13 +166,23 @@ void to_app_on_worker_drain(struct to_app *t, const struct msg_worker *m)
 	app_say_idle(w);
 }
 
+static bool is_up(const struct app *app)
+{
+	for (const struct app_worker *w = app->workers; w; w = w->next) {
+		if (w->up && !w->draining)
+			return true;
+	}
+	return false;
+}
+
 void to_app_on_overlay(struct to_app *t, const struct msg_overlay *o)
 {
 	struct app *app = o->kind == OVERLAY_APP_DOWN ? find_or_add(t, o->key) : NULL;
 
 	if (!app)
 		return;
-	app->down = o->on != 0;
+	/* What this gate sees is newer than what ctl was told. */
+	app->down = o->on != 0 && !is_up(app);
 	app->down_retry_s = o->retry_after_s;
 	while (app->down && app->first)
 		app_fail(app->first, CLOSE_APP_DOWN, o->retry_after_s);
@@ -301,7 +311,7 @@ const struct handler_ops to_app_handler = {
 
 static void queue_deadline(struct app_req *a)
 {
-	app_fail(a, a->app->was_up ? CLOSE_QUEUE_TIMEOUT : CLOSE_APP_STARTING, APP_RETRY_AFTER_S);
+	app_fail(a, is_up(a->app) ? CLOSE_QUEUE_TIMEOUT : CLOSE_APP_STARTING, APP_RETRY_AFTER_S);
 }
 
 /* Is it the client that everything waits for? */

@@ -1,0 +1,157 @@
+/*
+ * trouble.c: an app whose workers do not come up: what the gates are told, and what `stead status`
+ * shows of it.
+ *
+ * Called with each change of a worker, with each new gate, and for the verb status. While no worker
+ * is up and they die again and again, the gates answer 503 with the time of the next try at once
+ * (OVERLAY_APP_DOWN) instead of letting requests wait for nothing. A gate that sees a worker come up
+ * needs nobody to tell it. The app's last lines are asked of the log when somebody wants to see them.
+ * Owns what was told last.
+ */
+#include "ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	RESTARTS_MIN = 3, /* as the parent counts before it calls it a crash loop (EV_APP_CRASHING) */
+	LINES_ASKED = 120, /* the app's own are among its records */
+	STATUS_PATIENCE_MS = 1000,
+};
+
+static bool is_worker(const struct msg_proc_state *st)
+{
+	return st->role == PROC_WORKER && st->app == APP_NUMBER;
+}
+
+/* Milliseconds to the next try when the app is down, else 0. */
+static uint64_t next_try_ms(const struct ctl *c)
+{
+	uint64_t next = 0;
+
+	if (c->stopping || procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP) > 0)
+		return 0;
+	for (unsigned i = 0; i < c->procs_n; i++) {
+		const struct msg_proc_state *st = &c->procs[i].st;
+
+		if (is_worker(st) && st->phase == PHASE_BACKOFF && st->backoff_ms > 0 &&
+			st->restarts >= RESTARTS_MIN)
+			next = next ? min_of(next, (uint64_t)st->backoff_ms) : st->backoff_ms;
+	}
+	return next;
+}
+
+/* Nothing of it waits, starts or runs: it is not wanted any more. */
+static bool none_left(const struct ctl *c)
+{
+	for (unsigned i = 0; i < c->procs_n; i++)
+		if (is_worker(&c->procs[i].st) && c->procs[i].st.phase != PHASE_DOWN)
+			return false;
+	return true;
+}
+
+void trouble_tell(struct gate_peer *g)
+{
+	struct msg_overlay o = {.kind = OVERLAY_APP_DOWN, .key = APP_NUMBER};
+
+	if (!g->greeted || !chan_open(&g->chan))
+		return;
+	o.on = g->ctl->trouble.down;
+	o.retry_after_s = g->ctl->trouble.retry_after_s;
+	(void)chan_send(&g->chan, MSG_OVERLAY, 0, &o, sizeof o, NULL, 0, NULL, 0);
+}
+
+void trouble_update(struct ctl *c)
+{
+	uint64_t next = next_try_ms(c);
+	bool was = c->trouble.down, down;
+	uint32_t after = next ? (uint32_t)(next + 999) / 1000 + 1 : c->trouble.retry_after_s;
+
+	/* While it tries once more it is still down; only a worker that is up ends it. */
+	down = next || (was && procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP) == 0 &&
+			       !none_left(c) && !c->stopping);
+	if (down == was && after == c->trouble.retry_after_s)
+		return;
+	c->trouble.down = down;
+	c->trouble.retry_after_s = down ? after : 0;
+	if (down != was)
+		say(c, down ? EV_APP_DOWN : EV_APP_BACK, "app", c->app.name, NULL);
+	for (unsigned i = 0; i < CTL_GATES_MAX; i++)
+		trouble_tell(&c->gate[i]);
+}
+
+/* ---- status ---- */
+
+/* The worker that fares worst: it waits for its next try, or never came up. */
+static const struct msg_proc_state *worst(const struct ctl *c)
+{
+	const struct msg_proc_state *found = NULL;
+
+	for (unsigned i = 0; i < c->procs_n; i++) {
+		const struct msg_proc_state *st = &c->procs[i].st;
+		bool fails = (st->phase == PHASE_BACKOFF && st->backoff_ms > 0) || st->unready > 0;
+
+		if (is_worker(st) && fails && (!found || st->restarts > found->restarts))
+			found = st;
+	}
+	return found;
+}
+
+static json_t *trouble_json(const struct ctl *c, const struct msg_proc_state *st, json_t *lines)
+{
+	char how[128];
+
+	if (st->spawn_err)
+		(void)snprintf(how, sizeof how, "the step \"%.31s\" of its start failed: %s",
+			st->spawn_step, strerror((int)st->spawn_err));
+	else if (st->status < 0)
+		(void)snprintf(how, sizeof how, "was ended by signal %d (%s)", -st->status,
+			strsignal(-st->status));
+	else
+		(void)snprintf(how, sizeof how, "ended with exit status %d", st->status);
+	return json_pack("{s:b, s:i, s:i, s:s, s:i, s:i, s:O?}", "down", c->trouble.down,
+		"worker", (int)st->index, "restarts", (int)st->restarts, "how", how, "status",
+		(int)st->status, "next_ms", (int)st->backoff_ms, "lines", lines);
+}
+
+static void answer(struct client *cl)
+{
+	struct ctl *c = cl->ctl;
+	const struct msg_proc_state *st = worst(c);
+	json_t *status = status_json(c);
+	json_t *site = json_array_get(json_object_get(status, "sites"), 0);
+
+	if (site && st)
+		(void)json_object_set_new(site, "trouble", trouble_json(c, st, cl->lines));
+	json_decref(cl->lines);
+	cl->lines = NULL;
+	client_end(cl, c->live_us || c->up ? VERB_EXIT_DONE : VERB_EXIT_NOT_RUNNING, "", "",
+		json_pack("{s:o}", "status", status));
+}
+
+void trouble_status(struct client *cl)
+{
+	struct ctl *c = cl->ctl;
+
+	if (c->live_us && worst(c)) {
+		cl->lines = json_array();
+		cl->query = logs_last(c, c->app.name, LINES_ASKED);
+	}
+	if (!cl->query) {
+		answer(cl);
+		return;
+	}
+	loop_timer_in(c->loop, &cl->timer, STATUS_PATIENCE_MS);
+}
+
+void trouble_line(struct client *cl, const char *text, size_t n)
+{
+	logs_keep(cl->lines, text, n);
+}
+
+void trouble_lines_end(struct client *cl)
+{
+	logs_stop(cl);
+	loop_timer_stop(cl->ctl->loop, &cl->timer);
+	answer(cl);
+}
