@@ -220,8 +220,8 @@ CONF(PYTHON_VENV, PYTHON, "Venv", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS,
 	"Left out: venv, .venv or env in the folder; else one is made in the state folder when a requirements file asks for packages that the system's Python lacks.", "Venv=.venv")
 CONF(PYTHON_REQUIREMENTS, PYTHON, "Requirements", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RESTART, "the packages to install before the start",
 	"A requirements file, or pyproject.toml: what [project] lists under dependencies. Found only when the packages that it names are not there yet.", "Requirements=requirements/live.txt")
-CONF(PYTHON_WORKERS, PYTHON, "Workers", CONF_TYPE_COUNT, 0, "cores", 1, 256, "processes", WHEN_RESTART, "how many processes run the app",
-	"`cores` is one for each processor core.", "Workers=4")
+CONF(PYTHON_WORKERS, PYTHON, "Workers", CONF_TYPE_SPAN, 0, "cores", 1, 256, "processes", WHEN_RESTART, "how many processes run the app",
+	"`cores` is one for each processor core. With MIN:MAX there are more while requests wait (50 ms and longer, for a second), by half of those that there are, and fewer again, a quarter at a time, when the rest would have been enough for 30 s; more often than that only up.", "Workers=2:8")
 CONF(PYTHON_THREADS, PYTHON, "Threads", CONF_TYPE_INT, 0, "1", 1, 256, "threads", WHEN_RESTART, "how many requests one process runs at once",
 	"With more than 1 the app must be safe to run in several threads.", "Threads=8")
 CONF(PYTHON_MAX_REQUESTS, PYTHON, "MaxRequests", CONF_TYPE_INT, 0, "0", 0, 1000000000, "requests", WHEN_RESTART, "how many requests a worker runs before it is replaced",
@@ -230,8 +230,9 @@ CONF(PYTHON_LIFETIME, PYTHON, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 31536000
 	"Spread and replaced as by MaxRequests=. 0: no limit.", "LifetimeSec=12h")
 CONF(PYTHON_RSS_MAX, PYTHON, "RssMax", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776, "bytes", WHEN_RESTART, "how much memory a worker may hold before it is replaced",
 	"Resident memory as the kernel counts it, shared pages included, looked at each second; it is replaced as by MaxRequests=, and not before it has been up for 5 s. 0: no limit.", "RssMax=300M")
+CONF(PYTHON_IDLE_STOP, PYTHON, "IdleStopSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RELOAD, "how long the app runs without a request",
+	"Then its workers end, and the next request starts them again and waits for them, as long as QueueTimeoutSec= lets it. 0: they never end.", "IdleStopSec=15min")
 CONF_LATER_KEY(PYTHON, "Asgi")
-CONF_LATER_KEY(PYTHON, "IdleStopSec")
 
 /* [Postgres] */
 CONF(POSTGRES_ENABLED, POSTGRES, "Enabled", CONF_TYPE_ENUM, CONF_DETECT, "auto", 0, 0, "auto yes no", WHEN_UP, "whether the app has a database",

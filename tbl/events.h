@@ -28,6 +28,7 @@ EVENT(WORKER_RECYCLED, 1045, LEVEL_INFO, "role index app pid why", "a worker rea
 EVENT(WORKER_HUNG, 1046, LEVEL_ERROR, "app slot why", "a worker is free and does not begin what it is given, or goes on with what nobody waits for; it is replaced", "the stack that follows shows where it stands")
 EVENT(APP_DOWN, 1047, LEVEL_ERROR, "app", "no worker of an app comes up; its requests are answered with 503 until one does", "`stead status` shows its last lines")
 EVENT(APP_BACK, 1048, LEVEL_NOTICE, "app", "a worker of an app that was down is up again", "")
+EVENT(WORKERS_SCALED, 1049, LEVEL_INFO, "app from to why", "an app has more or fewer workers from now on", "")
 EVENT(STATE_ERROR, 1050, LEVEL_CRITICAL, "what error", "state could not be written; nothing was reported as done", "free disk space, then try again")
 EVENT(LOG_DROPPED, 1060, LEVEL_WARNING, "bytes records ring", "records were lost because they came faster than the disk takes them", "")
 EVENT(LOG_RING_BROKEN, 1061, LEVEL_ERROR, "ring", "a process wrote garbage into its log ring, which is read no more", "this is a bug in stead: please report it; it is read again once that process is started anew")

@@ -59,6 +59,10 @@ SITE_METRIC(BYTES_OUT, stead_site_sent_body_bytes_total, "", "bytes", METRIC_COU
 SITE_METRIC(ACTIVE, stead_site_requests_active, "", "requests", METRIC_GAUGE, "requests that a handler works on now")
 SITE_METRIC(QUEUED, stead_site_queue_length, "", "requests", METRIC_GAUGE, "requests that wait for a worker of the app now")
 SITE_METRIC(REPLAYED, stead_site_replays_total, "", "requests", METRIC_COUNTER, "requests given to another worker after theirs died")
+SITE_METRIC(RUNNING, stead_site_worker_requests_active, "", "requests", METRIC_GAUGE, "requests that workers of the app have now")
+SITE_METRIC(GIVEN, stead_site_worker_requests_total, "", "requests", METRIC_COUNTER, "requests given to workers of the app")
+SITE_METRIC(WAITED_US, stead_site_queue_wait_seconds_total, "", "seconds", METRIC_COUNTER, "time that requests waited for a worker of the app")
+SITE_METRIC(WORKED_US, stead_site_worker_busy_seconds_total, "", "seconds", METRIC_COUNTER, "time that workers of the app had requests")
 SITE_METRIC(TIME_US, stead_site_request_duration_seconds, "", "seconds", METRIC_HISTOGRAM, "from a request's first byte to its answer's last")
 
 UPSTREAM_METRIC(REQUESTS, stead_upstream_requests_total, "", "requests", METRIC_COUNTER, "times that a server of the backend was asked, retries included, probes not")

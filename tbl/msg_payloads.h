@@ -64,7 +64,8 @@ struct msg_worker {
 	uint32_t requests_pad;
 };
 struct msg_want {
-	uint32_t role; /* enum proc: RESOLVE, AUTH */
+	uint32_t role; /* enum proc: RESOLVE, AUTH; WORKER: a request waits for an app that has none */
+	uint32_t app;
 };
 struct msg_resolve {
 	uint32_t family; /* 0 any, 4, 6 */
@@ -134,11 +135,12 @@ enum proc_set_flag {
 	PROC_SET_LINK = 1,     /* speaks the link: gets fd 3 = the parent's channel */
 	PROC_SET_ROLLING = 2,  /* may be replaced new-before-old */
 	PROC_SET_STACKS = 4,   /* SIGUSR1 makes it print where each of its threads stands */
+	PROC_SET_KEEP = 8,     /* when it is known, its number of slots stays */
 };
 struct msg_proc_set {
 	uint32_t role; /* WORKER, SERVICE or POSTGRES */
 	uint32_t app;
-	uint32_t count; /* how many slots */
+	uint32_t count; /* how many slots; 0 only with `wake` */
 	uint32_t uid, gid; /* when the parent is root; in stead's range, or the postgres account */
 	uint32_t flags; /* enum proc_set_flag */
 	uint32_t start_ms; /* readiness deadline */
@@ -149,7 +151,7 @@ struct msg_proc_set {
 	uint64_t life_ms; /* of one process, then it is replaced; 0: no limit, as the two below */
 	uint64_t rss_max;
 	uint32_t requests_max; /* a worker's */
-	uint32_t pad;
+	uint32_t wake;         /* how many slots a gate's WANT starts when there is none; 0: it starts none */
 };
 struct msg_proc_ref {
 	uint32_t role, app;

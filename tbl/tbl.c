@@ -185,6 +185,7 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 	[CONF_TYPE_SIZE] = "size",
 	[CONF_TYPE_INT] = "number",
 	[CONF_TYPE_COUNT] = "number or `cores`",
+	[CONF_TYPE_SPAN] = "number, MIN:MAX or `cores`",
 	[CONF_TYPE_ENUM] = "word",
 	[CONF_TYPE_STRING] = "text",
 	[CONF_TYPE_PATH] = "path",

@@ -75,6 +75,7 @@ enum conf_type {
 	CONF_TYPE_SIZE,    /* K, M, G, T are powers of 1024 */
 	CONF_TYPE_INT,
 	CONF_TYPE_COUNT,   /* an integer or `cores` */
+	CONF_TYPE_SPAN,    /* the same, or MIN:MAX; number: MIN, with MAX above bit 32 */
 	CONF_TYPE_ENUM,    /* one of the words of `unit` */
 	CONF_TYPE_STRING,
 	CONF_TYPE_PATH,    /* from the app's folder */

@@ -203,7 +203,9 @@ void conf_app_fill(struct conf *c)
 	a->interpreter = text_of(c, CONF_PYTHON_INTERPRETER);
 	a->venv = text_of(c, CONF_PYTHON_VENV);
 	a->requirements = text_of(c, CONF_PYTHON_REQUIREMENTS);
-	a->workers = (unsigned)number_of(c, CONF_PYTHON_WORKERS);
+	a->workers = (unsigned)(number_of(c, CONF_PYTHON_WORKERS) & UINT32_MAX);
+	a->workers_max = (unsigned)(number_of(c, CONF_PYTHON_WORKERS) >> 32);
+	a->idle_stop_ms = number_of(c, CONF_PYTHON_IDLE_STOP);
 	a->threads = (unsigned)number_of(c, CONF_PYTHON_THREADS);
 	a->max_requests = (unsigned)number_of(c, CONF_PYTHON_MAX_REQUESTS);
 	a->lifetime_ms = number_of(c, CONF_PYTHON_LIFETIME);

@@ -251,7 +251,8 @@ struct conf_app {
 	const char *interpreter;  /* "": python3 of the system */
 	const char *venv;         /* "" none; PYTHON is VENV/bin/python */
 	const char *requirements; /* not "": `build` installs these into `venv` before the start */
-	unsigned workers, threads;
+	unsigned workers, workers_max, threads; /* workers: at least */
+	uint64_t idle_stop_ms;                  /* 0: never */
 	unsigned max_requests; /* of one worker's life; 0: no limit, as the two below */
 	uint64_t lifetime_ms, rss_max;
 

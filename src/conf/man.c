@@ -129,6 +129,7 @@ void conf_man_stead(struct buf *b)
 static void bounds(struct buf *b, const struct conf_row *r)
 {
 	bool number = r->type == CONF_TYPE_INT || r->type == CONF_TYPE_COUNT ||
+		      r->type == CONF_TYPE_SPAN ||
 		      r->type == CONF_TYPE_SIZE || r->type == CONF_TYPE_TIME;
 
 	if (r->type == CONF_TYPE_ENUM) {

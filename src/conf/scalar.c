@@ -227,6 +227,7 @@ static const char *example_of(const struct conf_row *row)
 	return row->type == CONF_TYPE_TIME    ? "a time is written 10s, 5min or 500ms"
 	       : row->type == CONF_TYPE_SIZE  ? "a size is written 100, 16K, 32M or 1G"
 	       : row->type == CONF_TYPE_COUNT ? "write a whole number, or cores"
+	       : row->type == CONF_TYPE_SPAN  ? "write a whole number, MIN:MAX, or cores"
 					      : "write a whole number";
 }
 
@@ -272,6 +273,41 @@ static int check_number(struct conf *c, const struct conf_row *row, const char *
 	return -EINVAL;
 }
 
+/* N, cores, or MIN:MAX; each within the row's bounds. */
+static int check_span(struct conf *c, const struct conf_row *row, const char *text,
+	struct conf_value *v, struct buf *why, struct buf *todo)
+{
+	struct conf_row part = *row;
+	const char *colon = strchr(text, ':');
+	struct conf_value low = {0}, high = {0};
+	char first[24];
+	int r;
+
+	part.type = CONF_TYPE_COUNT;
+	if (colon == NULL) {
+		r = check_number(c, &part, text, &low, why, todo);
+		v->number = low.number | low.number << 32;
+		return r;
+	}
+	if ((size_t)(colon - text) >= sizeof(first)) {
+		buf_printf(why, "\"%.60s\" is not a number", text);
+		buf_puts(todo, example_of(row));
+		return -EINVAL;
+	}
+	memcpy(first, text, (size_t)(colon - text));
+	first[colon - text] = '\0';
+	r = check_number(c, &part, first, &low, why, todo);
+	if (r == 0)
+		r = check_number(c, &part, colon + 1, &high, why, todo);
+	if (r == 0 && low.number > high.number) {
+		buf_printf(why, "%.60s begins above its end", text);
+		buf_puts(todo, "write the smaller number first");
+		r = -EINVAL;
+	}
+	v->number = low.number | high.number << 32;
+	return r;
+}
+
 int conf_scalar_check(struct conf *c, const struct conf_row *row, const char *text,
 	struct conf_value *v, struct buf *why, struct buf *todo)
 {
@@ -279,5 +315,7 @@ int conf_scalar_check(struct conf *c, const struct conf_row *row, const char *te
 		return check_bool(text, v, why);
 	if (row->type == CONF_TYPE_ENUM)
 		return check_enum(row, text, v, why, todo);
+	if (row->type == CONF_TYPE_SPAN)
+		return check_span(c, row, text, v, why, todo);
 	return check_number(c, row, text, v, why, todo);
 }

@@ -29,6 +29,7 @@
 #include "tbl/tbl.h"
 
 #include "request.h"
+#include "scale.h"
 
 enum ctl_op {
 	OP_ACCEPT = OP_USER,
@@ -40,6 +41,7 @@ enum ctl_op {
 	OP_PROBE_TIMER,
 	OP_UP_TIMER,
 	OP_FLUSH,
+	OP_SCALE_TIMER,
 	CTL_OP_KINDS
 };
 
@@ -220,6 +222,8 @@ int parent_send(struct ctl *c, uint16_t type, uint64_t id, const void *a, size_t
 
 /* ---- wants.c: what the parent is asked to run ---- */
 int wants_postgres(struct ctl *c, const struct app *a);
+/* So many workers, of the same kind as there are. */
+int wants_workers(struct ctl *c, const struct app *a, const struct conf_app *conf, unsigned count);
 /* ret_changed (may be NULL): whether it differs, but for the number of slots, from the last one. */
 int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
 	bool *ret_changed);
@@ -395,10 +399,23 @@ int metrics_put(const struct ctl *c, struct buf *b, bool json);
 void metrics_start(struct client *cl);
 /* The client has read what it was told. */
 void metrics_more(struct client *cl);
+/* One column of the app's site over all gates. */
+uint64_t metrics_site(const struct ctl *c, unsigned column);
 struct gate_peer;
 /* A gate is asked for them. */
 void metrics_tell(struct gate_peer *g);
 void metrics_done(struct ctl *c);
+
+/* ---- scaling.c: workers follow the load ---- */
+/* This configuration is live now. */
+void scaling_adopt(struct ctl *c, const struct conf_app *conf);
+/* How many workers there shall be under that configuration: as many as now, within its bounds. */
+unsigned scaling_count(const struct ctl *c, const struct conf_app *conf);
+void scaling_told(struct ctl *c, unsigned count);
+/* A respawned ctl does not know how many there are: as long as `keep` is set the parent does not change it,
+ * and what it tells of its processes says how many. */
+void scaling_resume(struct ctl *c, bool keep);
+op_done scaling_on_timer;
 
 /* ---- trouble.c: workers that do not come up ---- */
 /* A worker changed. */
@@ -465,7 +482,14 @@ struct ctl {
 	uint64_t live_us; /* since when; 0: not live */
 	uint64_t parent_since_us;
 	uint64_t start_ms;   /* how long a worker may take */
-	unsigned workers;    /* how many there shall be */
+	unsigned workers;    /* how many there are at least; 0: there is no app */
+	struct {
+		struct scaler scaler;
+		struct timer timer;
+		bool on, unknown, keep;
+		unsigned threads;
+		uint64_t asleep_generation; /* of the workers that ended for want of requests */
+	} scaling;
 	uint64_t worker_sum; /* of what the parent was last told of them */
 	char database[64];
 	struct {

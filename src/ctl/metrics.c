@@ -165,6 +165,13 @@ static uint64_t sum(const struct ctl *c, enum metrics_kind kind, unsigned number
 	return gauge && v > INT64_MAX ? 0 : v;
 }
 
+uint64_t metrics_site(const struct ctl *c, unsigned column)
+{
+	bool gauge = site_metric_rows[column].type == METRIC_GAUGE;
+
+	return sum(c, METRICS_SITE, APP_NUMBER, column, gauge);
+}
+
 /* A site; or a backend, whose name in the snapshot may begin with its site's. */
 static void name_labels(struct out *o, enum metrics_kind kind, const char *name, char site[64])
 {
@@ -229,7 +236,7 @@ static void rows(struct out *o, const struct ctl *c, enum metrics_kind kind, con
 		if (at == 0 || strcmp(all[at].name, all[at - 1].name) != 0)
 			family(o, &all[at], (enum metric_type)all[at].type);
 		for (unsigned i = 0; names && i < names_max[kind]; i++) {
-			char site[64], mem[32];
+			char site[64], mem[32], text[32];
 
 			if (!names[i])
 				continue;
@@ -239,7 +246,13 @@ static void rows(struct out *o, const struct ctl *c, enum metrics_kind kind, con
 			}
 			name_labels(o, kind, names[i], site);
 			own_label(o, &all[at], mem);
-			count(o, sum(c, kind, i, at, all[at].type == METRIC_GAUGE));
+			if (strcmp(all[at].unit, "seconds") != 0) {
+				count(o, sum(c, kind, i, at, all[at].type == METRIC_GAUGE));
+				continue;
+			}
+			/* Counted in microseconds. */
+			seconds(sum(c, kind, i, at, false), text);
+			sample(o, "", text);
 		}
 	}
 }
@@ -387,7 +400,7 @@ static void app_workers(struct out *o, const struct ctl *c)
 	family(o, &proc_metric_rows[PROC_METRIC_APP_WORKERS_WANTED], METRIC_GAUGE);
 	if (c->workers) {
 		label(o, "app", c->app.name);
-		count(o, c->workers);
+		count(o, c->scaling.scaler.want);
 	}
 }
 

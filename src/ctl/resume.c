@@ -15,6 +15,7 @@
 void ctl_adopt(struct ctl *c, const struct conf_app *conf)
 {
 	c->workers = conf->python ? conf->workers : 0;
+	scaling_adopt(c, conf);
 	c->start_ms = conf->health_timeout_ms;
 	(void)snprintf(c->database, sizeof c->database, "%s", conf->database);
 }
@@ -39,10 +40,12 @@ void resume(struct ctl *c)
 	}
 	c->live_us = loop_wall_us(c->loop);
 	ctl_adopt(c, conf);
+	scaling_resume(c, true);
 	if (c->app.bin[0])
 		err = wants_postgres(c, &c->app);
 	if (err == 0 && conf->python)
 		err = wants_worker(c, &c->app, conf, 0, NULL);
+	scaling_resume(c, false);
 	if (err == 0)
 		err = gates_send(c, conf);
 	if (err == 0)

@@ -43,10 +43,10 @@ static json_t *site(const struct ctl *c)
 	char url[CTL_URL_MAX];
 
 	listen_url(&c->app, url);
-	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "name",
+	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I}", "name",
 		c->app.name, "url", url, "urls", listen_urls(&c->app), "state",
 		c->trouble.down ? "failing" : "live", "folder", c->app.folder, "workers",
-		(int)procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP), "requests",
+		(int)procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP), "workers_wanted", (int)c->scaling.scaler.want, "requests",
 		(json_int_t)column(c, SITE_REQUESTS), "errors",
 		(json_int_t)column(c, SITE_ERRORS_5XX), "errors_4xx",
 		(json_int_t)column(c, SITE_ERRORS_4XX), "active",

@@ -423,7 +423,8 @@ static bool app_there(const struct up *u)
 	if (u->c->python && !u->workers_set)
 		return false;
 	if (u->rolling)
-		return procs_newer(u->ctl, PROC_WORKER, APP_NUMBER, u->newer_than) >= u->c->workers;
+		return procs_newer(u->ctl, PROC_WORKER, APP_NUMBER, u->newer_than) >=
+		       scaling_count(u->ctl, u->c);
 	return !u->c->python || procs_count(u->ctl, PROC_WORKER, APP_NUMBER, PHASE_UP) > 0;
 }
 

@@ -36,8 +36,10 @@ static void restart_now(struct client *cl)
 	cl->generation = procs_newest(c, PROC_WORKER, APP_NUMBER);
 	cl->restarting = true;
 	client_progress(cl, "restart", "starting new workers beside the old ones", UINT32_MAX);
-	loop_timer_in(c->loop, &cl->timer, c->start_ms * (uint64_t)c->workers + 30000);
+	loop_timer_in(c->loop, &cl->timer, c->start_ms * (uint64_t)c->scaling.scaler.want + 30000);
 	(void)parent_send(c, MSG_PROC_RESTART, ++c->ids, &ref, sizeof ref, NULL, 0, NULL, 0);
+	/* An app that sleeps has none to replace; what wakes it is new. */
+	verbs_settle(c);
 }
 
 static void restart(struct client *cl)
@@ -91,7 +93,7 @@ void verbs_settle(struct ctl *c)
 {
 	for (struct client *cl = c->clients; cl; cl = cl->next)
 		if (cl->restarting &&
-			procs_newer(c, PROC_WORKER, APP_NUMBER, cl->generation) >= c->workers) {
+			procs_newer(c, PROC_WORKER, APP_NUMBER, cl->generation) >= c->scaling.scaler.want) {
 			cl->restarting = false;
 			loop_timer_stop(c->loop, &cl->timer);
 			client_end(cl, VERB_EXIT_DONE, "", "", NULL);

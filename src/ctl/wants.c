@@ -213,7 +213,7 @@ static void python_args(
 	unsigned n = 0;
 
 	(void)snprintf(py->threads, sizeof py->threads, "%u", conf->threads);
-	(void)snprintf(py->workers, sizeof py->workers, "%u", conf->workers);
+	(void)snprintf(py->workers, sizeof py->workers, "%u", conf->workers_max);
 	/* By its path: an interpreter looks for its environment beside argv[0]. */
 	w->argv[n++] = a->python;
 	w->argv[n++] = py->program;
@@ -231,8 +231,8 @@ static void python_args(
 	w->argv[n++] = py->workers;
 }
 
-int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
-	bool *ret_changed)
+static int want_python(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
+	unsigned count, bool *ret_changed)
 {
 	uint64_t sum = 0;
 	struct python *py = calloc(1, sizeof *py);
@@ -255,10 +255,12 @@ int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf
 		w->stop_signal = "TERM";
 		w->set = (struct msg_proc_set){.role = PROC_WORKER,
 			.app = APP_NUMBER,
-			.count = conf->workers,
+			.count = count,
+			.wake = conf->idle_stop_ms != 0 ? conf->workers : 0,
 			.uid = a->uid,
 			.gid = a->gid,
-			.flags = PROC_SET_LINK | PROC_SET_ROLLING | PROC_SET_STACKS,
+			.flags = PROC_SET_LINK | PROC_SET_ROLLING | PROC_SET_STACKS |
+				 (c->scaling.keep ? PROC_SET_KEEP : 0),
 			.start_ms = (uint32_t)min_of(conf->health_timeout_ms, (uint64_t)UINT32_MAX),
 			.stop_ms = WORKER_STOP_MS,
 			.requests_max = conf->max_requests,
@@ -268,8 +270,10 @@ int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf
 		err = send_want(c, w, id, &sum);
 		if (ret_changed)
 			*ret_changed = sum != c->worker_sum;
-		if (err == 0)
+		if (err == 0) {
 			c->worker_sum = sum;
+			scaling_told(c, count);
+		}
 	}
 	if (e)
 		buf_done(&e->b);
@@ -277,4 +281,15 @@ int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf
 	free(w);
 	free(py);
 	return err;
+}
+
+int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
+	bool *ret_changed)
+{
+	return want_python(c, a, conf, id, scaling_count(c, conf), ret_changed);
+}
+
+int wants_workers(struct ctl *c, const struct app *a, const struct conf_app *conf, unsigned count)
+{
+	return want_python(c, a, conf, 0, count, NULL);
 }

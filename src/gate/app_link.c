@@ -53,6 +53,7 @@ int app_worker_new(struct to_app *t, struct app *app, const struct msg_worker *m
 	}
 	w->next = app->workers;
 	app->workers = w;
+	app->wanted = false;
 	return 0;
 }
 
@@ -144,6 +145,7 @@ void app_worker_lost(struct app_worker *w, enum close_id why)
 		bool begun = !w->up || link_begun(&w->link.end, seat, s->id);
 
 		s->a = NULL;
+		app_count_seat(w, s, false);
 		if (!a)
 			continue;
 		if (a->out_ended) {
@@ -167,6 +169,8 @@ void app_worker_lost(struct app_worker *w, enum close_id why)
 	t->awake = false;
 	app_awake(t);
 	app_dispatch(app);
+	app->wanted = false;
+	app_want(app, t);
 }
 
 /* Read what the worker wrote. At most a ring's worth a turn, so that one does not starve the

@@ -40,7 +40,7 @@ struct app_req {
 	struct app *app;
 	struct app_worker *w;        /* SENT */
 	struct app_req *next, *prev; /* QUEUED; prev of the first is NULL */
-	uint64_t queue_until_ms;
+	uint64_t queue_until_ms, queued_us;
 	struct timer deadline;
 	uint16_t seat;
 	uint8_t state; /* enum app_req_state */
@@ -69,6 +69,7 @@ struct app_seat {
 	bool begun; /* it was seen begun, and its own time runs */
 	bool late;  /* its time is over: the worker's end does not wait for it */
 	uint32_t timeout_ms;
+	uint32_t site; /* its row in the counters page */
 	uint64_t given_us;
 	uint64_t since_us; /* given, seen begun, or nobody waits any more */
 };
@@ -95,6 +96,7 @@ struct app {
 	uint32_t number;
 	bool known; /* in the snapshot that serves */
 	bool down; /* ctl says so */
+	bool wanted; /* the parent was told that requests wait and there is no worker */
 	uint32_t down_retry_s;
 	unsigned queued;
 	char name[32];
@@ -167,6 +169,10 @@ void app_tunnels_away(struct to_app *t);
 /* app_queue.c */
 void app_enqueue(struct app_req *a, bool front);
 void app_dequeue(struct app_req *a);
+/* Requests wait, and no worker is there or on its way: have one started. */
+void app_want(struct app *app, struct to_app *t);
+/* A seat is taken or given up: what the site's row says of workers. */
+void app_count_seat(const struct app_worker *w, const struct app_seat *s, bool taken);
 /* Give waiting requests to workers. */
 void app_dispatch(struct app *app);
 /* Take back what this worker has not begun. */

@@ -63,13 +63,45 @@ void app_buf_drop(struct app_buf *b, size_t n)
 }
 
 /* The page has one writer, so an addition is a load and a store. */
-static void count_site(const struct app_req *a, unsigned column, uint64_t n)
+static void count(struct to_app *t, uint32_t site, unsigned column, uint64_t n)
 {
-	uint32_t site = min_of(a->r->site->number, (uint32_t)COUNTER_SITES_MAX - 1);
-	_Atomic uint64_t *c = &a->t->env.counters->site[site].col[column];
+	_Atomic uint64_t *c = &t->env.counters->site[site].col[column];
 
 	atomic_store_explicit(
 		c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static uint32_t site_row(const struct app_req *a)
+{
+	return min_of(a->r->site->number, (uint32_t)COUNTER_SITES_MAX - 1);
+}
+
+static void count_site(const struct app_req *a, unsigned column, uint64_t n)
+{
+	count(a->t, site_row(a), column, n);
+}
+
+void app_count_seat(const struct app_worker *w, const struct app_seat *s, bool taken)
+{
+	struct to_app *t = w->t;
+
+	count(t, s->site, SITE_RUNNING, taken ? 1 : (uint64_t)-1);
+	if (taken)
+		count(t, s->site, SITE_GIVEN, 1);
+	else
+		count(t, s->site, SITE_WORKED_US, loop_now_us(t->env.loop) - s->given_us);
+}
+
+void app_want(struct app *app, struct to_app *t)
+{
+	for (const struct app_worker *w = app->workers; w; w = w->next) {
+		if (!w->draining && !w->stuck && !w->lost)
+			return;
+	}
+	if (!app->first || app->wanted || !t->env.want)
+		return;
+	app->wanted = true;
+	t->env.want(t->env.gate, app->number);
 }
 
 void app_enqueue(struct app_req *a, bool front)
@@ -77,6 +109,7 @@ void app_enqueue(struct app_req *a, bool front)
 	struct app *app = a->app;
 
 	a->state = APP_REQ_QUEUED;
+	a->queued_us = loop_now_us(a->t->env.loop);
 	a->next = front ? app->first : NULL;
 	a->prev = front ? NULL : app->last;
 	if (a->next)
@@ -105,6 +138,9 @@ void app_dequeue(struct app_req *a)
 		app->last = a->prev;
 	a->next = a->prev = NULL;
 	app->queued--;
+	if (!app->queued)
+		app->wanted = false;
+	count_site(a, SITE_WAITED_US, loop_now_us(a->t->env.loop) - a->queued_us);
 	count_site(a, SITE_QUEUED, (uint64_t)-1);
 }
 
@@ -129,8 +165,9 @@ static unsigned depth(const struct app_worker *w)
 static uint64_t busy_threads(const struct app_worker *w)
 {
 	uint32_t busy = atomic_load_explicit(&w->link.status->busy, memory_order_relaxed);
+	uint32_t most = max_of(w->link.threads, (uint32_t)LINK_THREADS_MAX);
 
-	return min_of(busy, max_of(w->link.threads, (uint32_t)LINK_THREADS_MAX));
+	return min_of(busy, most);
 }
 
 bool app_worker_free_thread(const struct app_worker *w)
@@ -261,6 +298,8 @@ static int give(struct app_req *a, struct app_worker *w)
 	s->room = a->window;
 	s->given_us = s->since_us = loop_now_us(a->t->env.loop);
 	s->timeout_ms = r->route->request_timeout_ms;
+	s->site = site_row(a);
+	app_count_seat(w, s, true);
 	r->up.asked = true;
 	r->up.slot = w->m.slot;
 	d.seat = a->seat;

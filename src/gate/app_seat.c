@@ -96,6 +96,7 @@ struct app_req *app_seat_leave(struct app_worker *w, unsigned seat)
 		w->near--;
 	}
 	w->hold = false;
+	app_count_seat(w, s, false);
 	app_count_ran(w);
 	if (a)
 		a->w = NULL;

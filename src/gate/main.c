@@ -58,6 +58,14 @@ static void say_worker(struct gate *g, enum msg_type type, const struct msg_work
 		(void)chan_send(&g->ctl, (uint16_t)type, 0, w, sizeof(*w), NULL, 0, NULL, 0);
 }
 
+static void want_app(struct gate *g, uint32_t app)
+{
+	struct msg_want m = {.role = PROC_WORKER, .app = app};
+
+	if (chan_open(&g->parent))
+		(void)chan_send(&g->parent, MSG_WANT, 0, &m, sizeof(m), NULL, 0, NULL, 0);
+}
+
 static void say_event(struct gate *g, enum event ev, const char *app, uint32_t slot, uint64_t ms,
 	const char *text)
 {
@@ -85,6 +93,7 @@ int control_started(struct gate *g)
 		.budget_used = &g->budget_used,
 		.budget_max = g->budget_max,
 		.say = say_worker,
+		.want = want_app,
 		.event = say_event,
 	};
 	int err = to_app_new(&env, &g->to_app);

@@ -163,6 +163,8 @@ void to_app_on_worker_drain(struct to_app *t, const struct msg_worker *m)
 		app_withdraw(w);
 		app_dispatch(w->app);
 	}
+	w->app->wanted = false;
+	app_want(w->app, t);
 	app_say_idle(w);
 }
 
@@ -237,10 +239,12 @@ static void start(struct req *r)
 	app_dispatch(app);
 	/* It may have been answered, and gone, in there. */
 	if (r->handler_state == a && a->state == APP_REQ_QUEUED) {
-		if (app->queued > r->site->queue)
+		if (app->queued > r->site->queue) {
 			app_fail(a, CLOSE_QUEUE_FULL, APP_RETRY_AFTER_S);
-		else
-			loop_timer(t->env.loop, &a->deadline, a->queue_until_ms);
+			return;
+		}
+		loop_timer(t->env.loop, &a->deadline, a->queue_until_ms);
+		app_want(app, t);
 	}
 }
 

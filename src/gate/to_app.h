@@ -50,6 +50,8 @@ struct to_app_env {
 	uint64_t budget_max;
 	/* Send MSG_WORKER_* to whom the table allows: the parent, and ctl too for UP and BAD. */
 	void (*say)(struct gate *g, enum msg_type type, const struct msg_worker *w);
+	/* Tell the parent that requests wait for an app that has no worker; may be NULL. */
+	void (*want)(struct gate *g, uint32_t app);
 	/* Emit an event (EV_REQUEST_DEADLINE, EV_WORKER_BROKE_LINK); may be NULL. path NULL when
 	 * none. */
 	void (*event)(struct gate *g, enum event ev, const char *app, uint32_t slot, uint64_t ms,

@@ -27,6 +27,18 @@ static void hear_page(struct parent *p, struct run *from, struct msg *m)
 	}
 }
 
+static void hear_want(struct parent *p, struct run *from, struct msg *m)
+{
+	struct msg_want want;
+
+	if (msg_get(m, &want, sizeof(want), sizeof(want)) == 0 && want.role == PROC_WORKER) {
+		sets_wake(p, want.app);
+	} else if (core_want(p, m) < 0) {
+		say_run(p, EV_CHANNEL_BROKEN, from, NULL, 0, "it wants what is no aide");
+		watch_event(from, WATCH_BAD);
+	}
+}
+
 void hear_message(struct parent *p, struct run *from, struct msg *m)
 {
 	switch ((enum msg_type)m->h.type) {
@@ -70,10 +82,7 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 		oneshot_kill(p, m);
 		break;
 	case MSG_WANT:
-		if (core_want(p, m) < 0) {
-			say_run(p, EV_CHANNEL_BROKEN, from, NULL, 0, "it wants what is no aide");
-			watch_event(from, WATCH_BAD);
-		}
+		hear_want(p, from, m);
 		break;
 	case MSG_GATES:
 		core_gates(p, m);

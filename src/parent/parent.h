@@ -234,6 +234,7 @@ struct set {
 	uint32_t app;
 	uint8_t role;
 	bool dropped;
+	uint32_t count; /* of the slots that are wanted */
 	struct spec *spec;
 	struct slot *slots;
 	char name[64];
@@ -480,6 +481,8 @@ int listen_parse(const char *text, struct sockaddr_storage *ret_addr, socklen_t 
 void sets_set(struct parent *p, struct msg *m);
 void sets_drop(struct parent *p, struct msg *m);
 void sets_restart(struct parent *p, struct msg *m);
+/* A gate has a request for an app that has no process. */
+void sets_wake(struct parent *p, uint32_t app);
 /* Roll what is stale, bury what is down. */
 void sets_settle(struct parent *p);
 void sets_unwant(struct parent *p, bool postgres);

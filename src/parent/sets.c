@@ -70,7 +70,8 @@ int spec_new(const void *bytes, size_t n, struct spec **ret_spec)
 	s->stop_signal = stop_signal_of(unpack_str(&u));
 	if (s->argv == NULL || s->envp == NULL || !unpack_done(&u) || s->stop_signal < 0 ||
 		s->set.argc == 0 || s->path[0] != '/' || (s->cwd[0] != '/' && s->cwd[0] != '\0') ||
-		s->set.count == 0 || s->set.count > SET_SLOTS_MAX || s->set.nice_plus20 > 39 ||
+		(s->set.count == 0 && s->set.wake == 0) || s->set.count > SET_SLOTS_MAX ||
+		s->set.wake > SET_SLOTS_MAX || s->set.nice_plus20 > 39 ||
 		s->set.umask_bits > 0777) {
 		spec_unref(s);
 		return -EINVAL;
@@ -97,10 +98,15 @@ void spec_unref(struct spec *s)
 /* Would a process of the one be a process of the other? The number of slots does not matter. */
 static bool spec_equal(const struct spec *a, const struct spec *b)
 {
-	size_t count = offsetof(struct msg_proc_set, count), after = count + sizeof(a->set.count);
+	struct msg_proc_set set[2] = {a->set, b->set};
+	size_t tail = sizeof(a->set);
 
-	return a->bytes_n == b->bytes_n && memcmp(a->bytes, b->bytes, count) == 0 &&
-	       memcmp(a->bytes + after, b->bytes + after, a->bytes_n - after) == 0;
+	for (int i = 0; i < 2; i++) {
+		set[i].count = set[i].wake = 0;
+		set[i].flags &= ~(uint32_t)PROC_SET_KEEP;
+	}
+	return a->bytes_n == b->bytes_n && memcmp(&set[0], &set[1], sizeof(set[0])) == 0 &&
+	       memcmp(a->bytes + tail, b->bytes + tail, a->bytes_n - tail) == 0;
 }
 
 /* PostgreSQL's own program, at a place that only root can write. */
@@ -178,6 +184,7 @@ static struct slot *slot_at(struct set *set, uint32_t index)
 /* Slots 0 … count-1 are wanted, others not. */
 static int set_count(struct parent *p, struct set *set, uint32_t count)
 {
+	set->count = count;
 	for (struct slot *s = set->slots; s != NULL; s = s->next)
 		if (s->index >= count)
 			slot_unwant(s);
@@ -209,6 +216,7 @@ static int set_apply(struct parent *p, const void *bytes, size_t n)
 		return e < 0 ? e : -ESHUTDOWN;
 	}
 	struct set *set = sets_find(p, spec->set.role, spec->set.app);
+	bool keep = set != NULL && !set->dropped && (spec->set.flags & PROC_SET_KEEP) != 0;
 	if (set == NULL && (set = set_new(p, spec)) == NULL) {
 		spec_unref(spec);
 		return -ENOMEM;
@@ -221,7 +229,7 @@ static int set_apply(struct parent *p, const void *bytes, size_t n)
 	set->dropped = false;
 	snprintf(set->name, sizeof(set->name), "%.63s", spec->name);
 	recycle_arm(p);
-	e = set_count(p, set, spec->set.count);
+	e = set_count(p, set, keep ? set->count : spec->set.count);
 	parent_settle_soon(p);
 	return e;
 }
@@ -271,6 +279,17 @@ void sets_restart(struct parent *p, struct msg *m)
 		parent_settle_soon(p);
 	}
 	done(p, m->h.id, set != NULL ? 0 : -ENOENT);
+}
+
+void sets_wake(struct parent *p, uint32_t app)
+{
+	struct set *set = sets_find(p, PROC_WORKER, app);
+
+	if (set == NULL || set->dropped || set->count != 0 || p->stop_step != STOP_NOT)
+		return;
+	/* Without memory for a slot the request's own time ends it. */
+	(void)set_count(p, set, set->spec->set.wake);
+	parent_settle_soon(p);
 }
 
 /* ---- the end of a turn ---- */

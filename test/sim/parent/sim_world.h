@@ -48,7 +48,7 @@ struct world {
 	uint64_t stop_ms, hurry_ms;
 	uint64_t generation_seen;
 	int next_pid;
-	unsigned alive, deaths, starts, swept, recycled;
+	unsigned alive, deaths, starts, swept, recycled, woken;
 	uint32_t release; /* makes each PROC_SET differ */
 	bool spawn_fails;
 };

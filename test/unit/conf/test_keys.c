@@ -169,6 +169,7 @@ static void every_key_at_its_bounds(void **state)
 		case CONF_TYPE_SIZE:
 		case CONF_TYPE_INT:
 		case CONF_TYPE_COUNT:
+		case CONF_TYPE_SPAN:
 			number_bounds(k);
 			break;
 		case CONF_TYPE_ENUM:
