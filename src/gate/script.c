@@ -104,10 +104,9 @@ static bool run_script(struct look *k, const char *path, size_t n, const char *i
 		.root = root,
 		.info = arena_strndup(&r->arena, info, info_len),
 		.file = arena_printf(&r->arena, "%s%s", root, name + before),
-		.info_file = info_len ? arena_printf(&r->arena, "%s%.*s", root, (int)info_len, info) : "",
 	};
 	r->script = s;
-	return s->info && s->file && s->info_file;
+	return s->info && s->file;
 }
 
 static enum phase_end take(struct look *k, bool good)

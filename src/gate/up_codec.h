@@ -24,11 +24,10 @@ enum {
 
 /* A script that the backend shall run, by CGI's variables. */
 struct up_script {
-	const char *name;      /* SCRIPT_NAME: its part of the path */
-	const char *file;      /* SCRIPT_FILENAME, as the backend sees it */
-	const char *info;      /* PATH_INFO: what is behind it in the path; "" nothing */
-	const char *info_file; /* PATH_TRANSLATED; "" with info */
-	const char *root;      /* DOCUMENT_ROOT */
+	const char *name; /* SCRIPT_NAME: its part of the path */
+	const char *file; /* SCRIPT_FILENAME, as the backend sees it */
+	const char *info; /* PATH_INFO: what is behind it in the path; "" nothing */
+	const char *root; /* DOCUMENT_ROOT */
 };
 
 /* What is asked, whoever asks. Lives as long as its call; every string lies in the call's arena, in the

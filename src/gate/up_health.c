@@ -170,7 +170,6 @@ static bool set_script(struct up_probe *p, const struct upstream *u, const char 
 	if (!u->script_index || u->protocol != SNAP_PROTO_FASTCGI)
 		return true;
 	p->script = (struct up_script){.info = "",
-		.info_file = "",
 		.root = root,
 		.name = arena_printf(&p->arena, "%s%s", path, path[n - 1] == '/' ? u->script_index : "")};
 	p->script.file = p->script.name ? arena_printf(&p->arena, "%s%s", root, p->script.name) : NULL;

@@ -129,10 +129,10 @@ static void put_script(const struct out *o, const struct up_ask *a)
 	put_str(o, "SCRIPT_NAME", s->name);
 	put_str(o, "SCRIPT_FILENAME", s->file);
 	put_str(o, "DOCUMENT_ROOT", s->root);
-	if (*s->info) {
+	/* PATH_TRANSLATED, which RFC 3875 would have here, is what a PHP with cgi.fix_pathinfo=0 runs in the script's
+	 * place: "/index.php/upload/picture.jpg" would run the picture. */
+	if (*s->info)
 		put_str(o, "PATH_INFO", s->info);
-		put_str(o, "PATH_TRANSLATED", s->info_file);
-	}
 	/* Without it a PHP that is told to run behind a server only refuses. */
 	put_str(o, "REDIRECT_STATUS", "200");
 }
