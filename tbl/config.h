@@ -6,6 +6,7 @@
  *   arg     SECTION_PLAIN, or SECTION_ARG: written [Name ARGUMENT]
  *   flags   SECTION_SYSTEMD: systemd's own, so an unknown key is a warning and not an error
  *           SECTION_LATER: known, and not in this version
+ *           SECTION_FOLDERLESS: also in the files of Sites=, which have no folder and no app
  *
  * CONF(NAME, SECTION, "Key", type, flags, "default", min, max, "unit", when, "one line", "prose", "example")
  *   type     enum conf_type; min and max are in the unit (milliseconds for a time), 0 and 0: no bound,
@@ -33,15 +34,15 @@
 #define CONF_NOTED_KEY(section, key)
 #endif
 
-SECTION(SITE, "Site", SECTION_PLAIN, 0, "the site: its names, files and limits")
+SECTION(SITE, "Site", SECTION_PLAIN, SECTION_FOLDERLESS, "the site: its names, files and limits")
 SECTION(PYTHON, "Python", SECTION_PLAIN, 0, "a WSGI app and its workers")
 SECTION(POSTGRES, "Postgres", SECTION_PLAIN, 0, "the app's database")
 SECTION(SERVER, "Server", SECTION_PLAIN, 0, "stead itself: where it listens and with how many gates")
 SECTION(UNIT, "Unit", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; noted, without effect")
 SECTION(SERVICE, "Service", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; the environment and the working folder are honoured")
 SECTION(INSTALL, "Install", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; accepted, without effect")
-SECTION(ROUTE, "Route", SECTION_ARG, 0, "settings of one path: [Route /prefix], [Route =/exact] or [Route ~regex]")
-SECTION(UPSTREAM, "Upstream", SECTION_ARG, 0, "servers that requests are passed to: [Upstream NAME]")
+SECTION(ROUTE, "Route", SECTION_ARG, SECTION_FOLDERLESS, "settings of one path: [Route /prefix], [Route =/exact] or [Route ~regex]")
+SECTION(UPSTREAM, "Upstream", SECTION_ARG, SECTION_FOLDERLESS, "servers that requests are passed to: [Upstream NAME]")
 SECTION(TCP, "Tcp", SECTION_ARG, 0, "connections of any protocol, passed on as they are: [Tcp NAME]")
 SECTION(PHP, "Php", SECTION_PLAIN, SECTION_LATER, "a PHP app")
 SECTION(WORKER, "Worker", SECTION_ARG, SECTION_LATER, "a program that runs beside the app")
@@ -262,6 +263,8 @@ CONF(SERVER_GATES, SERVER, "Gates", CONF_TYPE_COUNT, 0, "cores", 1, 60, "process
 	"`cores` is one for each processor core; with one or two cores it is one, because the apps need the other.", "Gates=2")
 CONF(SERVER_METRICS, SERVER, "Metrics", CONF_TYPE_LOCAL, 0, "off", 0, 0, "", WHEN_RELOAD, "the local address that Prometheus reads at",
 	"GET /metrics there gives what `stead metrics` prints. The address is one of this machine (127.0.0.1, [::1]); everybody on it may read.", "Metrics=127.0.0.1:9145")
+CONF(SERVER_SITES, SERVER, "Sites", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "a folder of sites without a folder of their own",
+	"Each NAME.conf in it is a site, with [Site], [Route PATH] and [Upstream NAME]: files, redirects, other servers, and no app. Its paths are relative to that folder; its name is the file's unless Name= says another. A file that is wrong is told, and its last good version serves on; a name in Domain= belongs to the first of two files that claim it. Relative to the app's folder.", "Sites=sites")
 CONF_LATER_KEY(SERVER, "ListenTls")
 CONF_LATER_KEY(SERVER, "Address")
 CONF_LATER_KEY(SERVER, "AcmeEmail")

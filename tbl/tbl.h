@@ -115,7 +115,7 @@ enum conf_flag {
 	CONF_LATER = 32
 };
 enum conf_when { WHEN_RELOAD, WHEN_RESTART, WHEN_UP };
-enum { SECTION_PLAIN = 0, SECTION_ARG = 1, SECTION_SYSTEMD = 1, SECTION_LATER = 2 };
+enum { SECTION_PLAIN = 0, SECTION_ARG = 1, SECTION_SYSTEMD = 1, SECTION_LATER = 2, SECTION_FOLDERLESS = 4 };
 enum conf_section {
 #define SECTION(NAME, name, arg, flags, about) SECTION_##NAME,
 #include "config.h"
@@ -128,7 +128,7 @@ enum conf_section {
 struct section_row {
 	const char *name, *about;
 	bool arg;
-	uint8_t flags; /* SECTION_SYSTEMD, SECTION_LATER */
+	uint8_t flags; /* SECTION_SYSTEMD, SECTION_LATER, SECTION_FOLDERLESS */
 };
 extern const struct section_row section_rows[SECTION_END];
 enum conf_key {
@@ -295,7 +295,7 @@ static inline unsigned metric_bucket(uint64_t us)
  * A gate's counters page (one writer: that gate; ctl maps it read-only and treats it as input). The parent
  * keeps it, and gives it to the gate that comes next in that place, which goes on counting where it ended.
  */
-enum { COUNTER_SITES_MAX = 4096, COUNTER_UPSTREAMS_MAX = 1024 };
+enum { COUNTER_SITES_MAX = 16384, COUNTER_UPSTREAMS_MAX = 1024 };
 struct counters_site {
 	_Atomic uint64_t col[SITE_END];
 	_Atomic uint64_t bucket[METRIC_BUCKETS];

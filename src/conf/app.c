@@ -20,7 +20,8 @@ static void derived_defaults(struct conf *c)
 {
 	if (c->at->head[CONF_SITE_NAME] == NULL && c->facts.name != NULL)
 		(void)conf_put_key(c, CONF_SITE_NAME, c->facts.name, CONF_FROM_DEFAULT, NULL);
-	if (c->at->head[CONF_POSTGRES_DATABASE] == NULL && c->at->head[CONF_SITE_NAME] != NULL) {
+	if (c->at->head[CONF_POSTGRES_DATABASE] == NULL && c->at->head[CONF_SITE_NAME] != NULL &&
+		!c->facts.folderless) {
 		const char *name = c->at->head[CONF_SITE_NAME]->text;
 		char *db = conf_strndup(c, name, strlen(name));
 
@@ -39,6 +40,11 @@ static void row_default(struct conf *c, enum conf_key k)
 
 	if (c->at->head[k] != NULL || *at == '\0')
 		return;
+	if (c->facts.defaults != NULL && c->at == &c->plain) {
+		c->at->head[k] = c->facts.defaults->plain.head[k];
+		c->at->tail[k] = c->facts.defaults->plain.tail[k];
+		return;
+	}
 	if (!(conf_rows[k].flags & CONF_MANY)) {
 		must(conf_put_key(c, k, at, CONF_FROM_DEFAULT, NULL) != -EINVAL);
 		return;
@@ -81,7 +87,8 @@ int conf_finish(struct conf *c)
 	if (!c->finished) {
 		derived_defaults(c);
 		for (enum conf_key k = 0; k < CONF_END; k++)
-			if (!section_rows[conf_rows[k].section].arg)
+			if (!section_rows[conf_rows[k].section].arg &&
+				conf_has_section(c, conf_rows[k].section))
 				row_default(c, k);
 		scope_defaults(c);
 		check_twice(c, CONF_SITE_DOMAIN, "the name");
@@ -186,6 +193,12 @@ static void fill_site(struct conf *c, struct conf_app *a)
 		a->metrics = "";
 }
 
+static bool answers(const struct conf_app *a)
+{
+	return a->routes[0].to != CONF_TO_NONE || a->nroutes > 1 || a->routes[0].nredirects > 0 ||
+	       a->statics[0].prefix != NULL;
+}
+
 void conf_app_fill(struct conf *c)
 {
 	const struct conf_value *wsgi = c->at->head[CONF_PYTHON_WSGI];
@@ -218,6 +231,9 @@ void conf_app_fill(struct conf *c)
 	a->listen = texts_of(c, CONF_SERVER_LISTEN);
 	a->listen_default = listen == NULL || listen->origin == CONF_FROM_DEFAULT;
 	a->gates = (unsigned)number_of(c, CONF_SERVER_GATES);
+	a->sites = text_of(c, CONF_SERVER_SITES);
 	conf_route_fill(c);
 	conf_tcp_fill(c);
+	a->answers = a->routes != NULL && a->statics != NULL && answers(a);
+	a->serves = a->answers || (a->domains != NULL && a->domains[0] != NULL);
 }

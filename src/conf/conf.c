@@ -49,6 +49,7 @@ struct conf *conf_new(const struct conf_facts *facts)
 	c->facts.host = dup_or_null(c, facts->host);
 	c->facts.state = dup_or_null(c, facts->state);
 	c->facts.runtime = dup_or_null(c, facts->runtime);
+	must(!facts->defaults || facts->folderless);
 	if (c->facts.cores == 0)
 		c->facts.cores = 1;
 	if (c->no_memory) {
@@ -56,6 +57,21 @@ struct conf *conf_new(const struct conf_facts *facts)
 		return NULL;
 	}
 	return c;
+}
+
+struct conf *conf_new_like(const struct conf *c)
+{
+	return conf_new(&c->facts);
+}
+
+struct conf *conf_new_site(const struct conf *defaults, const char *name)
+{
+	struct conf_facts facts = defaults->facts;
+
+	must(defaults->finished && facts.folderless);
+	facts.name = name;
+	facts.defaults = defaults;
+	return conf_new(&facts);
 }
 
 void conf_free(struct conf *c)
@@ -173,6 +189,11 @@ static enum conf_section section_by_name(const char *name)
 	while (s < SECTION_END && strcmp(section_rows[s].name, name) != 0)
 		s++;
 	return s;
+}
+
+bool conf_has_section(const struct conf *c, enum conf_section s)
+{
+	return !c->facts.folderless || (section_rows[s].flags & SECTION_FOLDERLESS) != 0;
 }
 
 enum conf_key conf_key_by_name(const char *section, const char *key)
@@ -392,7 +413,8 @@ int conf_put(struct conf *c, const char *section, const char *arg, const char *k
 	struct conf_scope *scope;
 	int r;
 
-	if (k == CONF_END || (arg[0] != '\0') != section_rows[s].arg || origin >= CONF_FROM_END)
+	if (k == CONF_END || (arg[0] != '\0') != section_rows[s].arg || origin >= CONF_FROM_END ||
+		!conf_has_section(c, s))
 		return -ENOENT;
 	r = conf_scope_arg_check(c, s, arg, pos);
 	if (r < 0)

@@ -23,6 +23,8 @@
 #include "lib/buf.h"
 #include "tbl/tbl.h"
 
+struct conf;
+
 /* Where a byte of configuration stands. file "": nowhere; line and column count from 1, the column in
  * bytes. */
 struct conf_pos {
@@ -72,12 +74,18 @@ struct conf_facts {
 	const char *user, *home, *group, *shell, *host, *state, *runtime;
 	uint32_t uid, gid;
 	unsigned cores;     /* what `cores` means; 0 counts as 1 */
+	bool folderless;    /* a file of Sites=: sections with SECTION_FOLDERLESS only */
+	/* A finished conf of such a file whose defaults this one has too, without making them again; it lives
+	 * longer. NULL: none. Nothing is put behind conf_finish() then. */
+	const struct conf *defaults;
 };
-
-struct conf;
 
 /* NULL without memory. `facts` is copied. */
 struct conf *conf_new(const struct conf_facts *facts);
+/* An empty one with the facts of another; and one of a file of Sites=, with the facts and the defaults of a
+ * finished one (see there), and another name. */
+struct conf *conf_new_like(const struct conf *c);
+struct conf *conf_new_site(const struct conf *defaults, const char *name);
 void conf_free(struct conf *c);
 
 /*
@@ -101,6 +109,22 @@ int conf_put_key(struct conf *c, enum conf_key key, const char *text, enum conf_
 /* Add a finding. The strings are copied. */
 void conf_find(struct conf *c, enum conf_level level, const struct conf_pos *pos_or_null,
 	const char *todo, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/*
+ * claims.c: what only one site may have: its name, and each of its host names.
+ */
+struct conf_claims;
+struct conf_claim {
+	const char *text; /* "": whatever host name is asked for */
+	const char *file;
+	unsigned line, col;
+};
+struct conf_claims *conf_claims_new(void); /* NULL without memory */
+void conf_claims_free(struct conf_claims *c);
+/* NULL: nobody had it, and it is claimed now; else whose it is. The strings are copied. */
+const struct conf_claim *conf_claims_take(struct conf_claims *c, const struct conf_claim *claim);
+/* Whose it is; NULL: nobody's. */
+const struct conf_claim *conf_claims_find(const struct conf_claims *c, const char *text);
+
 /* Was a value put, from anywhere? The first, else NULL. Further items follow by `next`. */
 const struct conf_value *conf_get(const struct conf *c, enum conf_key key);
 /*
@@ -281,12 +305,18 @@ struct conf_app {
 	uint64_t cache_disk; /* 0: the cache lies in memory */
 	const char *maintenance; /* "" the built-in page */
 	const char *metrics;     /* ADDR:PORT; "" off */
+	const char *sites;       /* the folder of Sites=; "" none */
+	bool answers;            /* it has something to answer with … */
+	bool serves;             /* … or a name of its own */
 };
 const struct conf_app *conf_app(const struct conf *c);
 
 /* A valid [Site] Name= from a folder's name: lower case, others to '-', at most 27 bytes; "app" when
  * nothing is left. `ret` has room for 28. */
 void conf_name_from_folder(const char *folder, char ret[28]);
+/* The same from a file of Sites=, without its .conf; of a long one the end is a hash, so that no two long
+ * ones have the same. */
+void conf_name_from_file(const char *file, char ret[28]);
 /* Check one ADDR:PORT and make it numeric and canonical ("localhost:80", ":80", "[::1]:80"). -EINVAL. */
 /* A network or an address. -EINVAL. */
 int conf_network(const char *text, struct conf_cidr *ret);

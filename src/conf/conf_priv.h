@@ -103,6 +103,8 @@ struct conf_scope *conf_scope_at(
 	struct conf *c, enum conf_section section, const char *arg, const struct conf_pos *pos);
 /* May that section have this argument? -EINVAL: a finding says why not. */
 int conf_scope_arg_check(struct conf *c, enum conf_section section, const char *arg, const struct conf_pos *pos);
+/* May it stand in this conf? */
+bool conf_has_section(const struct conf *c, enum conf_section s);
 /* The row of that key in that section, where keys of [Site] may be keys of [Route] too. */
 enum conf_key conf_key_in(enum conf_section section, const char *key);
 

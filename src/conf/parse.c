@@ -156,6 +156,13 @@ static void enter_section(struct parse *p, const struct line *l, size_t off, con
 		if (row->flags & SECTION_LATER)
 			conf_find(p->c, CONF_ERROR, &pos, "take the section out",
 				"this version of stead does not have [%s] yet", row->name);
+		else if (p->c->facts.folderless && !(row->flags & SECTION_FOLDERLESS))
+			conf_find(p->c, CONF_ERROR, &pos,
+				"take the section out; an app has a folder, with a stead.conf of its "
+				"own",
+				"[%s] cannot stand in a file of Sites=: that has [Site], [Route PATH] "
+				"and [Upstream NAME] only",
+				row->name);
 		else if (arg[0] != '\0' && !row->arg)
 			conf_find(p->c, CONF_ERROR, &pos, "", "[%s] takes no argument", row->name);
 		else if (conf_scope_arg_check(p->c, s, arg, &pos) == 0 &&

@@ -16,7 +16,7 @@ enum { UPSTREAMS_MAX = 256 };
 struct fill {
 	struct conf *c;
 	struct conf_upstream *up;
-	unsigned nup;
+	unsigned nup, up_max;
 	struct buf why; /* values were checked already: nothing is said */
 	char mem[64];
 };
@@ -122,7 +122,7 @@ static unsigned upstream_of_url(struct fill *f, const char *url, const char **re
 	snprintf(name, sizeof(name), "%s://%s:%u", server->tls ? "https" : "http", server->name,
 		server->port);
 	at = upstream_named(f, name);
-	if (at != CONF_NO_UPSTREAM || f->nup >= UPSTREAMS_MAX)
+	if (at != CONF_NO_UPSTREAM || f->nup >= f->up_max)
 		return at;
 	u = &f->up[f->nup];
 	*u = (struct conf_upstream){.name = conf_strndup(f->c, name, strlen(name)),
@@ -175,7 +175,7 @@ static void fill_upstream(struct fill *f, const struct conf_scope *s)
 	for (unsigned i = 0; i < up.nservers; i++)
 		if (up.servers[i].tls && up.protocol == CONF_PROTOCOL_HTTP)
 			up.protocol = CONF_PROTOCOL_HTTPS;
-	if (f->nup < UPSTREAMS_MAX)
+	if (f->nup < f->up_max)
 		f->up[f->nup++] = up;
 }
 
@@ -285,7 +285,9 @@ void conf_route_fill(struct conf *c)
 	struct conf_app *a = &c->app;
 	struct conf_route *all = conf_alloc(c, (c->nscopes + 1) * sizeof(*all));
 
-	f.up = conf_alloc(c, UPSTREAMS_MAX * sizeof(*f.up));
+	/* Of each section one, or a To= and a ForwardAuth= with a URL; the site has the latter too. */
+	f.up_max = min_of(2 * c->nscopes + 1, (unsigned)UPSTREAMS_MAX);
+	f.up = conf_alloc(c, f.up_max * sizeof(*f.up));
 	if (all == NULL || f.up == NULL)
 		return;
 	buf_fixed(&f.why, f.mem, sizeof(f.mem));
@@ -342,7 +344,9 @@ static void check_to(struct conf *c, const struct conf_scope *s)
 				"To=static: there is no folder to serve");
 	} else if (strcmp(to->text, "app") == 0) {
 		if (c->plain.head[CONF_PYTHON_WSGI] == NULL)
-			conf_find(c, CONF_ERROR, &to->pos, "write Wsgi= in [Python]",
+			conf_find(c, CONF_ERROR, &to->pos,
+				c->facts.folderless ? "write static, the name of an [Upstream] or a URL"
+						    : "write Wsgi= in [Python]",
 				"To=app: there is no app");
 	} else if (strstr(to->text, "://") == NULL && !has_upstream(c, to->text)) {
 		buf_fixed(&b, names, sizeof(names));

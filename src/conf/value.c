@@ -44,6 +44,30 @@ void conf_name_from_folder(const char *folder, char ret[28])
 		memcpy(ret, "app", 4);
 }
 
+void conf_name_from_file(const char *file, char ret[28])
+{
+	const char *base = strrchr(file, '/');
+	char name[256];
+	uint32_t hash = 0x811c9dc5; /* FNV-1a */
+	size_t n;
+
+	base = base != NULL ? base + 1 : file;
+	n = strlen(base);
+	if (n > 5 && strcmp(base + n - 5, ".conf") == 0)
+		n -= 5;
+	n = min_of(n, sizeof(name) - 1);
+	memcpy(name, base, n);
+	name[n] = '\0';
+	conf_name_from_folder(name, ret);
+	if (n <= 27)
+		return;
+	for (size_t i = 0; i < n; i++)
+		hash = (hash ^ (unsigned char)name[i]) * 0x01000193;
+	for (n = min_of(strlen(ret), (size_t)18); n > 0 && ret[n - 1] == '-';)
+		n--;
+	snprintf(ret + n, 28 - n, "-%08x", hash);
+}
+
 static int check_name(const char *text, struct buf *why, struct buf *todo)
 {
 	size_t n = 1;
