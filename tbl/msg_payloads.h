@@ -180,6 +180,8 @@ struct msg_check_ask {
 	uint32_t no_detect; /* 1: values of the file only */
 	uint32_t uid, gid; /* as root: the candidate import runs as this user */
 };
+/* CHECK_SITES: what a record is. */
+enum site_record { SITE_RECORD_FILE = 1, SITE_RECORD_VALUE = 2, SITE_RECORD_END = 3 };
 struct msg_end {
 	uint32_t err; /* 0, or an errno */
 	uint32_t exit_code; /* of stead's exit codes, for the CLI */

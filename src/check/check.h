@@ -17,6 +17,8 @@
 #include "conf/conf.h"
 #include "lib/chan.h"
 
+enum { CHECK_FILE_BYTES_MAX = 256 * 1024 };
+
 struct check {
 	int fd;      /* the channel */
 	uint64_t id; /* of the question */
@@ -27,6 +29,7 @@ struct check {
 	char name[28];           /* default of Name= */
 	int dir;                 /* the folder */
 	struct conf *conf;
+	bool folderless; /* the file is one of Sites= */
 	bool app_found; /* by detection */
 	bool build;     /* `build` makes an environment before the start */
 };
@@ -34,7 +37,13 @@ struct check {
 /* send.c: the channel. */
 int check_open(struct check *k, char *mem);
 int check_receive(struct check *k, struct msg *ret_msg, char *mem);
+/* Every value, and every finding so far. */
 int check_answer(struct check *k);
+int check_end(struct check *k);
+int check_send_finding(struct check *k, const struct conf_finding *f);
+/* What is written in one file of Sites=, or that it is wrong; `records` gathers until a message is full. */
+int check_send_site(struct check *k, struct buf *records, const struct conf *c, const char *file);
+int check_flush_sites(struct check *k, struct buf *records);
 
 /* folder.c: the folder and its file. Errors are findings; -errno only when nothing can be told. */
 int check_folder(struct check *k, const char *path, const char *name);
@@ -43,12 +52,28 @@ int check_paths(struct check *k);
 /* PATH of the value, from the folder. */
 void check_path(const struct check *k, const char *path, char ret[PATH_MAX]);
 
-/* parse.c: parse text in a child under seccomp, and take what it says as input. */
 /* A conf with the facts of this check. NULL without memory. */
 struct conf *check_conf_new(const struct check *k);
-/* What the child says. False when it is not whole or not in form. */
-bool parse_take_records(struct check *k, const char *p, size_t bytes);
+/* The finding that this file cannot be read. */
+void check_unreadable(struct conf *c, const char *file, int err);
+
+/* parse.c: parse text in a child under seccomp, and take what it says as input. */
+struct parse_text {
+	struct conf *conf; /* where its values and findings go */
+	const char *file, *text;
+	size_t n;
+	bool env_file;
+};
+/* One child for all, unless one of them is its end. 0 or -errno. */
+int check_parse_all(struct parse_text *t, unsigned n);
 int check_parse(struct check *k, const char *file, const char *text, size_t n, bool env_file);
+/* What the child says of one text. False when it is not whole or not in form. */
+bool parse_take_records(struct conf *c, const char *p, size_t bytes);
+
+/* sites.c: the folder of Sites=, open; -1: there is none, and a finding says why if there should be one. */
+int check_sites_folder(struct check *k);
+/* Check and tell each of its files, after the conf of k is finished; closes the folder. 0 or -errno. */
+int check_sites(struct check *k, int dir);
 
 /* sandbox.c: from here on this process computes, reads and writes what is open, and ends. */
 int sandbox_enter(void);

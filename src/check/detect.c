@@ -62,6 +62,9 @@ static bool detect_static(struct check *k)
 
 	if (conf_get(k->conf, CONF_SITE_ROOT) != NULL)
 		return true;
+	/* With Sites= the folder is an operator's: what it shall show itself is written. */
+	if (conf_get(k->conf, CONF_SERVER_SITES) != NULL)
+		return true;
 	for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
 		char path[64];
 		struct stat st;

@@ -19,8 +19,6 @@
 #include "lib/must.h"
 #include "lib/sys.h"
 
-enum { FILE_BYTES_MAX = 256 * 1024 };
-
 static unsigned cores(void)
 {
 	cpu_set_t set;
@@ -45,7 +43,8 @@ struct conf *check_conf_new(const struct check *k)
 		.state = k->state[0] != '\0' ? k->state : NULL,
 		.uid = uid,
 		.gid = gid,
-		.cores = cores()};
+		.cores = cores(),
+		.folderless = k->folderless};
 
 	return conf_new(&facts);
 }
@@ -74,21 +73,25 @@ static unsigned find_service(struct check *k)
 	return n;
 }
 
+void check_unreadable(struct conf *c, const char *file, int err)
+{
+	struct conf_pos pos = {.file = file, .line = 1, .col = 1};
+
+	conf_find(c, CONF_ERROR, &pos, "",
+		err == -EFBIG ? "the file is larger than 256 KB" : "the file cannot be read: %s",
+		strerror(-err));
+}
+
 static int read_file(struct check *k)
 {
 	char *text = NULL;
 	size_t n = 0;
-	int r = sys_read_file(k->dir, k->file, FILE_BYTES_MAX, &text, &n);
+	int r = sys_read_file(k->dir, k->file, CHECK_FILE_BYTES_MAX, &text, &n);
 
 	if (r == 0)
 		r = check_parse(k, k->file, text, n, false);
 	else if (r != -ENOMEM) {
-		struct conf_pos pos = {.file = k->file, .line = 1, .col = 1};
-
-		conf_find(k->conf, CONF_ERROR, &pos, "",
-			r == -EFBIG ? "the file is larger than 256 KB"
-				    : "the file cannot be read: %s",
-			strerror(-r));
+		check_unreadable(k->conf, k->file, r);
 		r = 0;
 	}
 	free(text);
@@ -136,14 +139,26 @@ static int split_path(struct check *k, const char *path)
 	return k->dir < 0 ? -errno : 0;
 }
 
+/* Who asks for one file by name asks for one of Sites=, unless it is what a folder has. */
+static bool is_sites_file(const char *file)
+{
+	size_t n = strlen(file);
+
+	return n > 5 && strcmp(file + n - 5, ".conf") == 0 && strcmp(file, "stead.conf") != 0;
+}
+
 int check_folder(struct check *k, const char *path, const char *name)
 {
 	int r = split_path(k, path);
 
 	if (r < 0 && k->folder[0] == '\0')
 		(void)snprintf(k->folder, sizeof(k->folder), "%s", path);
+	k->folderless = is_sites_file(k->file);
 	/* `up` may check a copy of the folder: then it says the name of the original. */
-	conf_name_from_folder(name[0] != '\0' ? name : k->folder, k->name);
+	if (k->folderless)
+		conf_name_from_file(k->file, k->name);
+	else
+		conf_name_from_folder(name[0] != '\0' ? name : k->folder, k->name);
 	k->conf = check_conf_new(k);
 	if (k->conf == NULL)
 		return -ENOMEM;
@@ -225,7 +240,7 @@ static int read_users(
 	int r;
 
 	check_path(k, file->text, path);
-	r = sys_read_file(AT_FDCWD, path, FILE_BYTES_MAX, &text, &n);
+	r = sys_read_file(AT_FDCWD, path, CHECK_FILE_BYTES_MAX, &text, &n);
 	if (r < 0) {
 		conf_find(k->conf, CONF_ERROR, &file->pos, "", "BasicAuth=: %s: %s", path,
 			strerror(-r));
@@ -280,7 +295,7 @@ static int read_env_files(struct check *k)
 		if (v->text[0] == '\0')
 			continue;
 		check_path(k, shown, path);
-		r = sys_read_file(AT_FDCWD, path, FILE_BYTES_MAX, &text, &n);
+		r = sys_read_file(AT_FDCWD, path, CHECK_FILE_BYTES_MAX, &text, &n);
 		if (r == 0) {
 			r = check_parse(k, shown, text, n, true);
 		} else if (r != -ENOMEM) {

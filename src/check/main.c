@@ -43,11 +43,18 @@ static int answer(struct check *k)
 {
 	int r = conf_errors(k->conf) == 0 ? check_paths(k) : 0;
 
-	if (r == 0 && conf_errors(k->conf) == 0 && !k->ask.no_detect)
+	int sites = check_sites_folder(k);
+
+	if (r == 0 && conf_errors(k->conf) == 0 && !k->ask.no_detect && !k->folderless)
 		r = check_detect(k);
 	if (r == 0 && conf_finish(k->conf) == -ENOMEM)
 		r = -ENOMEM;
-	return r < 0 ? r : check_answer(k);
+	/* What is wrong with the folder's own file keeps nobody from seeing what is wrong with the others. */
+	if (r == 0)
+		r = check_sites(k, sites);
+	if (r == 0)
+		r = check_answer(k);
+	return r < 0 ? r : check_end(k);
 }
 
 int main(void)

@@ -1,9 +1,10 @@
 /*
  * parse.c: untrusted text is parsed in a child that can only compute; what it says is input.
  *
- * Called by folder.c. The child writes packed records to a pipe: values and findings. The parent
- * bounds them, checks each value again by its row, and never sees the text's structure. A child
- * that dies is an error of the file.
+ * Called by folder.c and sites.c. The child writes packed records to a pipe: values and findings of
+ * one text after the other. The parent bounds them, checks each value again by its row, and never
+ * sees the text's structure. A child that dies is an error of the text that it was at; the texts
+ * behind that get another child.
  */
 #include <errno.h>
 #include <poll.h>
@@ -19,7 +20,7 @@
 #include "lib/must.h"
 
 enum { RECORD_VALUE = 1, RECORD_FINDING = 2, RECORD_END = 3 };
-enum { RECORDS_MAX = 4 * 1024 * 1024, PARSE_MS = 10000 };
+enum { RECORDS_MAX = 64 * 1024 * 1024, PARSE_MS = 10000 };
 
 static void pack_values(
 	struct buf *b, uint32_t section, const char *arg, const struct conf_value *v)
@@ -57,28 +58,36 @@ static void pack_all(const struct conf *c, struct buf *b)
 	pack_u32(b, RECORD_END);
 }
 
-/* The child. `fresh` is an empty conf made before the sandbox closed. */
-static _Noreturn void parse_child(
-	struct conf *fresh, int out, const char *file, const char *text, size_t n, bool env_file)
+/* The child. Of each text all is told before the next is begun, so that it is known which one was its end. */
+static _Noreturn void parse_child(const struct parse_text *t, unsigned n, int out)
 {
 	struct buf b;
-	size_t at = 0;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (sandbox_enter() < 0)
 		_exit(2);
-	if ((env_file ? conf_read_env : conf_read)(fresh, file, text, n) == -ENOMEM)
-		_exit(3);
 	buf_init(&b, RECORDS_MAX);
-	pack_all(fresh, &b);
-	while (b.error == 0 && at < b.len) {
-		ssize_t w = write(out, b.p + at, b.len - at);
+	for (unsigned i = 0; i < n; i++) {
+		struct conf *fresh = conf_new_like(t[i].conf);
+		size_t at = 0;
 
-		if (w <= 0)
-			_exit(4);
-		at += (size_t)w;
+		if (fresh == NULL || (t[i].env_file ? conf_read_env : conf_read)(fresh, t[i].file,
+					     t[i].text, t[i].n) == -ENOMEM)
+			_exit(3);
+		buf_reset(&b);
+		pack_all(fresh, &b);
+		conf_free(fresh);
+		while (b.error == 0 && at < b.len) {
+			ssize_t w = write(out, b.p + at, b.len - at);
+
+			if (w <= 0)
+				_exit(4);
+			at += (size_t)w;
+		}
+		if (b.error != 0)
+			_exit(3);
 	}
-	_exit(b.error != 0 ? 3 : 0);
+	_exit(0);
 }
 
 static int read_all(int fd, struct buf *b)
@@ -102,7 +111,7 @@ static int read_all(int fd, struct buf *b)
 	}
 }
 
-static bool take_value(struct check *k, struct unpack *u)
+static bool take_value(struct conf *c, struct unpack *u)
 {
 	uint32_t section = unpack_u32(u);
 	const char *arg = unpack_str(u), *text;
@@ -116,11 +125,11 @@ static bool take_value(struct check *k, struct unpack *u)
 	if (u->bad || section >= SECTION_END || key >= CONF_END ||
 		(origin != CONF_FROM_FILE && origin != CONF_FROM_ENV_FILE))
 		return false;
-	return conf_put(k->conf, section_rows[section].name, arg, conf_rows[key].key, text,
+	return conf_put(c, section_rows[section].name, arg, conf_rows[key].key, text,
 		       (enum conf_origin)origin, &pos) == 0;
 }
 
-static bool take_finding(struct check *k, struct unpack *u)
+static bool take_finding(struct conf *c, struct unpack *u)
 {
 	uint32_t level = unpack_u32(u);
 	struct conf_pos pos;
@@ -133,60 +142,84 @@ static bool take_finding(struct check *k, struct unpack *u)
 	todo = unpack_str(u);
 	if (u->bad || level > CONF_NOTE)
 		return false;
-	conf_find(k->conf, (enum conf_level)level, &pos, todo, "%s", text);
+	conf_find(c, (enum conf_level)level, &pos, todo, "%s", text);
 	return true;
 }
 
-bool parse_take_records(struct check *k, const char *p, size_t bytes)
+/* Those of one text. */
+static bool take_text(struct conf *c, struct unpack *u)
 {
-	struct unpack u;
-
-	unpack_init(&u, p, bytes);
 	for (;;) {
-		uint32_t kind = unpack_u32(&u);
+		uint32_t kind = unpack_u32(u);
 
-		if (u.bad || kind == RECORD_END)
-			return unpack_done(&u);
-		if (kind == RECORD_VALUE ? !take_value(k, &u)
-					 : kind != RECORD_FINDING || !take_finding(k, &u))
+		if (u->bad || kind == RECORD_END)
+			return !u->bad;
+		if (kind == RECORD_VALUE ? !take_value(c, u)
+					 : kind != RECORD_FINDING || !take_finding(c, u))
 			return false;
 	}
 }
 
-/* The facts of the conf in work, so that specifiers mean the same in the child. */
-int check_parse(struct check *k, const char *file, const char *text, size_t n, bool env_file)
+bool parse_take_records(struct conf *c, const char *p, size_t bytes)
 {
-	struct conf_pos top = {.file = file, .line = 1, .col = 1};
-	struct conf *fresh = check_conf_new(k);
-	int fds[2], status = -1, r = -ENOMEM;
+	struct unpack u;
+
+	unpack_init(&u, p, bytes);
+	return take_text(c, &u) && unpack_done(&u);
+}
+
+/* One child's work. How many texts came whole; the next one is what it failed at, when `n` did not. */
+static int parse_some(struct parse_text *t, unsigned n)
+{
+	struct unpack u;
+	int fds[2], r;
+	unsigned done = 0;
 	struct buf b;
 	pid_t pid;
 
-	if (fresh == NULL)
-		return r;
-	if (pipe2(fds, O_CLOEXEC) < 0) {
-		r = -errno;
-		conf_free(fresh);
-		return r;
-	}
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
 	pid = fork();
 	if (pid == 0)
-		parse_child(fresh, fds[1], file, text, n, env_file);
+		parse_child(t, n, fds[1]);
 	r = pid < 0 ? -errno : 0;
 	(void)close(fds[1]);
-	conf_free(fresh);
 	buf_init(&b, RECORDS_MAX + 16 * 1024);
 	if (r == 0) {
-		r = read_all(fds[0], &b);
-		if (r < 0)
+		if (read_all(fds[0], &b) < 0)
 			(void)kill(pid, SIGKILL);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
-		if (r < 0 || status != 0 || !parse_take_records(k, b.p, b.len))
-			conf_find(k->conf, CONF_ERROR, &top, "", "the file could not be parsed");
-		r = 0;
+		unpack_init(&u, b.p, b.len);
+		while (done < n && take_text(t[done].conf, &u))
+			done++;
 	}
 	(void)close(fds[0]);
 	buf_done(&b);
-	return r;
+	return r < 0 ? r : (int)done;
+}
+
+int check_parse_all(struct parse_text *t, unsigned n)
+{
+	for (unsigned at = 0; at < n;) {
+		int done = parse_some(t + at, n - at);
+
+		if (done < 0)
+			return done;
+		at += (unsigned)done;
+		if (at < n) {
+			struct conf_pos top = {.file = t[at].file, .line = 1, .col = 1};
+
+			conf_find(t[at++].conf, CONF_ERROR, &top, "", "the file could not be parsed");
+		}
+	}
+	return 0;
+}
+
+int check_parse(struct check *k, const char *file, const char *text, size_t n, bool env_file)
+{
+	struct parse_text t = {
+		.conf = k->conf, .file = file, .text = text, .n = n, .env_file = env_file};
+
+	return check_parse_all(&t, 1);
 }

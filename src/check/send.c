@@ -70,6 +70,7 @@ static int send_value(struct check *k, enum conf_section section, const char *ar
 
 static int send_finding(struct check *k, const struct conf_finding *f, struct buf *b)
 {
+	buf_reset(b);
 	pack_u32(b, f->level);
 	pack_str(b, f->pos.file);
 	pack_u32(b, f->pos.line);
@@ -90,11 +91,83 @@ static int send_scope(struct check *k, const struct conf_scope *s, struct buf *b
 	return r;
 }
 
+int check_send_finding(struct check *k, const struct conf_finding *f)
+{
+	struct buf b;
+	int r;
+
+	buf_init(&b, CHAN_PAYLOAD_MAX);
+	r = send_finding(k, f, &b);
+	buf_done(&b);
+	return r;
+}
+
+int check_flush_sites(struct check *k, struct buf *records)
+{
+	return records->len > 0 ? send_buf(k, MSG_CHECK_SITES, records) : 0;
+}
+
+/* One more record, behind the others or in a message of its own. */
+static int put_record(struct check *k, struct buf *records, const struct buf *one)
+{
+	int r = one->error;
+
+	if (r == 0 && records->len + one->len > CHAN_PAYLOAD_MAX)
+		r = check_flush_sites(k, records);
+	buf_put(records, one->p, one->len);
+	return r < 0 ? r : records->error;
+}
+
+/* Defaults are the receiver's own. */
+static int put_values(struct check *k, struct buf *records, struct buf *one,
+	enum conf_section section, const char *arg, const struct conf_value *v)
+{
+	int r = 0;
+
+	for (; v != NULL && r == 0; v = v->next) {
+		if (v->origin == CONF_FROM_DEFAULT)
+			continue;
+		buf_reset(one);
+		pack_u32(one, SITE_RECORD_VALUE);
+		pack_str(one, section_rows[section].name);
+		pack_str(one, arg);
+		pack_str(one, conf_rows[v->key].key);
+		pack_str(one, v->text);
+		pack_u32(one, v->pos.line);
+		pack_u32(one, v->pos.col);
+		r = put_record(k, records, one);
+	}
+	return r;
+}
+
+int check_send_site(struct check *k, struct buf *records, const struct conf *c, const char *file)
+{
+	struct buf one;
+	int r;
+
+	buf_init(&one, CHAN_PAYLOAD_MAX);
+	pack_u32(&one, SITE_RECORD_FILE);
+	pack_str(&one, file);
+	r = put_record(k, records, &one);
+	for (enum conf_key i = 0; i < CONF_END && r == 0 && conf_errors(c) == 0; i++)
+		r = put_values(k, records, &one, (enum conf_section)conf_rows[i].section, "",
+			conf_get(c, i));
+	for (const struct conf_scope *s = NULL;
+		r == 0 && conf_errors(c) == 0 && (s = conf_scope_next(c, s));)
+		for (enum conf_key i = 0; i < CONF_END && r == 0; i++)
+			r = put_values(k, records, &one, conf_scope_section(s), conf_scope_arg(s),
+				conf_scope_get(s, i));
+	buf_reset(&one);
+	pack_u32(&one, SITE_RECORD_END);
+	pack_u32(&one, conf_errors(c));
+	if (r == 0)
+		r = put_record(k, records, &one);
+	buf_done(&one);
+	return r;
+}
+
 int check_answer(struct check *k)
 {
-	bool bad = conf_errors(k->conf) > 0;
-	struct msg_end end = {
-		.err = bad ? EINVAL : 0, .exit_code = bad ? VERB_EXIT_USAGE : VERB_EXIT_DONE};
 	struct buf b;
 	int r = 0;
 
@@ -109,7 +182,14 @@ int check_answer(struct check *k)
 		f = f->next)
 		r = send_finding(k, f, &b);
 	buf_done(&b);
-	if (r < 0)
-		return r;
+	return r;
+}
+
+int check_end(struct check *k)
+{
+	bool bad = conf_errors(k->conf) > 0;
+	struct msg_end end = {
+		.err = bad ? EINVAL : 0, .exit_code = bad ? VERB_EXIT_USAGE : VERB_EXIT_DONE};
+
 	return chan_send_blocking(k->fd, MSG_CHECK_END, k->id, &end, sizeof(end), NULL, 0, NULL, 0);
 }

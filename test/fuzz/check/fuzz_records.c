@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (data[0] & 1)
 		(void)detect_take_records(&k, &py, copy + 1, n - 1);
 	else
-		(void)parse_take_records(&k, copy + 1, n - 1);
+		(void)parse_take_records(k.conf, copy + 1, n - 1);
 	/* Nothing that came so can name a file to run, listen or belong to the operator. */
 	if (data[0] & 1)
 		for (enum conf_key i = 0; i < CONF_END; i++)
