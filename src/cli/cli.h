@@ -73,6 +73,19 @@ void show_status(const struct cli *c, const json_t *status);
 /* ctl cannot read what other users' processes cost; whoever asks may be able to. */
 void show_measure(json_t *status);
 
+/* ---- check_sites.c: what check says of the files of Sites=, for `stead check` ---- */
+struct check_sites {
+	bool json;
+	struct buf out; /* a line for each of the first; in JSON all */
+	unsigned n, wrong;
+	/* of the file in work */
+	char file[PATH_MAX], name[64], domains[300];
+	unsigned ndomains;
+};
+/* One CHECK_SITES. False: it is not in form. */
+bool check_sites_heard(struct check_sites *s, struct unpack *u);
+void check_sites_show(struct check_sites *s);
+
 /* ---- the verbs: each returns the exit code ---- */
 int verb_up(struct cli *c);
 int verb_status(struct cli *c);

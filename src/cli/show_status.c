@@ -63,20 +63,27 @@ static void show_site(const struct cli *c, const json_t *site)
 {
 	const char *state = text_of(site, "state"),
 		   *colour = strcmp(state, "live") == 0 ? "32" : "31";
+	bool own = json_object_get(site, "folder") != NULL;
 
 	if (c->tty)
 		(void)printf("\033[%sm●\033[0m ", colour);
 	else
 		(void)fputs("● ", stdout);
 	(void)printf("%s  %s", text_of(site, "name"), *state ? state : "live");
-	show_urls(site);
+	if (own)
+		show_urls(site);
+	else
+		(void)printf("  %s", *text_of(site, "url") ? text_of(site, "url") : "every other name");
 	(void)fputc('\n', stdout);
+	if (*text_of(site, "file"))
+		(void)printf("  file       %s\n", text_of(site, "file"));
 	if (*text_of(site, "folder"))
 		(void)printf("  folder     %s\n", text_of(site, "folder"));
-	(void)printf("  workers    %lld\n", number_of(site, "workers"));
+	if (own)
+		(void)printf("  workers    %lld\n", number_of(site, "workers"));
 	(void)printf("  requests   %lld, %lld of them errors\n", number_of(site, "requests"),
 		number_of(site, "errors"));
-	if (json_object_get(site, "queued"))
+	if (own && json_object_get(site, "queued"))
 		(void)printf("  queued     %lld\n", number_of(site, "queued"));
 }
 
@@ -160,6 +167,14 @@ void show_status(const struct cli *c, const json_t *status)
 		if (json_object_get(o, "trouble"))
 			show_trouble(json_object_get(o, "trouble"));
 	}
+	if (number_of(status, "sites_more"))
+		(void)printf("… and %lld more sites (`stead status --json` shows all, `stead status NAME` "
+			     "one)\n",
+			number_of(status, "sites_more"));
+	if (number_of(status, "sites_kept"))
+		(void)printf("\n  %lld of them by the last good version of the file: `stead check` says "
+			     "why\n",
+			number_of(status, "sites_kept"));
 	(void)printf("\n  %-12s %-16s %7s  %-10s %9s  %8s  %s\n", "process", "app", "pid", "state",
 		"memory", "restarts", "uptime");
 	json_array_foreach(json_object_get(status, "processes"), i, o)

@@ -32,6 +32,7 @@ struct answer {
 	char section[1100];
 	struct buf out;   /* values; in JSON too */
 	struct buf notes; /* findings */
+	struct check_sites sites;
 };
 
 /* A line for a terminal. */
@@ -208,6 +209,8 @@ static int hear(int fd, struct answer *a, char *mem)
 			got_value(a, &u);
 		else if (m.h.type == MSG_CHECK_FINDING)
 			got_finding(a, &u);
+		else if (m.h.type == MSG_CHECK_SITES && !check_sites_heard(&a->sites, &u))
+			return -EPROTO;
 		if (u.bad)
 			return -EPROTO;
 		if (m.h.type != MSG_CHECK_END)
@@ -248,16 +251,18 @@ static void show(struct answer *a, const char *path, int code)
 
 		buf_init(&head, PATH_MAX * 8);
 		json_str(&head, "path", path);
-		printf("{%s,\"ok\":%s,\"values\":[%s],\"findings\":[%s]}\n", buf_str(&head),
-			code == VERB_EXIT_DONE ? "true" : "false", buf_str(&a->out),
-			buf_str(&a->notes));
+		printf("{%s,\"ok\":%s,\"values\":[%s],\"sites\":[%s],\"findings\":[%s]}\n",
+			buf_str(&head), code == VERB_EXIT_DONE ? "true" : "false",
+			buf_str(&a->out), buf_str(&a->sites.out), buf_str(&a->notes));
 		buf_done(&head);
 		return;
 	}
-	if (code == VERB_EXIT_DONE)
+	if (code == VERB_EXIT_DONE || a->sites.n)
 		printf("%s", buf_str(&a->out));
+	check_sites_show(&a->sites);
 	(void)fflush(stdout);
-	fprintf(stderr, "%s%s", code == VERB_EXIT_DONE && a->findings > 0 ? "\n" : "",
+	fprintf(stderr, "%s%s",
+		(code == VERB_EXIT_DONE || a->sites.n) && a->findings > 0 ? "\n" : "",
 		buf_str(&a->notes));
 	if (a->errors > 0)
 		fprintf(stderr, "%u error%s\n", a->errors, a->errors == 1 ? "" : "s");
@@ -306,7 +311,7 @@ static void state_of(const char *path, const char *given, char ret[PATH_MAX])
 
 int verb_check(const char *roles_dir, const char *path, const char *state_dir_or_null, bool json)
 {
-	struct answer a = {.json = json};
+	struct answer a = {.json = json, .sites = {.json = json}};
 	char prefix[PATH_MAX + 1], state[PATH_MAX];
 	char *mem = malloc(CHAN_PAYLOAD_MAX);
 	int fds[2] = {-1, -1}, r = -ENOMEM, status = 0;
@@ -317,6 +322,7 @@ int verb_check(const char *roles_dir, const char *path, const char *state_dir_or
 	a.prefix = prefix;
 	buf_init(&a.out, 64 * 1024 * 1024);
 	buf_init(&a.notes, 1024 * 1024);
+	buf_init(&a.sites.out, 64 * 1024 * 1024);
 	if (mem != NULL)
 		pid = start(roles_dir, fds);
 	if (pid > 0) {
@@ -327,6 +333,9 @@ int verb_check(const char *roles_dir, const char *path, const char *state_dir_or
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
 	}
+	/* A file of Sites= that is wrong stops nobody else, but it is what was asked for here. */
+	if (r == VERB_EXIT_DONE && a.errors > 0)
+		r = VERB_EXIT_USAGE;
 	if (r >= 0) {
 		show(&a, path, r);
 	} else {
@@ -337,6 +346,7 @@ int verb_check(const char *roles_dir, const char *path, const char *state_dir_or
 	}
 	buf_done(&a.out);
 	buf_done(&a.notes);
+	buf_done(&a.sites.out);
 	free(mem);
 	return r;
 }

@@ -361,6 +361,8 @@ static int already_runs(struct up *u)
 		o = NULL;
 	site = json_array_get(json_object_get(json_object_get(o, "status"), "sites"), 0);
 	url = json_string_value(json_object_get(site, "url"));
+	if (url && !*url)
+		url = NULL;
 	if (url)
 		(void)snprintf(text, sizeof text,
 			"%s is live already at %s; it is running with its state in %s", c->folder,

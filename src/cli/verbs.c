@@ -111,7 +111,10 @@ static json_t *with_app(struct cli *c, const char *verb)
 
 int verb_status(struct cli *c)
 {
-	return verb_ask(c, with_app(c, "status"));
+	json_t *request = with_app(c, "status");
+
+	(void)json_object_set_new(request, "json", json_boolean(c->json));
+	return verb_ask(c, request);
 }
 
 int verb_metrics(struct cli *c)

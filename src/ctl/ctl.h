@@ -6,7 +6,9 @@
  *   struct ask     one question to a one-shot process (check, build, db, act)
  *   struct up      the flow that takes the folder live; one at a time
  *   struct probe   the first real request, made through the listener as a client would
- *   struct app     what the instance serves, as the state knows it
+ *   struct app     the folder that the instance serves, as the state knows it: an app, or files, or only
+ *                  where other sites are written down
+ *   struct site    a site without a folder: one file of Sites=
  *
  * ctl never parses the app's files (check does), never touches the app's folder, and is never
  * waited for by a process that serves.
@@ -54,6 +56,7 @@ enum {
 	CTL_CLIENT_OUT_MAX = 4 * 1024 * 1024, /* unread lines held for a slow client */
 	CTL_TAIL_LINES = 15,                  /* of the app's log, shown with a failure */
 	APP_NUMBER = 1,                       /* an instance serves one folder */
+	SITE_NUMBER_FIRST = 2,                /* of sites without a folder, by name, for ever */
 	LISTENER_NUMBER = 1,                  /* of the first address */
 	LISTENER_TCP_FIRST = 1000,            /* those of [Tcp] begin here */
 	CTL_TCP_MAX = 128,
@@ -162,6 +165,40 @@ struct app {
 	struct app_value *values;
 	bool known; /* there is a row */
 };
+/* site.c: one file of Sites=, or what of it is the last good version. */
+struct site {
+	char *file;     /* as positions show it: Sites=, a slash, its name */
+	char name[28];
+	uint32_t number;
+	char *values;   /* what is written: packed, see site_value_next() */
+	size_t bytes;
+	bool bad;       /* check found errors: there are no values */
+	bool kept;      /* the file says other than this, which is its last good version */
+};
+/* In the order of their files' names. */
+struct site_list {
+	struct site **all;
+	unsigned n, room;
+};
+struct site_value {
+	const char *section, *arg, *key, *text;
+	uint32_t line, col;
+};
+/* NULL without memory. The name is the file's until a value says another. */
+struct site *site_new(const char *file);
+struct site *site_copy(const struct site *s);
+void site_free(struct site *s);
+/* Take it, at the end. -ENOMEM: it is freed. */
+int sites_add(struct site_list *l, struct site *s);
+int sites_copy(const struct site_list *l, struct site_list *ret);
+void sites_free(struct site_list *l);
+struct site *sites_of_file(const struct site_list *l, const char *file);
+struct site *sites_named(const struct site_list *l, const char *name);
+/* The next of u, which begins at its values. False at the end, and when they are not in form: then u is bad. */
+bool site_value_next(struct unpack *u, struct site_value *ret);
+/* The first Domain=; "" when there is none. Points into the site. */
+const char *site_domain(const struct site *s);
+
 int state_open(struct ctl *c);
 void state_close(struct ctl *c);
 /* Report what SQLite said, as an event and as text for people. -EIO, or -ENOSPC. */
@@ -172,9 +209,17 @@ int state_meta_get(struct ctl *c, const char *key, uint64_t *ret_value);
 int state_meta_set(struct ctl *c, const char *key, uint64_t value);
 /* The number of that name among its kind, the same for ever; below 2^32, from 0 on. 0 without a state. */
 uint32_t state_number(struct ctl *c, const char *kind, const char *name);
+/* Many changes are one; inside of another it is that one. */
+int state_begin(struct ctl *c, bool *ret_mine);
+/* err as it came, or why it could not be kept. Not 0: all of it is taken back. */
+int state_end(struct ctl *c, bool mine, int err);
 int state_make_app(struct ctl *c);
 int state_load_app(struct ctl *c, struct app *a);
 int state_save_app(struct ctl *c, const struct app *a);
+int state_make_site(struct ctl *c);
+int state_load_sites(struct ctl *c, struct site_list *ret);
+/* `old` is what the table holds: only what differs is written. */
+int state_save_sites(struct ctl *c, const struct site_list *old, const struct site_list *sites);
 int state_make_secret(struct ctl *c);
 /* The app's secret, made at the first call; 64 hex digits. */
 int state_secret(struct ctl *c, const char *app, char ret[65]);
@@ -185,7 +230,12 @@ int app_value_add(struct app *a, const char *const text[6], uint32_t line, uint3
 /* ---- effective.c: values as check told them, as a checked conf ---- */
 /* The conf of these values, finished; NULL with the reason in ret_why. */
 struct conf *effective_conf(const struct ctl *c, const struct app *a, char *ret_why, size_t cap);
-/* `path` from the app's folder, absolute. */
+/* The same of one site, with the defaults of this conf (effective_site_defaults()). */
+struct conf *effective_site(const struct site *s, const struct conf *defaults, char *ret_why, size_t cap);
+/* `base` is the folder of Sites=. NULL without memory. */
+struct conf *effective_site_defaults(const struct ctl *c, const struct app *a, const char *base);
+/* `path` from that folder, absolute; from the app's. */
+void effective_below(const char *base, const char *path, char ret[static CTL_PATH_MAX]);
 void effective_path(const struct app *a, const char *path, char ret[static CTL_PATH_MAX]);
 
 /* ---- procs.c: what the parent says of its processes ---- */
@@ -238,7 +288,7 @@ int up_root_postgres(uint32_t *ret_uid, uint32_t *ret_gid);
 
 /* ---- sites.c: the snapshot ---- */
 /* Build and send it; the generation goes up. 0 or -errno. */
-int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf);
+int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, const struct site_list *sites);
 /* Do all gates that there shall be serve this generation? */
 bool sites_loaded(const struct ctl *c);
 
@@ -256,7 +306,9 @@ struct probe {
 	unsigned status;       /* of the last answer, 0: none */
 	unsigned again_ms;
 	bool running, told;
+	bool any; /* any answer will do: what answers is another server of some site */
 };
+/* Then `any` may be set. */
 void probe_start(struct ctl *c, struct probe *p, const char *address, const char *path,
 	unsigned count, uint64_t timeout_ms);
 void probe_stop(struct probe *p);
@@ -278,6 +330,13 @@ struct up {
 	struct app app;        /* what is coming */
 	struct conf *conf;
 	const struct conf_app *c;
+	struct site_list sites;  /* what of Sites= is coming */
+	struct site *site;       /* the one that check is telling */
+	struct buf site_values;
+	size_t sites_bytes;      /* of all that were told */
+	unsigned sites_kept, sites_out; /* last good versions; left out */
+	char sites_named[400];          /* the first of them … */
+	bool sites_unnamed;             /* … and there are more */
 	bool reload;         /* only new values; nothing is started that does not run */
 	bool restart;        /* as root: a reload with the values that are live, and a new copy */
 	bool rolling;        /* reload: the workers are being replaced by others */
@@ -288,6 +347,8 @@ struct up {
 	uint8_t db; /* enum db_step */
 	bool folders_made, server_up;
 	unsigned acts_pending;
+	struct conf *site_defaults;
+	unsigned sites_published; /* as root: so many of them */
 	char prepared[64]; /* as root: the app's name whose user and folders are there */
 	uint64_t started_us, started_wall_us, set_id;
 	bool client_chose; /* --http */
@@ -347,6 +408,12 @@ void up_tail_end(struct up *u);
 void up_check(struct up *u);
 /* The values are there: they are the conf of this flow from now on. */
 void up_values(struct up *u);
+/* up_sites.c: CHECK_SITES; when all are known; for a restart: those that are live. */
+void up_sites_heard(struct up *u, const struct msg *m);
+void up_sites_settle(struct up *u);
+void up_sites_same(struct up *u);
+/* What to say of those that are not as their files say; false: nothing. */
+bool up_sites_say(const struct up *u, char *ret, size_t cap);
 void up_build(struct up *u);
 void up_db_start(struct up *u);
 void up_db_sync(struct up *u);
@@ -364,12 +431,24 @@ void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *
 /* As root: the app's user, its copy, the folders. False: not yet. */
 bool up_root_ready(struct up *u);
 /* The same for its static trees, which check told; and where the copy of one lies: PUBLIC_ROOT is Root= of
- * the site, 0 and more are Static= in order, PUBLIC_ROUTES + i is Root= of route i. */
+ * the site, 0 and more are Static= in order, PUBLIC_ROUTES + i is Root= of route i; `site` is a number. */
 enum { PUBLIC_ROOT = -1, PUBLIC_ROUTES = 1000 };
 bool up_root_published(struct up *u);
+/* Have that tree, which lies in the copy of the folder, copied to where the gates see it. */
+void up_root_publish(struct up *u, const char *from, const char *to);
+/* Is one of its servers a socket that the gates do not see? */
+bool up_root_hidden(const struct conf_upstream *up, const char **ret_path);
+#define UP_ROOT_SOCKET_TODO                                                                        \
+	"let the backend make it below /run/stead/backends (RuntimeDirectory=stead/backends/NAME " \
+	"in its unit, or `install -d -o USER /run/stead/backends/NAME`), or listen on an address " \
+	"of 127.0.0.1"
+/* up_root_sites.c: the same for sites without a folder, one after the other. False: not yet. And may this one
+ * serve? False: a finding says why not. */
+bool up_root_sites_published(struct up *u);
+bool up_root_site_may(struct up *u, const struct site *s);
 int up_public_index(const struct conf_app *conf, unsigned route);
-void up_public_path(
-	const struct ctl *c, const struct app *a, int index, char ret[static CTL_PATH_MAX]);
+void up_public_path(const struct ctl *c, const struct app *a, uint32_t site, int index,
+	char ret[static CTL_PATH_MAX]);
 /* Remove copies that are not the live one, once no worker runs from them. */
 void up_root_settle(struct ctl *c);
 
@@ -429,7 +508,8 @@ void trouble_line(struct client *cl, const char *text, size_t n);
 void trouble_lines_end(struct client *cl);
 
 /* ---- status.c, logs.c, verbs.c ---- */
-json_t *status_json(struct ctl *c);
+/* Of all sites, or of that one. Of many only some are told, unless all are wanted. */
+json_t *status_json(struct ctl *c, const char *site, bool all);
 void logs_start(struct client *cl);
 void logs_stop(struct client *cl);
 void logs_heard(struct ctl *c, const struct msg *m);
@@ -442,6 +522,8 @@ uint64_t logs_last(struct ctl *c, const char *app, unsigned lines);
 /* Keep one record in a list of the last ones, when it is the app's own words. */
 void logs_keep(json_t *list, const char *text, size_t n);
 void verbs_run(struct client *cl);
+/* The site without a folder that the request names; NULL: it means the folder's own. */
+const struct site *verbs_site(const struct client *cl);
 /* Something changed that a waiting restart may have waited for. */
 void verbs_settle(struct ctl *c);
 void verbs_worker_died(struct ctl *c, const struct msg_proc_state *st);
@@ -468,7 +550,9 @@ struct ctl {
 	unsigned clients_n;
 
 	sqlite3 *db;
+	sqlite3_stmt *meta_get, *meta_set; /* of state.c */
 	struct app app; /* what serves, or the last that did */
+	struct site_list sites; /* the same */
 	struct {
 		char **names[METRICS_KINDS]; /* by the row's number */
 		int fd;                      /* the last text for gates */
@@ -480,6 +564,7 @@ struct ctl {
 	bool cache_on_disk;
 	uint64_t snap_told; /* the generation whose going live is in the log */
 	uint64_t live_us; /* since when; 0: not live */
+	bool serves;      /* the folder has a site of its own */
 	uint64_t parent_since_us;
 	uint64_t start_ms;   /* how long a worker may take */
 	unsigned workers;    /* how many there are at least; 0: there is no app */

@@ -110,6 +110,8 @@ void ctl_started(struct ctl *c)
 	err = state_open(c);
 	if (err == 0)
 		err = state_load_app(c, &c->app);
+	if (err == 0)
+		err = state_load_sites(c, &c->sites);
 	if (err < 0)
 		fatal("ctl", "%s/state.db cannot be used: %s", c->state_dir, strerror(-err));
 	err = control_open(c);

@@ -406,15 +406,11 @@ static void app_workers(struct out *o, const struct ctl *c)
 
 static void whole(struct out *o, const struct ctl *c)
 {
-	unsigned sites = 0;
-
-	for (unsigned i = 0; c->metrics.names[METRICS_SITE] && i < COUNTER_SITES_MAX; i++)
-		sites += c->metrics.names[METRICS_SITE][i] != NULL;
 	family(o, &proc_metric_rows[PROC_METRIC_BUILD], METRIC_GAUGE);
 	label(o, "version", STEAD_VERSION);
 	count(o, 1);
 	family(o, &proc_metric_rows[PROC_METRIC_SITES], METRIC_GAUGE);
-	count(o, sites);
+	count(o, c->serves + c->sites.n);
 	family(o, &proc_metric_rows[PROC_METRIC_SNAPSHOT], METRIC_GAUGE);
 	count(o, c->snap_generation);
 }

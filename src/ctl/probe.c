@@ -178,8 +178,8 @@ void probe_on_recv(struct loop *l, struct op *op, int res)
 	status = p->answer.len ? probe_status(p->answer.p, p->answer.len) : 0;
 	if (status)
 		p->status = status;
-	p->good = status && status < 500 ? p->good + 1 : 0;
-	if (status >= 500 && !p->told) {
+	p->good = status && (status < 500 || p->any) ? p->good + 1 : 0;
+	if (status >= 500 && !p->any && !p->told) {
 		p->told = true;
 		up_probe_failed(p->ctl, status);
 	}

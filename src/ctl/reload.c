@@ -61,6 +61,7 @@ void reload_same(struct up *u)
 		if (app_value_add(&u->app, text, v->line, v->col) < 0)
 			u->check_failed = true;
 	}
+	up_sites_same(u);
 	up_values(u);
 }
 
@@ -153,6 +154,6 @@ void reload_revert(struct up *u)
 	if (u->gates_sent)
 		(void)gates_send(c, conf_app(conf));
 	if (u->snap_sent)
-		(void)sites_send(c, &c->app, conf_app(conf));
+		(void)sites_send(c, &c->app, conf_app(conf), &c->sites);
 	conf_free(conf);
 }

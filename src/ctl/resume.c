@@ -14,6 +14,7 @@
 
 void ctl_adopt(struct ctl *c, const struct conf_app *conf)
 {
+	c->serves = conf->serves;
 	c->workers = conf->python ? conf->workers : 0;
 	scaling_adopt(c, conf);
 	c->start_ms = conf->health_timeout_ms;
@@ -49,7 +50,7 @@ void resume(struct ctl *c)
 	if (err == 0)
 		err = gates_send(c, conf);
 	if (err == 0)
-		err = sites_send(c, &c->app, conf);
+		err = sites_send(c, &c->app, conf, &c->sites);
 	if (err)
 		say(c, EV_STATE_ERROR, "what", "go on after a restart", "error", strerror(-err),
 			NULL);

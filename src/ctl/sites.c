@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ROUTES_MAX = 1200, CLOUDFLARE_MAX = 256 };
+enum { CLOUDFLARE_MAX = 256 };
 
 static uint32_t ms32(uint64_t ms)
 {
@@ -40,17 +40,17 @@ static unsigned put_routes(
 	unsigned n = 0;
 
 	all[n++] = sites_route(b, &conf->routes[0], PUBLIC_ROOT);
-	for (unsigned i = 1; i < conf->nroutes && n < ROUTES_MAX; i++)
+	for (unsigned i = 1; i < conf->nroutes; i++)
 		all[n++] = sites_route(b, &conf->routes[i], up_public_index(conf, i));
-	for (unsigned i = 0; conf->statics && conf->statics[i].prefix && n < ROUTES_MAX; i++)
+	for (unsigned i = 0; conf->statics && conf->statics[i].prefix; i++)
 		all[n++] = static_route(b, conf, i);
 	return n;
 }
 
-static struct snap_site limits_of(const struct conf_app *conf)
+static struct snap_site limits_of(const struct site_build *b, const struct conf_app *conf)
 {
 	return (struct snap_site){
-		.number = APP_NUMBER,
+		.number = b->number,
 		.head_max = ms32(conf->head_bytes_max),
 		.header_timeout_ms = ms32(conf->header_timeout_ms),
 		.idle_timeout_ms = ms32(conf->idle_timeout_ms),
@@ -84,40 +84,54 @@ static struct snap_list trusted(struct site_build *b, const struct conf_app *con
 	return list;
 }
 
+/* Maintenance= is a path of the site: below Root=, or below where its paths begin. */
+static struct snap_str maintenance(struct site_build *b, const struct conf_app *conf)
+{
+	char path[CTL_PATH_MAX], root[CTL_PATH_MAX];
+	int n;
+
+	if (!conf->maintenance[0])
+		return (struct snap_str){0};
+	sites_folder(b, &conf->routes[0], PUBLIC_ROOT, root);
+	n = snprintf(path, sizeof path, "%s/%s", root,
+		conf->maintenance + strspn(conf->maintenance, "/"));
+	return n > 0 && n < CTL_PATH_MAX ? snap_put_str(b->w, path) : (struct snap_str){0};
+}
+
+static void put_upstreams(struct site_build *b, const struct conf_app *conf)
+{
+	b->upstreams = 0;
+	for (unsigned i = 0; i < conf->nupstreams; i++) {
+		uint32_t at = sites_upstream(b, &conf->upstreams[i], conf);
+
+		if (i == 0)
+			b->upstreams = at;
+	}
+}
+
 static void put_site(struct site_build *b, const struct conf_app *conf)
 {
-	struct snap_route *all = calloc(ROUTES_MAX, sizeof *all);
-	struct snap_site site = limits_of(conf);
-	struct snap_app app = {
-		.number = APP_NUMBER, .workers = conf->workers, .threads = conf->threads};
+	unsigned most = conf->nroutes;
+	struct snap_site site = limits_of(b, conf);
+	struct snap_route *all;
 	uint32_t at;
 
+	for (unsigned i = 0; conf->statics && conf->statics[i].prefix; i++)
+		most++;
+	all = calloc(most, sizeof *all);
 	b->no_memory |= !all;
 	if (!all)
 		return;
-	b->gates = conf->gates;
+	b->scripts = false;
 	for (unsigned i = 0; i < conf->nupstreams; i++)
 		b->scripts |= conf->upstreams[i].protocol == CONF_PROTOCOL_FASTCGI &&
 			      conf->upstreams[i].index[0];
-	app.name = site.name = snap_put_str(b->w, b->a->name);
-	metrics_name(b->c, METRICS_SITE, site.number, b->a->name);
-	if (conf->python)
-		(void)snap_put_app(b->w, &app);
-	for (unsigned i = 0; i < conf->nupstreams; i++)
-		sites_upstream(b, &conf->upstreams[i], conf);
-	sites_tcp(b, conf);
+	site.name = snap_put_str(b->w, b->name);
+	metrics_name(b->c, METRICS_SITE, site.number, b->name);
+	put_upstreams(b, conf);
 	site.canonical =
 		snap_put_str(b->w, conf->domains && conf->domains[0] ? conf->domains[0] : "");
-	if (conf->maintenance[0]) {
-		char path[CTL_PATH_MAX], root[CTL_PATH_MAX];
-		int n;
-
-		sites_folder(b, &conf->routes[0], PUBLIC_ROOT, root);
-		n = snprintf(path, sizeof path, "%s/%s", root,
-			conf->maintenance + strspn(conf->maintenance, "/"));
-		if (n > 0 && n < CTL_PATH_MAX)
-			site.maintenance = snap_put_str(b->w, path);
-	}
+	site.maintenance = maintenance(b, conf);
 	site.trusted_proxies = trusted(b, conf);
 	site.connections_max = conf->connections_per_address;
 	site.proxy_protocol = sites_networks(b, conf->proxy_protocol, conf->nproxy_protocol);
@@ -125,16 +139,71 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	free(all);
 	put_hosts(b, at, conf->domains, 0);
 	put_hosts(b, at, conf->aliases, SNAP_HOST_ALIAS);
+	sites_cache_want(b, conf);
+	/* One without names answers to every other one; else the folder's own does. */
+	if (!b->any_host && !conf->domains[0])
+		b->any_host = true;
+	else if (!b->own)
+		return;
+	b->default_site = at;
 }
 
-static int send_fds(struct ctl *c, struct snap_writer *w, uint64_t generation, int cache)
+/* The folder's: it comes first, and has the app. */
+static void put_own(struct site_build *b, const struct conf_app *conf)
+{
+	struct snap_app app = {
+		.number = APP_NUMBER, .workers = conf->workers, .threads = conf->threads};
+
+	b->name = b->a->name;
+	b->base = b->a->work;
+	b->number = APP_NUMBER;
+	b->own = true;
+	b->gates = conf->gates;
+	app.name = snap_put_str(b->w, b->name);
+	if (conf->python)
+		(void)snap_put_app(b->w, &app);
+	sites_tcp(b, conf);
+	if (conf->serves)
+		put_site(b, conf);
+}
+
+static void put_others(struct site_build *b, const struct conf_app *conf, const struct site_list *sites)
+{
+	char base[CTL_PATH_MAX], why[256];
+	struct conf *defaults;
+
+	if (!sites->n)
+		return;
+	effective_path(b->a, conf->sites, base);
+	defaults = effective_site_defaults(b->c, b->a, base);
+	b->no_memory |= !defaults;
+	for (unsigned i = 0; defaults && i < sites->n; i++) {
+		const struct site *s = sites->all[i];
+		struct conf *held = effective_site(s, defaults, why, sizeof why);
+
+		if (!held) {
+			say(b->c, EV_STATE_ERROR, "what", s->file, "error", why, NULL);
+			continue;
+		}
+		b->name = s->name;
+		b->base = base;
+		b->number = s->number;
+		b->own = false;
+		put_site(b, conf_app(held));
+		conf_free(held);
+	}
+	conf_free(defaults);
+}
+
+static int send_fds(
+	struct ctl *c, struct snap_writer *w, uint64_t generation, uint32_t default_site, int cache)
 {
 	struct msg_snap m = {.generation = generation};
 	int fds[SNAP_SEGMENTS_MAX + 2], err;
 	struct stat st;
 	unsigned n;
 
-	err = snap_finish(w, generation, 0, fds, &n);
+	err = snap_finish(w, generation, default_site, fds, &n);
 	if (err)
 		return err;
 	m.segments = n - 1;
@@ -149,18 +218,25 @@ static int send_fds(struct ctl *c, struct snap_writer *w, uint64_t generation, i
 	return err;
 }
 
-int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf)
+int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, const struct site_list *sites)
 {
-	struct site_build b = {.c = c, .a = a, .w = snap_writer_new()};
+	struct site_build b = {.c = c, .a = a, .w = snap_writer_new(), .default_site = SNAP_NONE};
 	uint64_t generation = c->snap_generation + 1;
-	int err;
+	bool mine;
+	int err = b.w ? state_begin(c, &mine) : -ENOMEM;
 
-	if (b.w)
-		put_site(&b, conf);
+	if (err) {
+		snap_writer_free(b.w);
+		return err;
+	}
+	put_own(&b, conf);
+	put_others(&b, conf, sites);
 	/* Kept, so that a ctl which comes after this one never gives the same number again. */
-	err = b.w && !b.no_memory ? state_meta_set(c, "snapshot", generation) : -ENOMEM;
+	err = b.no_memory ? -ENOMEM : state_meta_set(c, "snapshot", generation);
+	err = state_end(c, mine, err);
 	if (err == 0)
-		err = send_fds(c, b.w, generation, sites_cache(c, conf));
+		err = send_fds(c, b.w, generation, b.default_site,
+			sites_cache(c, b.cache_bytes, b.cache_disk));
 	if (err == 0)
 		c->snap_generation = generation;
 	snap_writer_free(b.w);

@@ -1,5 +1,5 @@
 /*
- * sites.h: between sites.c and sites_route.c only.
+ * sites.h: between sites.c and the other files of the snapshot's making only.
  */
 #ifndef STEAD_CTL_SITES_H
 #define STEAD_CTL_SITES_H
@@ -12,8 +12,18 @@ struct site_build {
 	const struct app *a;
 	struct snap_writer *w;
 	bool no_memory;
+	/* of the site in work */
+	const char *name;    /* its own */
+	const char *base;    /* where its paths begin: the app's folder, or that of Sites= */
+	uint32_t number;
+	bool own;            /* it is the folder's */
+	uint32_t upstreams;  /* index of its first upstream */
+	bool scripts;        /* of the site are run somewhere */
+	/* of all */
 	unsigned gates;
-	bool scripts; /* of the site are run somewhere */
+	uint32_t default_site;
+	bool any_host; /* … answers to every host name */
+	uint64_t cache_bytes, cache_disk;
 };
 
 /* public_index: as root, where the copy of its Root= lies (up_public_path()). */
@@ -23,12 +33,15 @@ void sites_folder(struct site_build *b, const struct conf_route *r, int public_i
 struct snap_list sites_networks(struct site_build *b, const struct conf_cidr *from, unsigned n);
 /* cloudflare.c: at most max. How many. */
 unsigned cloudflare_networks(struct ctl *c, struct conf_cidr *ret, unsigned max);
-void sites_upstream(struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf);
+/* Its index. */
+uint32_t sites_upstream(struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf);
 /* With these bounds; its index. */
 uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *u, unsigned queue,
 	uint64_t queue_timeout_ms, uint64_t timeout_ms);
 /* sites_cache.c: the cache's region, kept; -1: there is none. */
-int sites_cache(struct ctl *c, const struct conf_app *conf);
+int sites_cache(struct ctl *c, uint64_t bytes, uint64_t disk);
+/* The larger of what it wants and what others want. */
+void sites_cache_want(struct site_build *b, const struct conf_app *conf);
 /* sites_tcp.c: [Tcp] */
 void sites_tcp(struct site_build *b, const struct conf_app *conf);
 

@@ -13,16 +13,22 @@
 
 enum { CACHE_MIN = 1 << 20 };
 
-/* Routes share it: the largest Cache= of them all. */
-static uint64_t wanted(const struct conf_app *conf)
+/* Sites and routes share it: the largest Cache= of them all. */
+void sites_cache_want(struct site_build *b, const struct conf_app *conf)
 {
 	uint64_t n = 0;
 
 	for (unsigned i = 0; i < conf->nroutes; i++)
-		if (conf->routes[i].cache_bytes > n)
-			n = conf->routes[i].cache_bytes;
-	if (n && conf->cache_disk)
-		n = conf->cache_disk;
+		n = max_of(n, conf->routes[i].cache_bytes);
+	b->cache_bytes = max_of(b->cache_bytes, n);
+	if (n)
+		b->cache_disk = max_of(b->cache_disk, conf->cache_disk);
+}
+
+static uint64_t wanted(uint64_t bytes, uint64_t disk)
+{
+	uint64_t n = bytes && disk ? disk : bytes;
+
 	return n && n < CACHE_MIN ? CACHE_MIN : n;
 }
 
@@ -33,10 +39,10 @@ static void forget(struct ctl *c)
 	c->cache_bytes = 0;
 }
 
-int sites_cache(struct ctl *c, const struct conf_app *conf)
+int sites_cache(struct ctl *c, uint64_t cache_bytes, uint64_t cache_disk)
 {
-	uint64_t bytes = wanted(conf);
-	bool disk = conf->cache_disk > 0;
+	uint64_t bytes = wanted(cache_bytes, cache_disk);
+	bool disk = cache_disk > 0;
 	int err;
 
 	if (bytes == c->cache_bytes && disk == c->cache_on_disk)

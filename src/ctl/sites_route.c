@@ -124,7 +124,7 @@ static void put_rate(struct site_build *b, const struct conf_route *r, struct sn
 	if (!r->rate.by)
 		return;
 	/* Routes that say nothing of their own share their site's, whatever their path. */
-	(void)snprintf(name, sizeof name, "%s %s", b->a->name,
+	(void)snprintf(name, sizeof name, "%s %s", b->name,
 		r->rate.of_site ? "/" : r->path);
 	rate.number = state_number(b->c, "rate", name);
 	to->rates = snap_put_list(b->w, &rate, sizeof rate, 1);
@@ -134,9 +134,9 @@ void sites_folder(
 	struct site_build *b, const struct conf_route *r, int index, char ret[static CTL_PATH_MAX])
 {
 	if (b->c->start.root)
-		up_public_path(b->c, b->a, index, ret);
+		up_public_path(b->c, b->a, b->own ? APP_NUMBER : b->number, index, ret);
 	else
-		effective_path(b->a, r->root, ret);
+		effective_below(b->base, r->root, ret);
 }
 
 static uint32_t access_of(const struct conf_route *r)
@@ -169,7 +169,7 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 	to.match_header = snap_put_str(b->w, r->match_header);
 	to.match_value = snap_put_str(b->w, r->match_value);
 	to.app = r->to == CONF_TO_APP ? 0 : SNAP_NONE;
-	to.upstream = r->to == CONF_TO_UPSTREAM ? r->upstream : SNAP_NONE;
+	to.upstream = r->to == CONF_TO_UPSTREAM ? b->upstreams + r->upstream : SNAP_NONE;
 	to.flags = flags_of(b, r);
 	to.access = access_of(r);
 	if (to.access == SNAP_ACCESS_FORMAT)
@@ -178,7 +178,8 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 	to.index = texts(b, r->index);
 	to.try_files = texts(b, r->try_files);
 	to.error_pages = pages(b, r, root);
-	to.auth_upstream = r->auth_upstream == CONF_NO_UPSTREAM ? SNAP_NONE : r->auth_upstream;
+	to.auth_upstream =
+		r->auth_upstream == CONF_NO_UPSTREAM ? SNAP_NONE : b->upstreams + r->auth_upstream;
 	to.auth_path = snap_put_str(b->w, r->auth_path);
 	to.request_timeout_ms = (uint32_t)min_of(r->request_timeout_ms, (uint64_t)UINT32_MAX);
 	to.body_max = r->body_bytes_max;
@@ -189,15 +190,15 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 }
 
 static struct snap_server server_of(
-	struct site_build *b, const struct conf_upstream *u, const struct conf_server *s)
+	struct site_build *b, const char *upstream, const struct conf_server *s)
 {
 	struct snap_server to = {.kind = s->kind,
 		.weight = s->weight,
 		.port = (uint16_t)s->port,
 		.name = snap_put_str(b->w, s->name)};
-	char name[600];
+	char name[1000];
 
-	(void)snprintf(name, sizeof name, "%s %s:%u", u->name, s->name, s->port);
+	(void)snprintf(name, sizeof name, "%s %s:%u", upstream, s->name, s->port);
 	to.number = state_number(b->c, "server", name);
 	memcpy(to.address, s->address, sizeof to.address);
 	return to;
@@ -208,7 +209,7 @@ static struct snap_server server_of(
 static int sticky_key(struct site_build *b, const char *upstream, uint8_t ret[16])
 {
 	char secret[65];
-	int err = state_secret(b->c, b->a->name, secret);
+	int err = state_secret(b->c, b->name, secret);
 
 	for (unsigned i = 0; err == 0 && i < 16; i++) {
 		char byte[3] = {secret[32 + 2 * i], secret[33 + 2 * i], 0};
@@ -235,22 +236,20 @@ static struct snap_str script_root(struct site_build *b, const struct conf_upstr
 
 	if (u->document_root[0] || !u->root[0])
 		return snap_put_str(b->w, u->document_root);
-	effective_path(b->a, u->root, path);
+	effective_below(b->base, u->root, path);
 	return snap_put_str(b->w, path);
 }
 
 uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *u, unsigned queue,
 	uint64_t queue_timeout_ms, uint64_t timeout_ms)
 {
-	char name[600];
+	char own[600], name[600];
 	static const uint32_t protocols[] = {[CONF_PROTOCOL_HTTP] = SNAP_PROTO_HTTP,
 		[CONF_PROTOCOL_HTTPS] = SNAP_PROTO_HTTP,
 		[CONF_PROTOCOL_FASTCGI] = SNAP_PROTO_FASTCGI,
 		[CONF_PROTOCOL_UWSGI] = SNAP_PROTO_UWSGI,
 		[CONF_PROTOCOL_TCP] = SNAP_PROTO_TCP};
-	struct snap_upstream to = {.name = snap_put_str(b->w, u->name),
-		.number = state_number(b->c, "upstream", u->name),
-		.protocol = protocols[u->protocol],
+	struct snap_upstream to = {.protocol = protocols[u->protocol],
 		.balance = u->balance + 1,
 		.flags = (u->protocol == CONF_PROTOCOL_HTTPS ? SNAP_UPSTREAM_TLS : 0) |
 			 (u->tls_verify ? SNAP_UPSTREAM_TLS_VERIFY : 0),
@@ -268,9 +267,13 @@ uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *
 		.timeout_ms = (uint32_t)min_of(timeout_ms, (uint64_t)UINT32_MAX)};
 	struct snap_server *all = calloc(u->nservers + 1, sizeof *all);
 
+	/* The folder's have their names alone, and those of other sites their site's before them. */
+	(void)snprintf(own, sizeof own, "%s%s%s", b->own ? "" : b->name, b->own ? "" : "/", u->name);
+	to.name = snap_put_str(b->w, own);
+	to.number = state_number(b->c, "upstream", own);
 	b->no_memory |= !all;
 	for (unsigned i = 0; all && i < u->nservers; i++)
-		all[i] = server_of(b, u, &u->servers[i]);
+		all[i] = server_of(b, own, &u->servers[i]);
 	if (all)
 		to.servers = snap_put_list(b->w, all, sizeof *all, u->nservers);
 	free(all);
@@ -278,16 +281,16 @@ uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *
 		to.root = script_root(b, u);
 		to.index = snap_put_str(b->w, u->index);
 	}
-	if (u->sticky[0] && sticky_key(b, u->name, to.sticky_key) < 0)
+	if (u->sticky[0] && sticky_key(b, own, to.sticky_key) < 0)
 		b->no_memory = true;
-	(void)snprintf(name, sizeof name, "%s/%s", b->a->name, u->name);
+	(void)snprintf(name, sizeof name, "%s/%s", b->name, u->name);
 	metrics_name(b->c, METRICS_UPSTREAM, to.number, name);
 	return snap_put_upstream(b->w, &to);
 }
 
-void sites_upstream(
+uint32_t sites_upstream(
 	struct site_build *b, const struct conf_upstream *u, const struct conf_app *conf)
 {
-	(void)sites_upstream_timed(
+	return sites_upstream_timed(
 		b, u, conf->queue, conf->queue_timeout_ms, conf->request_timeout_ms);
 }

@@ -37,39 +37,60 @@ int state_make_meta(struct ctl *c)
 		" WITHOUT ROWID");
 }
 
+/* Compiled once: ten thousand sites ask for as many numbers. */
+static int prepare(struct ctl *c, sqlite3_stmt **st, const char *sql)
+{
+	return *st ? SQLITE_OK : sqlite3_prepare_v2(c->db, sql, -1, st, NULL);
+}
+
 int state_meta_get(struct ctl *c, const char *key, uint64_t *ret_value)
 {
-	sqlite3_stmt *st = NULL;
-	int r = sqlite3_prepare_v2(c->db, "SELECT value FROM meta WHERE key = ?", -1, &st, NULL);
+	int r = prepare(c, &c->meta_get, "SELECT value FROM meta WHERE key = ?");
 
 	if (r == SQLITE_OK)
-		r = sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
+		r = sqlite3_bind_text(c->meta_get, 1, key, -1, SQLITE_STATIC);
 	if (r == SQLITE_OK)
-		r = sqlite3_step(st);
+		r = sqlite3_step(c->meta_get);
 	if (r == SQLITE_ROW)
-		*ret_value = (uint64_t)sqlite3_column_int64(st, 0);
-	(void)sqlite3_finalize(st);
-	if (r == SQLITE_ROW)
-		return 0;
-	return r == SQLITE_DONE ? -ENOENT : state_failed(c, "read meta");
+		*ret_value = (uint64_t)sqlite3_column_int64(c->meta_get, 0);
+	if (r != SQLITE_ROW && r != SQLITE_DONE)
+		r = state_failed(c, "read meta");
+	(void)sqlite3_reset(c->meta_get);
+	return r == SQLITE_ROW ? 0 : r == SQLITE_DONE ? -ENOENT : r;
 }
 
 int state_meta_set(struct ctl *c, const char *key, uint64_t value)
 {
-	sqlite3_stmt *st = NULL;
-	int r = sqlite3_prepare_v2(c->db,
+	int r = prepare(c, &c->meta_set,
 		"INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE"
-		" SET value = excluded.value WHERE value <> excluded.value",
-		-1, &st, NULL);
+		" SET value = excluded.value WHERE value <> excluded.value");
 
 	if (r == SQLITE_OK)
-		r = sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
+		r = sqlite3_bind_text(c->meta_set, 1, key, -1, SQLITE_STATIC);
 	if (r == SQLITE_OK)
-		r = sqlite3_bind_int64(st, 2, (sqlite3_int64)value);
+		r = sqlite3_bind_int64(c->meta_set, 2, (sqlite3_int64)value);
 	if (r == SQLITE_OK)
-		r = sqlite3_step(st);
-	(void)sqlite3_finalize(st);
-	return r == SQLITE_DONE ? 0 : state_failed(c, "write meta");
+		r = sqlite3_step(c->meta_set);
+	r = r == SQLITE_DONE ? 0 : state_failed(c, "write meta");
+	(void)sqlite3_reset(c->meta_set);
+	return r;
+}
+
+int state_begin(struct ctl *c, bool *ret_mine)
+{
+	*ret_mine = sqlite3_get_autocommit(c->db) != 0;
+	return *ret_mine ? state_exec(c, "BEGIN IMMEDIATE") : 0;
+}
+
+int state_end(struct ctl *c, bool mine, int err)
+{
+	if (!mine)
+		return err;
+	if (err == 0)
+		err = state_exec(c, "COMMIT");
+	if (err)
+		(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+	return err;
 }
 
 /* Names that come and go keep their numbers: a counter or a state is never another's. */
@@ -105,6 +126,8 @@ static int make_schema(struct ctl *c)
 		if (err == 0)
 			err = state_make_secret(c);
 		if (err == 0)
+			err = state_make_site(c);
+		if (err == 0)
 			err = state_meta_set(c, "version", SCHEMA_VERSION);
 		if (err == 0)
 			err = state_meta_set(c, "min_reader", SCHEMA_MIN_READER);
@@ -119,7 +142,8 @@ static int make_schema(struct ctl *c)
 			c->state_dir, (unsigned)version);
 		err = -EPROTONOSUPPORT;
 	}
-	return err;
+	/* One that was made before there were such sites. */
+	return err ? err : state_make_site(c);
 }
 
 int state_open(struct ctl *c)
@@ -142,6 +166,9 @@ int state_open(struct ctl *c)
 
 void state_close(struct ctl *c)
 {
+	(void)sqlite3_finalize(c->meta_get);
+	(void)sqlite3_finalize(c->meta_set);
+	c->meta_get = c->meta_set = NULL;
 	(void)sqlite3_close(c->db);
 	c->db = NULL;
 }

@@ -212,16 +212,13 @@ static int save_values(struct ctl *c, const struct app *a)
 
 int state_save_app(struct ctl *c, const struct app *a)
 {
-	int err = state_exec(c, "BEGIN IMMEDIATE");
+	bool mine;
+	int err = state_begin(c, &mine);
 
 	if (err)
 		return err;
 	err = save_row(c, a);
 	if (err == 0)
 		err = save_values(c, a);
-	if (err == 0)
-		err = state_exec(c, "COMMIT");
-	if (err)
-		(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
-	return err;
+	return state_end(c, mine, err);
 }

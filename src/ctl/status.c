@@ -18,6 +18,8 @@
 
 #include "lib/sys.h"
 
+enum { SITES_SHOWN = 20 };
+
 static const char *const phase_names[] = {
 	[PHASE_DOWN] = "down",
 	[PHASE_STARTING] = "starting",
@@ -27,30 +29,83 @@ static const char *const phase_names[] = {
 	[PHASE_BACKOFF] = "waiting",
 };
 
-static uint64_t column(const struct ctl *c, unsigned col)
+static uint64_t column(const struct ctl *c, uint32_t number, unsigned col)
 {
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < CTL_GATES_MAX; i++)
+	/* Those beyond the bound share a row, which is nobody's own. */
+	for (unsigned i = 0; i < CTL_GATES_MAX && number < COUNTER_SITES_MAX - 1; i++)
 		if (c->gate[i].counters)
 			sum += atomic_load_explicit(
-				&c->gate[i].counters->site[APP_NUMBER].col[col], memory_order_relaxed);
+				&c->gate[i].counters->site[number].col[col], memory_order_relaxed);
 	return sum;
 }
 
-static json_t *site(const struct ctl *c)
+/* What is counted of it. */
+static json_t *with_counts(const struct ctl *c, uint32_t number, json_t *o)
+{
+	static const struct {
+		const char *name;
+		unsigned col;
+	} counts[] = {{"requests", SITE_REQUESTS}, {"errors", SITE_ERRORS_5XX},
+		{"errors_4xx", SITE_ERRORS_4XX}, {"active", SITE_ACTIVE}, {"queued", SITE_QUEUED}};
+
+	for (unsigned i = 0; o && i < ARRAY_LEN(counts); i++)
+		(void)json_object_set_new(o, counts[i].name,
+			json_integer((json_int_t)column(c, number, counts[i].col)));
+	return o;
+}
+
+static json_t *own_site(const struct ctl *c)
 {
 	char url[CTL_URL_MAX];
 
 	listen_url(&c->app, url);
-	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I}", "name",
-		c->app.name, "url", url, "urls", listen_urls(&c->app), "state",
-		c->trouble.down ? "failing" : "live", "folder", c->app.folder, "workers",
-		(int)procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP), "workers_wanted", (int)c->scaling.scaler.want, "requests",
-		(json_int_t)column(c, SITE_REQUESTS), "errors",
-		(json_int_t)column(c, SITE_ERRORS_5XX), "errors_4xx",
-		(json_int_t)column(c, SITE_ERRORS_4XX), "active",
-		(json_int_t)column(c, SITE_ACTIVE), "queued", (json_int_t)column(c, SITE_QUEUED));
+	return with_counts(c, APP_NUMBER,
+		json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:i}", "name", c->app.name, "url", url,
+			"urls", listen_urls(&c->app), "state", c->trouble.down ? "failing" : "live",
+			"folder", c->app.folder, "workers",
+			(int)procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP), "workers_wanted",
+			(int)c->scaling.scaler.want));
+}
+
+static json_t *site(const struct ctl *c, const struct site *s)
+{
+	const char *domain = site_domain(s), *port;
+	char url[CTL_URL_MAX], full[400] = "";
+
+	listen_first(&c->app, url);
+	port = strrchr(url, ':');
+	if (domain[0])
+		(void)snprintf(full, sizeof full, "http://%s%s", domain,
+			port && strcmp(port, ":80") != 0 ? port : "");
+	return with_counts(c, s->number,
+		json_pack("{s:s, s:s, s:s, s:s}", "name", s->name, "url", full, "state",
+			s->kept ? "last good version" : "live", "file", s->file));
+}
+
+/* The folder's own; then those that somebody has to see to, then the others. */
+static json_t *sites(const struct ctl *c, const char *named, bool all, unsigned *ret_more)
+{
+	json_t *list = json_array();
+
+	*ret_more = 0;
+	if (c->live_us == 0)
+		return list;
+	if (c->serves && (!named[0] || strcmp(named, c->app.name) == 0))
+		(void)json_array_append_new(list, own_site(c));
+	for (unsigned turn = 0; turn < 2; turn++)
+		for (unsigned i = 0; i < c->sites.n; i++) {
+			const struct site *s = c->sites.all[i];
+
+			if (s->kept == (turn == 1) || (named[0] && strcmp(named, s->name) != 0))
+				continue;
+			if (all || json_array_size(list) < SITES_SHOWN)
+				(void)json_array_append_new(list, site(c, s));
+			else
+				(*ret_more)++;
+		}
+	return list;
 }
 
 static json_t *process(struct ctl *c, const struct msg_proc_state *st)
@@ -132,6 +187,15 @@ static json_t *database(struct ctl *c)
 	return o;
 }
 
+static unsigned kept(const struct ctl *c)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->sites.n; i++)
+		n += c->sites.all[i]->kept;
+	return n;
+}
+
 static json_t *protections_off(const struct ctl *c)
 {
 	if (c->start.root)
@@ -142,17 +206,17 @@ static json_t *protections_off(const struct ctl *c)
 		"a cgroup for each app: memory and CPU limits", "ports below 1024");
 }
 
-json_t *status_json(struct ctl *c)
+json_t *status_json(struct ctl *c, const char *site, bool all)
 {
-	json_t *sites = json_array();
+	unsigned more;
+	json_t *list = sites(c, site, all, &more);
 
-	if (c->live_us)
-		(void)json_array_append_new(sites, site(c));
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "state",
+	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:o, s:o, s:o}", "state",
 		c->stopping  ? "stopping"
 		: c->live_us ? "live"
 		: c->up      ? "starting"
 			     : "idle",
-		"version", STEAD_VERSION, "folder", c->app.folder, "sites", sites, "processes",
-		processes(c), "database", database(c), "protections_off", protections_off(c));
+		"version", STEAD_VERSION, "folder", c->app.folder, "sites", list, "sites_more",
+		(int)more, "sites_kept", (int)kept(c), "processes", processes(c), "database",
+		database(c), "protections_off", protections_off(c));
 }

@@ -118,10 +118,10 @@ static void answer(struct client *cl)
 {
 	struct ctl *c = cl->ctl;
 	const struct msg_proc_state *st = worst(c);
-	json_t *status = status_json(c);
+	json_t *status = status_json(c, cl->req.app, cl->req.json);
 	json_t *site = json_array_get(json_object_get(status, "sites"), 0);
 
-	if (site && st)
+	if (site && st && !verbs_site(cl))
 		(void)json_object_set_new(site, "trouble", trouble_json(c, st, cl->lines));
 	json_decref(cl->lines);
 	cl->lines = NULL;

@@ -28,6 +28,10 @@ void up_forget(struct up *u)
 	loop_timer_stop(c->loop, &u->timer);
 	conf_free(u->conf);
 	app_values_free(&u->app);
+	sites_free(&u->sites);
+	conf_free(u->site_defaults);
+	site_free(u->site);
+	buf_done(&u->site_values);
 	json_decref(u->tail);
 	c->up = NULL;
 	free(u);
@@ -303,16 +307,35 @@ void up_snap_refused(struct ctl *c, uint32_t err, const char *text)
 static void say_live(struct up *u)
 {
 	struct ctl *c = u->ctl;
-	char url[CTL_URL_MAX], ms[24];
+	char url[CTL_URL_MAX], ms[24], text[900];
+	bool told;
 
 	listen_url(&c->app, url);
 	(void)snprintf(ms, sizeof ms, "%llu",
 		(unsigned long long)((loop_now_fresh_us(c->loop) - u->started_us) / 1000));
 	if (!u->reload)
 		say(c, EV_SITE_LIVE, "site", c->app.name, "url", url, "ms", ms, NULL);
-	client_end(u->client, VERB_EXIT_DONE, "", "",
+	/* A reload that did not do all that was asked says so; what is live is live. */
+	told = up_sites_say(u, text, sizeof text);
+	if (told && !u->reload)
+		client_finding(u->client, CONF_WARNING, "", 0, 0, text, "");
+	client_end(u->client, told && u->reload ? VERB_EXIT_USAGE : VERB_EXIT_DONE,
+		told && u->reload ? text : "",
+		told && u->reload ? "correct what is named above, then `stead reload` again" : "",
 		json_pack("{s:s, s:o, s:s, s:i, s:s}", "url", url, "urls", listen_urls(&c->app),
 			"name", c->app.name, "status", (int)u->probe.status, "ms", ms));
+}
+
+static int save(struct up *u)
+{
+	bool mine;
+	int err = state_begin(u->ctl, &mine);
+
+	if (err == 0)
+		err = state_save_app(u->ctl, &u->app);
+	if (err == 0)
+		err = state_save_sites(u->ctl, &u->ctl->sites, &u->sites);
+	return state_end(u->ctl, mine, err);
 }
 
 /* From now on this is what the instance serves, also for the ctl that may come after this one. */
@@ -323,7 +346,7 @@ static void go_live(struct up *u)
 
 	memcpy(u->app.instance, c->instance, sizeof u->app.instance);
 	u->app.known = true;
-	err = state_save_app(c, &u->app);
+	err = save(u);
 	if (err) {
 		up_fail(u, VERB_EXIT_FAILED,
 			err == -ENOSPC ? "free disk space, then try again"
@@ -335,6 +358,9 @@ static void go_live(struct up *u)
 	app_values_free(&c->app);
 	c->app = u->app;
 	u->app.values = NULL;
+	sites_free(&c->sites);
+	c->sites = u->sites;
+	u->sites = (struct site_list){0};
 	ctl_adopt(c, u->c);
 	c->clearing = c->start.root != 0;
 	c->clear_generation = u->rolling ? u->newer_than : 0;
@@ -408,7 +434,7 @@ static void send_gates(struct up *u)
 
 static void send_snap(struct up *u)
 {
-	int err = sites_send(u->ctl, &u->app, u->c);
+	int err = sites_send(u->ctl, &u->app, u->c, &u->sites);
 
 	u->snap_sent = true;
 	if (err)
@@ -458,9 +484,11 @@ static void advance_live(struct up *u)
 
 		u->probing = true;
 		listen_first(&u->app, first);
-		client_progress(u->client, "probe", "asking the app", UINT32_MAX);
+		client_progress(u->client, "probe", u->c->serves ? "asking the app" : "asking a gate", UINT32_MAX);
 		probe_start(u->ctl, &u->probe, first, u->c->health, u->c->health_count,
 			u->c->health_timeout_ms);
+		/* A folder without a site of its own is live when a gate answers. */
+		u->probe.any = !u->c->serves;
 	} else if (!u->probe.running && u->probe.good >= u->probe.wanted &&
 		   (u->db == DB_NOT || u->synced)) {
 		go_live(u);

@@ -48,6 +48,8 @@ static void heard(struct ask *a, const struct msg *m)
 		heard_value(u, &n);
 	else if (m->h.type == MSG_CHECK_FINDING)
 		heard_finding(u, &n);
+	else if (m->h.type == MSG_CHECK_SITES)
+		up_sites_heard(u, m);
 }
 
 /* The database that the last time guessed is not wanted any more. */
@@ -84,6 +86,8 @@ static void checked(struct ask *a, const struct ask_end *end)
 	if (u->reload)
 		reload_keep(u);
 	up_values(u);
+	if (!u->failing)
+		up_sites_settle(u);
 	if (u->failing)
 		return;
 	if (u->c->postgres == CONF_POSTGRES_YES && u->db == DB_NOT && !u->reload)

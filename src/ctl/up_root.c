@@ -136,18 +136,22 @@ bool up_root_ready(struct up *u)
 
 /* ---- static trees ---- */
 
-void up_public_path(
-	const struct ctl *c, const struct app *a, int index, char ret[static CTL_PATH_MAX])
+void up_public_path(const struct ctl *c, const struct app *a, uint32_t site, int index,
+	char ret[static CTL_PATH_MAX])
 {
 	unsigned long n = tree_number(a);
+	char of[24] = "";
 
+	if (site != APP_NUMBER)
+		(void)snprintf(of, sizeof of, "site%u-", (unsigned)site);
 	if (index == PUBLIC_ROOT)
-		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/root", c->state_dir, n);
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/%sroot", c->state_dir, n, of);
 	else if (index >= PUBLIC_ROUTES)
-		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/route%d", c->state_dir, n,
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/%sroute%d", c->state_dir, n, of,
 			index - PUBLIC_ROUTES);
 	else
-		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/static%d", c->state_dir, n, index);
+		(void)snprintf(
+			ret, CTL_PATH_MAX, "%s/public/%lu/%sstatic%d", c->state_dir, n, of, index);
 }
 
 /* Only what lies in the copy may be published; act holds us to it. */
@@ -164,7 +168,7 @@ static bool publish(struct up *u, const char *path, int index)
 			"The static folder \"%s\" is not below %s.", path, u->app.folder);
 		return false;
 	}
-	up_public_path(u->ctl, &u->app, index, to);
+	up_public_path(u->ctl, &u->app, APP_NUMBER, index, to);
 	act(u, ACT_TREE_COPY, args);
 	return true;
 }
@@ -185,20 +189,27 @@ static bool is_hidden(const struct conf_server *s)
 	       (strncmp(s->name, seen, sizeof seen - 1) != 0 || strstr(s->name, "/../") != NULL);
 }
 
-static bool refuse_hidden(struct up *u, const struct conf_upstream *up)
+bool up_root_hidden(const struct conf_upstream *up, const char **ret_path)
 {
 	for (unsigned i = 0; i < up->nservers; i++)
 		if (is_hidden(&up->servers[i])) {
-			up_fail(u, VERB_EXIT_USAGE,
-				"let the backend make it below /run/stead/backends (RuntimeDirectory="
-				"stead/backends/NAME in its unit, or `install -d -o USER "
-				"/run/stead/backends/NAME`), or listen on an address of 127.0.0.1",
-				"The socket %s cannot be reached when stead runs as root: its gates see "
-				"none of the machine's files but /run/stead/backends.",
-				up->servers[i].name);
+			*ret_path = up->servers[i].name;
 			return true;
 		}
 	return false;
+}
+
+static bool refuse_hidden(struct up *u, const struct conf_upstream *up)
+{
+	const char *path;
+
+	if (!up_root_hidden(up, &path))
+		return false;
+	up_fail(u, VERB_EXIT_USAGE, UP_ROOT_SOCKET_TODO,
+		"The socket %s cannot be reached when stead runs as root: its gates see "
+		"none of the machine's files but /run/stead/backends.",
+		path);
+	return true;
 }
 
 static bool refuse_sockets(struct up *u)
@@ -210,6 +221,13 @@ static bool refuse_sockets(struct up *u)
 		if (refuse_hidden(u, &u->c->tcps[i].up))
 			return true;
 	return false;
+}
+
+void up_root_publish(struct up *u, const char *from, const char *to)
+{
+	const char *const args[] = {from, to, "stead-gate"};
+
+	act(u, ACT_TREE_COPY, args);
 }
 
 bool up_root_published(struct up *u)
@@ -232,7 +250,7 @@ bool up_root_published(struct up *u)
 			if (!publish(u, s[i].path, i))
 				return false;
 	}
-	return u->acts_pending == 0;
+	return u->acts_pending == 0 && up_root_sites_published(u);
 }
 
 /* ---- copies that nobody runs from any more ---- */

@@ -15,17 +15,33 @@ static void not_running(struct client *cl)
 		"`stead up` takes the folder live", NULL);
 }
 
-/* The named app is this one, or none was named. */
+/* The named app or site is here, or none was named. */
 static bool is_ours(struct client *cl)
 {
+	struct ctl *c = cl->ctl;
 	char text[240];
 
-	if (!cl->req.app[0] || strcmp(cl->req.app, cl->ctl->app.name) == 0)
+	if (!cl->req.app[0] || strcmp(cl->req.app, c->app.name) == 0 ||
+		sites_named(&c->sites, cl->req.app))
 		return true;
-	(void)snprintf(text, sizeof text, "There is no app \"%s\" here; there is \"%s\".",
-		cl->req.app, cl->ctl->app.name);
-	client_end(cl, VERB_EXIT_NO_SUCH, text, "`stead status` shows its name", NULL);
+	if (c->sites.n)
+		(void)snprintf(text, sizeof text, "There is no site \"%s\" here.", cl->req.app);
+	else
+		(void)snprintf(text, sizeof text, "There is no app \"%s\" here; there is \"%s\".",
+			cl->req.app, c->app.name);
+	client_end(cl, VERB_EXIT_NO_SUCH, text,
+		c->sites.n ? "`stead status --json` shows all names" : "`stead status` shows its name",
+		NULL);
 	return false;
+}
+
+const struct site *verbs_site(const struct client *cl)
+{
+	const struct ctl *c = cl->ctl;
+
+	return cl->req.app[0] && strcmp(cl->req.app, c->app.name) != 0
+		       ? sites_named(&c->sites, cl->req.app)
+		       : NULL;
 }
 
 static void restart_now(struct client *cl)
@@ -52,7 +68,7 @@ static void restart(struct client *cl)
 	}
 	if (!is_ours(cl))
 		return;
-	if (!c->workers) {
+	if (!c->workers || verbs_site(cl)) {
 		client_end(cl, VERB_EXIT_NO_SUCH,
 			"This site has no app to restart: its files are served as they are.",
 			"`stead reload` reads stead.conf again", NULL);

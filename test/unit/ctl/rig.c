@@ -94,6 +94,7 @@ void rig_done(struct rig *r)
 	}
 	state_close(r->c);
 	app_values_free(&r->c->app);
+	sites_free(&r->c->sites);
 	while (r->c->asks) {
 		struct ask *a = r->c->asks;
 
