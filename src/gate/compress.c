@@ -112,18 +112,26 @@ int compress_vary(struct req *r, struct resp_head *h)
 	return value ? filter_set_field(r, h, "Vary", value, false) : -1;
 }
 
+#define IS(f, literal) filter_is(f, literal, sizeof(literal) - 1)
+
 /* Could any client get it encoded? What is cheap to ask first. */
 static bool worth(const struct resp_head *h)
 {
-	const struct field *type;
+	const struct field *type = NULL;
 
 	if ((h->content_length >= 0 && h->content_length < COMPRESS_BYTES_MIN) || h->status < 200 ||
 		h->status == 204 || h->status == 206 || h->status == 304)
 		return false;
-	type = filter_field(h, "content-type");
-	return type && encoding_worth(type->value, type->value_len) &&
-	       !filter_field(h, "content-encoding") && !filter_field(h, "content-range") &&
-	       !has_word(filter_field(h, "cache-control"), "no-transform");
+	for (unsigned i = 0; i < h->nfields; i++) {
+		const struct field *f = &h->fields[i];
+
+		if (IS(f, "content-encoding") || IS(f, "content-range") ||
+			(IS(f, "cache-control") && has_word(f, "no-transform")))
+			return false;
+		if (!type && IS(f, "content-type"))
+			type = f;
+	}
+	return type && encoding_worth(type->value, type->value_len);
 }
 
 /* Other bytes may not have the same strong tag (RFC 9110 section 8.8.3.3). */

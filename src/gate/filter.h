@@ -36,8 +36,18 @@ size_t filter_room(struct req *r, unsigned from);
 int filter_set_field(struct req *r, struct resp_head *h, const char *name, const char *value, bool add);
 /* Take every field of that name away (names are compared without case). */
 int filter_drop_field(struct req *r, struct resp_head *h, const char *name);
+/* Are these n bytes the same name, whatever their case? */
+bool filter_same_name(const char *a, const char *b, size_t n);
+static inline bool filter_is(const struct field *f, const char *name, size_t n)
+{
+	return f->name_len == n && filter_same_name(f->name, name, n);
+}
 /* The first field of that name, or NULL. */
-const struct field *filter_field(const struct resp_head *h, const char *name);
+const struct field *filter_field_n(const struct resp_head *h, const char *name, size_t n);
+static inline const struct field *filter_field(const struct resp_head *h, const char *name)
+{
+	return filter_field_n(h, name, strlen(name));
+}
 
 /* For req.c */
 void filters_on_room(struct req *r);

@@ -9,6 +9,7 @@
 #include "http1_token.h"
 #include "stream.h"
 
+#include <endian.h>
 #include <string.h>
 
 struct cursor {
@@ -35,26 +36,27 @@ static inline char *value_end(char *p, const char *end)
 {
 	const uint64_t ones = 0x0101010101010101ull, high = 0x8080808080808080ull;
 
-	for (;;) {
-		while (end - p >= 8) {
-			uint64_t w, low, del;
+	while (end - p >= 8) {
+		uint64_t w, low, del;
 
-			memcpy(&w, p, 8);
-			low = (w - ones * 0x20) & ~w & high;
-			del = w ^ ones * 0x7f;
-			del = (del - ones) & ~del & high;
-			if (low | del)
-				break;
+		memcpy(&w, p, 8);
+		w = le64toh(w);
+		low = (w - ones * 0x20) & ~w & high;
+		del = w ^ ones * 0x7f;
+		del = (del - ones) & ~del & high;
+		if (!(low | del)) {
 			p += 8;
+			continue;
 		}
-		while (p < end && ((unsigned char)*p >= 0x20 ? *p != 0x7f : *p == '\t')) {
-			p++;
-			if (end - p >= 8 && ((uintptr_t)p & 7) == 0)
-				break;
-		}
-		if (p == end || ((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
+		/* The first one marked is one; those behind it a borrow may have marked. */
+		p += __builtin_ctzll(low | del) / 8;
+		if (*p != '\t')
 			return p;
+		p++;
 	}
+	while (p < end && ((unsigned char)*p >= 0x20 ? *p != 0x7f : *p == '\t'))
+		p++;
+	return p;
 }
 
 /* Decimal digits only; -1: anything else, or more than an int64 holds. */

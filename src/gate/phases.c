@@ -53,9 +53,9 @@ static void run(struct req *r)
 
 		if (end == PHASE_ANSWERED || r->ended)
 			return;
-		r->waits = end == PHASE_WAIT;
-		if (r->waits) {
+		if (end == PHASE_WAIT) {
 			must(phases[r->phase].cancel);
+			r->waits = true;
 			return;
 		}
 		r->phase_state = NULL;

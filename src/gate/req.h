@@ -13,6 +13,8 @@
 #include "snap/snap.h"
 #include "stream.h"
 
+#include <string.h>
+
 enum handler { HANDLER_NONE = 0, HANDLER_ERROR, HANDLER_STATIC, HANDLER_APP, HANDLER_PROXY, HANDLER_SCRAPE, HANDLER_CACHE, HANDLER_END };
 enum method { METHOD_OTHER = 0, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE, METHOD_OPTIONS, METHOD_PATCH, METHOD_TRACE, METHOD_CONNECT };
 
@@ -177,6 +179,10 @@ bool req_wants_body(const struct req *r);
 enum { REQ_ID_MEM = 33 };
 const char *req_id(const struct req *r, char mem[static REQ_ID_MEM], size_t *ret_len);
 /* The value of a received field (lower-case name), or NULL. */
-const struct field *req_field(const struct req *r, const char *name);
+const struct field *req_field_n(const struct req *r, const char *name, size_t n);
+static inline const struct field *req_field(const struct req *r, const char *name)
+{
+	return req_field_n(r, name, strlen(name));
+}
 
 #endif

@@ -248,27 +248,21 @@ void filters_done(struct req *r)
 	r->file = NULL;
 }
 
-static char lower(char c)
+bool filter_same_name(const char *a, const char *b, size_t n)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
+	for (size_t i = 0; i < n; i++) {
+		int differ = a[i] ^ b[i];
 
-static bool is_named(const struct field *f, const char *name, size_t n)
-{
-	if (f->name_len != n)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (lower(f->name[i]) != lower(name[i]))
+		if (differ && (differ != ('a' ^ 'A') || (a[i] | differ) < 'a' || (a[i] | differ) > 'z'))
 			return false;
+	}
 	return true;
 }
 
-const struct field *filter_field(const struct resp_head *h, const char *name)
+const struct field *filter_field_n(const struct resp_head *h, const char *name, size_t n)
 {
-	size_t n = strlen(name);
-
 	for (unsigned i = 0; i < h->nfields; i++)
-		if (is_named(&h->fields[i], name, n))
+		if (filter_is(&h->fields[i], name, n))
 			return &h->fields[i];
 	return NULL;
 }
@@ -297,7 +291,7 @@ int filter_set_field(
 	if (!f)
 		return -ENOMEM;
 	for (unsigned i = 0; i < h->nfields; i++) {
-		bool same = !add && is_named(&f[i], name, n);
+		bool same = !add && filter_is(&f[i], name, n);
 
 		if (same && placed)
 			continue;
@@ -327,7 +321,7 @@ int filter_drop_field(struct req *r, struct resp_head *h, const char *name)
 	if (!f)
 		return -ENOMEM;
 	for (unsigned i = 0; i < h->nfields; i++)
-		if (!is_named(&f[i], name, n))
+		if (!filter_is(&f[i], name, n))
 			f[kept++] = f[i];
 	h->nfields = kept;
 	return 0;

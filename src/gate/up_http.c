@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+enum { LINE_BYTES = 32 }; /* of the first two lines, beside method, target and host */
+
 enum state { S_HEAD = 0, S_LENGTH, S_CHUNKED, S_CLOSE, S_TRAILERS, S_WHOLE, S_TUNNEL, S_ENDED };
 
 #define PUT(b, literal) buf_put(b, literal, sizeof(literal) - 1)
@@ -21,22 +23,45 @@ static bool expects_body(const struct up_ask *a)
 	return a->method_id == METHOD_POST || a->method_id == METHOD_PUT || a->method_id == METHOD_PATCH;
 }
 
-static int put_head(const struct up_ask *a, struct buf *b)
+static char *add(char *to, const char *p, size_t n)
 {
-	buf_put(b, a->method, a->method_len);
-	PUT(b, " ");
-	buf_put(b, a->target, a->target_len);
-	PUT(b, " HTTP/1.1\r\nhost: ");
-	buf_put(b, a->host, a->host_len);
-	PUT(b, "\r\n");
+	memcpy(to, p, n);
+	return to + n;
+}
+#define ADD(to, literal) add(to, literal, sizeof(literal) - 1)
+
+/* The request's line and the fields: many small pieces, so room for all of them is asked for once. */
+static void put_fields(const struct up_ask *a, struct buf *b)
+{
+	size_t n = (size_t)a->method_len + a->target_len + a->host_len + LINE_BYTES;
+	char *from, *to;
+
+	for (unsigned i = 0; i < a->nfields; i++)
+		n += (size_t)a->fields[i].name_len + a->fields[i].value_len + 4;
+	from = to = buf_room(b, n);
+	if (!from)
+		return;
+	to = add(to, a->method, a->method_len);
+	*to++ = ' ';
+	to = add(to, a->target, a->target_len);
+	to = ADD(to, " HTTP/1.1\r\nhost: ");
+	to = add(to, a->host, a->host_len);
+	to = ADD(to, "\r\n");
 	for (unsigned i = 0; i < a->nfields; i++) {
 		const struct field *f = &a->fields[i];
 
-		buf_put(b, f->name, f->name_len);
-		PUT(b, ": ");
-		buf_put(b, f->value, f->value_len);
-		PUT(b, "\r\n");
+		to = add(to, f->name, f->name_len);
+		to = ADD(to, ": ");
+		to = add(to, f->value, f->value_len);
+		to = ADD(to, "\r\n");
 	}
+	must((size_t)(to - from) <= n);
+	buf_grew(b, (size_t)(to - from));
+}
+
+static int put_head(const struct up_ask *a, struct buf *b)
+{
+	put_fields(a, b);
 	if (a->upgrade) {
 		PUT(b, "connection: upgrade\r\nupgrade: ");
 		buf_put(b, a->upgrade, a->upgrade_len);

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_ALIGN = 16 };
-
 /* The head of each block; the bytes follow, so its size keeps their alignment. */
 struct arena_block {
 	struct arena_block *next;
@@ -111,7 +109,7 @@ static void *alloc_large(struct arena *a, size_t n)
 	return b + 1;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+void *arena_alloc_more(struct arena *a, size_t n)
 {
 	struct arena_block *b;
 	char *p;

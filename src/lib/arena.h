@@ -40,7 +40,7 @@ void arena_pool_done(struct arena_pool *p);
 void arena_init(struct arena *a, struct arena_pool *p);
 /* `n` bytes aligned to 16, uninitialised. NULL (and overflow set) when the pool is exhausted. A request
  * larger than a block takes a block of its own, charged to the pool by its size. */
-void *arena_alloc(struct arena *a, size_t n);
+static inline void *arena_alloc(struct arena *a, size_t n);
 /* The same, zeroed. */
 void *arena_zalloc(struct arena *a, size_t n);
 /* A NUL-terminated copy of n bytes. */
@@ -53,5 +53,20 @@ static inline bool arena_overflowed(const struct arena *a)
 }
 /* Give back every block; the arena is as after arena_init(). */
 void arena_reset(struct arena *a);
+
+/* arena_alloc() where the newest block has no room. */
+void *arena_alloc_more(struct arena *a, size_t n);
+
+/* A request allocates a dozen times. Room is a multiple of ARENA_ALIGN, so what fits also does rounded up. */
+enum { ARENA_ALIGN = 16 };
+static inline void *arena_alloc(struct arena *a, size_t n)
+{
+	char *p = a->at;
+
+	if (__builtin_expect(!n || a->overflow || n > (size_t)(a->end - p), 0))
+		return arena_alloc_more(a, n);
+	a->at = p + (n + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+	return p;
+}
 
 #endif

@@ -25,6 +25,41 @@ static const void *at(const struct snap *s, uint32_t off, uint64_t n, size_t siz
 	return part->map + off;
 }
 
+/* So many rows, or none when they are not all there. */
+static unsigned rows(const struct snap *s, uint32_t off, uint32_t n, size_t size)
+{
+	return at(s, off, n, size, 8) ? n : 0;
+}
+
+/* The places of a hash table at off, when they can be one. */
+static const void *places(const struct snap *s, uint32_t off, uint32_t n, size_t size, uint32_t *ret_n)
+{
+	const void *all = n && (n & (n - 1)) == 0 ? at(s, off, n, size, 4) : NULL;
+
+	*ret_n = all ? n : 0;
+	return all;
+}
+
+static bool has_wildcard(const struct snap *s)
+{
+	for (uint32_t i = 0; i < s->nhosts; i++)
+		if (s->host[i].site != SNAP_NONE && !strncmp(snap_str(s, s->host[i].name, NULL), "*.", 2))
+			return true;
+	return false;
+}
+
+/* Each request asks for these: what can be said of them once is said here. */
+static void find_tables(struct snap *s)
+{
+	const struct snap_sites *t = s->sites;
+
+	s->nsites = rows(s, t->sites, t->nsites, sizeof(*s->site));
+	s->site = at(s, t->sites, s->nsites, sizeof(*s->site), 8);
+	s->host = places(s, t->hosts, t->nhosts, sizeof(*s->host), &s->nhosts);
+	s->path = places(s, t->paths, t->npaths, sizeof(*s->path), &s->npaths);
+	s->wildcards = has_wildcard(s);
+}
+
 static bool root_sum_holds(const struct snap_root *root, size_t bytes)
 {
 	/* The sum is that of the root with the field itself zero. */
@@ -97,6 +132,7 @@ int snap_check(const struct snap_part *parts, unsigned n, struct snap **ret_snap
 	err = -EBADMSG;
 	if (!s->sites)
 		goto fail;
+	find_tables(s);
 	*ret_snap = s;
 	return 0;
 fail:
@@ -156,15 +192,9 @@ uint64_t snap_generation(const struct snap *s)
 	return s->generation;
 }
 
-/* So many rows, or none when they are not all there. */
-static unsigned rows(const struct snap *s, uint32_t off, uint32_t n, size_t size)
-{
-	return at(s, off, n, size, 8) ? n : 0;
-}
-
 unsigned snap_nsites(const struct snap *s)
 {
-	return rows(s, s->sites->sites, s->sites->nsites, sizeof(struct snap_site));
+	return s->nsites;
 }
 
 unsigned snap_napps(const struct snap *s)
@@ -200,7 +230,7 @@ static const void *row(const struct snap *s, uint32_t off, uint32_t n, uint32_t 
 
 const struct snap_site *snap_site(const struct snap *s, uint32_t i)
 {
-	return row(s, s->sites->sites, s->sites->nsites, i, sizeof(struct snap_site));
+	return i < s->nsites ? &s->site[i] : NULL;
 }
 
 const struct snap_app *snap_app(const struct snap *s, uint32_t i)
@@ -244,15 +274,15 @@ static bool str_equals(const struct snap *s, struct snap_str str, const char *p,
 }
 
 /* Looks up prefix + name; prefix is "" or "*.". Probes end at an empty place or after one round. */
-static const struct snap_host *host_find(const struct snap *s, const struct snap_host *hosts,
-	const char *prefix, const char *name, size_t len)
+static const struct snap_host *host_find(
+	const struct snap *s, const char *prefix, const char *name, size_t len)
 {
-	uint32_t n = s->sites->nhosts;
+	uint32_t n = s->nhosts;
 	size_t plen = strlen(prefix);
 	uint32_t h = snap_hash(snap_hash(SNAP_HASH_SEED, prefix, plen), name, len);
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct snap_host *host = &hosts[(h + i) & (n - 1)];
+		const struct snap_host *host = &s->host[(h + i) & (n - 1)];
 		struct snap_str rest = {
 			host->name.off + (uint32_t)plen, host->name.len - (uint32_t)plen};
 		struct snap_str first = host->name;
@@ -272,17 +302,16 @@ static const struct snap_host *host_find(const struct snap *s, const struct snap
 const struct snap_site *snap_site_by_host(
 	const struct snap *s, const char *host, size_t len, uint32_t *ret_flags)
 {
-	uint32_t n = s->sites->nhosts;
-	const struct snap_host *hosts = at(s, s->sites->hosts, n, sizeof *hosts, 4), *found = NULL;
+	const struct snap_host *found = NULL;
 	const struct snap_site *site;
 
-	if (hosts && n && (n & (n - 1)) == 0 && len <= SNAP_NAME_MAX) {
-		found = host_find(s, hosts, "", host, len);
+	if (len <= SNAP_NAME_MAX) {
+		found = host_find(s, "", host, len);
 		/* The longest wildcard first: each step drops one label from the left. */
-		for (const char *dot = host;
-			!found && (dot = memchr(dot, '.', (size_t)(host + len - dot)));) {
+		for (const char *dot = host; s->wildcards && !found &&
+			(dot = memchr(dot, '.', (size_t)(host + len - dot)));) {
 			dot++;
-			found = host_find(s, hosts, "*.", dot, (size_t)(host + len - dot));
+			found = host_find(s, "*.", dot, (size_t)(host + len - dot));
 		}
 	}
 	site = found ? snap_site(s, found->site) : NULL;
@@ -298,21 +327,16 @@ const struct snap_route *snap_route(const struct snap *s, const struct snap_site
 
 static uint32_t index_of(const struct snap *s, const struct snap_site *site)
 {
-	const char *first = (const char *)snap_site(s, 0);
-
-	return (uint32_t)(((const char *)site - first) / (ptrdiff_t)sizeof *site);
+	return (uint32_t)(site - s->site);
 }
 
 static const struct snap_route *path_find(const struct snap *s, const struct snap_site *site,
 	uint32_t h, uint32_t match, const char *path, size_t len)
 {
-	uint32_t n = s->sites->npaths, number = index_of(s, site);
-	const struct snap_path *paths = at(s, s->sites->paths, n, sizeof *paths, 4);
+	uint32_t n = s->npaths, number = index_of(s, site);
 
-	if (!paths || !n || (n & (n - 1)) != 0)
-		return NULL;
 	for (uint32_t i = 0; i < n; i++) {
-		const struct snap_path *p = &paths[(h + i) & (n - 1)];
+		const struct snap_path *p = &s->path[(h + i) & (n - 1)];
 		const struct snap_route *r;
 
 		if (p->site == SNAP_NONE)

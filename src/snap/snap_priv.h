@@ -25,6 +25,12 @@ struct snap {
 	unsigned nparts;
 	const struct snap_sites *sites; /* in parts[sites_part] */
 	unsigned sites_part;
+	/* Its tables of sites, hosts and paths as far as they are all there, looked at once; else none. */
+	const struct snap_site *site;
+	const struct snap_host *host;
+	const struct snap_path *path;
+	uint32_t nsites, nhosts, npaths; /* the last two: 0 or a power of two */
+	bool wildcards;                  /* some host begins with "*." */
 	struct snap_part parts[SNAP_SEGMENTS_MAX];
 };
 
