@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 
+import idle
 import measure
 import servers
 
@@ -141,4 +142,4 @@ def gates(args):
     return out + [""]
 
 
-ROWS = {"startup": startup, "memory": memory, "roles": roles, "gates": gates}
+ROWS = {"startup": startup, "memory": memory, "roles": roles, "gates": gates, "idle": idle.idle}
