@@ -128,8 +128,8 @@ CONF(SITE_TRUSTED_PROXIES, SITE, "TrustedProxies", CONF_TYPE_TRUSTED, CONF_MANY,
 	"From these networks X-Forwarded-For, -Proto and -Host are believed. `cloudflare` stands for that CDN's published networks; STATE/cloudflare.txt, a network a line, takes their place.", "TrustedProxies=10.0.0.1 cloudflare")
 CONF(SITE_PROXY_PROTOCOL, SITE, "ProxyProtocol", CONF_TYPE_CIDR, CONF_MANY, "", 0, 1024, "networks", WHEN_RELOAD, "networks whose connections begin with a PROXY header",
 	"Versions 1 and 2, of all sites together, because the header comes before any site is named. From these networks it is required: a connection without a whole and sound one within HeaderTimeoutSec= is closed. From others it is not looked for, and is a malformed request.", "ProxyProtocol=10.0.0.0/24")
-CONF(SITE_MAINTENANCE, SITE, "Maintenance", CONF_TYPE_PATH, CONF_SPECIFIERS | CONF_LATER, "", 0, 4095, "", WHEN_RELOAD, "the page that is shown while the site is in maintenance",
-	"A file below Root=, or below the app's folder when there is no Root=; left out, a built-in page.", "Maintenance=maintenance.html")
+CONF(SITE_MAINTENANCE, SITE, "Maintenance", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "the page that is shown while the site is in maintenance",
+	"A file below Root=, or below the app's folder when there is no Root= (as root it must be below Root=); left out, the page of ErrorPage=503, or a built-in one. `stead maintenance on` shows it, with status 503 and Retry-After, for every request but those of Health=, when that is not /. Who asks for JSON is answered in JSON.", "Maintenance=maintenance.html")
 CONF_LATER_KEY(SITE, "Persist")
 CONF_LATER_KEY(SITE, "Http")
 CONF_LATER_KEY(SITE, "Https")

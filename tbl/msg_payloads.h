@@ -160,12 +160,14 @@ struct msg_gates {
 	uint32_t count; /* from 1 on */
 	uint32_t pad;
 };
-enum overlay_kind { OVERLAY_APP_DOWN = 1, OVERLAY_MAINTENANCE = 2 };
+/* PROBE: who sends this token in Stead-Probe is ctl, and sees the site behind its maintenance. */
+enum overlay_kind { OVERLAY_APP_DOWN = 1, OVERLAY_MAINTENANCE = 2, OVERLAY_PROBE = 3 };
 struct msg_overlay {
 	uint32_t kind; /* enum overlay_kind */
 	uint32_t key;  /* app or site number */
 	uint32_t on;
 	uint32_t retry_after_s;
+	uint64_t token[2];
 };
 struct msg_log_query {
 	uint32_t lines; /* the last N */

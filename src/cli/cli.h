@@ -92,6 +92,7 @@ int verb_status(struct cli *c);
 int verb_stop(struct cli *c);
 int verb_reload(struct cli *c);
 int verb_cache(struct cli *c);
+int verb_maintenance(struct cli *c);
 int verb_restart(struct cli *c);
 int verb_logs(struct cli *c);
 int verb_metrics(struct cli *c);

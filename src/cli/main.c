@@ -83,6 +83,7 @@ static const struct {
 	[VERB_RESTART] = {verb_restart},
 	[VERB_CACHE] = {verb_cache},
 	[VERB_RELOAD] = {verb_reload},
+	[VERB_MAINTENANCE] = {verb_maintenance},
 	[VERB_LOGS] = {verb_logs},
 	[VERB_METRICS] = {verb_metrics},
 	[VERB_INTROSPECT] = {verb_introspect},

@@ -46,9 +46,14 @@ static int show_answer(struct cli *c, const json_t *end)
 	json_t *status = json_object_get(end, "status");
 	json_int_t code = json_integer_value(json_object_get(end, "exit"));
 	const json_t *purged = json_object_get(end, "purged");
+	const json_t *maintenance = json_object_get(end, "maintenance");
 
 	if (json_is_integer(purged) && !c->json && !c->quiet)
 		(void)printf("%lld forgotten\n", (long long)json_integer_value(purged));
+	if (json_is_boolean(maintenance) && !c->json && !c->quiet)
+		(void)printf("%s %s\n", json_string_value(json_object_get(end, "site")),
+			json_is_true(maintenance) ? "is in maintenance; `stead maintenance off` ends it"
+						  : "answers again");
 	if (json_is_object(status))
 		show_measure(status);
 	if (json_is_object(status) && !c->json)
@@ -141,6 +146,18 @@ int verb_cache(struct cli *c)
 	}
 	return verb_ask(c, json_pack("{s:s, s:s, s:s, s:s}", "verb", "purge", "app", app, "url",
 				    tag ? "" : c->args.arg[n - 1], "tag", tag ? tag : ""));
+}
+
+int verb_maintenance(struct cli *c)
+{
+	bool on = strcmp(c->args.arg[0], "on") == 0;
+
+	if (!on && strcmp(c->args.arg[0], "off") != 0) {
+		show_error(c, "it is neither on nor off", "stead maintenance on, or stead maintenance off");
+		return VERB_EXIT_USAGE;
+	}
+	return verb_ask(c, json_pack("{s:s, s:s, s:b}", "verb", "maintenance", "app",
+				   c->args.nargs > 1 ? c->args.arg[1] : "", "on", on));
 }
 
 int verb_restart(struct cli *c)

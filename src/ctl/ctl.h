@@ -31,6 +31,7 @@
 #include "tbl/tbl.h"
 
 #include "request.h"
+#include "site.h"
 #include "scale.h"
 
 enum ctl_op {
@@ -123,6 +124,7 @@ struct client {
 	struct request req;
 	uint64_t query;      /* of the log, 0: none */
 	json_t *lines;       /* status: the app's last ones, being gathered */
+	uint64_t maintaining; /* maintenance: the snapshot that says it; 0: none is waited for */
 	uint64_t purging;    /* of the gate that forgets stored answers, 0: none */
 	uint64_t generation; /* restart: what the workers must be newer than */
 };
@@ -165,40 +167,6 @@ struct app {
 	struct app_value *values;
 	bool known; /* there is a row */
 };
-/* site.c: one file of Sites=, or what of it is the last good version. */
-struct site {
-	char *file;     /* as positions show it: Sites=, a slash, its name */
-	char name[28];
-	uint32_t number;
-	char *values;   /* what is written: packed, see site_value_next() */
-	size_t bytes;
-	bool bad;       /* check found errors: there are no values */
-	bool kept;      /* the file says other than this, which is its last good version */
-};
-/* In the order of their files' names. */
-struct site_list {
-	struct site **all;
-	unsigned n, room;
-};
-struct site_value {
-	const char *section, *arg, *key, *text;
-	uint32_t line, col;
-};
-/* NULL without memory. The name is the file's until a value says another. */
-struct site *site_new(const char *file);
-struct site *site_copy(const struct site *s);
-void site_free(struct site *s);
-/* Take it, at the end. -ENOMEM: it is freed. */
-int sites_add(struct site_list *l, struct site *s);
-int sites_copy(const struct site_list *l, struct site_list *ret);
-void sites_free(struct site_list *l);
-struct site *sites_of_file(const struct site_list *l, const char *file);
-struct site *sites_named(const struct site_list *l, const char *name);
-/* The next of u, which begins at its values. False at the end, and when they are not in form: then u is bad. */
-bool site_value_next(struct unpack *u, struct site_value *ret);
-/* The first Domain=; "" when there is none. Points into the site. */
-const char *site_domain(const struct site *s);
-
 int state_open(struct ctl *c);
 void state_close(struct ctl *c);
 /* Report what SQLite said, as an event and as text for people. -EIO, or -ENOSPC. */
@@ -289,6 +257,8 @@ int up_root_postgres(uint32_t *ret_uid, uint32_t *ret_gid);
 /* ---- sites.c: the snapshot ---- */
 /* Build and send it; the generation goes up. 0 or -errno. */
 int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, const struct site_list *sites);
+/* Once more what was sent last. */
+int sites_again(struct ctl *c);
 /* Do all gates that there shall be serve this generation? */
 bool sites_loaded(const struct ctl *c);
 
@@ -496,6 +466,24 @@ void scaling_told(struct ctl *c, unsigned count);
 void scaling_resume(struct ctl *c, bool keep);
 op_done scaling_on_timer;
 
+/* ---- maintenance.c: sites that show a page instead of themselves ---- */
+struct maintenance {
+	struct {
+		uint32_t number;
+		bool on;
+	} *all; /* of every site that ever was in it */
+	unsigned n;
+	uint64_t token[2]; /* shows a gate that a request is the probe */
+};
+int state_make_maintenance(struct ctl *c);
+int state_load_maintenance(struct ctl *c);
+bool maintenance_is(const struct ctl *c, uint32_t site);
+/* A new gate is told of all. */
+void maintenance_tell(struct gate_peer *g);
+void maintenance_start(struct client *cl);
+/* A gate has taken a snapshot, or it took too long. */
+void maintenance_settle(struct client *cl);
+void maintenance_late(struct client *cl);
 /* ---- trouble.c: workers that do not come up ---- */
 /* A worker changed. */
 void trouble_update(struct ctl *c);
@@ -553,6 +541,7 @@ struct ctl {
 	sqlite3_stmt *meta_get, *meta_set; /* of state.c */
 	struct app app; /* what serves, or the last that did */
 	struct site_list sites; /* the same */
+	struct maintenance maintenance;
 	struct {
 		char **names[METRICS_KINDS]; /* by the row's number */
 		int fd;                      /* the last text for gates */

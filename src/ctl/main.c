@@ -112,6 +112,10 @@ void ctl_started(struct ctl *c)
 		err = state_load_app(c, &c->app);
 	if (err == 0)
 		err = state_load_sites(c, &c->sites);
+	if (err == 0)
+		err = state_load_maintenance(c);
+	if (err == 0)
+		err = sys_random(c->maintenance.token, sizeof c->maintenance.token);
 	if (err < 0)
 		fatal("ctl", "%s/state.db cannot be used: %s", c->state_dir, strerror(-err));
 	err = control_open(c);

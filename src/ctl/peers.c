@@ -92,10 +92,12 @@ static void gate_got(struct chan *ch, struct msg *m)
 
 	if (!g->greeted) {
 		g->greeted = hello_holds(m);
-		if (!g->greeted)
+		if (!g->greeted) {
 			chan_close(ch);
-		else
-			trouble_tell(g);
+			return;
+		}
+		trouble_tell(g);
+		maintenance_tell(g);
 		return;
 	}
 	if (m->h.type == MSG_SNAP_LOADED && msg_get(m, &snap, sizeof snap, sizeof snap) == 0) {

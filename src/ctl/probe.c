@@ -144,14 +144,19 @@ void probe_stop(struct probe *p)
 void probe_on_connect(struct loop *l, struct op *op, int res)
 {
 	struct probe *p = container_of(op, struct probe, connect);
-	char head[1400];
+	const struct maintenance *m = &p->ctl->maintenance;
+	char head[1500], token[64] = "";
 	int n, error = 0;
 	socklen_t len = sizeof error;
 
+	/* What is behind the page is asked for. */
+	if (maintenance_is(p->ctl, APP_NUMBER))
+		(void)snprintf(token, sizeof token, "Stead-Probe: %016llx%016llx\r\n",
+			(unsigned long long)m->token[0], (unsigned long long)m->token[1]);
 	n = snprintf(head, sizeof head,
 		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: stead/" STEAD_VERSION
-		"\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-		p->path, p->address);
+		"\r\nAccept: */*\r\n%sConnection: close\r\n\r\n",
+		p->path, p->address, token);
 	if (res < 0 || getsockopt(p->lfd.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error ||
 		n >= (int)sizeof head ||
 		send(p->lfd.fd, head, (size_t)n, MSG_NOSIGNAL) != (ssize_t)n) {

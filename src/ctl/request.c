@@ -26,6 +26,7 @@ static const struct {
 	{"logs", REQUEST_LOGS},
 	{"metrics", REQUEST_METRICS},
 	{"purge", REQUEST_PURGE},
+	{"maintenance", REQUEST_MAINTENANCE},
 	{"ping", REQUEST_PING},
 };
 
@@ -85,6 +86,7 @@ static int fill(const json_t *object, struct request *r, const char **ret_why)
 	r->lines = (uint32_t)lines;
 	r->level = (uint32_t)level;
 	r->follow = json_is_true(json_object_get(object, "follow"));
+	r->on = json_is_true(json_object_get(object, "on"));
 	r->json = json_is_true(json_object_get(object, "json"));
 	*ret_why = "\"folder\" is not an absolute path";
 	if (r->verb == REQUEST_UP && r->folder[0] != '/')

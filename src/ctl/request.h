@@ -20,6 +20,7 @@ enum request_verb {
 	REQUEST_LOGS,
 	REQUEST_METRICS,
 	REQUEST_PURGE,
+	REQUEST_MAINTENANCE,
 	REQUEST_PING,
 };
 
@@ -31,6 +32,7 @@ struct request {
 	uint32_t lines, level;
 	uint64_t since_us;
 	bool follow, json;
+	bool on; /* maintenance */
 	char url[8192], tag[1024]; /* purge: one of them */
 };
 

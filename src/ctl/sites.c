@@ -132,6 +132,9 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	site.canonical =
 		snap_put_str(b->w, conf->domains && conf->domains[0] ? conf->domains[0] : "");
 	site.maintenance = maintenance(b, conf);
+	site.flags = maintenance_is(b->c, b->number) ? SNAP_SITE_MAINTENANCE : 0;
+	if (strcmp(conf->health, "/") != 0)
+		site.health = snap_put_str(b->w, conf->health);
 	site.trusted_proxies = trusted(b, conf);
 	site.connections_max = conf->connections_per_address;
 	site.proxy_protocol = sites_networks(b, conf->proxy_protocol, conf->nproxy_protocol);
@@ -240,6 +243,21 @@ int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, 
 	if (err == 0)
 		c->snap_generation = generation;
 	snap_writer_free(b.w);
+	return err;
+}
+
+int sites_again(struct ctl *c)
+{
+	const struct up *u = c->up;
+	char why[128];
+	struct conf *conf;
+	int err;
+
+	if (u && u->snap_sent && !u->failing)
+		return sites_send(c, &u->app, u->c, &u->sites);
+	conf = effective_conf(c, &c->app, why, sizeof why);
+	err = conf ? sites_send(c, &c->app, conf_app(conf), &c->sites) : -ENOMEM;
+	conf_free(conf);
 	return err;
 }
 

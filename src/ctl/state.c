@@ -128,6 +128,8 @@ static int make_schema(struct ctl *c)
 		if (err == 0)
 			err = state_make_site(c);
 		if (err == 0)
+			err = state_make_maintenance(c);
+		if (err == 0)
 			err = state_meta_set(c, "version", SCHEMA_VERSION);
 		if (err == 0)
 			err = state_meta_set(c, "min_reader", SCHEMA_MIN_READER);
@@ -143,7 +145,9 @@ static int make_schema(struct ctl *c)
 		err = -EPROTONOSUPPORT;
 	}
 	/* One that was made before there were such sites. */
-	return err ? err : state_make_site(c);
+	if (err == 0)
+		err = state_make_site(c);
+	return err ? err : state_make_maintenance(c);
 }
 
 int state_open(struct ctl *c)

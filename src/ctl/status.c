@@ -63,7 +63,10 @@ static json_t *own_site(const struct ctl *c)
 	listen_url(&c->app, url);
 	return with_counts(c, APP_NUMBER,
 		json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:i}", "name", c->app.name, "url", url,
-			"urls", listen_urls(&c->app), "state", c->trouble.down ? "failing" : "live",
+			"urls", listen_urls(&c->app), "state",
+			maintenance_is(c, APP_NUMBER) ? "maintenance"
+			: c->trouble.down	      ? "failing"
+						      : "live",
 			"folder", c->app.folder, "workers",
 			(int)procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP), "workers_wanted",
 			(int)c->scaling.scaler.want));
@@ -81,7 +84,10 @@ static json_t *site(const struct ctl *c, const struct site *s)
 			port && strcmp(port, ":80") != 0 ? port : "");
 	return with_counts(c, s->number,
 		json_pack("{s:s, s:s, s:s, s:s}", "name", s->name, "url", full, "state",
-			s->kept ? "last good version" : "live", "file", s->file));
+			maintenance_is(c, s->number) ? "maintenance"
+			: s->kept		     ? "last good version"
+						     : "live",
+			"file", s->file));
 }
 
 /* The folder's own; then those that somebody has to see to, then the others. */
@@ -98,7 +104,7 @@ static json_t *sites(const struct ctl *c, const char *named, bool all, unsigned 
 		for (unsigned i = 0; i < c->sites.n; i++) {
 			const struct site *s = c->sites.all[i];
 
-			if (s->kept == (turn == 1) || (named[0] && strcmp(named, s->name) != 0))
+			if ((s->kept || maintenance_is(c, s->number)) == (turn == 1) || (named[0] && strcmp(named, s->name) != 0))
 				continue;
 			if (all || json_array_size(list) < SITES_SHOWN)
 				(void)json_array_append_new(list, site(c, s));

@@ -98,6 +98,8 @@ void client_on_timer(struct loop *l, struct op *op, int res)
 	(void)res;
 	if (cl->purging)
 		purge_late(cl);
+	if (cl->maintaining)
+		maintenance_late(cl);
 	if (cl->lines)
 		trouble_lines_end(cl);
 	if (cl->restarting)
@@ -107,13 +109,15 @@ void client_on_timer(struct loop *l, struct op *op, int res)
 
 void verbs_settle(struct ctl *c)
 {
-	for (struct client *cl = c->clients; cl; cl = cl->next)
+	for (struct client *cl = c->clients; cl; cl = cl->next) {
+		maintenance_settle(cl);
 		if (cl->restarting &&
 			procs_newer(c, PROC_WORKER, APP_NUMBER, cl->generation) >= c->scaling.scaler.want) {
 			cl->restarting = false;
 			loop_timer_stop(c->loop, &cl->timer);
 			client_end(cl, VERB_EXIT_DONE, "", "", NULL);
 		}
+	}
 }
 
 /* A worker of a newer generation died before it was ready: the same would come again. */
@@ -162,6 +166,10 @@ void verbs_run(struct client *cl)
 	case REQUEST_PURGE:
 		if (is_ours(cl))
 			purge_start(cl);
+		break;
+	case REQUEST_MAINTENANCE:
+		if (is_ours(cl))
+			maintenance_start(cl);
 		break;
 	case REQUEST_LOGS:
 		logs_start(cl);

@@ -12,6 +12,7 @@
 #include "conn.h"
 #include "counters.h"
 #include "limiter.h"
+#include "maintenance.h"
 #include "scrape.h"
 #include "to_app.h"
 
@@ -40,15 +41,10 @@ static void overlay(struct gate *g, const struct msg *m)
 {
 	struct msg_overlay o;
 
-	if (msg_get(m, &o, sizeof(o), sizeof(o)) < 0)
+	if (msg_get(m, &o, sizeof(o), offsetof(struct msg_overlay, token)) < 0)
 		return;
-	if (o.kind == OVERLAY_MAINTENANCE && o.key < COUNTER_SITES_MAX) {
-		uint64_t bit = 1ull << o.key % 64;
-
-		if (o.on)
-			g->maintenance[o.key / 64] |= bit;
-		else
-			g->maintenance[o.key / 64] &= ~bit;
+	if (o.kind == OVERLAY_MAINTENANCE || o.kind == OVERLAY_PROBE) {
+		maintenance_on_overlay(g, &o);
 	} else {
 		to_app_on_overlay(g->to_app, &o);
 	}

@@ -75,24 +75,54 @@ static const char *built_in(struct req *r, enum close_id why, size_t *ret_n)
 	return page ? page : "";
 }
 
+/* Does the client ask for JSON, and not for a page? (RFC 9110 section 12.5.1, without its weights: who names the
+ * one and not the other leaves no doubt.) */
+static bool wants_json(const struct req *r)
+{
+	const struct field *f = req_field(r, "accept");
+
+	return f && memmem(f->value, f->value_len, "application/json", 16) &&
+	       !memmem(f->value, f->value_len, "text/html", 9);
+}
+
+static const char *in_json(struct req *r, enum close_id why, size_t *ret_n)
+{
+	char mem[REQ_ID_MEM], *text;
+	const char *id;
+	size_t id_len;
+
+	/* What a proxy that is trusted gave as the id is checked to have no quotes. */
+	id = req_id(r, mem, &id_len);
+	text = arena_printf(&r->arena, "{\"status\":%u,\"error\":\"%s\",\"request\":\"%.*s\"}\n",
+		close_rows[why].status, close_rows[why].text, (int)id_len, id);
+	*ret_n = text ? strlen(text) : 0;
+	return text ? text : "";
+}
+
 void errorpage_send(
 	struct req *r, enum close_id why, unsigned retry_after_s, const struct field *extra)
 {
-	static const char html[] = "text/html; charset=utf-8";
+	static const char html[] = "text/html; charset=utf-8", json[] = "application/json";
+	bool as_json = why == CLOSE_MAINTENANCE && wants_json(r);
 	struct field fields[FIELDS_MAX];
 	struct resp_head h = {.status = close_rows[why].status, .fields = fields};
-	struct file *f = why == CLOSE_MAINTENANCE && r->site ? maintenance_page(r) : NULL;
+	struct file *f =
+		why == CLOSE_MAINTENANCE && r->site && !as_json ? maintenance_page(r) : NULL;
 	const char *body = NULL;
 	size_t n = 0;
 	char retry[12];
 
-	if (!f)
+	if (!f && !as_json)
 		f = own_page(r, h.status);
 
 	if (f) {
 		r->handler_state = f;
 		put_field(fields, &h.nfields, "Content-Type", f->type, f->type_len);
 		h.content_length = (int64_t)f->size;
+	} else if (as_json) {
+		body = in_json(r, why, &n);
+		put_field(fields, &h.nfields, "Content-Type", json, sizeof(json) - 1);
+		h.content_length = (int64_t)n;
 	} else {
 		body = built_in(r, why, &n);
 		put_field(fields, &h.nfields, "Content-Type", html, sizeof(html) - 1);

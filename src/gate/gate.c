@@ -16,6 +16,7 @@
 #include "lib/event.h"
 #include "lib/sys.h"
 #include "limiter.h"
+#include "maintenance.h"
 #include "mime.h"
 #include "regex.h"
 #include "route.h"
@@ -142,6 +143,7 @@ void gate_free(struct gate *g)
 	snap_unref(g->snap);
 	admit_free(g);
 	limiter_free(g);
+	maintenance_free(g);
 	loop_timer_stop(g->loop, &g->scrape_timer);
 	loop_timer_stop(g->loop, &g->drain_timer);
 	loop_timer_stop(g->loop, &g->accept_timer);

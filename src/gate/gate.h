@@ -53,6 +53,7 @@ struct compressors;
 struct outbuf;
 struct limiter;
 struct admission;
+struct maintenance;
 struct listener;
 struct handler_ops;
 
@@ -119,7 +120,7 @@ struct gate {
 	struct to_app *to_app;
 	struct up *up;           /* backends */
 	struct tcp *tcp;         /* connections that are passed on */
-	uint64_t maintenance[COUNTER_SITES_MAX / 64]; /* bit per site's number */
+	struct maintenance *maintenance; /* what ctl said since the snapshot; NULL: nothing */
 
 	bool draining;
 	uint64_t drain_began_ms, drain_end_ms;

@@ -12,6 +12,7 @@
 #include "forward_auth.h"
 #include "gate.h"
 #include "lib/must.h"
+#include "maintenance.h"
 #include "rate.h"
 #include "rewrite.h"
 #include "route.h"

@@ -17,11 +17,6 @@ const struct snap_site *route_default_site(struct snap *s)
 	return s ? snap_site_by_host(s, "", 0, NULL) : NULL;
 }
 
-static bool in_maintenance(const struct gate *g, uint32_t site)
-{
-	return site < COUNTER_SITES_MAX && g->maintenance[site / 64] >> site % 64 & 1;
-}
-
 /* OPTIONS * asks about the server as a whole (RFC 9110 section 9.3.7). */
 static void answer_options(struct req *r)
 {
@@ -167,14 +162,6 @@ enum phase_end phase_route(struct req *r)
 	if (r->route->flags & SNAP_ROUTE_COMPRESS)
 		r->filters |= 1u << FILTER_COMPRESS;
 	return PHASE_NEXT;
-}
-
-enum phase_end phase_maintenance(struct req *r)
-{
-	if (!in_maintenance(r->gate, r->site->number))
-		return PHASE_NEXT;
-	req_fail(r, CLOSE_MAINTENANCE, 60);
-	return PHASE_ANSWERED;
 }
 
 enum phase_end phase_body(struct req *r)

@@ -9,7 +9,6 @@
 /* Phases: the site by its host; the route by its path; what keeps a request out; the handler. */
 enum phase_end phase_site(struct req *r);
 enum phase_end phase_route(struct req *r);
-enum phase_end phase_maintenance(struct req *r);
 enum phase_end phase_body(struct req *r);
 enum phase_end phase_handler(struct req *r);
 /* The site of a status page when there is no host to go by. */

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAP_MAGIC 0x31504e5344545331ull
-enum { SNAP_VERSION = 3, SNAP_SEGMENTS_MAX = 32 };
+enum { SNAP_VERSION = 4, SNAP_SEGMENTS_MAX = 32 };
 enum snap_kind { SNAP_SITES = 1, SNAP_CERTS = 2, SNAP_ZONE = 3 };
 
 struct snap_str {
@@ -160,6 +160,7 @@ struct snap_tcp {
 	uint32_t send_proxy; /* version of the PROXY header that servers get; 0: none */
 };
 
+enum snap_site_flag { SNAP_SITE_MAINTENANCE = 1 }; /* unless OVERLAY said otherwise since */
 struct snap_site {
 	struct snap_str name;
 	uint32_t number;      /* row in the counters page; stable while the site lives */
@@ -176,8 +177,9 @@ struct snap_site {
 	struct snap_list trusted_proxies;  /* struct snap_cidr */
 	struct snap_list proxy_protocol;   /* struct snap_cidr: who must begin with a PROXY header */
 	struct snap_str maintenance;       /* a page of its own, as `root`; "" built in */
+	struct snap_str health;            /* answered also in maintenance; "" none */
 	uint64_t cache_disk;
-	uint32_t flags;
+	uint32_t flags;       /* enum snap_site_flag */
 	uint32_t pad;
 };
 struct snap_app {

@@ -112,6 +112,7 @@ static const struct member site_members[] = {M(snap_site, name, TEXT), M(snap_si
 	M(snap_site, queue_timeout_ms, U32), M(snap_site, connections_max, U32),
 	M(snap_site, canonical, TEXT), M(snap_site, trusted_proxies, CIDRS),
 	M(snap_site, proxy_protocol, CIDRS), M(snap_site, maintenance, TEXT),
+	M(snap_site, health, TEXT), MF(snap_site, "in_maintenance", SNAP_SITE_MAINTENANCE),
 	M(snap_site, cache_disk, U64), {0}};
 static const struct member tcp_members[] = {M(snap_tcp, name, TEXT), M(snap_tcp, listener, U32),
 	M(snap_tcp, upstream, UPSTREAM), M(snap_tcp, idle_ms, U32), M(snap_tcp, send_proxy, U32), {0}};

@@ -1,0 +1,17 @@
+/*
+ * maintenance.h: sites that show a page instead of themselves.
+ */
+#ifndef STEAD_GATE_MAINTENANCE_H
+#define STEAD_GATE_MAINTENANCE_H
+
+#include "phases.h"
+#include "tbl/tbl.h"
+
+struct gate;
+/* OVERLAY_MAINTENANCE and OVERLAY_PROBE. */
+void maintenance_on_overlay(struct gate *g, const struct msg_overlay *o);
+void maintenance_free(struct gate *g);
+/* A phase: 503 for all but the path of Health= and ctl's own first request. */
+enum phase_end phase_maintenance(struct req *r);
+
+#endif
