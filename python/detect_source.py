@@ -3,13 +3,17 @@
 The second of the three files of detect_packages.py.
 """
 
-PREFERRED = ("application", "app", "wsgi_app", "wsgi", "api", "server", "web")
+PREFERRED = ("application", "app", "wsgi_app", "wsgi", "asgi_app", "asgi", "api", "server", "web")
 FACTORIES = ("create_app", "make_app", "create_application", "build_app", "app_factory", "get_app")
 WSGI_CALLS = {"Flask", "APIFlask", "Bottle", "default_app", "get_wsgi_application", "make_wsgi_app", "wsgifunc",
               "WSGIApplication", "Eve", "Morepath", "Nereid"}
 ASGI_CALLS = {"FastAPI", "Starlette", "Quart", "Litestar", "Sanic", "BlackSheep", "get_asgi_application"}
 SKIP_DIRS = {"venv", ".venv", "env", "node_modules", "__pycache__", "tests", "test", "migrations", "docs",
              "static", "templates", "build", "dist", "site-packages"}
+
+
+ASGI_SAYS = re.compile(r"\b(%s)\(" % "|".join(sorted(ASGI_CALLS)))
+WSGI_SAYS = re.compile(r"\b(%s)\(" % "|".join(sorted(WSGI_CALLS)))
 
 
 class Module:
@@ -59,7 +63,7 @@ def read_assign(mod, names, value, line):
         if call in WSGI_CALLS or (root == "falcon" and call in ("App", "API")):
             mod.found.append((name_rank(n), n, "wsgi", line))
         elif call in ASGI_CALLS:
-            mod.found.append((40 + name_rank(n), n, "asgi", line))
+            mod.found.append((name_rank(n), n, "asgi", line))
         elif call in FACTORIES:
             mod.found.append((name_rank(n), n, "wsgi", line))
         elif known and not call.startswith(("get_logger", "getLogger", "Blueprint", "ArgumentParser")):
@@ -71,9 +75,9 @@ def read_function(mod, node, is_async):
     required = len(a.args) + len(getattr(a, "posonlyargs", [])) - len(a.defaults)
     required += len([d for d in a.kw_defaults if d is None])
     n = node.name
-    if n in ("application", "app", "wsgi_app", "simple_app", "wsgi") and required in (2, 3):
+    if n in ("application", "app", "wsgi_app", "simple_app", "wsgi", "asgi_app", "asgi") and required in (2, 3):
         kind = "asgi" if is_async or required == 3 else "wsgi"
-        mod.found.append((name_rank(n) + (40 if kind == "asgi" else 0), n, kind, node.lineno))
+        mod.found.append((name_rank(n), n, kind, node.lineno))
     elif n in FACTORIES and required == 0 and not is_async:
         mod.found.append((20 + FACTORIES.index(n), n, "factory", node.lineno))
 
@@ -95,7 +99,7 @@ def read_body(mod, body):
             for alias in node.names:
                 n = alias.asname or alias.name
                 if n in PREFERRED[:3]:
-                    rank = 0 if mod.name.split(".")[-1] == "wsgi" else 10
+                    rank = 0 if mod.name.split(".")[-1] in ("wsgi", "asgi") else 10
                     mod.found.append((rank + name_rank(n), n, "import", node.lineno))
                 elif n in FACTORIES:
                     mod.found.append((25 + FACTORIES.index(n), n, "factory", node.lineno))
@@ -125,8 +129,8 @@ def read_module(mod):
     return mod
 
 
-TOP_NAMES = ("wsgi", "app", "main", "application", "run", "server", "web", "index", "site", "api")
-PACKAGE_NAMES = ("wsgi", "app", "main", "application", "__init__", "server", "web", "api", "factory")
+TOP_NAMES = ("wsgi", "asgi", "app", "main", "application", "run", "server", "web", "index", "site", "api")
+PACKAGE_NAMES = ("wsgi", "asgi", "app", "main", "application", "__init__", "server", "web", "api", "factory")
 
 
 def is_package(folder, path, d):

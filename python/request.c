@@ -57,33 +57,11 @@ static int text(struct wsgi *w, PyObject *str, const char **ret_p, size_t *ret_n
 	return 0;
 }
 
-static char *head_room(struct request *r, size_t n)
-{
-	if (r->head_len + n > r->head_cap) {
-		size_t cap = r->head_cap ? r->head_cap * 2 : 1024;
-		char *more;
-
-		while (cap < r->head_len + n)
-			cap *= 2;
-		more = realloc(r->head, cap);
-		if (!more) {
-			PyErr_NoMemory();
-			return NULL;
-		}
-		r->head = more;
-		r->head_cap = cap;
-	}
-	return r->head + r->head_len;
-}
-
 static int put_field(struct request *r, PyObject *pair)
 {
 	PyObject *name, *value;
 	const char *p;
-	char *at;
-	size_t name_len, n;
-	uint16_t n16;
-	uint32_t n32;
+	size_t n;
 
 	if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2) {
 		PyErr_SetString(PyExc_TypeError, "response headers must be (name, value) tuples");
@@ -91,55 +69,20 @@ static int put_field(struct request *r, PyObject *pair)
 	}
 	name = PyTuple_GetItem(pair, 0);
 	value = PyTuple_GetItem(pair, 1);
-	if (text(r->w, name, &p, &name_len) < 0)
+	if (text(r->w, name, &p, &n) < 0 || head_name(&r->head, name, p, n) < 0)
 		return -1;
-	if (!link_field_name_ok(p, name_len) || name_len > 60000) {
-		PyErr_Format(PyExc_ValueError, "not a header field's name: %R", name);
-		return -1;
-	}
-	at = head_room(r, 8 + name_len);
-	if (!at)
-		return -1;
-	n16 = (uint16_t)name_len;
-	memcpy(at, &n16, 2);
-	memset(at + 2, 0, 2);
-	memcpy(at + 8, p, name_len);
 	if (text(r->w, value, &p, &n) < 0)
 		return -1;
-	if (!link_field_value_ok(p, n) || n > LINK_FRAME_MAX) {
-		PyErr_Format(PyExc_ValueError,
-			"the value of header field %R has control characters", name);
-		return -1;
-	}
-	n32 = (uint32_t)n;
-	memcpy(at + 4, &n32, 4);
-	r->head_len += 8 + name_len;
-	at = head_room(r, n);
-	if (!at)
-		return -1;
-	memcpy(at, p, n);
-	r->head_len += n;
-	if (name_len == 14 &&
-		strncasecmp(r->head + r->head_len - n - 14, "content-length", 14) == 0) {
-		r->content_length = link_field_length(p, n);
-		if (r->content_length < 0) {
-			PyErr_Format(PyExc_ValueError, "not a length: %R", value);
-			return -1;
-		}
-	}
-	return 0;
+	return head_value(&r->head, name, value, p, n);
 }
 
 static int encode_head(struct request *r, PyObject *status, PyObject *headers)
 {
-	struct link_head h = {.content_length = -1};
 	Py_ssize_t nfields;
 	const char *p;
+	unsigned code;
 	size_t n;
-	char *at;
 
-	r->head_len = 0;
-	r->content_length = -1;
 	if (text(r->w, status, &p, &n) < 0)
 		return -1;
 	if (n < 3 || p[0] < '2' || p[0] > '9' || p[1] < '0' || p[1] > '9' || p[2] < '0' ||
@@ -152,31 +95,16 @@ static int encode_head(struct request *r, PyObject *status, PyObject *headers)
 		return -1;
 	}
 	nfields = PyList_Size(headers);
-	if (nfields > 1000) {
-		PyErr_SetString(PyExc_ValueError, "more than 1000 response headers");
+	code = (unsigned)((p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0'));
+	if (head_begin(&r->head, code, p + 4, n > 4 ? n - 4 : 0) < 0)
 		return -1;
-	}
-	h.status = (uint16_t)((p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0'));
-	h.nfields = (uint16_t)nfields;
-	h.reason_len = n > 4 ? (uint32_t)n - 4 : 0;
-	at = head_room(r, sizeof(h) + h.reason_len);
-	if (!at)
-		return -1;
-	memcpy(at, &h, sizeof(h));
-	memcpy(at + sizeof(h), p + 4, h.reason_len);
-	r->head_len = sizeof(h) + h.reason_len;
 	for (Py_ssize_t i = 0; i < nfields; i++) {
 		PyObject *pair = PyList_GetItem(headers, i);
 
 		if (!pair || put_field(r, pair) < 0)
 			return -1;
 	}
-	if (r->head_len > LINK_FRAME_MAX / 2) {
-		PyErr_SetString(PyExc_ValueError, "the response's head is too large");
-		return -1;
-	}
-	memcpy(r->head + offsetof(struct link_head, content_length), &r->content_length, 8);
-	return 0;
+	return head_end(&r->head);
 }
 
 /* PEP 3333: with exc_info and the head gone, the exception goes on; else it replaces the head. */
@@ -235,7 +163,7 @@ static int send_once(struct request *r, const char *p, size_t n, bool end, size_
 {
 	if (r->head_sent)
 		return link_req_body(r->req, p, n, end, took);
-	return link_req_head(r->req, r->head, r->head_len, p, n, end, took);
+	return link_req_head(r->req, r->head.p, r->head.len, p, n, end, took);
 }
 
 int request_send(struct request *r, const char *p, size_t n, bool end)
@@ -285,13 +213,12 @@ int request_send(struct request *r, const char *p, size_t n, bool end)
 
 int request_send_file(struct request *r, int fd, uint64_t off, uint64_t len)
 {
-	int64_t length = r->content_length < 0 ? (int64_t)len : r->content_length;
+	int64_t length = r->head.content_length < 0 ? (int64_t)len : r->head.content_length;
 	int res;
 
 	if (!r->started || r->head_sent || (uint64_t)length > len)
 		return 0;
-	memcpy(r->head + offsetof(struct link_head, content_length), &length, 8);
-	r->content_length = length;
+	head_set_length(&r->head, length);
 	if (r->is_head || !length)
 		return request_send(r, NULL, 0, true) < 0 ? -1 : 1;
 	if (request_send(r, NULL, 0, false) < 0)
@@ -356,7 +283,7 @@ struct request *request_new(struct wsgi *w, struct link_req *req)
 		}
 	}
 	r->req = req;
-	r->head_len = 0;
+	r->head.len = 0;
 	r->started = r->head_sent = r->gone = r->is_head = false;
 	return r;
 }
@@ -380,7 +307,7 @@ static void request_free(PyObject *self)
 	PyTypeObject *type = Py_TYPE(self);
 
 	Py_CLEAR(r->write);
-	free(r->head);
+	head_done(&r->head);
 	PyObject_Free(self);
 	Py_DECREF(type);
 }

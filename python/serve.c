@@ -5,6 +5,7 @@
  * close(). An app's error becomes an error page, or a cut when the head was sent; its traceback
  * goes to stderr.
  */
+#include "asgi.h"
 #include "wsgi.h"
 
 #include <errno.h>
@@ -336,7 +337,7 @@ static PyObject *module_add(PyObject *module, PyObject *args)
 	Py_RETURN_NONE;
 }
 
-static PyMethodDef methods[] = {
+static PyMethodDef wsgi_methods[] = {
 	{"open", module_open, METH_VARARGS, "make a server"},
 	{"run", module_run, METH_VARARGS, "serve on this thread until stop()"},
 	{"stop", module_stop, METH_O, "take no more requests"},
@@ -345,10 +346,14 @@ static PyMethodDef methods[] = {
 	{NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef module_def = {PyModuleDef_HEAD_INIT, "_steadlink",
-	"the worker's end of stead's link", -1, methods, NULL, NULL, NULL, NULL};
+	"the worker's end of stead's link", -1, wsgi_methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__steadlink(void);
 PyMODINIT_FUNC PyInit__steadlink(void)
 {
-	return PyModule_Create(&module_def);
+	PyObject *module = PyModule_Create(&module_def);
+
+	if (module && PyModule_AddFunctions(module, asgi_methods) < 0)
+		Py_CLEAR(module);
+	return module;
 }

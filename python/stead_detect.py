@@ -1,4 +1,4 @@
-"""Find the WSGI app of a folder, and say what else it needs.
+"""Find the WSGI or ASGI app of a folder, and say what else it needs.
 
 Run by stead-check with the app's own interpreter, in a process of its own that is ended afterwards: the
 likely module is chosen by reading the source, then imported once. Answers with packed records on a
@@ -6,8 +6,8 @@ descriptor: what was found is a value, what is wrong is a finding. It writes no 
 but the standard library. The last of the three files of detect_packages.py.
 """
 
-ASGI_MODULES = ("fastapi", "starlette", "quart", "litestar", "sanic", "blacksheep", "aiohttp")
-LOOKED_FOR = ("app.py, wsgi.py, main.py, application.py, a package with one of them or with create_app(), "
+ASGI_MODULES = ("fastapi", "starlette", "quart", "litestar", "sanic", "blacksheep")
+LOOKED_FOR = ("app.py, wsgi.py, asgi.py, main.py, application.py, a package with one of them or with create_app(), "
               "the same below src/, Django's manage.py, and index.html or public/index.html")
 
 
@@ -63,7 +63,7 @@ class Detect:
         self.target = ""
         self.module = None       # Module
         self.obj = None
-        self.factory = False
+        self.kind = "Wsgi"       # the key that the app is written with
         self.env = {}
         self.ran = False         # the app was imported whole
 
@@ -174,32 +174,67 @@ class Detect:
         if not name:
             return None
         self.ran = True
-        if is_asgi(obj):
-            self.asgi(mod, name)
+        if not callable(obj) or type(obj).__module__.split(".")[0] == "aiohttp":
+            self.no_app(mod, name, obj, want)
             return False
-        if not callable(obj):
-            self.a.error("%s:%s is no WSGI app: it is %s and cannot be called" % (
-                mod.name, name, type(obj).__name__), "write Wsgi=MODULE:OBJECT in [Python] of stead.conf",
-                file="@Wsgi" if want else mod.file)
+        kind = "Asgi" if is_asgi(obj) else "Wsgi"
+        if want and kind != self.o["key"]:
+            self.other_kind(mod, name, obj, kind)
             return False
         self.obj = obj
-        self.factory = factory
-        self.set_target(mod, name, factory)
+        self.set_target(mod, name, factory, kind)
         return True
 
-    def set_target(self, mod, name, factory):
+    def no_app(self, mod, name, obj, want):
+        if callable(obj) or hasattr(obj, "router"):
+            self.a.error("%s:%s is an app of aiohttp, which serves by itself: it is neither WSGI nor ASGI" % (
+                mod.name, name), "start its server with ExecStart= in [Service] of stead.conf",
+                file="@target" if want else mod.file)
+            return
+        self.a.error("%s:%s is no app: it is %s and cannot be called" % (mod.name, name, type(obj).__name__),
+                     "write Wsgi=MODULE:OBJECT in [Python] of stead.conf, or Asgi=",
+                     file="@target" if want else mod.file)
+
+    def other_kind(self, mod, name, obj, kind):
+        if kind == "Asgi":
+            what, todo = "an ASGI app", "write Asgi=%s" % self.o["target"]
+        elif isinstance(obj, type):
+            what = "a class"
+            todo = "apps of ASGI 2 are wrapped by asgiref.compatibility.guarantee_single_callable(%s)" % name
+        else:
+            what = "no app of ASGI 3, which is a coroutine function of (scope, receive, send)"
+            todo = "write Wsgi=%s if it is a WSGI app" % self.o["target"]
+        self.a.error("%s=: %s:%s is %s" % (self.o["key"], mod.name, name, what), todo, file="@target")
+
+    def set_target(self, mod, name, factory, kind):
         self.module = mod
+        self.kind = kind
         self.target = "%s:%s%s" % (mod.name, name, "()" if factory else "")
+
+    def likely_kind(self, mod, kind):
+        """Of an app that was not imported, by what its source calls."""
+        if kind in ("asgi", "wsgi"):
+            return kind.capitalize()
+        texts = [read_text(os.path.join(self.folder, mod.file))] if mod.file else []
+        if kind == "import":
+            texts += [read_text(f) for f in python_files(self.folder)]
+        for text in texts:
+            if WSGI_SAYS.search(text):
+                return "Wsgi"
+            if ASGI_SAYS.search(text):
+                return "Asgi"
+        return "Wsgi"
 
     def by_source(self, mod, want):
         if want:
             self.module = mod
+            self.kind = self.o["key"]
             self.target = want
             return True
         best = mod.best()
         if best is None:
             return False
-        self.set_target(mod, best[1], best[2] == "factory")
+        self.set_target(mod, best[1], best[2] == "factory", self.likely_kind(mod, best[2]))
         return True
 
     def pick(self, mod, m, want):
@@ -223,16 +258,10 @@ class Detect:
                 return obj, name, False
         return None, "", False
 
-    def asgi(self, mod, name):
-        line = next((f[3] for f in mod.found if f[1] == name), 1)
-        self.a.error("%s:%s is an ASGI app, and this version of stead serves WSGI apps only" % (mod.name, name),
-                     "Flask, Django, Bottle, Falcon and Pyramid apps are served; FastAPI and Starlette come later",
-                     file=mod.file, line=line, col=1)
-
     # -- ways to an app --
 
     def written(self, wanted):
-        want = self.o["wsgi"]
+        want = self.o["target"]
         name = want.partition(":")[0]
         parts = name.split(".")
         for path in self.o["paths"] or [".", "src"]:
@@ -250,8 +279,8 @@ class Detect:
             there = False
         if there:
             return self.load_written(mod, want, wanted)
-        self.a.error("Wsgi=: there is no module %s in %s" % (name, self.folder), self.near_module(parts),
-                     file="@Wsgi")
+        self.a.error("%s=: there is no module %s in %s" % (self.o["key"], name, self.folder),
+                     self.near_module(parts), file="@target")
 
     def near_module(self, parts):
         import difflib
@@ -276,12 +305,12 @@ class Detect:
             m = sys.modules.get(mod.name)
         text = want.partition(":")[2].replace("()", "")
         if not self.target and m is not None and not hasattr(m, text.split(".")[0]):
-            have = [n for n, v in vars(m).items() if not n.startswith("_") and is_wsgi(v) and
+            have = [n for n, v in vars(m).items() if not n.startswith("_") and (is_wsgi(v) or is_asgi(v)) and
                     getattr(v, "__module__", mod.name).split(".")[0] == mod.name.split(".")[0]]
             have += [f[1] for f in mod.found if f[1] not in have]
             self.a.records.pop()  # the AttributeError, said better here
-            self.a.error("Wsgi=: the module %s has no %s" % (mod.name, text),
-                         "did you mean %s:%s?" % (mod.name, have[0]) if have else "", file="@Wsgi")
+            self.a.error("%s=: the module %s has no %s" % (self.o["key"], mod.name, text),
+                         "did you mean %s:%s?" % (mod.name, have[0]) if have else "", file="@target")
 
     def django(self, wanted):
         """True when it is a Django project (whatever came of it)."""
@@ -301,19 +330,20 @@ class Detect:
         base = os.path.normpath(os.path.join(self.folder, path))
         pre = "" if path == "." else path + "/"
         text = read_text(os.path.join(base, *settings.split(".")) + ".py")
-        m = re.search(r"(?m)^WSGI_APPLICATION\s*=\s*[\"']([\w.]+)\.(\w+)[\"']", text)
+        kind = self.django_kind(text)
+        m = re.search(r"(?m)^%s_APPLICATION\s*=\s*[\"']([\w.]+)\.(\w+)[\"']" % kind.upper(), text)
         packages = [settings.rsplit(".", 1)[0]] if "." in settings else []
         packages += [p.rsplit(".", 1)[0] for p in packages if "." in p]
         names = [m.group(1)] if m else []
-        names += [p + ".wsgi" for p in packages] + ["wsgi"]
+        names += ["%s.%s" % (p, kind) for p in packages] + [kind]
         for name in names:
             file = pre + name.replace(".", "/") + ".py"
             if os.path.isfile(os.path.join(self.folder, file)):
                 mod = read_module(Module(self.folder, path, name, file))
                 break
         else:
-            mod = Module(self.folder, path, "django.core.wsgi", file=pre + settings.replace(".", "/") + ".py")
-            mod.found = [(0, "get_wsgi_application", "factory", 1)]
+            mod = Module(self.folder, path, "django.core." + kind, file=pre + settings.replace(".", "/") + ".py")
+            mod.found = [(0, "get_%s_application" % kind, "factory", 1)]
             self.env["DJANGO_SETTINGS_MODULE"] = settings
             os.environ["DJANGO_SETTINGS_MODULE"] = settings
         if mod.broken is not None:
@@ -322,8 +352,16 @@ class Detect:
         elif self.o["skip_import"]:
             self.by_source(mod, "")
         elif self.load(mod, "", wanted) is None:
-            self.a.error("%s has no WSGI app" % mod.file, "Django writes `application = get_wsgi_application()`",
+            self.a.error("%s has no app" % mod.file, "Django writes `application = get_%s_application()`" % kind,
                          file=mod.file, line=1, col=1)
+
+    @staticmethod
+    def django_kind(settings):
+        """WSGI, which every project has, unless what is installed needs ASGI, or only that is named."""
+        if re.search(r"(?m)^\s*[\"'](channels|daphne)[\"']", settings):
+            return "asgi"
+        named = re.findall(r"(?m)^(WSGI|ASGI)_APPLICATION\s*=\s*[\"']", settings)
+        return "asgi" if named == ["ASGI"] else "wsgi"
 
     def search(self, wanted):
         hint = normal(wanted.name or self.o["name"]).replace("-", "_")
@@ -340,9 +378,6 @@ class Detect:
                 self.syntax_error(mod.broken)
                 return
             best = mod.best()
-            if best[2] == "asgi":
-                self.asgi(mod, best[1])
-                return
             if mod.runs_at:
                 line = read_text(os.path.join(self.folder, mod.file)).splitlines()[mod.runs_at - 1]
                 self.a.error("the module starts a server of its own while it is imported%s" % shown_line(
@@ -356,10 +391,11 @@ class Detect:
                 return
         if not mods:
             self.a.put("none", "no app was found in %s" % self.folder,
-                       "looked for %s; if the app is elsewhere, write Wsgi=MODULE:OBJECT in [Python] of "
-                       "stead.conf" % LOOKED_FOR)
+                       "looked for %s; if the app is elsewhere, write Wsgi=MODULE:OBJECT, or Asgi=, in "
+                       "[Python] of stead.conf" % LOOKED_FOR)
         else:
-            self.a.error("no WSGI app was found: looked into %s" % ", ".join(m.file for m in mods[:5]), "write Wsgi=MODULE:OBJECT in [Python] of stead.conf")
+            self.a.error("no app was found: looked into %s" % ", ".join(m.file for m in mods[:5]),
+                         "write Wsgi=MODULE:OBJECT in [Python] of stead.conf, or Asgi=")
 
     # -- what else it needs --
 
@@ -422,14 +458,14 @@ class Detect:
             self.a.put("build", wanted.file, ", ".join(missing[:6]))
         elif wanted.file and not missing and not self.o["venv"]:
             self.a.note("%s is met by the packages of %s" % (wanted.file, self.o["python"]))
-        if self.o["wsgi"]:
+        if self.o["target"]:
             self.written(wanted)
         elif not self.django(wanted):
             self.search(wanted)
         if not self.target:
             return
-        if not self.o["wsgi"]:
-            self.a.value("Python", "Wsgi", self.target)
+        if not self.o["target"]:
+            self.a.value("Python", self.kind, self.target)
         if not self.o["paths"] and self.module.path != ".":
             self.a.value("Python", "Path", self.module.path)
             self.a.value("Python", "Path", ".")
@@ -441,7 +477,7 @@ class Detect:
 
 def main():
     fd = int(sys.argv[1])
-    keys = ("folder", "name", "wsgi", "paths", "python", "venv", "venv_theirs", "requirements", "skip_import")
+    keys = ("folder", "name", "key", "target", "paths", "python", "venv", "venv_theirs", "requirements", "skip_import")
     o = dict(zip(keys, sys.argv[2:]))
     o["paths"] = [p for p in o["paths"].split("\n") if p]
     for k in ("venv_theirs", "skip_import"):

@@ -1,8 +1,9 @@
-"""stead_worker.py: one worker process of a WSGI app, run by the app's own interpreter.
+"""stead_worker.py: one worker process of a WSGI or ASGI app, run by the app's own interpreter.
 
 Started by the parent as
 
     INTERPRETER DIR/stead_worker.py --wsgi MODULE:OBJECT [--path DIR]… [--threads N] [--workers N]
+    INTERPRETER DIR/stead_worker.py --asgi MODULE:OBJECT [--path DIR]… [--concurrency N] …
 
 in the app's folder, with fd 3 = the channel from the parent (SEQPACKET; it brings the gates' links), and
 stdout and stderr to the log. OBJECT is an attribute, dotted or not; with "()" behind it, it is called once
@@ -83,7 +84,7 @@ def find_app(spec):
         obj = getattr(obj, part)
     obj = obj() if call else obj
     if not callable(obj):
-        raise TypeError("%s is not callable, so it is no WSGI app" % spec)
+        raise TypeError("%s is not callable, so it is no app" % spec)
     return obj
 
 
@@ -91,10 +92,15 @@ def options(argv):
     import argparse
 
     p = argparse.ArgumentParser(prog="stead_worker.py")
-    p.add_argument("--wsgi", required=True, metavar="MODULE:OBJECT")
+    kind = p.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--wsgi", metavar="MODULE:OBJECT")
+    kind.add_argument("--asgi", metavar="MODULE:OBJECT")
     p.add_argument("--path", action="append", default=[])
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--workers", type=int, default=2)
+    p.add_argument("--concurrency", type=int, default=512)
+    p.add_argument("--websocket-max", type=int, default=16 * 1024 * 1024, metavar="BYTES")
+    p.add_argument("--ping", type=int, default=20, metavar="SECONDS")
     p.add_argument("--parent-fd", type=int, default=3)
     p.add_argument("--link-fd", type=int, action="append", default=[])
     return p.parse_args(argv)
@@ -115,6 +121,15 @@ def first_environ(o):
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
     }
+
+
+def load_asgi(here):
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("stead_asgi", os.path.join(here, "stead_asgi.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def serve(link, server, threads):
@@ -144,19 +159,21 @@ def main():
     link = load_link(here)
     folders = [os.path.abspath(p) for p in o.path] or [os.getcwd()]
     sys.path[:] = folders + [p for p in sys.path if p and os.path.abspath(p) not in (here, *folders)]
-    sys.argv[:] = [o.wsgi.partition(":")[0]]
+    sys.argv[:] = [(o.wsgi or o.asgi).partition(":")[0]]
     faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
     for fd in [o.parent_fd] + o.link_fd:
         if fd >= 0:
             os.set_inheritable(fd, False)
     try:
-        app = find_app(o.wsgi)
+        app = find_app(o.wsgi or o.asgi)
     except BaseException:
         show(*sys.exc_info())
         raise SystemExit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal's group; the parent says when to end
+    if o.asgi:
+        load_asgi(here).main(link, app, o, show)
     server = link.open(app, first_environ(o), show, FileWrapper, real_file, o.threads, o.parent_fd)
     signal.signal(signal.SIGTERM, lambda *_: link.stop(server))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal's group; the parent says when to end
     signal.set_wakeup_fd(link.wakeup_fd(server), warn_on_full_buffer=False)
     for fd in o.link_fd:
         link.add(server, fd)

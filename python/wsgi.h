@@ -12,6 +12,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "head.h"
 #include "link/link_env.h"
 #include "link/link_worker.h"
 
@@ -45,9 +46,7 @@ struct request {
 	PyObject_HEAD struct wsgi *w;
 	struct link_req *req; /* NULL: over */
 	PyObject *write;      /* the callable that start_response returns */
-	char *head;
-	size_t head_len, head_cap;
-	int64_t content_length;
+	struct head head;
 	bool started, head_sent, is_head;
 	bool gone; /* nobody waits for the answer any more */
 };

@@ -35,7 +35,7 @@
 #endif
 
 SECTION(SITE, "Site", SECTION_PLAIN, SECTION_FOLDERLESS, "the site: its names, files and limits")
-SECTION(PYTHON, "Python", SECTION_PLAIN, 0, "a WSGI app and its workers")
+SECTION(PYTHON, "Python", SECTION_PLAIN, 0, "a WSGI or ASGI app and its workers")
 SECTION(POSTGRES, "Postgres", SECTION_PLAIN, 0, "the app's database")
 SECTION(SERVER, "Server", SECTION_PLAIN, 0, "stead itself: where it listens and with how many gates")
 SECTION(UNIT, "Unit", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; noted, without effect")
@@ -213,6 +213,8 @@ CONF(TCP_SEND_PROXY, TCP, "SendProxy", CONF_TYPE_ENUM, 0, "off", 0, 0, "off v1 v
 /* [Python] */
 CONF(PYTHON_WSGI, PYTHON, "Wsgi", CONF_TYPE_WSGI, CONF_DETECT, "", 1, 512, "", WHEN_RESTART, "the app as MODULE:OBJECT",
 	"OBJECT is a WSGI callable of the module, or a function that makes one, written with (): MODULE:create_app(). Left out, it is found by importing the folder's likely modules.", "Wsgi=app:app")
+CONF(PYTHON_ASGI, PYTHON, "Asgi", CONF_TYPE_WSGI, CONF_DETECT, "", 1, 512, "", WHEN_RESTART, "the app as MODULE:OBJECT",
+	"Instead of Wsgi=, for an app of ASGI 3: FastAPI, Starlette, Quart, Django's asgi.py, or any coroutine function of (scope, receive, send). WebSockets come to it as well. With the uvloop package in its environment that is its event loop.", "Asgi=main:app")
 CONF(PYTHON_PATH, PYTHON, "Path", CONF_TYPE_PATH, CONF_MANY | CONF_DETECT | CONF_SPECIFIERS, ".", 0, 16, "folders", WHEN_RESTART, "folders that modules are imported from",
 	"Put at the front of sys.path, in this order. Relative to the app's folder.", "Path=src")
 CONF(PYTHON_INTERPRETER, PYTHON, "Interpreter", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RESTART, "the Python that runs the app",
@@ -223,8 +225,12 @@ CONF(PYTHON_REQUIREMENTS, PYTHON, "Requirements", CONF_TYPE_PATH, CONF_DETECT | 
 	"A requirements file, or pyproject.toml: what [project] lists under dependencies. Found only when the packages that it names are not there yet.", "Requirements=requirements/live.txt")
 CONF(PYTHON_WORKERS, PYTHON, "Workers", CONF_TYPE_SPAN, 0, "cores", 1, 256, "processes", WHEN_RESTART, "how many processes run the app",
 	"`cores` is one for each processor core. With MIN:MAX there are more while requests wait (50 ms and longer, for a second), by half of those that there are, and fewer again, a quarter at a time, when the rest would have been enough for 30 s; more often than that only up.", "Workers=2:8")
-CONF(PYTHON_THREADS, PYTHON, "Threads", CONF_TYPE_INT, 0, "1", 1, 256, "threads", WHEN_RESTART, "how many requests one process runs at once",
-	"With more than 1 the app must be safe to run in several threads.", "Threads=8")
+CONF(PYTHON_THREADS, PYTHON, "Threads", CONF_TYPE_INT, 0, "1", 1, 64, "threads", WHEN_RESTART, "how many requests one process runs at once",
+	"With more than 1 the app must be safe to run in several threads. For an app of Wsgi=; one of Asgi= has Concurrency=.", "Threads=8")
+CONF(PYTHON_CONCURRENCY, PYTHON, "Concurrency", CONF_TYPE_INT, 0, "512", 1, 8000, "requests", WHEN_RESTART, "how many requests one process of an ASGI app runs at once",
+	"What is more waits in the site's queue. Open WebSockets do not count.", "Concurrency=100")
+CONF(PYTHON_WEBSOCKET_MAX, PYTHON, "WebSocketMax", CONF_TYPE_SIZE, 0, "16M", 1024, 1073741824, "bytes", WHEN_RESTART, "how large a WebSocket's message may be",
+	"A larger one closes its WebSocket with code 1009.", "WebSocketMax=1M")
 CONF(PYTHON_MAX_REQUESTS, PYTHON, "MaxRequests", CONF_TYPE_INT, 0, "0", 0, 1000000000, "requests", WHEN_RESTART, "how many requests a worker runs before it is replaced",
 	"Each worker's own limit lies up to a fifth below, so that they do not come to it together; and they are replaced one after the other, each by a new one that is ready before the old one finishes what it has. 0: no limit.", "MaxRequests=10000")
 CONF(PYTHON_LIFETIME, PYTHON, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RESTART, "how old a worker becomes before it is replaced",
@@ -233,7 +239,6 @@ CONF(PYTHON_RSS_MAX, PYTHON, "RssMax", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776,
 	"Resident memory as the kernel counts it, shared pages included, looked at each second; it is replaced as by MaxRequests=, and not before it has been up for 5 s. 0: no limit.", "RssMax=300M")
 CONF(PYTHON_IDLE_STOP, PYTHON, "IdleStopSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RELOAD, "how long the app runs without a request",
 	"Then its workers end, and the next request starts them again and waits for them, as long as QueueTimeoutSec= lets it. 0: they never end.", "IdleStopSec=15min")
-CONF_LATER_KEY(PYTHON, "Asgi")
 
 /* [Postgres] */
 CONF(POSTGRES_ENABLED, POSTGRES, "Enabled", CONF_TYPE_ENUM, CONF_DETECT, "auto", 0, 0, "auto yes no", WHEN_UP, "whether the app has a database",

@@ -63,6 +63,7 @@ SITE_METRIC(RUNNING, stead_site_worker_requests_active, "", "requests", METRIC_G
 SITE_METRIC(GIVEN, stead_site_worker_requests_total, "", "requests", METRIC_COUNTER, "requests given to workers of the app")
 SITE_METRIC(WAITED_US, stead_site_queue_wait_seconds_total, "", "seconds", METRIC_COUNTER, "time that requests waited for a worker of the app")
 SITE_METRIC(WORKED_US, stead_site_worker_busy_seconds_total, "", "seconds", METRIC_COUNTER, "time that workers of the app had requests")
+SITE_METRIC(TUNNELS, stead_site_websockets_open, "", "websockets", METRIC_GAUGE, "WebSockets that are open to the app now")
 SITE_METRIC(TIME_US, stead_site_request_duration_seconds, "", "seconds", METRIC_HISTOGRAM, "from a request's first byte to its answer's last")
 
 UPSTREAM_METRIC(REQUESTS, stead_upstream_requests_total, "", "requests", METRIC_COUNTER, "times that a server of the backend was asked, retries included, probes not")

@@ -14,7 +14,8 @@ BUILD="gcc libc6-dev meson ninja-build pkg-config libjansson-dev libsqlite3-dev 
 RUN="postgresql python3-flask python3-psycopg2 python3-venv procps ca-certificates"
 TEST="clang libcmocka-dev python3-pytest python3-pytest-timeout python3-django
       python3-prometheus-client systemd tzdata curl strace git util-linux iproute2 redis-server redis-tools netcat-openbsd nodejs gunicorn
-      nginx haproxy apache2-bin wrk uwsgi uwsgi-plugin-python3 php-fpm"
+      nginx haproxy apache2-bin wrk uwsgi uwsgi-plugin-python3 php-fpm python3-fastapi python3-starlette python3-quart
+      python3-websockets python3-uvicorn python3-uvloop python3-httptools"
 FORMAT="clang-format git"
 
 yes="${YES:-}${CI:-}"

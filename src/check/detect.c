@@ -94,7 +94,7 @@ static void make_plain(char *s)
 
 static void take_finding(struct check *k, char *const f[], unsigned n)
 {
-	const struct conf_value *wsgi = conf_get(k->conf, CONF_PYTHON_WSGI);
+	const struct conf_value *target = conf_target(k->conf);
 	struct conf_pos pos = {.file = ""};
 	enum conf_level level;
 
@@ -103,9 +103,9 @@ static void take_finding(struct check *k, char *const f[], unsigned n)
 	level = strcmp(f[1], "error") == 0     ? CONF_ERROR
 		: strcmp(f[1], "warning") == 0 ? CONF_WARNING
 					       : CONF_NOTE;
-	if (strcmp(f[2], "@Wsgi") == 0) {
-		if (wsgi != NULL)
-			pos = wsgi->pos;
+	if (strcmp(f[2], "@target") == 0) {
+		if (target != NULL)
+			pos = target->pos;
 	} else {
 		pos.file = f[2];
 		pos.line = (unsigned)min_of(strtoul(f[3], NULL, 10), 1ul << 30);
@@ -152,7 +152,7 @@ static bool take(struct check *k, const struct python *py, char *const f[], unsi
 		 */
 		if (key == CONF_END || !(conf_rows[key].flags & CONF_DETECT))
 			return false;
-		k->app_found |= key == CONF_PYTHON_WSGI;
+		k->app_found |= key == CONF_PYTHON_WSGI || key == CONF_PYTHON_ASGI;
 		put(k, key, f[3]);
 	}
 	return false;
@@ -222,7 +222,7 @@ static int detect_python(struct check *k)
 	free(run.records);
 	if (conf_errors(k->conf) > 0)
 		return 0;
-	if (!k->build && (k->app_found || conf_get(k->conf, CONF_PYTHON_WSGI) != NULL)) {
+	if (!k->build && (k->app_found || conf_target(k->conf) != NULL)) {
 		put(k, CONF_PYTHON_INTERPRETER, py.path);
 		if (py.venv[0] != '\0')
 			put(k, CONF_PYTHON_VENV, py.venv);
@@ -235,7 +235,7 @@ int check_detect(struct check *k)
 	unsigned left = LOOK_ENTRIES;
 
 	/* Everything written: nothing to find, and the app shows at its start what is wrong. */
-	if (conf_get(k->conf, CONF_PYTHON_WSGI) == NULL &&
+	if (conf_target(k->conf) == NULL &&
 		conf_get(k->conf, CONF_SITE_ROOT) != NULL &&
 		conf_get(k->conf, CONF_PYTHON_PATH) == NULL &&
 		!has_python(openat(k->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), LOOK_DEPTH,
@@ -244,7 +244,7 @@ int check_detect(struct check *k)
 		return 0;
 	}
 	left = LOOK_ENTRIES;
-	if (conf_get(k->conf, CONF_PYTHON_WSGI) != NULL ||
+	if (conf_target(k->conf) != NULL ||
 		has_python(
 			openat(k->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), LOOK_DEPTH, &left))
 		return detect_python(k);
@@ -252,6 +252,6 @@ int check_detect(struct check *k)
 	no_app(k,
 		"no app was found: there is neither a Python file nor an index.html in the folder",
 		"looked for app.py, wsgi.py, main.py, a package, src/, manage.py, index.html and "
-		"public/index.html; name the app's folder, or write Wsgi= or Root= in stead.conf");
+		"public/index.html; name the app's folder, or write Wsgi=, Asgi= or Root= in stead.conf");
 	return 0;
 }

@@ -323,6 +323,7 @@ static void fill_argv(
 	struct check *k, const struct python *py, struct buf *paths, const char **argv)
 {
 	const struct conf_value *wsgi = conf_get(k->conf, CONF_PYTHON_WSGI);
+	const struct conf_value *asgi = conf_get(k->conf, CONF_PYTHON_ASGI);
 	const struct conf_value *req = conf_get(k->conf, CONF_PYTHON_REQUIREMENTS);
 	unsigned n = 0;
 
@@ -334,7 +335,8 @@ static void fill_argv(
 	argv[n++] = "3";
 	argv[n++] = k->folder;
 	argv[n++] = k->name;
-	argv[n++] = wsgi != NULL ? wsgi->text : "";
+	argv[n++] = wsgi != NULL ? "Wsgi" : asgi != NULL ? "Asgi" : "";
+	argv[n++] = wsgi != NULL ? wsgi->text : asgi != NULL ? asgi->text : "";
 	argv[n++] = buf_str(paths);
 	argv[n++] = py->path;
 	argv[n++] = py->venv;

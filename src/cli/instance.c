@@ -170,7 +170,7 @@ static int make_state(struct cli *c, const char *given)
  * already. */
 static int publish_worker(struct cli *c)
 {
-	static const char *const files[] = {"stead_worker.py", "_steadlink.abi3.so"};
+	static const char *const files[] = {"stead_worker.py", "stead_asgi.py", "_steadlink.abi3.so"};
 	char from[PATH_MAX + 16], to[PATH_MAX + 16];
 	int from_fd, to_fd = -1, err = 0;
 

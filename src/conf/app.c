@@ -199,19 +199,27 @@ static bool answers(const struct conf_app *a)
 	       a->statics[0].prefix != NULL;
 }
 
+const struct conf_value *conf_target(const struct conf *c)
+{
+	const struct conf_value *wsgi = conf_get(c, CONF_PYTHON_WSGI);
+
+	return wsgi != NULL ? wsgi : conf_get(c, CONF_PYTHON_ASGI);
+}
+
 void conf_app_fill(struct conf *c)
 {
-	const struct conf_value *wsgi = c->at->head[CONF_PYTHON_WSGI];
+	const struct conf_value *target = conf_target(c);
 	const struct conf_value *listen = c->at->head[CONF_SERVER_LISTEN];
 	struct conf_app *a = &c->app;
 
 	*a = (struct conf_app){0};
 	fill_site(c, a);
-	a->python = wsgi != NULL;
+	a->python = target != NULL;
 	a->wsgi = text_of(c, CONF_PYTHON_WSGI);
-	a->wsgi_module = wsgi != NULL ? wsgi->part1 : "";
-	a->wsgi_object = wsgi != NULL ? wsgi->part2 : "";
-	a->wsgi_factory = wsgi != NULL && wsgi->number != 0;
+	a->asgi = text_of(c, CONF_PYTHON_ASGI);
+	a->wsgi_module = target != NULL ? target->part1 : "";
+	a->wsgi_object = target != NULL ? target->part2 : "";
+	a->wsgi_factory = target != NULL && target->number != 0;
 	a->python_path = texts_of(c, CONF_PYTHON_PATH);
 	a->interpreter = text_of(c, CONF_PYTHON_INTERPRETER);
 	a->venv = text_of(c, CONF_PYTHON_VENV);
@@ -220,6 +228,8 @@ void conf_app_fill(struct conf *c)
 	a->workers_max = (unsigned)(number_of(c, CONF_PYTHON_WORKERS) >> 32);
 	a->idle_stop_ms = number_of(c, CONF_PYTHON_IDLE_STOP);
 	a->threads = (unsigned)number_of(c, CONF_PYTHON_THREADS);
+	a->concurrency = (unsigned)number_of(c, CONF_PYTHON_CONCURRENCY);
+	a->websocket_max = number_of(c, CONF_PYTHON_WEBSOCKET_MAX);
 	a->max_requests = (unsigned)number_of(c, CONF_PYTHON_MAX_REQUESTS);
 	a->lifetime_ms = number_of(c, CONF_PYTHON_LIFETIME);
 	a->rss_max = number_of(c, CONF_PYTHON_RSS_MAX);

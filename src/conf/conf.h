@@ -127,6 +127,8 @@ const struct conf_claim *conf_claims_find(const struct conf_claims *c, const cha
 
 /* Was a value put, from anywhere? The first, else NULL. Further items follow by `next`. */
 const struct conf_value *conf_get(const struct conf *c, enum conf_key key);
+/* The app in Python, of Wsgi= or Asgi=; NULL: there is none. */
+const struct conf_value *conf_target(const struct conf *c);
 /*
  * Fill in the defaults of all that was not put, and check what concerns several values at once. Idempotent.
  * 0; -EINVAL when any error was found so far; -ENOMEM.
@@ -267,16 +269,18 @@ struct conf_app {
 	} *errpages;
 	enum conf_access_log access_log;
 
-	bool python;              /* there is a WSGI app */
-	const char *wsgi;         /* MODULE:OBJECT or MODULE:FACTORY(); "" */
+	bool python;              /* there is an app in Python: one of the next two */
+	const char *wsgi, *asgi;  /* MODULE:OBJECT or MODULE:FACTORY(); "" */
 	const char *wsgi_module, *wsgi_object; /* object without "()" */
 	bool wsgi_factory;        /* call the object to get the app */
 	const char *const *python_path;
 	const char *interpreter;  /* "": python3 of the system */
 	const char *venv;         /* "" none; PYTHON is VENV/bin/python */
 	const char *requirements; /* not "": `build` installs these into `venv` before the start */
-	unsigned workers, workers_max, threads; /* workers: at least */
+	unsigned workers, workers_max; /* workers: at least */
+	unsigned threads, concurrency;
 	uint64_t idle_stop_ms;                  /* 0: never */
+	uint64_t websocket_max;
 	unsigned max_requests; /* of one worker's life; 0: no limit, as the two below */
 	uint64_t lifetime_ms, rss_max;
 

@@ -343,10 +343,10 @@ static void check_to(struct conf *c, const struct conf_scope *s)
 			conf_find(c, CONF_ERROR, &to->pos, "write Root= beside it",
 				"To=static: there is no folder to serve");
 	} else if (strcmp(to->text, "app") == 0) {
-		if (c->plain.head[CONF_PYTHON_WSGI] == NULL)
+		if (conf_target(c) == NULL)
 			conf_find(c, CONF_ERROR, &to->pos,
 				c->facts.folderless ? "write static, the name of an [Upstream] or a URL"
-						    : "write Wsgi= in [Python]",
+						    : "write Wsgi= or Asgi= in [Python]",
 				"To=app: there is no app");
 	} else if (strstr(to->text, "://") == NULL && !has_upstream(c, to->text)) {
 		buf_fixed(&b, names, sizeof(names));
@@ -420,7 +420,11 @@ static void check_servers(struct conf *c, const struct conf_scope *s)
 void conf_route_check(struct conf *c)
 {
 	const struct conf_value *alias = c->plain.head[CONF_SITE_ALIAS];
+	const struct conf_value *asgi = c->plain.head[CONF_PYTHON_ASGI];
 
+	if (asgi != NULL && c->plain.head[CONF_PYTHON_WSGI] != NULL)
+		conf_find(c, CONF_ERROR, &asgi->pos, "write one of them",
+			"Asgi=: there is Wsgi= too, and an app is one of both");
 	for (const struct conf_scope *s = c->scopes; s != NULL; s = s->next) {
 		if (s->section == SECTION_ROUTE)
 			check_to(c, s);

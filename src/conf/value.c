@@ -338,7 +338,7 @@ static int check_wsgi(struct conf *c, const struct conf_row *row, const char *te
 				"write the module's name and not its file: shop/app.py with the "
 				"object app is shop.app:app");
 		else
-			buf_printf(todo, "for example Wsgi=%.*s:app",
+			buf_printf(todo, "for example %s=%.*s:app", row->key,
 				m > 0 ? (int)min_of(m, (size_t)60) : 3, m > 0 ? text : "app");
 		return -EINVAL;
 	}

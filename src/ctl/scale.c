@@ -104,7 +104,7 @@ enum scale_why scale_decide(struct scaler *s, const struct scale_sample *n)
 	load = min_of(since(n->worked_us, was.worked_us) / ms, (uint64_t)s->want * n->threads * 1000);
 	load = max_of(load, n->running * 1000);
 	s->peak = max_of(s->peak, load);
-	if (given || n->queued || n->running)
+	if (given || n->queued || n->running || n->open)
 		s->used_ms = n->now_ms;
 	if (s->want == 0)
 		return SCALE_STAY;

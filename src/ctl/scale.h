@@ -18,13 +18,14 @@ enum {
 	SCALE_LOAD_PERCENT = 70, /* … at this share of what it can do */
 };
 
-/* Sums since the beginning, but for the last four. */
+/* Sums since the beginning, but for the last five. */
 struct scale_sample {
 	uint64_t now_ms;
 	uint64_t given;     /* requests given to workers */
 	uint64_t waited_us; /* by those that left the queue */
 	uint64_t worked_us; /* by those that workers ended */
 	uint64_t queued, running; /* now */
+	uint64_t open;      /* WebSockets: no load, but somebody is there */
 	unsigned up;        /* workers that are ready */
 	unsigned threads;   /* of each */
 };

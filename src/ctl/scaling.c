@@ -56,7 +56,7 @@ void scaling_told(struct ctl *c, unsigned count)
 void scaling_adopt(struct ctl *c, const struct conf_app *conf)
 {
 	c->scaling.on = conf->python;
-	c->scaling.threads = conf->threads;
+	c->scaling.threads = conf->asgi[0] ? conf->concurrency : conf->threads;
 	c->scaling.timer.op.kind = OP_SCALE_TIMER;
 	scale_set(&c->scaling.scaler, conf->workers, conf->workers_max, conf->idle_stop_ms,
 		conf->python ? scaling_count(c, conf) : 0);
@@ -99,6 +99,7 @@ static void measure(const struct ctl *c, struct scale_sample *ret)
 		.worked_us = metrics_site(c, SITE_WORKED_US),
 		.queued = metrics_site(c, SITE_QUEUED),
 		.running = metrics_site(c, SITE_RUNNING),
+		.open = metrics_site(c, SITE_TUNNELS),
 		.up = procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP),
 		.threads = c->scaling.threads,
 	};

@@ -204,7 +204,7 @@ static int worker_program(const struct ctl *c, char ret[static CTL_PATH_MAX])
 
 struct python {
 	char program[CTL_PATH_MAX], cwd[CTL_PATH_MAX], path[16][CTL_PATH_MAX];
-	char threads[16], workers[16];
+	char threads[16], workers[16], concurrency[16], websocket_max[24];
 };
 
 static void python_args(
@@ -213,20 +213,30 @@ static void python_args(
 	unsigned n = 0;
 
 	(void)snprintf(py->threads, sizeof py->threads, "%u", conf->threads);
+	(void)snprintf(py->concurrency, sizeof py->concurrency, "%u", conf->concurrency);
+	(void)snprintf(py->websocket_max, sizeof py->websocket_max, "%llu",
+		(unsigned long long)conf->websocket_max);
 	(void)snprintf(py->workers, sizeof py->workers, "%u", conf->workers_max);
 	/* By its path: an interpreter looks for its environment beside argv[0]. */
 	w->argv[n++] = a->python;
 	w->argv[n++] = py->program;
-	w->argv[n++] = "--wsgi";
-	w->argv[n++] = conf->wsgi;
+	w->argv[n++] = conf->asgi[0] ? "--asgi" : "--wsgi";
+	w->argv[n++] = conf->asgi[0] ? conf->asgi : conf->wsgi;
 	for (unsigned i = 0; i < ARRAY_LEN(py->path) && conf->python_path && conf->python_path[i];
 		i++) {
 		effective_path(a, conf->python_path[i], py->path[i]);
 		w->argv[n++] = "--path";
 		w->argv[n++] = py->path[i];
 	}
-	w->argv[n++] = "--threads";
-	w->argv[n++] = py->threads;
+	if (conf->asgi[0]) {
+		w->argv[n++] = "--concurrency";
+		w->argv[n++] = py->concurrency;
+		w->argv[n++] = "--websocket-max";
+		w->argv[n++] = py->websocket_max;
+	} else {
+		w->argv[n++] = "--threads";
+		w->argv[n++] = py->threads;
+	}
 	w->argv[n++] = "--workers";
 	w->argv[n++] = py->workers;
 }

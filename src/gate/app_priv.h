@@ -173,6 +173,8 @@ void app_dequeue(struct app_req *a);
 void app_want(struct app *app, struct to_app *t);
 /* A seat is taken or given up: what the site's row says of workers. */
 void app_count_seat(const struct app_worker *w, const struct app_seat *s, bool taken);
+/* It becomes a tunnel. */
+void app_count_tunnel(const struct app_worker *w, struct app_seat *s);
 /* Give waiting requests to workers. */
 void app_dispatch(struct app *app);
 /* Take back what this worker has not begun. */

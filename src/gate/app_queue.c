@@ -85,11 +85,23 @@ void app_count_seat(const struct app_worker *w, const struct app_seat *s, bool t
 {
 	struct to_app *t = w->t;
 
+	if (s->tunnel) {
+		count(t, s->site, SITE_TUNNELS, (uint64_t)-1);
+		return;
+	}
 	count(t, s->site, SITE_RUNNING, taken ? 1 : (uint64_t)-1);
 	if (taken)
 		count(t, s->site, SITE_GIVEN, 1);
 	else
 		count(t, s->site, SITE_WORKED_US, loop_now_us(t->env.loop) - s->given_us);
+}
+
+/* It is no request any more, but it is there. */
+void app_count_tunnel(const struct app_worker *w, struct app_seat *s)
+{
+	app_count_seat(w, s, false);
+	count(w->t, s->site, SITE_TUNNELS, 1);
+	s->tunnel = true;
 }
 
 void app_want(struct app *app, struct to_app *t)
@@ -194,6 +206,9 @@ static struct app_worker *pick(const struct app *app, bool tunnel)
 		/* One with a free thread before one that makes us wait, in parts of the rounds of
 		 * its threads. */
 		score = score * 65536 / w->link.threads;
+		/* Tunnels are no load now, and may be later: each has as many of them. */
+		if (tunnel)
+			score += (uint64_t)w->tunnels * 65536;
 		if (score < best_score) {
 			best = w;
 			best_score = score;

@@ -31,7 +31,7 @@ int app_tunnel_begin(struct app_req *a, struct resp_head *h)
 	struct field *f = arena_alloc(&r->arena, (h->nfields + 2) * sizeof(*f));
 	struct app_guard g;
 
-	s->tunnel = true;
+	app_count_tunnel(w, s);
 	w->given--;
 	w->tunnels++;
 	if (!f) {

@@ -194,6 +194,11 @@ void link_req_set_user(struct link_req *r, void *user)
 	r->user = user;
 }
 
+bool link_req_body_over(const struct link_req *r)
+{
+	return r->in_end && !r->in_len;
+}
+
 size_t link_req_room(const struct link_req *r)
 {
 	return r->room;

@@ -268,6 +268,11 @@ void link_worker_stop(struct link_worker *w)
 	(void)!write(w->wakeup[1], "", 1);
 }
 
+bool link_worker_stopping(const struct link_worker *w)
+{
+	return atomic_load(&w->stopping);
+}
+
 int link_worker_wakeup_fd(const struct link_worker *w)
 {
 	return w->wakeup[1];

@@ -27,6 +27,8 @@ void link_worker_async(struct link_worker *w, unsigned concurrency, enum link_fo
 int link_worker_add(struct link_worker *w, int fd);
 /* Take no more requests: link_worker_take() is -ESHUTDOWN from now on. Async-signal-safe. */
 void link_worker_stop(struct link_worker *w);
+/* … or the parent has gone. */
+bool link_worker_stopping(const struct link_worker *w);
 /* Make link_worker_wait() return; async-signal-safe. The descriptor for signal.set_wakeup_fd(). */
 int link_worker_wakeup_fd(const struct link_worker *w);
 uint64_t link_worker_seen(struct link_worker *w);
@@ -57,6 +59,8 @@ uint64_t link_req_id(const struct link_req *r);
 /* Of who runs it. */
 void *link_req_user(const struct link_req *r);
 void link_req_set_user(struct link_req *r, void *user);
+/* Has all of its body been read? */
+bool link_req_body_over(const struct link_req *r);
 /* Bytes that link_req_body() takes now, as far as the client goes; the ring may be full nevertheless. */
 size_t link_req_room(const struct link_req *r);
 /* Does it offer to become a tunnel? */

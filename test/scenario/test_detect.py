@@ -141,6 +141,44 @@ LAYOUTS = {
 }
 
 
+COROUTINE = "async def app(scope, receive, send):\n    pass\n"
+DJANGO_ASGI = DJANGO_WSGI.replace("wsgi", "asgi")
+# name: (files, Asgi=)
+ASGI_LAYOUTS = {
+    "a coroutine function": ({"main.py": COROUTINE}, "main:app"),
+    "a class's object": ({"app.py": "class App:\n    async def __call__(self, scope, receive, send):\n        pass\n"
+                          "app = App()\n"}, "app:app"),
+    "FastAPI": ({"main.py": "from fastapi import FastAPI\napp = FastAPI()\n"}, "main:app"),
+    "Starlette in a package": ({"shop/__init__.py": "", "shop/main.py": "from starlette.applications import Starlette\n"
+                                "app = Starlette()\n"}, "shop.main:app"),
+    "Quart": ({"app.py": "from quart import Quart\napp = Quart(__name__)\n"}, "app:app"),
+    "a factory": ({"app.py": "from fastapi import FastAPI\ndef create_app():\n    return FastAPI()\n"},
+                  "app:create_app()"),
+    "asgi.py": ({"asgi.py": "from main import app as application\n", "main.py": COROUTINE}, "asgi:application"),
+    "wsgi.py in ASGI": ({"app.py": "from asgiref.wsgi import WsgiToAsgi\n" + FLASK + "app = WsgiToAsgi(app)\n"}, "app:app"),
+    "written": ({"shop.py": COROUTINE, "stead.conf": "[Python]\nAsgi=shop:app\n"}, "shop:app"),
+    "packages that are not there": ({"main.py": "from fastapi import FastAPI\napp = FastAPI()\n",
+                                     "requirements.txt": "fastapi\nno-such-package-here\n"}, "main:app"),
+    "a factory without them": ({"main.py": "from fastapi import FastAPI\ndef create_app():\n    return FastAPI()\n",
+                                "requirements.txt": "no-such-package-here\n"}, "main:create_app()"),
+    "Django with channels": ({**DJANGO, "shop/settings.py": SETTINGS + "INSTALLED_APPS = [\n    'channels',\n]\n",
+                              "shop/asgi.py": COROUTINE.replace("app", "application"), "shop/wsgi.py": DJANGO_WSGI},
+                             "shop.asgi:application"),
+    "Django with ASGI only": ({**DJANGO, "shop/settings.py": SETTINGS + "ASGI_APPLICATION = 'shop.asgi.application'\n",
+                               "shop/asgi.py": DJANGO_ASGI}, "shop.asgi:application"),
+}
+
+
+@pytest.mark.parametrize("name", ASGI_LAYOUTS)
+def test_found_asgi(app_folder, name):
+    files, asgi = ASGI_LAYOUTS[name]
+    for package in ("fastapi", "starlette", "quart"):
+        if any(f"from {package}" in text for text in files.values()):
+            pytest.importorskip(package)
+    answer = check(app_folder(files))
+    assert values(answer, "Python.Asgi") == [asgi] and values(answer, "Python.Wsgi") == []
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layout(app_folder, name):
     files, wsgi, path, more = LAYOUTS[name]
@@ -213,8 +251,12 @@ REFUSED = {
                          "Environment=STRIPE_KEY", "app.py", 2),
     "ends Python": ({"app.py": "import sys\nsys.exit(3)\n" + FLASK}, "exit status 3", "", "app.py", 2),
     "serves by itself": ({"app.py": FLASK + "app.run()\n"}, "server of its own", "__main__", "app.py", 3),
-    "ASGI": ({"main.py": "async def app(scope, receive, send):\n    pass\n"}, "ASGI", "Flask", "main.py", 1),
-    "FastAPI": ({"main.py": "from fastapi import FastAPI\napp = FastAPI()\n"}, "ASGI", "FastAPI", "main.py", 2),
+    "Wsgi= of an ASGI app": ({"main.py": "async def app(scope, receive, send):\n    pass\n",
+                              "stead.conf": "[Python]\nWsgi=main:app\n"}, "is an ASGI app", "Asgi=main:app", "stead.conf", 2),
+    "Asgi= of a WSGI app": ({"main.py": FLASK, "stead.conf": "[Python]\nAsgi=main:app\n"}, "no app of ASGI 3",
+                            "Wsgi=main:app", "stead.conf", 2),
+    "both": ({"main.py": FLASK, "stead.conf": "[Python]\nAsgi=main:app\nWsgi=main:app\n"}, "there is Wsgi= too",
+             "write one of them", "stead.conf", 2),
     "written module missing": ({"shop.py": FLASK, "stead.conf": "[Python]\nWsgi=shpo:app\n"}, "no module shpo",
                                "did you mean shop?", "stead.conf", 2),
     "written object missing": ({"shop.py": FLASK, "stead.conf": "[Python]\nWsgi=shop:ap\n"}, "has no ap",
