@@ -230,10 +230,27 @@ static int detect_python(struct check *k)
 	return 0;
 }
 
+/* Does the file name a backend that answers every path? */
+static bool answers_all(const struct check *k)
+{
+	const struct conf_scope *s = NULL;
+
+	while ((s = conf_scope_next(k->conf, s)) != NULL)
+		if (conf_scope_section(s) == SECTION_ROUTE && strcmp(conf_scope_arg(s), "/") == 0 &&
+			conf_scope_get(s, CONF_ROUTE_TO) != NULL &&
+			strcmp(conf_scope_get(s, CONF_ROUTE_TO)->text, "app") != 0)
+			return true;
+	return false;
+}
+
 int check_detect(struct check *k)
 {
 	unsigned left = LOOK_ENTRIES;
 
+	if (conf_get(k->conf, CONF_PYTHON_WSGI) == NULL && answers_all(k)) {
+		put(k, CONF_POSTGRES_ENABLED, "no");
+		return 0;
+	}
 	/* Everything written: nothing to find, and the app shows at its start what is wrong. */
 	if (conf_target(k->conf) == NULL &&
 		conf_get(k->conf, CONF_SITE_ROOT) != NULL &&

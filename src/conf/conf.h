@@ -221,6 +221,7 @@ struct conf_route {
 	enum conf_to to;
 	unsigned upstream; /* CONF_TO_UPSTREAM: index into upstreams */
 	bool strip_prefix, listing, body_buffer, compress;
+	bool scripts; /* its backend runs those below `root` */
 	uint64_t cache_bytes; /* 0: no cache */
 	const char *root;
 	const char *const *index, *const *try_files;

@@ -210,6 +210,16 @@ static void fill_edits(struct fill *f, const struct conf_scope *s, struct conf_r
 	r->rate.of_site = s->head[CONF_SITE_RATE_LIMIT] == NULL;
 }
 
+/* Scripts and the files beside them lie in one folder, the upstream's. */
+static void fill_scripts(struct fill *f, struct conf_route *r)
+{
+	const struct conf_upstream *u = &f->up[r->upstream];
+
+	r->scripts = u->protocol == CONF_PROTOCOL_FASTCGI && u->index[0] != '\0';
+	if (r->scripts)
+		r->root = u->root;
+}
+
 /* Who answers: what To= says, else what there is. */
 static void fill_to(struct fill *f, const struct conf_scope *s, struct conf_route *r)
 {
@@ -231,9 +241,8 @@ static void fill_to(struct fill *f, const struct conf_scope *s, struct conf_rout
 							: upstream_named(f, to);
 		if (r->upstream == CONF_NO_UPSTREAM)
 			r->to = CONF_TO_NONE;
-		/* Scripts and the files beside them lie in one folder, the upstream's. */
-		else if (f->up[r->upstream].root[0] != '\0')
-			r->root = f->up[r->upstream].root;
+		else
+			fill_scripts(f, r);
 	}
 }
 

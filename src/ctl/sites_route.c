@@ -170,7 +170,7 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 	to.match_value = snap_put_str(b->w, r->match_value);
 	to.app = r->to == CONF_TO_APP ? 0 : SNAP_NONE;
 	to.upstream = r->to == CONF_TO_UPSTREAM ? b->upstreams + r->upstream : SNAP_NONE;
-	to.flags = flags_of(b, r);
+	to.flags = flags_of(b, r) | (r->scripts ? SNAP_ROUTE_SCRIPTS : 0);
 	to.access = access_of(r);
 	if (to.access == SNAP_ACCESS_FORMAT)
 		to.access_format = snap_put_str(b->w, r->access_format);

@@ -229,16 +229,13 @@ enum phase_end phase_script(struct req *r)
 	const char *path;
 	size_t n;
 
-	if (r->handler || r->route->to != SNAP_TO_UPSTREAM)
+	if (r->handler || !(r->route->flags & SNAP_ROUTE_SCRIPTS))
 		return PHASE_NEXT;
 	k.u = snap_upstream(r->snap, r->route->upstream);
-	if (!k.u || k.u->protocol != SNAP_PROTO_FASTCGI)
+	if (!k.u || !k.u->index.len)
 		return PHASE_NEXT;
 	k.root = snap_str(r->snap, r->route->root, &k.root_len);
 	k.index = snap_str(r->snap, k.u->index, &k.index_len);
-	/* A program that is no script answers for every path itself. */
-	if (!k.index_len)
-		return PHASE_NEXT;
 	if (!k.root_len)
 		return front_controller(&k);
 	path = static_path(r, &n);

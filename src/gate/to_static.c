@@ -455,6 +455,8 @@ const char *static_path(const struct req *r, size_t *ret_len)
 {
 	size_t strip = r->route->match == SNAP_MATCH_PREFIX ? r->route->path.len : 0;
 
+	if ((r->route->flags & (SNAP_ROUTE_SCRIPTS | SNAP_ROUTE_STRIP)) == SNAP_ROUTE_SCRIPTS)
+		strip = 0;
 	*ret_len = r->path_len;
 	/* A prefix's own path names the folder; what is left begins with its slash. */
 	if (strip <= 1 || strip > r->path_len)

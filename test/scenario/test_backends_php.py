@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+import client
+
 from gatebed import Answer, Gate, described, request
 from program import wait_until
 from proxybed import ask, description, get, rss
@@ -102,7 +104,7 @@ def fpm(folder):
 def route_to(folder, fpm, route=None, **upstream):
     what = description([fpm.server], protocol="fastcgi", root=str(folder / "www"), index="index.php",
                        **{"queue": 100, "queue_timeout_ms": 10000, **upstream})
-    what["sites"][0]["routes"][0].update({"root": str(folder / "www"), "no_source": True, "body_buffer": True, **(route or {})})
+    what["sites"][0]["routes"][0].update({"root": str(folder / "www"), "no_source": True, "scripts": True, "body_buffer": True, **(route or {})})
     return what
 
 
@@ -184,7 +186,7 @@ def test_what_it_is_told(gate):
     "/TOOL.PHP/", "//TOOL.PHP", "/tool.php.bak?x", "/.env", "/TOOL.PHP%00", "/tool.php%00.txt", "/tool.php%00", "/lib.inc;x"])
 def test_no_source_is_served(gate, php, target):
     """Neither by the route that runs scripts, nor by one of the same site that serves the folder as files."""
-    static = php({"to": "static"})
+    static = php({"to": "static", "scripts": False})
     for one in (gate, static):
         for method in ("GET", "HEAD", "POST"):
             got = get(one, target, method)
@@ -216,8 +218,11 @@ def test_try_files_of_the_route(php):
 
 
 def test_below_a_prefix(php):
-    """[Route /blog]: the folder is the route's, the script's name the client's."""
-    gate = php({"path": "/blog"})
+    """A route of a folder; and one whose prefix names none (StripPrefix=): the script's name is the client's."""
+    gate = php({"path": "/sub"})
+    assert ran(get(gate, "/sub/"))["env"]["SCRIPT_NAME"] == "/sub/index.php" and get(gate, "/sub").status == 301
+    assert ran(get(gate, "/sub/none"))["env"]["SCRIPT_NAME"] == "/index.php"
+    gate = php({"path": "/blog", "strip": True})
     env = ran(get(gate, "/blog/tool.php/x?y"))["env"]
     assert (env["SCRIPT_NAME"], env["PATH_INFO"], env["REQUEST_URI"]) == ("/blog/tool.php", "/x", "/blog/tool.php/x?y")
     assert env["SCRIPT_FILENAME"].endswith("/www/tool.php") and env["PHP_SELF"] == "/blog/tool.php/x"
@@ -357,3 +362,17 @@ def test_probes_find_fpms_ping(php):
     wait_until("probes", lambda: get(gate, "/tool.php").status == 200)
     gate = php(check="/none.php", check_ms=100, fail_max=1, queue=0)
     wait_until("probes that fail", lambda: get(gate, "/tool.php").status == 503)
+
+
+def test_by_stead_conf(stead, app_folder, fpm):
+    """The same by [Upstream], with a route of its own limits and one that serves the folder as files."""
+    one = stead(app_folder({
+        "www/index.php": SHOW, "www/admin/tool.php": SHOW, "www/a.txt": "text",
+        "stead.conf": f"[Route /]\nTo=php\n[Route /admin]\nTo=php\nBodyMax=10\n[Route /files]\nRoot=www\n"
+                      f"[Upstream php]\nProtocol=fastcgi\nServer=unix:{fpm.server['unix']}\nRoot=www\nConnectionsMax=3\n"})).up()
+    got = json.loads(client.ask(one, "/any?q").text)
+    assert got["env"]["SCRIPT_FILENAME"] == f"{one.folder}/www/index.php" and got["env"]["REQUEST_URI"] == "/any?q"
+    assert json.loads(client.ask(one, "/admin/tool.php/x").text)["env"]["SCRIPT_NAME"] == "/admin/tool.php"
+    assert client.ask(one, "/admin/tool.php", "POST", body=b"x" * 11).status == 413
+    assert client.ask(one, "/a.txt").text == "text" == client.ask(one, "/files/a.txt").text
+    assert client.ask(one, "/files/index.php").status == 404 == client.ask(one, "/files/INDEX.php").status

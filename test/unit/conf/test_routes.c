@@ -133,6 +133,7 @@ static void scripts_have_a_folder(void **state)
 	assert_int_equal(a->upstreams[0].connections_max, 5);
 	assert_string_equal(a->upstreams[0].index, "index.php");
 	assert_string_equal(a->upstreams[1].index, "");
+	assert_true(a->routes[2].scripts && !a->routes[3].scripts && !a->routes[0].scripts);
 	conf_free(c);
 }
 
