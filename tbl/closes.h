@@ -75,3 +75,4 @@ CLOSE(CONNS_ADDRESS, conns_address, CLOSE_CONN | CLOSE_REQ, 1, 503, "too many co
 CLOSE(PROXY_BAD, proxy_bad, CLOSE_CONN, 1, 0, "a proxy's PROXY header is missing, malformed or late")
 CLOSE(LEDGER, ledger, CLOSE_CONN | CLOSE_REQ, 1, 400, "the connection costs more than it brings")
 CLOSE(METRICS_NONE, metrics_none, CLOSE_REQ, 1, 503, "the figures are not to be had now: the control process does not answer")
+CLOSE(BAD_FRAME, bad_frame, CLOSE_CONN | CLOSE_REQ, 1, 0, "the client broke the rules of HTTP/2's frames (RFC 9113)")

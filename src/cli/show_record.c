@@ -92,6 +92,7 @@ static void fill(const json_t *o, struct record *r)
 	r->head.upstream_us = us_of(o, "upstream_ms");
 	r->head.flags |= json_object_get(o, "first_ms") ? RECORD_HAS_FIRST : 0;
 	r->head.flags |= is_text(o, "protocol", "HTTP/1.0") ? RECORD_HTTP_1_0 : 0;
+	r->head.flags |= is_text(o, "protocol", "HTTP/2.0") ? RECORD_HTTP_2 : 0;
 	r->head.flags |= is_text(o, "scheme", "https") ? RECORD_IS_TLS : 0;
 	for (enum close_id id = 0; close && id < CLOSE_END; id++)
 		if (strcmp(close_rows[id].name, close) == 0)

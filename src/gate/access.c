@@ -96,7 +96,7 @@ void access_record(struct req *r)
 	if (!g->ring_ready || r->metrics || r->stream->proto == PROTO_CACHE || (route && route->access == SNAP_ACCESS_OFF))
 		return;
 	memset(&rec, 0, sizeof(rec));
-	rec.head.flags = (uint16_t)((r->tls ? RECORD_IS_TLS : 0) | (r->version_minor ? 0 : RECORD_HTTP_1_0) |
+	rec.head.flags = (uint16_t)((r->tls ? RECORD_IS_TLS : 0) | (r->version_minor ? 0 : RECORD_HTTP_1_0) | (r->http2 ? RECORD_HTTP_2 : 0) |
 				    (r->head_us ? RECORD_HAS_FIRST : 0));
 	memcpy(rec.head.id, r->public_id, sizeof(rec.head.id));
 	rec.head.number = ++g->records;

@@ -186,7 +186,7 @@ long app_env_encode(const struct req *r, enum link_form form, char *p, size_t ca
 	if (r->query_len)
 		put(&o, ENV_QUERY, r->query, r->query_len);
 	put_where(&o, r, form);
-	put(&o, ENV_PROTOCOL, r->version_minor ? "HTTP/1.1" : "HTTP/1.0", 8);
+	put(&o, ENV_PROTOCOL, req_protocol(r), REQ_PROTOCOL_BYTES);
 	put(&o, ENV_REMOTE_ADDR, r->peer, strlen(r->peer));
 	put_number(&o, ENV_REMOTE_PORT, r->peer_port);
 	if (r->user[0])

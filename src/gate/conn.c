@@ -10,6 +10,7 @@
 #include "access_list.h"
 #include "counters.h"
 #include "http1.h"
+#include "http2.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -160,6 +161,8 @@ void conn_end(struct conn *c, enum close_id why)
 	conn_enter(c);
 	if (c->h1)
 		http1_gone(c, why);
+	if (c->h2)
+		http2_gone(c, why);
 	drop_input(c);
 	proxy_in_free(c);
 	leave_row(c);
@@ -192,7 +195,7 @@ void conn_linger(struct conn *c, enum close_id why)
 {
 	if (c->state != CONN_OPEN)
 		return;
-	must(!c->h1);
+	must(!c->h1 && !c->h2);
 	drop_input(c);
 	if (c->eof || loop_sys_shutdown(c->gate->loop, c->lfd.fd, SHUT_WR) < 0) {
 		conn_end(c, why);
@@ -236,6 +239,60 @@ void conn_watch(struct conn *c)
 	loop_hup(c->gate->loop, &c->lfd, &c->hup);
 }
 
+static bool is_idle(const struct conn *c)
+{
+	return !c->h1 && (!c->h2 || http2_is_idle(c));
+}
+
+enum { BEGINS = sizeof(HTTP2_BEGINS) - 1 };
+
+/* What came alone, before what has come now, which is no HTTP/2. False: there is no room; no method that
+ * begins so has a line so long. */
+static bool put_back(struct conn *c)
+{
+	struct op *op = &c->recv;
+	size_t n = c->began;
+
+	if (n && c->in_len + n > op->buf_len) {
+		conn_end(c, CLOSE_BAD_REQUEST);
+		return false;
+	}
+	memmove(op->buf + n, op->buf, c->in_len);
+	memcpy(op->buf, HTTP2_BEGINS, n);
+	c->in_len += (uint32_t)n;
+	c->began = 0;
+	return true;
+}
+
+/* The first bytes of a connection say which protocol it is. False: there are too few of them yet (they are
+ * counted and not kept, because it is known what they are), or it has ended. */
+static bool is_decided(struct conn *c)
+{
+	size_t n, left = BEGINS - c->began;
+	const char *p = conn_in(c, &n);
+
+	if (c->h2 || c->h1 || c->ledger.requests || !n)
+		return true;
+	if (memcmp(p, HTTP2_BEGINS + c->began, min_of(n, left)) != 0)
+		return put_back(c);
+	if (n >= left)
+		return http2_begin(c, c->began);
+	c->began += (uint8_t)n;
+	conn_used(c, n);
+	conn_receive(c, true);
+	return false;
+}
+
+static void run(struct conn *c)
+{
+	if (!is_decided(c))
+		return;
+	if (c->h2)
+		http2_run(c);
+	else
+		http1_run(c);
+}
+
 /* 1: the client shut its side, and may still read; whoever receives will see it. Else it is gone.
  */
 void conn_on_hup(struct loop *l, struct op *op, int res)
@@ -248,7 +305,7 @@ void conn_on_hup(struct loop *l, struct op *op, int res)
 	if (res == 1)
 		conn_watch(c);
 	else if (!c->receiving)
-		conn_end(c, c->h1 ? CLOSE_CLIENT_GONE : CLOSE_CLIENT_END);
+		conn_end(c, is_idle(c) ? CLOSE_CLIENT_END : CLOSE_CLIENT_GONE);
 	conn_leave(c);
 }
 
@@ -286,7 +343,7 @@ void conn_on_recv(struct loop *l, struct op *op, int res)
 	if (c->state == CONN_LINGER) {
 		linger_got(c, res);
 	} else if (res < 0) {
-		conn_end(c, c->h1                ? CLOSE_CLIENT_GONE
+		conn_end(c, !is_idle(c)          ? CLOSE_CLIENT_GONE
 			    : res == -ECONNRESET ? CLOSE_CLIENT_END
 						 : CLOSE_IO_ERROR);
 	} else {
@@ -299,10 +356,19 @@ void conn_on_recv(struct loop *l, struct op *op, int res)
 			c->in_len = (uint32_t)res;
 		}
 		if (!c->proxy_due || proxy_in(c))
-			http1_run(c);
+			run(c);
 		keep_rest(c, op);
 	}
 	conn_leave(c);
+}
+
+uint64_t conn_idle_due(const struct conn *c)
+{
+	const struct gate *g = c->gate;
+	uint64_t due = c->since_ms + (c->ledger.requests ? c->idle_ms : g->limits.header_ms);
+	uint64_t grace = max_of(g->drain_began_ms, c->since_ms) + g->drain_idle_ms;
+
+	return g->draining ? min_of(due, grace) : due;
 }
 
 /* Did a request come since this turn of the loop began? Its receive comes in the next one. */
@@ -329,13 +395,10 @@ void conn_on_timer(struct loop *l, struct op *op, int res)
 			conn_end(c, c->why);
 		else
 			conn_wake_in(c, due - now);
+	} else if (c->h2) {
+		http2_timer(c);
 	} else if (!c->h1) {
-		due = c->since_ms + (c->ledger.requests ? c->idle_ms : g->limits.header_ms);
-		if (g->draining) {
-			uint64_t since = max_of(g->drain_began_ms, c->since_ms);
-
-			due = min_of(due, since + g->drain_idle_ms);
-		}
+		due = conn_idle_due(c);
 		if (now >= due && c->proxy_due)
 			proxy_in_bad(c);
 		else if (now >= due && is_asked(c))
@@ -356,7 +419,7 @@ void conn_end_all(struct gate *g, bool idle, enum close_id why)
 
 	for (struct conn *c = g->conns; c; c = next) {
 		next = c->next;
-		if (!idle || !c->h1)
+		if (!idle || is_idle(c))
 			conn_end(c, why);
 	}
 }

@@ -13,6 +13,7 @@
 #include "lib/must.h"
 
 struct h1;
+struct h2;
 struct proxy_part;
 
 struct listener {
@@ -37,11 +38,13 @@ struct conn {
 	struct conn *next, *prev; /* of the gate's; next alone: spare */
 	struct gate *gate;
 	struct listener *listener;
-	struct h1 *h1; /* NULL: idle */
+	struct h1 *h1; /* NULL: idle, or HTTP/2 */
+	struct h2 *h2; /* it speaks HTTP/2 */
 
 	char *in; /* received and not yet used; lent, or taken when in_taken */
 	uint32_t in_at, in_len;
 	bool in_taken, eof, receiving, hup_waits;
+	uint8_t began;  /* bytes of HTTP/2's preface that came alone, and stand nowhere */
 	bool proxy_due; /* it must begin with a PROXY header, which is not whole yet */
 	bool peer_tls;  /* … which said that the client's own connection is encrypted */
 	uint8_t state; /* enum conn_state */
@@ -96,6 +99,8 @@ static inline void conn_used(struct conn *c, size_t n)
 void conn_receive(struct conn *c, bool on);
 /* Hear of the client's end without receiving. */
 void conn_watch(struct conn *c);
+/* Until when it may be idle, in loop_now_ms() time. */
+uint64_t conn_idle_due(const struct conn *c);
 /* The timer fires in ms at the latest. */
 void conn_wake_in(struct conn *c, uint64_t ms);
 /* All connections of the gate: the idle ones of them when `idle`. */

@@ -12,6 +12,8 @@
 #include "counters.h"
 #include "filecache.h"
 #include "http1.h"
+#include "http2.h"
+#include "outbuf.h"
 #include "lib/buf.h"
 #include "lib/event.h"
 #include "lib/sys.h"
@@ -131,7 +133,7 @@ void gate_free(struct gate *g)
 	conn_end_all(g, false, CLOSE_DRAINED);
 	cache_free(g);
 	conn_free_spares(g);
-	http1_free_spares(g);
+	outbuf_free_spares(g);
 	filecache_free(g);
 	mime_free(g->mime);
 	regex_free_all(g);
@@ -195,8 +197,11 @@ void gate_drain(struct gate *g, uint32_t drain_ms)
 	 * answer. */
 	g->drain_idle_ms = min_of(drain_ms / 4, (uint32_t)DRAIN_IDLE_MS);
 	accept_unlisten_all(g);
-	for (struct conn *c = g->conns; c; c = c->next)
+	for (struct conn *c = g->conns; c; c = c->next) {
 		conn_wake_in(c, g->drain_idle_ms);
+		if (c->h2)
+			http2_drain(c);
+	}
 	loop_timer(g->loop, &g->drain_timer, is_used(g) ? g->drain_end_ms : now);
 }
 

@@ -3,6 +3,7 @@
  * tests bring their own. Constant, so that no code pointer lies in a request's memory.
  */
 #include "http1.h"
+#include "http2.h"
 
 #include "cache.h"
 #include "errorpage.h"
@@ -24,5 +25,6 @@ const struct handler_ops *const req_handlers[HANDLER_END] = {
 
 const struct stream_ops *const gate_protos[PROTO_END] = {
 	[PROTO_HTTP1] = &http1_stream_ops,
+	[PROTO_HTTP2] = &http2_stream_ops,
 	[PROTO_CACHE] = &cache_stream_ops,
 };

@@ -8,17 +8,11 @@
 
 #include "conn.h"
 #include "http1_parse.h"
+#include "outbuf.h"
 
 enum {
-	OUTBUF_BYTES = 16 * 1024,
 	DISCARD_MAX =
 		64 * 1024, /* of a body nobody wants: read it, so that the connection can go on */
-};
-
-struct outbuf {
-	struct outbuf *next;
-	uint32_t at, len;
-	char bytes[OUTBUF_BYTES - 16];
 };
 
 enum h1_state {
@@ -64,8 +58,7 @@ struct h1 {
 	int64_t out_left; /* Content-Length: bytes to come; -1: not known */
 	char *out_head;
 	uint32_t out_head_len;
-	uint32_t out_bytes; /* waiting in the buffers */
-	struct outbuf *out_first, *out_last;
+	struct outq out; /* waits for the socket */
 	int file_fd;
 	uint64_t file_off, file_len;
 	struct send_op send;
@@ -107,8 +100,6 @@ bool http1_out_run(struct h1 *h);
 bool http1_tell_room(struct h1 *h);
 bool http1_out_done(const struct h1 *h);
 void http1_out_drop(struct h1 *h);
-/* Spare buffers, at the gate's end. */
-void http1_free_spares(struct gate *g);
 int http1_interim(
 	struct gate *g, struct stream *s, uint16_t status, const struct field *f, unsigned n);
 int http1_head(struct gate *g, struct stream *s, const struct resp_head *head, bool end);

@@ -169,7 +169,7 @@ int http1_head(struct gate *g, struct stream *s, const struct resp_head *head, b
 	p = ADD(p, "\r\n");
 	h->out_head_len = (uint32_t)(p - h->out_head);
 	/* An interim answer that still waits goes first. */
-	if (h->out_first || h->sending) {
+	if (h->out.first || h->sending) {
 		if (!http1_put(h, h->out_head, h->out_head_len))
 			return -ENOMEM;
 		h->out_head = NULL;

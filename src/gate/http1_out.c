@@ -14,56 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SPARES_MAX = 16, DIRECT_MIN = 8 * 1024 };
+enum { DIRECT_MIN = 8 * 1024 };
 
 static const char last_chunk[] = "0\r\n\r\n";
 
 /* Buffers. */
-
-static struct outbuf *outbuf_new(struct gate *g)
-{
-	struct outbuf *b = g->out_free;
-
-	if (g->budget_used + sizeof(*b) > g->budget_max)
-		return NULL;
-	if (b) {
-		g->out_free = b->next;
-		g->out_free_n--;
-	} else {
-		b = malloc(sizeof(*b));
-		if (!b)
-			return NULL;
-	}
-	g->budget_used += sizeof(*b);
-	gate_count(g, METRIC_BUDGET_BYTES, sizeof(*b));
-	b->next = NULL;
-	b->at = b->len = 0;
-	return b;
-}
-
-static void outbuf_free(struct gate *g, struct outbuf *b)
-{
-	g->budget_used -= sizeof(*b);
-	gate_count(g, METRIC_BUDGET_BYTES, -(int64_t)sizeof(*b));
-	if (g->out_free_n >= SPARES_MAX) {
-		free(b);
-		return;
-	}
-	b->next = g->out_free;
-	g->out_free = b;
-	g->out_free_n++;
-}
-
-void http1_free_spares(struct gate *g)
-{
-	while (g->out_free) {
-		struct outbuf *b = g->out_free;
-
-		g->out_free = b->next;
-		g->out_free_n--;
-		free(b);
-	}
-}
 
 static void drop_file(struct h1 *h)
 {
@@ -75,47 +30,18 @@ static void drop_file(struct h1 *h)
 
 void http1_out_drop(struct h1 *h)
 {
-	while (h->out_first) {
-		struct outbuf *b = h->out_first;
-
-		h->out_first = b->next;
-		outbuf_free(h->conn->gate, b);
-	}
-	h->out_last = NULL;
-	h->out_bytes = 0;
+	outq_done(h->conn->gate, &h->out);
 	drop_file(h);
 }
 
 /* Copy to the buffers. False: no memory; the exchange is cut. */
 bool http1_put(struct h1 *h, const char *p, size_t n)
 {
-	struct gate *g = h->conn->gate;
-
-	while (n) {
-		struct outbuf *b = h->out_last;
-		size_t take;
-
-		if (!b || b->len == sizeof(b->bytes)) {
-			b = outbuf_new(g);
-			if (!b) {
-				h->cut = CLOSE_BUDGET;
-				http1_kick(h);
-				return false;
-			}
-			if (h->out_last)
-				h->out_last->next = b;
-			else
-				h->out_first = b;
-			h->out_last = b;
-		}
-		take = min_of(n, sizeof(b->bytes) - b->len);
-		memcpy(b->bytes + b->len, p, take);
-		b->len += (uint32_t)take;
-		h->out_bytes += (uint32_t)take;
-		p += take;
-		n -= take;
-	}
-	return true;
+	if (outq_put(h->conn->gate, &h->out, p, n))
+		return true;
+	h->cut = CLOSE_BUDGET;
+	http1_kick(h);
+	return false;
 }
 
 /* Sending. */
@@ -187,20 +113,7 @@ static void release_sent(struct h1 *h)
 		left -= h->out_head_len;
 		h->out_head = NULL;
 	}
-	while (left) {
-		struct outbuf *b = h->out_first;
-		uint32_t n = (uint32_t)min_of(left, (uint64_t)(b->len - b->at));
-
-		b->at += n;
-		h->out_bytes -= n;
-		left -= n;
-		if (b->at < b->len)
-			break;
-		h->out_first = b->next;
-		if (!h->out_first)
-			h->out_last = NULL;
-		outbuf_free(h->conn->gate, b);
-	}
+	outq_drop(h->conn->gate, &h->out, (size_t)left);
 	if (!h->send.file_len)
 		return;
 	drop_file(h);
@@ -213,7 +126,7 @@ bool http1_out_run(struct h1 *h)
 {
 	struct send_op *s = &h->send;
 	struct conn *c = h->conn;
-	struct outbuf *b = h->out_first;
+	struct outbuf *b = h->out.first;
 	unsigned n = 0;
 	int res;
 
@@ -274,7 +187,7 @@ void http1_on_send(struct loop *l, struct op *op, int res)
 
 bool http1_out_done(const struct h1 *h)
 {
-	return h->out_ended && !h->sending && !h->out_head && !h->out_first && h->file_fd < 0;
+	return h->out_ended && !h->sending && !h->out_head && !h->out.first && h->file_fd < 0;
 }
 
 /* Bodies. */
@@ -287,7 +200,7 @@ size_t http1_room(struct gate *g, struct stream *s)
 	(void)g;
 	if (h->out_ended || h->cut || h->file_fd >= 0)
 		return 0;
-	room = h->out_bytes < STREAM_WINDOW ? STREAM_WINDOW - h->out_bytes : 0;
+	room = h->out.bytes < STREAM_WINDOW ? STREAM_WINDOW - h->out.bytes : 0;
 	h->room_wanted = room == 0;
 	return room;
 }
@@ -374,7 +287,7 @@ size_t http1_body(struct gate *g, struct stream *s, const void *p, size_t n, boo
 		h->bad = true;
 	}
 	/* Large pieces go from where they are; small ones are gathered to the turn's end. */
-	if ((last || n >= DIRECT_MIN) && !h->out_first && !h->sending && !(last && is_short(h))) {
+	if ((last || n >= DIRECT_MIN) && !h->out.first && !h->sending && !(last && is_short(h))) {
 		body_direct(h, p, n, last);
 	} else if (body_put(h, p, n, last) && last && is_short(h)) {
 		h->cut = CLOSE_APP_SHORT;

@@ -11,6 +11,7 @@
 #include "conn.h"
 #include "control.h"
 #include "http1.h"
+#include "http2.h"
 #include "jail.h"
 #include "scrape.h"
 #include "tcp.h"
@@ -34,6 +35,8 @@ static op_done *const gate_ops[OP_GATE_END] = {
 	[OP_CONN_HUP] = conn_on_hup,
 	[OP_H1_SEND] = http1_on_send,
 	[OP_H1_TURN] = http1_on_turn,
+	[OP_H2_SEND] = http2_on_send,
+	[OP_H2_TURN] = http2_on_turn,
 	[OP_ACCESS_FLUSH] = access_on_flush,
 	[OP_DRAIN_TIMER] = drain_on_timer,
 	[OP_AUTH_TICK] = auth_on_tick,

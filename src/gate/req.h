@@ -58,6 +58,7 @@ struct req {
 	uint8_t method;                 /* enum method */
 	uint8_t handler;                /* enum handler */
 	uint8_t version_minor;          /* HTTP/1.x */
+	bool http2;                     /* it came by HTTP/2; version_minor is 1 */
 	bool tls;
 	bool metrics;                   /* it came in on the port of Metrics= */
 	bool head_sent, ended, body_done; /* answer's head gone; answer whole; request's body whole */
@@ -178,6 +179,12 @@ bool req_wants_body(const struct req *r);
 /* The request's id as others see it: a trusted proxy's X-Request-Id, else 32 hex digits, which need mem. */
 enum { REQ_ID_MEM = 33 };
 const char *req_id(const struct req *r, char mem[static REQ_ID_MEM], size_t *ret_len);
+/* As SERVER_PROTOCOL and logs name it: REQ_PROTOCOL_BYTES of it. */
+enum { REQ_PROTOCOL_BYTES = 8 };
+static inline const char *req_protocol(const struct req *r)
+{
+	return r->http2 ? "HTTP/2.0" : r->version_minor ? "HTTP/1.1" : "HTTP/1.0";
+}
 /* The value of a received field (lower-case name), or NULL. */
 const struct field *req_field_n(const struct req *r, const char *name, size_t n);
 static inline const struct field *req_field(const struct req *r, const char *name)

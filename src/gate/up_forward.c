@@ -370,7 +370,7 @@ static void add_id(struct req *r, struct field *f, unsigned *n)
 static bool add_forwarded(struct req *r, const struct up_ask *a, const struct forwarded *w, struct field *f,
 	unsigned *n)
 {
-	const char *via = r->version_minor ? "1.1 stead" : "1.0 stead", *old;
+	const char *via = r->http2 ? "2.0 stead" : r->version_minor ? "1.1 stead" : "1.0 stead", *old;
 	char *mem = arena_alloc(&r->arena, a->host_len + sizeof(r->peer) + 64), *to;
 	size_t len;
 

@@ -103,7 +103,7 @@ static int put_field(const struct out *o, const struct up_ask *a, unsigned i)
 static void put_peer(const struct out *o, const struct req *r)
 {
 	put_number(o, "SERVER_PORT", r->host_port ? r->host_port : r->local_port);
-	put_str(o, "SERVER_PROTOCOL", r->version_minor ? "HTTP/1.1" : "HTTP/1.0");
+	put_str(o, "SERVER_PROTOCOL", req_protocol(r));
 	put_str(o, "SERVER_ADDR", r->local);
 	put_str(o, "REMOTE_ADDR", r->peer);
 	put_number(o, "REMOTE_PORT", r->peer_port);

@@ -128,7 +128,8 @@ static void put_request(struct buf *b, const struct record *r)
 		return;
 	buf_putc(b, ' ');
 	put_text(b, r, RECORD_TARGET);
-	buf_puts(b, r->head.flags & RECORD_HTTP_1_0 ? " HTTP/1.0" : " HTTP/1.1");
+	buf_putc(b, ' ');
+	buf_puts(b, record_protocol(r));
 }
 
 /* The target before its question mark, or behind it. */
@@ -278,7 +279,7 @@ static void put_var(struct record_lines *l, struct buf *b, uint64_t wall_us, con
 		put_target(b, r, true);
 		break;
 	case LOGVAR_SERVER_PROTOCOL:
-		buf_puts(b, r->head.flags & RECORD_HTTP_1_0 ? "HTTP/1.0" : "HTTP/1.1");
+		buf_puts(b, record_protocol(r));
 		break;
 	case LOGVAR_SCHEME:
 		buf_puts(b, r->head.flags & RECORD_IS_TLS ? "https" : "http");

@@ -239,7 +239,9 @@ void record_members(struct buf *b, const struct record *r)
 	put_text(b, r, RECORD_USER, "user", false);
 	put_text(b, r, RECORD_METHOD, "method", true);
 	put_text(b, r, RECORD_TARGET, "target", true);
-	buf_puts(b, r->head.flags & RECORD_HTTP_1_0 ? ",\"protocol\":\"HTTP/1.0\"" : ",\"protocol\":\"HTTP/1.1\"");
+	buf_puts(b, ",\"protocol\":\"");
+	buf_puts(b, record_protocol(r));
+	buf_putc(b, '"');
 	if (r->head.flags & RECORD_IS_TLS)
 		buf_puts(b, ",\"scheme\":\"https\"");
 	put_text(b, r, RECORD_HOST, "host", true);
@@ -259,4 +261,11 @@ void record_members(struct buf *b, const struct record *r)
 	buf_puts(b, ",\"id\":");
 	put_string(b, record_request_id(r, mem), r->head.cut >> RECORD_ID & 1);
 	put_close(b, r);
+}
+
+const char *record_protocol(const struct record *r)
+{
+	if (r->head.flags & RECORD_HTTP_2)
+		return "HTTP/2.0";
+	return r->head.flags & RECORD_HTTP_1_0 ? "HTTP/1.0" : "HTTP/1.1";
 }

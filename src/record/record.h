@@ -43,6 +43,7 @@ enum record_flag {
 	RECORD_HAS_FIRST = 4, /* an answer's head was sent */
 	RECORD_COMBINED = 8,  /* the site wants a line in the combined format */
 	RECORD_IS_TCP = 16,   /* a connection of [Tcp], below */
+	RECORD_HTTP_2 = 32,
 };
 
 /* RECORD_IS_TCP: its name is RECORD_UPSTREAM; id, method, target and the like are empty; `number` is how many
@@ -65,6 +66,10 @@ struct record_head {
 	uint16_t pad[5];
 };
 _Static_assert(sizeof(struct record_head) == 120, "no hole that would tell what lay on the stack");
+
+struct record;
+/* Of its request: "HTTP/1.1" and the like. */
+const char *record_protocol(const struct record *r);
 
 struct record_str {
 	const char *p;
