@@ -107,7 +107,7 @@ struct up_server {
 };
 
 struct upstream {
-	struct upstream *next;
+	struct upstream *next, *name_next; /* of all; of those whose names share a bucket */
 	struct up *up;
 	char *name;
 	bool known, needs_length; /* of the protocol: up_codec.h */
@@ -214,9 +214,11 @@ struct up_owner_ops {
 };
 extern const struct up_owner_ops *const up_owners[UP_OWNER_END];
 
+enum { UP_BUCKETS = 2048 };
 struct up {
 	struct gate *gate;
 	struct upstream *all;
+	struct upstream *by_name[UP_BUCKETS];
 	struct upstream **by_index; /* of the snapshot that serves */
 	unsigned nby_index;
 	const struct snap *snap;

@@ -82,13 +82,30 @@ void up_free(struct up *up)
 	free(up);
 }
 
+/* Ten thousand sites may have as many. */
+static struct upstream **bucket(struct up *up, const char *name)
+{
+	static const uint8_t key[16] = "stead-upstreams";
+
+	return &up->by_name[up_siphash(key, name, strlen(name)) % UP_BUCKETS];
+}
+
 static struct upstream *find(struct up *up, const char *name)
 {
-	struct upstream *u = up->all;
+	struct upstream *u = *bucket(up, name);
 
 	while (u && strcmp(u->name, name) != 0)
-		u = u->next;
+		u = u->name_next;
 	return u;
+}
+
+static void forget_name(struct upstream *u)
+{
+	struct upstream **at = bucket(u->up, u->name);
+
+	while (*at != u)
+		at = &(*at)->name_next;
+	*at = u->name_next;
 }
 
 struct upstream *up_find(struct up *up, struct snap *s, uint32_t index)
@@ -216,6 +233,7 @@ static void sweep(struct up *up)
 			continue;
 		}
 		*at = u->next;
+		forget_name(u);
 		upstream_free(u);
 	}
 }
@@ -234,6 +252,8 @@ static struct upstream *upstream_set(struct up *up, struct snap *s, const struct
 		u->up = up;
 		u->next = up->all;
 		up->all = u;
+		u->name_next = *bucket(up, name);
+		*bucket(up, name) = u;
 	}
 	u->known = true;
 	u->number = row->number;
