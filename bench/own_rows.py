@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import idle
+import many_sites
 import measure
 import servers
 
@@ -142,4 +143,5 @@ def gates(args):
     return out + [""]
 
 
-ROWS = {"startup": startup, "memory": memory, "roles": roles, "gates": gates, "idle": idle.idle}
+ROWS = {"startup": startup, "memory": memory, "roles": roles, "gates": gates, "idle": idle.idle,
+        "sites": many_sites.sites}
