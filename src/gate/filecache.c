@@ -289,7 +289,8 @@ static int fill(struct gate *g, struct entry *e, int fd, const struct stat *st)
 
 	f->fd = -1;
 	f->size = (uint64_t)st->st_size;
-	f->mtime_s = st->st_mtim.tv_sec;
+	/* Never later than the answer itself (RFC 9110 section 8.8.2.1). */
+	f->mtime_s = min_of((int64_t)st->st_mtim.tv_sec, (int64_t)(loop_wall_us(g->loop) / 1000000));
 	e->mtime_ns = mtime_ns(st);
 	e->ino = st->st_ino;
 	e->dev = st->st_dev;

@@ -9,6 +9,7 @@
 #include "lib/must.h"
 #include "regex.h"
 #include "target.h"
+#include "up.h"
 
 #include <string.h>
 
@@ -17,7 +18,8 @@ const struct snap_site *route_default_site(struct snap *s)
 	return s ? snap_site_by_host(s, "", 0, NULL) : NULL;
 }
 
-/* OPTIONS * asks about the server as a whole (RFC 9110 section 9.3.7). */
+/* OPTIONS * asks about the server as a whole (RFC 9110 section 9.3.7); one that may not be handed
+ * on is answered as if it did. */
 static void answer_options(struct req *r)
 {
 	struct field allow = {"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", 5, 44};
@@ -182,6 +184,10 @@ enum phase_end phase_handler(struct req *r)
 		r->handler = HANDLER_APP;
 		return PHASE_NEXT;
 	case SNAP_TO_UPSTREAM:
+		if (up_forward_ends(r)) {
+			answer_options(r);
+			return PHASE_ANSWERED;
+		}
 		r->handler = HANDLER_PROXY;
 		return PHASE_NEXT;
 	case SNAP_TO_STATIC:

@@ -7,6 +7,7 @@
  * is passed on in the same turn, from where it lies.
  */
 #include "to_proxy.h"
+#include "httpdate.h"
 #include "lib/must.h"
 #include "said.h"
 
@@ -246,15 +247,26 @@ static bool is(const struct field *f, const char *name, size_t n)
 	return f->name_len == n && !memcmp(f->name, name, n);
 }
 
-/* What the protocol says of itself in every answer. */
-static void drop_own(const struct req *r, struct up_head *h)
+/* What the protocol says of itself in every answer; the backend's own Date goes on, in its one
+ * form. */
+static void take_own(const struct req *r, struct up_head *h, struct resp_head *out)
 {
 	bool keep_date = r->filters & 1u << FILTER_CACHE; /* the cache reckons with it */
 	unsigned kept = 0;
 
-	for (unsigned i = 0; i < h->nfields; i++)
-		if ((keep_date || !is(&h->fields[i], "date", 4)) && !is(&h->fields[i], "server", 6))
-			h->fields[kept++] = h->fields[i];
+	for (unsigned i = 0; i < h->nfields; i++) {
+		const struct field *f = &h->fields[i];
+		bool date = is(f, "date", 4);
+		int64_t s;
+
+		/* Nearly always it is this second's. */
+		if (date && f->value_len == HTTP_DATE_BYTES &&
+			memcmp(f->value, http_date_now(r->gate), HTTP_DATE_BYTES) != 0 &&
+			http_date_parse(f->value, f->value_len, &s))
+			out->date = f->value;
+		if ((keep_date || !date) && !is(f, "server", 6))
+			h->fields[kept++] = *f;
+	}
 	h->nfields = kept;
 }
 
@@ -267,7 +279,7 @@ static void on_head(struct up_call *c, struct up_head *h, bool end)
 	const char *cookie;
 	struct field *f;
 
-	drop_own(r, h);
+	take_own(r, h, &out);
 	out.fields = h->fields;
 	out.nfields = h->nfields;
 	if (h->reason_len && h->reason_len < sizeof(reason)) {

@@ -320,6 +320,8 @@ void up_buf_drop(struct gate *g, struct up_buf *b, size_t n);
 int up_target(struct req *r, struct up_ask *a, size_t strip);
 /* up_forward.c: fill everything of c->ask from the request. 0, or minus the enum close_id. */
 int up_forward(struct req *r, struct up_ask *a);
+/* Does this request ask who is here, and not for a backend (Max-Forwards: 0)? */
+bool up_forward_ends(const struct req *r);
 
 static inline struct up *gate_up(const struct gate *g)
 {

@@ -87,9 +87,10 @@ struct up_answer {
 	bool keep;                   /* at the end: the connection can be used again */
 	bool begun;                  /* a byte of it has come */
 	bool last;                   /* with HEAD: no body follows; with BODY: nothing follows it but END */
-	bool upgrade;                /* 101 may answer */
 	uint8_t state;               /* the codec's own, as is the rest */
 	uint8_t interims, version_minor, framing;
+	const char *upgrade;         /* what 101 may answer, or NULL; lies in the request */
+	uint32_t upgrade_len;
 	char *head;                  /* a head that comes in pieces */
 	uint32_t head_len, head_cap;
 	size_t head_scanned;

@@ -430,6 +430,35 @@ static bool edits_id(const struct req *r)
 	return false;
 }
 
+bool up_forward_ends(const struct req *r)
+{
+	const struct field *f = r->method == METHOD_OPTIONS ? req_field(r, "max-forwards") : NULL;
+
+	return f && f->value_len == 1 && f->value[0] == '0';
+}
+
+/* One less for who comes next (RFC 9110 section 7.6.2). */
+static void count_down(struct req *r, struct field *f, unsigned n)
+{
+	char *text;
+	uint64_t left = 0;
+
+	for (; n > 0; f++, n--) {
+		if (!IS(f, "max-forwards"))
+			continue;
+		for (uint32_t i = 0; i < f->value_len && left < UINT32_MAX; i++)
+			left = f->value[i] >= '0' && f->value[i] <= '9'
+				       ? left * 10 + (unsigned)(f->value[i] - '0')
+				       : UINT32_MAX;
+		text = left && left < UINT32_MAX ? arena_printf(&r->arena, "%u", (unsigned)left - 1)
+						 : NULL;
+		if (text) {
+			f->value = text;
+			f->value_len = (uint32_t)strlen(text);
+		}
+	}
+}
+
 int up_forward(struct req *r, struct up_ask *a)
 {
 	struct forwarded w = {0};
@@ -456,6 +485,8 @@ int up_forward(struct req *r, struct up_ask *a)
 		if (!take(r, &r->fields[i], &w) &&
 			!memchr(r->fields[i].name, '_', r->fields[i].name_len))
 			f[n++] = r->fields[i];
+	if (r->method == METHOD_OPTIONS)
+		count_down(r, f, n);
 	if (!add_forwarded(r, a, &w, f, &n))
 		return -CLOSE_NO_MEMORY;
 	a->fields = f;

@@ -11,6 +11,7 @@
 #include "lib/must.h"
 
 #include <string.h>
+#include <strings.h>
 
 enum { LINE_BYTES = 32 }; /* of the first two lines, beside method, target and host */
 
@@ -116,7 +117,8 @@ static void init(struct up_answer *x, const struct up_ask *a, struct arena *aren
 {
 	x->arena = arena;
 	x->to_head = a->method_id == METHOD_HEAD;
-	x->upgrade = a->upgrade != NULL;
+	x->upgrade = a->upgrade;
+	x->upgrade_len = a->upgrade_len;
 }
 
 bool up_answer_keep(struct up_answer *x, const char *p, size_t n)
@@ -155,7 +157,9 @@ static int64_t got_head(struct up_answer *x, char *p, size_t n, struct up_piece 
 		ret->kind = UP_PIECE_INTERIM;
 		return res;
 	}
-	if (h->status == 101 && !x->upgrade)
+	/* Never a protocol that the client did not ask for (RFC 9110 section 7.8). */
+	if (h->status == 101 && (!x->upgrade || h->upgrade_len != x->upgrade_len ||
+					strncasecmp(h->upgrade, x->upgrade, x->upgrade_len) != 0))
 		return -CLOSE_UP_GARBAGE;
 	ret->kind = UP_PIECE_HEAD;
 	x->keep = said.keep && h->status != 101;

@@ -49,7 +49,7 @@ static int head(const struct up_ask *a, struct buf *b)
 static void init(struct up_answer *x, const struct up_ask *a, struct arena *arena)
 {
 	up_http_codec.init(x, a, arena);
-	x->upgrade = false;
+	x->upgrade = NULL;
 }
 
 static int64_t decode(struct up_answer *x, char *p, size_t n, struct up_piece *ret, struct up_head *h)
