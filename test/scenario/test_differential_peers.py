@@ -95,7 +95,7 @@ def reads_otherwise(name, meant, got):
     return f"never saw {lost}" if lost else None
 
 
-def what_is_read(peer, raw, request):
+def what_is_read(peer, raw, request, reads=reads_otherwise):
     """'same', 'closed' (it ends the connection behind this message), 'refused STATUS', or in what it differs."""
     with peer.talk() as talk:
         talk.send(raw)
@@ -107,7 +107,7 @@ def what_is_read(peer, raw, request):
             return "refused"
         if first.reading is None:
             return f"refused {first.status}" if first.status >= 400 else f"otherwise: answered {first.status} itself"
-        if said := reads_otherwise(peer.name, request, first.reading):
+        if said := reads(peer.name, request, first.reading):
             return f"otherwise: {said}"
         talk.send(NEXT)
         talk.shut()
