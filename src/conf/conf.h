@@ -224,6 +224,7 @@ struct conf_route {
 	bool scripts; /* its backend runs those below `root` */
 	uint64_t cache_bytes; /* 0: no cache */
 	const char *root;
+	bool own_root; /* root holds what lies below path; else it is the site's */
 	const char *const *index, *const *try_files;
 	const struct conf_header *headers;
 	unsigned nheaders;

@@ -266,6 +266,7 @@ static void fill_route(struct fill *f, const struct conf_scope *s, struct conf_r
 		.match_header = match != NULL ? match->part1 : "",
 		.match_value = match != NULL ? match->part2 : "",
 		.root = text(f->c, s, CONF_SITE_ROOT),
+		.own_root = s->head[CONF_SITE_ROOT] != NULL,
 		.methods = texts(f, s->head[CONF_ROUTE_METHODS]),
 		.index = texts(f, value(f->c, s, CONF_SITE_INDEX)),
 		.try_files = texts(f, s->head[CONF_ROUTE_TO] != NULL

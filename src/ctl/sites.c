@@ -28,6 +28,7 @@ static struct snap_route static_route(struct site_build *b, const struct conf_ap
 
 	r.path = conf->statics[i].prefix;
 	r.root = conf->statics[i].path;
+	r.own_root = true;
 	r.to = CONF_TO_STATIC;
 	r.try_files = NULL;
 	return sites_route(b, &r, (int)i);

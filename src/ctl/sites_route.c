@@ -91,6 +91,7 @@ static uint32_t flags_of(const struct site_build *b, const struct conf_route *r)
 	return (r->strip_prefix ? SNAP_ROUTE_STRIP : 0) | (r->listing ? SNAP_ROUTE_LISTING : 0) |
 	       (r->compress ? SNAP_ROUTE_COMPRESS : 0) |
 	       (r->body_buffer ? SNAP_ROUTE_BODY_BUFFER : 0) |
+	       (r->own_root || r->scripts ? 0 : SNAP_ROUTE_WHOLE) |
 	       (r->allow_only ? SNAP_ROUTE_ALLOW : 0) | (b->scripts ? SNAP_ROUTE_NO_SOURCE : 0);
 }
 

@@ -425,6 +425,7 @@ static void start(struct req *r)
 	r->up.kind = REQ_UP_UPSTREAM;
 	p->call.ask.up = snap_upstream(r->snap, r->route->upstream);
 	p->call.idle_ms = r->site->idle_timeout_ms;
+	p->call.timeout_ms = r->route->request_timeout_ms;
 	p->sticky = u->sticky ? find_cookie(r, u) : UINT32_MAX;
 	p->call.sticky_number = p->sticky;
 	if (u->balance == SNAP_BALANCE_HASH)

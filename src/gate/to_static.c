@@ -453,7 +453,8 @@ static int open_path(struct req *r, const char *root, size_t root_len, const cha
 
 const char *static_path(const struct req *r, size_t *ret_len)
 {
-	size_t strip = r->route->match == SNAP_MATCH_PREFIX ? r->route->path.len : 0;
+	bool own = r->route->match == SNAP_MATCH_PREFIX && !(r->route->flags & SNAP_ROUTE_WHOLE);
+	size_t strip = own ? r->route->path.len : 0;
 
 	if ((r->route->flags & (SNAP_ROUTE_SCRIPTS | SNAP_ROUTE_STRIP)) == SNAP_ROUTE_SCRIPTS)
 		strip = 0;

@@ -170,6 +170,7 @@ struct up_call {
 	bool half;            /* tunnel: the backend has ended its side */
 	bool fresh;           /* counted in its server's `fresh` */
 	uint32_t idle_ms;     /* tunnel: it ends when so long nothing moved */
+	uint32_t timeout_ms;  /* for the head of the answer; 0: the upstream's */
 	bool connect_only;    /* a probe that asks nothing */
 	bool pinned;          /* only `server` may answer (a probe) */
 	const char *hold;     /* of the answer's body: not taken by the owner yet */

@@ -74,7 +74,7 @@ bool up_server_usable(const struct up_server *s, uint64_t now_ms)
 	return now_ms >= s->out_until_ms && !s->trial;
 }
 
-/* Its weight now, times SCALE; never 0. */
+/* Its weight now, times SCALE; never 0. From a tenth of it to the whole over its slow start. */
 static int64_t weight_of(const struct up_server *s, uint64_t now_ms)
 {
 	uint32_t ms = s->u->slow_start_ms;
@@ -83,7 +83,7 @@ static int64_t weight_of(const struct up_server *s, uint64_t now_ms)
 
 	if (!ms || !s->up_since_ms || since >= ms)
 		return full;
-	return full * (int64_t)since / ms + 1;
+	return full / 10 + (full - full / 10) * (int64_t)since / ms + 1;
 }
 
 static bool may(const struct up_call *c, const struct up_server *s, uint64_t now_ms)

@@ -141,6 +141,11 @@ void up_call_on_turn(struct loop *l, struct op *op, int res)
 	up_call_over(c, (enum close_id)c->fail_why);
 }
 
+static uint32_t timeout_ms(const struct up_call *c)
+{
+	return c->timeout_ms ? c->timeout_ms : c->u->timeout_ms;
+}
+
 void up_call_wake_in(struct up_call *c, uint64_t ms)
 {
 	loop_timer_in(c->gate->loop, &c->timer, ms ? ms : 1);
@@ -306,7 +311,7 @@ void up_call_connected(struct up_call *c)
 	c->state = UP_CALL_ASKED;
 	c->conn->connected = true;
 	c->moved_ms = loop_now_ms(c->gate->loop);
-	up_call_wake_in(c, c->u->timeout_ms);
+	up_call_wake_in(c, timeout_ms(c));
 	pump(c, &head);
 }
 
@@ -548,10 +553,10 @@ void up_call_on_timer(struct loop *l, struct op *op, int res)
 	case UP_CALL_ASKED:
 		if (c->head_told)
 			return;
-		due = c->moved_ms + c->u->timeout_ms;
+		due = c->moved_ms + timeout_ms(c);
 		/* While the client still sends, the backend need not answer. */
 		if (now >= due && !c->body_ended && !c->conn->out.len && !c->conn->sending)
-			due = now + c->u->timeout_ms;
+			due = now + timeout_ms(c);
 		if (now < due)
 			up_call_wake_in(c, due - now);
 		else

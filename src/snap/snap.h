@@ -58,6 +58,7 @@ enum snap_route_flag {
 	SNAP_ROUTE_ALLOW = 16,      /* there is an allow list, also when it is empty: nobody else */
 	SNAP_ROUTE_NO_SOURCE = 32,  /* the site runs scripts: their source is no file to serve */
 	SNAP_ROUTE_SCRIPTS = 64,    /* to an upstream that runs the scripts below `root`, which is not stripped of `path` but by STRIP */
+	SNAP_ROUTE_WHOLE = 128,     /* its folder is the site's: a file lies there by the whole path */
 };
 struct snap_header {
 	uint32_t response;    /* 0: of the request */

@@ -10,7 +10,8 @@ UPSTREAM = {"name": "u", "protocol": "http", "balance": "roundrobin", "keep_aliv
 
 
 def description(servers, route=None, **upstream):
-    route = {"path": "/", "match": "prefix", "to": "upstream", "upstream": "u", "access": "json", **(route or {})}
+    route = {"path": "/", "match": "prefix", "to": "upstream", "upstream": "u", "access": "json",
+             "request_timeout_ms": upstream.get("timeout_ms", UPSTREAM["timeout_ms"]), **(route or {})}
     return {"sites": [{"name": "a", "hosts": ["localhost"], "default": True, "head_max": 32768,
                        "header_timeout_ms": 10000, "idle_timeout_ms": 2000, "rate_min": 1, "routes": [route]}],
             "upstreams": [{**UPSTREAM, **upstream, "servers": servers}]}

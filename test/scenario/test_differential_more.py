@@ -35,8 +35,8 @@ def six(tmp_path_factory):
 
 
 def host(values):
-    """Without what names the same host: lighttpd drops the point behind a name, and a port of 80."""
-    return re.sub(rb"\.?(:80)?$", b"", b", ".join(values).lower())
+    """Without what names the same host: lighttpd drops the point behind a name, a port of 80, zeros before a port."""
+    return re.sub(rb"\.?(:80)?$", b"", re.sub(rb":0+([0-9])", rb":\1", b", ".join(values).lower()))
 
 
 def reads_otherwise_more(name, meant, got):
@@ -54,6 +54,10 @@ def reads_otherwise_more(name, meant, got):
     passed = {n for n, _ in meant.fields} - FRAMING - ({n.encode() for n in OWN} if name == "lighttpd" else set())
     for field in passed:
         seen, sent = listed(got.fields, field), listed(meant.fields, field)
+        if name == "Tornado":  # strips as Python's text does: a no-break space, which other people's UTF-8 ends with, too
+            seen, sent = (re.sub(rb"[\x85\xa0]+(?=,|$)|(?:(?<=,)|^)[\x85\xa0]+", b"", value) for value in (seen, sent))
+        if name == "lighttpd" and len(set(values := sent.split(b","))) == 1 and seen == values[0]:
+            continue  # some fields that come twice with one value are kept once
         if seen != sent and seen.replace(b"; ", b",") != sent.replace(b"; ", b","):
             return f"{field} is {seen}, not {sent}"
     return None

@@ -93,7 +93,8 @@ static const struct member route_members[] = {MW(snap_route, match, "exact prefi
 	MF(snap_route, "body_buffer", SNAP_ROUTE_BODY_BUFFER),
 	MF(snap_route, "allow_list", SNAP_ROUTE_ALLOW),
 	MF(snap_route, "no_source", SNAP_ROUTE_NO_SOURCE),
-	MF(snap_route, "scripts", SNAP_ROUTE_SCRIPTS), {0}};
+	MF(snap_route, "scripts", SNAP_ROUTE_SCRIPTS), MF(snap_route, "whole", SNAP_ROUTE_WHOLE),
+	{0}};
 static const struct member server_members[] = {
 	M(snap_server, weight, U32), M(snap_server, number, U32), {0}};
 static const struct member upstream_members[] = {M(snap_upstream, name, TEXT),
