@@ -24,7 +24,8 @@ console.log(JSON.stringify({all: all.length, failed: all.filter(t => results[t.i
 
 
 @pytest.mark.skipif(not FOLDER or not shutil.which("node"), reason="STEAD_CACHE_TESTS names no checkout of http-tests/cache-tests")
-def test_required_cases(tmp_path):
+@pytest.mark.promise
+def test_required_cases(tmp_path, promise):
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
@@ -48,4 +49,5 @@ def test_required_cases(tmp_path):
     told = json.loads(count.stdout)
     passed = told["all"] - len(told["failed"])
     print(f"cache-tests: {passed} of {told['all']} required cases pass; not: {told['failed']}")
+    promise("cache-tests", f"{passed} of {told['all']} required cases", passed >= REQUIRED_MIN)
     assert passed >= REQUIRED_MIN

@@ -1,0 +1,108 @@
+"""What `make promises` says of tests that `make check` runs by Meson: every call failed once, the corpora of the fuzz
+targets, and how many branches of the parsers these and the unit tests take (gcov)."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import program
+
+PARSERS = ["gate/http1_parse", "gate/http1_chunks", "gate/http1_host", "gate/up_parse", "gate/target", "gate/range", "gate/base64",
+           "gate/encoding", "gate/httpdate", "gate/proxy_protocol", "gate/cache_head", "gate/client", "gate/subst",
+           "conf/parse", "conf/scalar", "conf/value", "log/render", "record/record", "lib/chan", "lib/logring", "link/link_ring"]
+
+pytestmark = [pytest.mark.promise, pytest.mark.timeout(3600),
+              pytest.mark.skipif("STEAD_PROMISES" not in os.environ, reason="`make promises` measures it; `make check` runs it by Meson")]
+
+
+def run(*command, **environment):
+    done = subprocess.run([str(part) for part in command], cwd=program.TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment})
+    return done.returncode, done.stdout
+
+
+def test_every_call_fails_once(promise):
+    code, pieces = run(program.BUILD / "test/torture/torture", STEAD_TORTURE_STEP="1")
+    gate_code, gate = run("/usr/bin/python3", "test/torture/torture_gate.py", program.BUILD / "test/unit/gate/gate-harness",
+                          program.BUILD / "test/torture/torture-gate", "1")
+    calls = [sum(map(int, re.findall(r": (\d+) calls", text))) for text in (pieces, gate)]
+    good = code == gate_code == 0 and min(calls) > 0
+    promise("allocation and system-call sweep", f"{calls[0]} calls of {len(re.findall(r' calls', pieces))} pieces and {calls[1]} of a "
+            f"serving gate, each failed once: {'0 crashes, 0 left over' if good else 'see the output'}", good)
+    assert good, pieces + gate
+
+
+def replays(build):
+    return sorted(path for path in (build / "test/fuzz").rglob("replay_*") if path.is_file() and os.access(path, os.X_OK))
+
+
+def corpus_of(path):
+    return program.TOP / "test/fuzz" / path.parent.name / ("corpus_" + path.name.removeprefix("replay_"))
+
+
+def replay_all(build):
+    """(targets, inputs, runs) of the corpora."""
+    targets = inputs = runs = 0
+    for path in replays(build):
+        corpus = corpus_of(path)
+        if not corpus.is_dir():
+            corpus = program.TOP / "test/fuzz" / path.parent.name / ("corpus_" + path.name.removeprefix(f"replay_{path.parent.name}_"))
+        if not corpus.is_dir():
+            continue
+        code, out = run(path, corpus)
+        found = re.search(r"(\d+) inputs, each with (\d+) changes", out)
+        if code == 0 and found:
+            targets, inputs = targets + 1, inputs + int(found.group(1))
+            runs += int(found.group(1)) * (1 + int(found.group(2)))
+        else:
+            assert "canary" in path.name, f"{path}: {out[-2000:]}"
+    return targets, inputs, runs
+
+
+def test_corpora_are_replayed(promise):
+    targets, inputs, runs = replay_all(program.BUILD)
+    promise("fuzz corpora", f"{targets} targets, {inputs} inputs, {runs} runs and every prefix besides; campaigns: `make soak`")
+    assert targets > 20 and inputs > 100
+
+
+def branches(build, source):
+    """(taken, all) of one source's branches."""
+    objects = sorted(build.rglob(f"{source.rpartition('/')[2]}.c.gcda"))
+    if not objects:
+        return 0, 0
+    out = subprocess.run(["gcov", "-b", "--json-format", "--stdout", *map(str, objects)], cwd=build, stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    best = {}
+    for line in out.splitlines():
+        for file in json.loads(line)["files"]:
+            if not file["file"].endswith(f"src/{source}.c"):
+                continue
+            for where in file["lines"]:
+                for number, branch in enumerate(where["branches"]):
+                    key = where["line_number"], number
+                    best[key] = max(best.get(key, 0), branch["count"])
+    return sum(count > 0 for count in best.values()), len(best)
+
+
+@pytest.mark.skipif(not shutil.which("gcov"), reason="no gcov here")
+def test_branches_of_parsers(promise, tmp_path):
+    """Built once more, with counters; must() is no branch that a test can take."""
+    build = pathlib.Path(os.environ.get("STEAD_COVERAGE_BUILD", tmp_path / "build"))
+    if not (build / "build.ninja").exists():
+        code, out = run("meson", "setup", build, "-Db_coverage=true", "-Dbuildtype=debug", "-Dwerror=false", CC="gcc")
+        assert code == 0, out
+    code, out = run("ninja", "-C", build)
+    assert code == 0, out[-4000:]
+    run("meson", "test", "-C", build, "--no-rebuild", "--suite", "unit", "--suite", "fuzz", "--timeout-multiplier", "10")
+    found = {source: branches(build, source) for source in PARSERS}
+    found = {source: figures for source, figures in found.items() if figures[1]}
+    taken, all_of = (sum(figures[i] for figures in found.values()) for i in (0, 1))
+    least = sorted(found, key=lambda source: found[source][0] / found[source][1])[:5]
+    promise("coverage of parsers", f"{100 * taken / all_of:.1f} % of {all_of} branches in {len(found)} parsers; least: "
+            + ", ".join(f"{source} {100 * found[source][0] / found[source][1]:.0f} %" for source in least), taken == all_of)
+    assert len(found) > 12 and taken > all_of // 2
