@@ -157,8 +157,10 @@ static void client_event(struct run *r, struct end *e)
 {
 	ssize_t n = 0;
 
-	while (e->out_at < e->out_n &&
-		(n = send(e->fd, e->out + e->out_at, e->out_n - e->out_at, MSG_NOSIGNAL)) > 0)
+	/* The end goes with the bytes: one that came later would be that of a client who is gone.
+	 */
+	while (e->out_at < e->out_n && (n = send(e->fd, e->out + e->out_at, e->out_n - e->out_at,
+						MSG_NOSIGNAL | MSG_MORE)) > 0)
 		e->out_at += (size_t)n;
 	if (e->out_at < e->out_n && n < 0 && errno != EAGAIN)
 		e->out_at = e->out_n; /* it was refused before it was whole */

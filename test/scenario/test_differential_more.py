@@ -17,7 +17,7 @@ import peers
 import peers_more
 from recorder import Recorder
 from test_differential_peers import FRAMING, five, forwarded, listed, reads_otherwise, what_is_read  # noqa: F401 - fixtures
-from test_mutations import COUNT, SEED, mutate
+from test_mutations import COUNT, SEED, gate_of, mutate
 
 READ = int(os.environ.get("STEAD_MUTATIONS_READ", "60"))
 # What lighttpd says of the client in its own words, and what it takes away (httpoxy).
@@ -79,7 +79,7 @@ def changed(tmp_path_factory):
     """{bytes of a message: (its name, how it is meant)}"""
     found, folder = {}, tmp_path_factory.mktemp("changed")
     for number, route in enumerate(({"body_buffer": False}, {"body_buffer": True})):
-        _, wrong, kept = mutate(folder, route, max(COUNT // 8, 2500), SEED + (number + 7) * COUNT, READ // 2)
+        _, wrong, kept = mutate(folder, gate_of(route), max(COUNT // 8, 2500), SEED + (number + 7) * COUNT, READ // 2)
         assert not wrong, "\n".join(wrong)
         for raw in kept:
             found[raw] = f"change {len(found)}", Recorder.read(io.BytesIO(raw))

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -33,12 +34,49 @@ def corpus_file(folder):
     return path
 
 
-def mutate(folder, route, count, seed, keep_max=0):
+class PassesAll:
+    """In a gate's place: hands the client's bytes on as they are, and the backend's back."""
+
+    def __init__(self, port):
+        self.behind, self.listener = port, socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.behind))
+            for ends in ((client, server), (server, client)):
+                threading.Thread(target=self.copy, args=ends, daemon=True).start()
+
+    @staticmethod
+    def copy(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            sink.close()
+
+    def end(self):
+        self.listener.close()
+        return 0
+
+
+def gate_of(route):
+    """Gate of a backend's port."""
+    return lambda port: Gate(described(description([{"address": f"127.0.0.1:{port}"}], {"body_max": 1 << 20, **route},
+                                                   fail_max=1000, keep_alive=64, queue=512)))
+
+
+def mutate(folder, gate_before, count, seed, keep_max=0):
     """(what it counted, what was wrong, the different messages that were forwarded)"""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         listener.setblocking(False)
-        server = {"address": f"127.0.0.1:{listener.getsockname()[1]}"}
-        gate = Gate(described(description([server], {"body_max": 1 << 20, **route}, fail_max=1000, keep_alive=64, queue=512)))
+        gate = gate_before(listener.getsockname()[1])
         keep = folder / "kept"
         done = subprocess.run([MUTATE, str(gate.port), str(listener.fileno()), corpus_file(folder), str(count), str(seed), str(SEC),
                                keep, str(keep_max)], pass_fds=[listener.fileno()], stdout=subprocess.PIPE, text=True,
@@ -62,7 +100,11 @@ def test_changed_requests(tmp_path, promise):
     """Half of them with bodies that are handed on as they come, half with bodies that are read whole first."""
     all_wrong, sums = [], {}
     for number, route in enumerate(({"body_buffer": False}, {"body_buffer": True})):
-        seen, wrong, _ = mutate(tmp_path, route, COUNT // 2, SEED + number * COUNT)
+        seen, wrong, _ = mutate(tmp_path, gate_of(route), COUNT // 2, SEED + number * COUNT)
+        if wrong and all("whose answer nobody got" in line for line in wrong):
+            # On a machine that does other things a client's end may come too late, as that of one who is gone; what is
+            # wrong with a request is wrong again.
+            seen, wrong, _ = mutate(tmp_path, gate_of(route), COUNT // 2, SEED + number * COUNT)
         all_wrong += wrong
         sums = {name: sums.get(name, 0) + value for name, value in seen.items()}
     promise("mutations of the corpus", f"{sums['sent']}, {sums['refused']} refused at once, {sums['forwarded']} requests handed "
@@ -72,3 +114,10 @@ def test_changed_requests(tmp_path, promise):
     assert sums["sent"] == COUNT // 2 * 2
     # They must be more than noise: some go through, many do not.
     assert COUNT // 20 < sums["different"] and COUNT // 4 < sums["refused"] < COUNT, sums
+
+
+def test_a_gate_that_passes_all_is_caught(tmp_path):
+    """The backend sees what the client wrote: bytes in another form, and requests that nobody gets an answer to."""
+    seen, wrong, _ = mutate(tmp_path, PassesAll, 300, SEED)
+    assert seen["wrong"] > 100, seen
+    assert any("another kind" in line or "small letters" in line for line in wrong), wrong
