@@ -144,15 +144,28 @@ def wrk(port, path, connections, seconds):
     }
 
 
-def timed_run(server, path, connections, seconds):
-    """wrk with the server's CPU beside it: adds cpu_us, microseconds of CPU per completed request."""
+def websocket(binary):
+    """As wrk(), by ws.c: messages that came back."""
+    def load(port, path, connections, seconds):
+        out = subprocess.run([binary, str(port), path, str(connections), str(seconds)], capture_output=True, text=True,
+                             timeout=seconds + 60, check=False)
+        found = re.fullmatch(r"messages (\d+) p50_us (\d+) p99_us (\d+)\n", out.stdout)
+        if out.returncode or not found:
+            raise RuntimeError(f"no echo at {connections} connections: {out.stderr.strip()}")
+        return {"requests": int(found.group(1)), "rps": int(found.group(1)) / seconds,
+                "p50_us": float(found.group(2)), "p99_us": float(found.group(3))}
+    return load
+
+
+def timed_run(server, path, connections, seconds, load=wrk):
+    """A load with the server's CPU beside it: adds cpu_us, microseconds of CPU per completed request."""
     before = families(server.roots())
-    run = wrk(server.port, path, connections, seconds)
+    run = load(server.port, path, connections, seconds)
     run["cpu_us"] = cpu_between(before, families(server.roots())) * 1e6 / run["requests"]
     return run
 
 
-def peak_pss(server, path, connections, seconds):
+def peak_pss(server, path, connections, seconds, load=wrk):
     """The most memory seen during a run of its own, since looking costs the server time."""
     peak, stop = [0], threading.Event()
 
@@ -163,7 +176,7 @@ def peak_pss(server, path, connections, seconds):
     thread = threading.Thread(target=look)
     thread.start()
     try:
-        wrk(server.port, path, connections, seconds)
+        load(server.port, path, connections, seconds)
     finally:
         stop.set()
         thread.join()

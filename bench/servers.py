@@ -143,6 +143,23 @@ class NginxUwsgi(Server):
         self.wait("/")
 
 
+class NginxUvicorn(Server):
+    name = "nginx + uvicorn"
+
+    def __init__(self, folder, module, path):
+        super().__init__()
+        site = self.copy(folder)
+        conf = self.filled("nginx-uvicorn.conf", LOG="off")
+        socket_path = os.path.join(self.dir, "app.sock")
+        self.spawn(["/usr/bin/python3", "-m", "uvicorn", module, "--app-dir", site, "--uds", socket_path, "--loop", "uvloop",
+                    "--http", "httptools", "--ws", "websockets", "--no-access-log", "--log-level", "warning"])
+        end = time.monotonic() + 20
+        while not os.path.exists(socket_path) and time.monotonic() < end:
+            time.sleep(0.02)
+        self.spawn(["nginx", "-c", conf, "-p", self.dir])
+        self.wait(path)
+
+
 class HaproxyProxy(Server):
     name = "HAProxy"
 

@@ -194,3 +194,47 @@ def test_deadline(site):
     assert ask(one, "/").status == 200
     wait_until("the stack in the log", lambda: 'in app' in one.cli("logs") and "most recent call first" in one.cli("logs"))
     wait_until("another worker", lambda: pids(one) - before)
+
+
+MEET = '''
+import os, threading, time
+here = os.environ["MEETING"]
+lock = threading.Lock()
+now = most = 0
+
+def app(environ, start_response):
+    """/meet/N ends when N requests are in it at once, in whatever process and thread they are."""
+    global now, most
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/flags":
+        return [b"%d %d" % (environ["wsgi.multithread"], environ["wsgi.multiprocess"])]
+    with lock:
+        now += 1
+        most = max(most, now)
+    wanted = int(environ["PATH_INFO"].rsplit("/", 1)[1])
+    open(os.path.join(here, "%d-%d" % (os.getpid(), threading.get_ident())), "w").close()
+    until = time.monotonic() + 30
+    while len(os.listdir(here)) < wanted and time.monotonic() < until:
+        time.sleep(0.005)
+    with lock:
+        now -= 1
+    return [b"%d of %d: %d" % (len(os.listdir(here)), os.getpid(), most)]
+'''
+
+
+def test_processes_times_threads(stead, app_folder, work):
+    """Two processes of three threads run six requests at once, three in each, and never a seventh."""
+    meeting = work / "meeting"
+    meeting.mkdir()
+    meeting.chmod(0o777)
+    one = stead(app_folder({"app.py": MEET, "stead.conf": "[Python]\nWsgi=app:app\nWorkers=2\nThreads=3\n[Service]\n"
+                            f"Environment=MEETING={meeting}\n[Site]\nHealth=/flags\n"})).up()
+    assert ask(one, "/flags").text == "1 1"
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(ask(one, "/meet/6").text)) for _ in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(answers) == 12 and all(a.startswith("6 of ") and a.endswith(": 3") for a in answers), answers
+    assert len({a.split()[2] for a in answers}) == 2
