@@ -81,7 +81,7 @@ CONF(SITE_REQUEST_TIMEOUT, SITE, "RequestTimeoutSec", CONF_TYPE_TIME, CONF_ROUTE
 CONF(SITE_RATE_MIN, SITE, "RateMin", CONF_TYPE_SIZE, 0, "100", 0, 1073741824, "bytes/s", WHEN_RELOAD, "the slowest client that is served",
 	"A body that comes, or an answer that is taken, slower than this ends the connection. 0 takes the bound away.", "RateMin=1K")
 CONF(SITE_QUEUE, SITE, "Queue", CONF_TYPE_INT, 0, "128", 1, 65536, "requests", WHEN_RELOAD, "how many requests may wait for a worker",
-	"When as many wait, the next is answered with 503 and Retry-After.", "Queue=64")
+	"Over all gates, and with those that lie in a worker's ring already; idle connections do not count. When as many wait, the next is answered with 503 and Retry-After. Up to 8 requests for Health= have room besides, and come first, when it names a path of its own.", "Queue=64")
 CONF(SITE_QUEUE_TIMEOUT, SITE, "QueueTimeoutSec", CONF_TYPE_TIME, 0, "10s", 100, 3600000, "ms", WHEN_RELOAD, "how long a request may wait for a worker",
 	"Then it is answered with 503 and Retry-After.", "QueueTimeoutSec=5s")
 CONF(SITE_INDEX, SITE, "Index", CONF_TYPE_LIST, CONF_MANY | CONF_ROUTE, "index.html", 0, 16, "names", WHEN_RELOAD, "the files that stand for a folder",

@@ -318,11 +318,11 @@ bool counters_page_good(const struct counters_page *c);
 #define COUNTERS_MAGIC 0x5354454144435432ull
 
 /*
- * What all gates count together: rates of requests, connections of an address. The only page with many
+ * What all gates count together: rates of requests, connections of an address, queues of apps. The only page with many
  * writers: made by the parent, mapped by every gate, which trust each other as far as one program does.
  * A gate that went wrong can spoil limits with it and nothing else; what is read is bounded at its use.
  */
-enum { LIMITS_SETS = 8192, LIMITS_WAYS = 8, LIMITS_ROWS = 4, LIMITS_COLUMNS = 32768, LIMITS_GATES = 64 };
+enum { LIMITS_SETS = 8192, LIMITS_WAYS = 8, LIMITS_ROWS = 4, LIMITS_COLUMNS = 32768, LIMITS_GATES = 64, LIMITS_APPS = 16 };
 struct limits_bucket {
 	_Atomic uint64_t key;  /* 0: empty */
 	_Atomic uint64_t full_ns; /* when it will be full again, of CLOCK_MONOTONIC */
@@ -339,6 +339,8 @@ struct limits_page {
 	struct limits_bucket rate[LIMITS_SETS][LIMITS_WAYS];
 	/* one sketch for each gate, which alone writes it: open connections by their address' hash */
 	_Atomic uint32_t conns[LIMITS_GATES][LIMITS_ROWS][LIMITS_COLUMNS];
+	/* requests that wait for an app, by its number modulo LIMITS_APPS; a line for each gate, which alone writes it */
+	_Atomic uint32_t queued[LIMITS_GATES][LIMITS_APPS];
 };
 #define LIMITS_MAGIC 0x53544541444c4d31ull
 

@@ -23,6 +23,7 @@ enum {
 	APP_TICK_MS = 5,            /* then what has not begun is taken back */
 	APP_TICK_SLOW_MS = 100,     /* so often is looked at what runs and nobody waits for */
 	APP_RETRY_AFTER_S = 2,
+	APP_PROBES_MAX = 8, /* that wait at once, besides Queue= */
 	APP_FAR_BLOCK = 64, /* far seats are made so many at a time */
 };
 
@@ -45,6 +46,7 @@ struct app_req {
 	uint16_t seat;
 	uint8_t state; /* enum app_req_state */
 	bool replayed; /* given a second time already */
+	bool probe;    /* of the site's health: a few have room of their own, before the others */
 	bool head_sent;
 	bool in_ended, in_end_told; /* the client's body is whole; the worker knows */
 	bool in_moved;              /* some of the body has left for a worker */
@@ -98,7 +100,7 @@ struct app {
 	bool down; /* ctl says so */
 	bool wanted; /* the parent was told that requests wait and there is no worker */
 	uint32_t down_retry_s;
-	unsigned queued;
+	unsigned queued, probes; /* probes: of those that wait */
 	char name[32];
 	struct app_req *first, *last;
 	struct app_worker *workers;

@@ -116,6 +116,12 @@ void app_want(struct app *app, struct to_app *t)
 	t->env.want(t->env.gate, app->number);
 }
 
+static void tell_gates(const struct app *app, struct to_app *t)
+{
+	if (t->env.queue_tell)
+		t->env.queue_tell(t->env.gate, app->number, app->queued);
+}
+
 void app_enqueue(struct app_req *a, bool front)
 {
 	struct app *app = a->app;
@@ -133,6 +139,8 @@ void app_enqueue(struct app_req *a, bool front)
 	else
 		app->first = a;
 	app->queued++;
+	app->probes += a->probe;
+	tell_gates(app, a->t);
 	count_site(a, SITE_QUEUED, 1);
 }
 
@@ -150,6 +158,8 @@ void app_dequeue(struct app_req *a)
 		app->last = a->prev;
 	a->next = a->prev = NULL;
 	app->queued--;
+	app->probes -= a->probe;
+	tell_gates(app, a->t);
 	if (!app->queued)
 		app->wanted = false;
 	count_site(a, SITE_WAITED_US, loop_now_us(a->t->env.loop) - a->queued_us);

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 8, SAY_EVERY_MS = 1000 };
+enum { TRIES = 8, SAY_EVERY_MS = 1000, QUEUE_MAX = 65536 };
 
 struct limiter {
 	struct limits_page *page; /* NULL: nothing was counted yet */
@@ -73,6 +73,8 @@ int limiter_attach(struct gate *g, int fd)
 		memset((void *)page->conns[g->index], 0, sizeof(page->conns[0]));
 		page->used[g->index] = 0;
 	}
+	for (unsigned i = 0; g->index < LIMITS_GATES && i < LIMITS_APPS; i++)
+		atomic_store_explicit(&page->queued[g->index][i], 0, memory_order_relaxed);
 	return 0;
 }
 
@@ -244,4 +246,30 @@ bool limiter_may_say(struct gate *g, enum limiter_event what, char ret_count[24]
 	k->said_ms[what] = now;
 	k->held_back[what] = 0;
 	return true;
+}
+
+/* ---- queues of apps ---- */
+
+void limiter_queue_tell(struct gate *g, uint32_t app, uint32_t queued)
+{
+	struct limits_page *page = g->limiter->shared ? g->limiter->page : NULL;
+
+	if (page && g->index < LIMITS_GATES)
+		atomic_store_explicit(&page->queued[g->index][app % LIMITS_APPS], queued,
+			memory_order_relaxed);
+}
+
+uint32_t limiter_queue_others(struct gate *g, uint32_t app)
+{
+	struct limits_page *page = g->limiter->shared ? g->limiter->page : NULL;
+	uint32_t sum = 0;
+
+	for (unsigned i = 0; page && i < LIMITS_GATES; i++) {
+		uint32_t n = atomic_load_explicit(
+			&page->queued[i][app % LIMITS_APPS], memory_order_relaxed);
+
+		if (i != g->index)
+			sum += min_of(n, (uint32_t)QUEUE_MAX);
+	}
+	return sum;
 }

@@ -16,6 +16,8 @@
  * smallest of four counters. It is never too small; with n connections of other addresses it is too large
  * by one or more with a probability of (1 - exp(-n / 32768))^4: 2 in 10^4 at 4,000, 2 in 100 at 15,000,
  * and by ten or more practically never.
+ *
+ * QUEUES of apps are one number for each gate and app, so that Queue= bounds their sum.
  */
 #ifndef STEAD_GATE_LIMITER_H
 #define STEAD_GATE_LIMITER_H
@@ -41,6 +43,10 @@ size_t limiter_network(const uint8_t address[16]);
 /* A connection of that address more; how many there are with it. 0: without memory. */
 uint32_t limiter_conn_add(struct gate *g, const uint8_t address[16]);
 void limiter_conn_drop(struct gate *g, const uint8_t address[16]);
+
+/* So many requests wait here for that app; and how many wait in all other gates. */
+void limiter_queue_tell(struct gate *g, uint32_t app, uint32_t queued);
+uint32_t limiter_queue_others(struct gate *g, uint32_t app);
 
 /* Of things that a flood could make happen often: true once a second, with how many there were. */
 enum limiter_event { LIMITER_RATE, LIMITER_CONNS, LIMITER_PROXY, LIMITER_EVENTS };

@@ -13,6 +13,7 @@
 #include "http1.h"
 #include "http2.h"
 #include "jail.h"
+#include "limiter.h"
 #include "scrape.h"
 #include "tcp.h"
 #include "to_app.h"
@@ -97,6 +98,8 @@ int control_started(struct gate *g)
 		.budget_max = g->budget_max,
 		.say = say_worker,
 		.want = want_app,
+		.queue_tell = limiter_queue_tell,
+		.queue_others = limiter_queue_others,
 		.event = say_event,
 	};
 	int err = to_app_new(&env, &g->to_app);

@@ -203,19 +203,48 @@ unsigned to_app_active(const struct to_app *t)
 
 /* The handler. */
 
+/* Whoever watches the site must learn how it fares while it is busy. Others who ask for that path
+ * have no more of it than these few places. */
+static bool is_probe(const struct app *app, const struct req *r)
+{
+	size_t n;
+	const char *path = snap_str(r->snap, r->site->health, &n);
+
+	return n > 0 && (r->method == METHOD_GET || r->method == METHOD_HEAD) &&
+	       r->path_len == n && memcmp(r->path, path, n) == 0 && app->probes < APP_PROBES_MAX;
+}
+
+/* Of all that wait: in the queue, and in workers' rings behind what they run. No place is needed by one
+ * that a free thread takes at once. */
+static bool queue_full(const struct to_app *t, const struct app *app, const struct req *r)
+{
+	uint64_t waiting = app->queued;
+
+	for (const struct app_worker *w = app->workers; w; w = w->next) {
+		if (w->up && !w->draining && !w->stuck && w->given < w->link.threads && !app->queued)
+			return false;
+		waiting += w->given > w->link.threads ? w->given - w->link.threads : 0;
+	}
+	if (t->env.queue_others)
+		waiting += t->env.queue_others(t->env.gate, app->number);
+	return waiting >= r->site->queue;
+}
+
 static void start(struct req *r)
 {
 	struct to_app *t = gate_to_app(r->gate);
 	const struct snap_app *row = snap_app(r->snap, r->route->app);
 	struct app *app = row ? find_or_add(t, row->number) : NULL;
 	struct app_req *a;
+	bool probe;
 
 	if (!app || app->down) {
 		req_fail(r, CLOSE_APP_DOWN,
 			app && app->down_retry_s ? app->down_retry_s : APP_RETRY_AFTER_S);
 		return;
 	}
-	if (app->queued && app->queued >= r->site->queue) {
+	probe = is_probe(app, r);
+	if (!probe && queue_full(t, app, r)) {
 		req_fail(r, CLOSE_QUEUE_FULL, APP_RETRY_AFTER_S);
 		return;
 	}
@@ -231,18 +260,15 @@ static void start(struct req *r)
 	a->t = t;
 	a->app = app;
 	a->left = -1;
+	a->probe = probe;
 	a->in_ended = r->content_length == 0;
 	a->deadline.op.kind = (uint16_t)(t->env.op_base + TO_APP_OP_DEADLINE);
 	a->queue_until_ms = loop_now_ms(t->env.loop) + r->site->queue_timeout_ms;
 	app_awake(t);
-	app_enqueue(a, false);
+	app_enqueue(a, probe);
 	app_dispatch(app);
 	/* It may have been answered, and gone, in there. */
 	if (r->handler_state == a && a->state == APP_REQ_QUEUED) {
-		if (app->queued > r->site->queue) {
-			app_fail(a, CLOSE_QUEUE_FULL, APP_RETRY_AFTER_S);
-			return;
-		}
 		loop_timer(t->env.loop, &a->deadline, a->queue_until_ms);
 		app_want(app, t);
 	}

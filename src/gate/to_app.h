@@ -52,6 +52,9 @@ struct to_app_env {
 	void (*say)(struct gate *g, enum msg_type type, const struct msg_worker *w);
 	/* Tell the parent that requests wait for an app that has no worker; may be NULL. */
 	void (*want)(struct gate *g, uint32_t app);
+	/* What other gates have to know of an app's queue, and what they have; both may be NULL. */
+	void (*queue_tell)(struct gate *g, uint32_t app, uint32_t queued);
+	uint32_t (*queue_others)(struct gate *g, uint32_t app);
 	/* Emit an event (EV_REQUEST_DEADLINE, EV_WORKER_BROKE_LINK); may be NULL. path NULL when
 	 * none. */
 	void (*event)(struct gate *g, enum event ev, const char *app, uint32_t slot, uint64_t ms,

@@ -179,7 +179,7 @@ struct snap_site {
 	struct snap_list trusted_proxies;  /* struct snap_cidr */
 	struct snap_list proxy_protocol;   /* struct snap_cidr: who must begin with a PROXY header */
 	struct snap_str maintenance;       /* a page of its own, as `root`; "" built in */
-	struct snap_str health;            /* answered also in maintenance; "" none */
+	struct snap_str health;            /* answered also in maintenance, and with room in a full queue; "" none */
 	uint64_t cache_disk;
 	uint32_t flags;       /* enum snap_site_flag */
 	uint32_t pad;
