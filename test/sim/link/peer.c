@@ -6,6 +6,7 @@
 #include "lib/sys.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -142,10 +143,19 @@ static void hello(struct peer *p)
 	p->up = true;
 }
 
+/* Before each step on shared memory. False: it is dead, and does nothing more. */
+static bool alive(struct peer *p)
+{
+	p->dead |= p->die_at && ++p->ops >= p->die_at;
+	return !p->dead;
+}
+
 static void flush(struct peer *p)
 {
+	if (!alive(p))
+		return;
 	link_publish(&p->e);
-	if (link_must_wake(&p->e, false))
+	if (alive(p) && link_must_wake(&p->e, false) && alive(p))
 		(void)sim_write(p->sim, p->wake_wr, "", 1);
 }
 
@@ -168,15 +178,16 @@ static uint64_t bend(struct peer *p, uint64_t right)
 	}
 }
 
-static size_t make_head(struct peer *p, char *to, size_t body, bool say_length)
+static size_t make_head(struct peer *p, unsigned i, char *to, size_t body, bool say_length)
 {
-	static const char name[] = "X-Test", value[] = "v";
+	static const char name[] = "X-Test";
+	char value[PEER_TAG + 1];
 	struct link_head h = {.status = (uint16_t)bend(p, 200),
 		.nfields = (uint16_t)bend(p, 1),
 		.reason_len = (uint32_t)bend(p, 2),
 		.content_length = -1};
 	uint16_t name_len = (uint16_t)bend(p, 6);
-	uint32_t value_len = (uint32_t)bend(p, 1);
+	uint32_t value_len = (uint32_t)bend(p, PEER_TAG);
 
 	if (say_length)
 		h.content_length = (int64_t)bend(p, body);
@@ -187,8 +198,10 @@ static size_t make_head(struct peer *p, char *to, size_t body, bool say_length)
 	memset(to + 4, 0, 2);
 	memcpy(to + 6, &value_len, 4);
 	memcpy(to + 10, name, 6);
-	memcpy(to + 16, value, 1);
-	return sizeof(h) + 2 + 8 + 7;
+	snprintf(value, sizeof(value), "%04x-%016llx", p->number & 0xffff,
+		(unsigned long long)p->held[i].id);
+	memcpy(to + 16, value, PEER_TAG);
+	return sizeof(h) + 2 + 8 + 6 + PEER_TAG;
 }
 
 static void put(struct peer *p, unsigned i, uint16_t type, uint16_t flags, uint32_t arg, size_t n)
@@ -200,6 +213,8 @@ static void put(struct peer *p, unsigned i, uint16_t type, uint16_t flags, uint3
 		.seat = (uint16_t)bend(p, p->held[i].seat)};
 	uint32_t at = p->e.head % LINK_SLOTS;
 
+	if (!alive(p))
+		return;
 	link_put(&p->e, &d, n);
 	if (p->hostile) {
 		p->e.page->desc[at].off = (uint32_t)bend(p, p->e.page->desc[at].off);
@@ -207,24 +222,57 @@ static void put(struct peer *p, unsigned i, uint16_t type, uint16_t flags, uint3
 	}
 }
 
+static void done_with(struct peer *p, unsigned i)
+{
+	p->answered++;
+	p->held[i] = p->held[--p->nheld];
+}
+
+/* A head, and two pieces of a body. */
+static void answer_piece(struct peer *p, unsigned i)
+{
+	unsigned piece = p->held[i].sent;
+	int err;
+	char *room = alive(p) ? link_room(&p->e, 4096, &err) : NULL;
+	size_t head;
+
+	if (!room)
+		return;
+	if (piece == 0) {
+		head = make_head(p, i, room, 0, false);
+		put(p, i, LINK_HEAD, 0, (uint32_t)head, head);
+	} else {
+		memset(room, peer_byte(p->held[i].id), 100);
+		put(p, i, LINK_BODY, piece == 2 ? LINK_END : 0, 0, 100);
+	}
+	flush(p);
+	p->held[i].sent++;
+	if (piece == 2)
+		done_with(p, i);
+}
+
 static void answer(struct peer *p, unsigned i)
 {
 	size_t body = sim_below(p->sim, 3) ? sim_below(p->sim, 2000) : 0, head;
 	int err;
-	char *room = link_room(&p->e, 4096, &err);
+	char *room;
 
+	if (p->pieces) {
+		answer_piece(p, i);
+		return;
+	}
+	room = link_room(&p->e, 4096, &err);
 	if (!room)
 		return;
 	if (sim_chance(p->sim, 50)) {
 		put(p, i, LINK_FAIL, LINK_END, 0, 0);
 	} else {
-		head = make_head(p, room, body, sim_chance(p->sim, 500));
-		memset(room + head, 'x', body);
+		head = make_head(p, i, room, body, sim_chance(p->sim, 500));
+		memset(room + head, peer_byte(p->held[i].id), body);
 		put(p, i, LINK_HEAD, LINK_END, (uint32_t)head, head + body);
 	}
 	flush(p);
-	p->answered++;
-	p->held[i] = p->held[--p->nheld];
+	done_with(p, i);
 }
 
 /* A frame for a request that is held. */
@@ -249,7 +297,7 @@ static void take_frames(struct peer *p)
 	struct link_desc d;
 	const char *bytes;
 
-	while (link_peek(&p->e, &d, &bytes) == 1) {
+	while (alive(p) && link_peek(&p->e, &d, &bytes) == 1) {
 		if (d.type == LINK_REQ && p->nheld < PEER_HELD_MAX) {
 			memset(&p->held[p->nheld], 0, sizeof(p->held[0]));
 			p->held[p->nheld].id = d.id;
@@ -258,7 +306,8 @@ static void take_frames(struct peer *p)
 		} else if (d.type != LINK_REQ) {
 			take_more(p, &d);
 		}
-		link_take(&p->e);
+		if (alive(p))
+			link_take(&p->e);
 	}
 }
 
@@ -270,7 +319,7 @@ static void accept_tunnel(struct peer *p, unsigned i)
 
 	if (!room)
 		return;
-	head = make_head(p, room, 0, false);
+	head = make_head(p, i, room, 0, false);
 	if (!p->hostile || !sim_chance(p->sim, p->hostility))
 		((struct link_head *)room)->status = 101;
 	put(p, i, LINK_HEAD, LINK_TUNNEL, (uint32_t)head, head);
@@ -293,7 +342,7 @@ static void run_tunnel(struct peer *p, unsigned i)
 	room = link_room(&p->e, n, &err);
 	if (!room)
 		return;
-	memset(room, 'e', n);
+	memset(room, peer_byte(p->held[i].id), n);
 	put(p, i, LINK_BODY, end ? LINK_END : 0, 0, n);
 	p->held[i].echo -= n;
 	p->held[i].room -= n;
@@ -309,7 +358,9 @@ static void run_one(struct peer *p)
 {
 	unsigned i = (unsigned)sim_below(p->sim, p->nheld);
 
-	if (!link_begin(&p->e, p->held[i].seat, p->held[i].id)) {
+	if (!alive(p))
+		return;
+	if (!p->held[i].begun && !link_begin(&p->e, p->held[i].seat, p->held[i].id)) {
 		int err;
 
 		if (!link_room(&p->e, 0, &err))
@@ -319,6 +370,9 @@ static void run_one(struct peer *p)
 		flush(p);
 		return;
 	}
+	if (!p->held[i].begun && p->nran < PEER_RAN_MAX)
+		p->ran[p->nran++] = p->held[i].id;
+	p->held[i].begun = true;
 	if (p->held[i].tunnel)
 		run_tunnel(p, i);
 	else if (p->held[i].offers && !p->held[i].gone && sim_chance(p->sim, 800))
@@ -327,13 +381,48 @@ static void run_one(struct peer *p)
 		answer(p, i);
 }
 
+/* Anything, anywhere in what it can write. */
+static void scribble(struct peer *p)
+{
+	volatile char *own = (volatile char *)p->e.page, *status = (volatile char *)p->status;
+
+	for (unsigned i = 0; i < 200; i++)
+		own[sim_below(p->sim, i % 2 ? LINK_PAGE_BYTES : LINK_MEM_BYTES)] =
+			(char)sim_random(p->sim);
+	for (unsigned i = 0; i < 20; i++)
+		status[sim_below(p->sim, sizeof(*p->status))] = (char)sim_random(p->sim);
+}
+
+/* As many frames as go in, and none of the gate's is read. */
+static void flood(struct peer *p)
+{
+	static const uint16_t types[] = {LINK_HEAD, LINK_BODY, LINK_CREDIT, LINK_WITHDRAWN, LINK_FILE};
+	int err;
+
+	p->deaf = true;
+	for (unsigned i = 0; i < LINK_SLOTS && p->nheld; i++) {
+		size_t n = sim_below(p->sim, 3000);
+
+		if (!link_room(&p->e, n, &err))
+			break;
+		put(p, (unsigned)sim_below(p->sim, p->nheld), types[sim_below(p->sim, 5)], 0, 0, n);
+	}
+	link_publish(&p->e);
+}
+
 /* Garbage in the page, the pipe or the socket. */
 static void misbehave(struct peer *p)
 {
 	char junk[600];
 
 	memset(junk, 0x5a, sizeof(junk));
-	switch (sim_below(p->sim, 9)) {
+	switch (sim_below(p->sim, 11)) {
+	case 9:
+		scribble(p);
+		return;
+	case 10:
+		flood(p);
+		return;
 	case 0:
 		atomic_store(&p->e.page->head, (uint32_t)sim_random(p->sim));
 		return;
@@ -372,12 +461,14 @@ void peer_step(struct peer *p)
 {
 	char junk[512];
 
-	if (p->closed)
+	if (p->closed || p->dead)
 		return;
 	if (!p->up) {
 		hello(p);
 		return;
 	}
+	if (!alive(p))
+		return;
 	link_awake(&p->e);
 	while (sim_read(p->sim, p->wake_rd, junk, sizeof(junk)) == (ssize_t)sizeof(junk)) {
 	}
@@ -387,8 +478,10 @@ void peer_step(struct peer *p)
 			return;
 		(void)sim_write(p->sim, p->wake_wr, "", 1);
 	}
-	take_frames(p);
+	if (!p->deaf)
+		take_frames(p);
 	if (p->nheld && sim_chance(p->sim, 700))
 		run_one(p);
-	link_asleep(&p->e, false);
+	if (alive(p))
+		link_asleep(&p->e, false);
 }

@@ -12,18 +12,19 @@
 
 op_done *const fake_ops[FAKE_KINDS] = {TO_APP_OP_TABLE(FAKE_OP_BASE)};
 
-static const struct snap_app the_app = {.number = FAKE_APP, .workers = 1, .threads = 1};
+static const struct snap_app the_apps[] = {{.number = FAKE_APP, .workers = 1, .threads = 1},
+	{.number = OTHER_APP, .workers = 1, .threads = 1}};
 
 /* The snapshot, played. */
 const struct snap_app *snap_app(const struct snap *s, uint32_t i)
 {
 	(void)s;
-	return i == 0 ? &the_app : NULL;
+	return i < ARRAY_LEN(the_apps) ? &the_apps[i] : NULL;
 }
 unsigned snap_napps(const struct snap *s)
 {
 	(void)s;
-	return 1;
+	return ARRAY_LEN(the_apps);
 }
 const char *snap_str(const struct snap *s, struct snap_str str, size_t *ret_len)
 {
@@ -46,6 +47,7 @@ static void say(struct gate *g, enum msg_type type, const struct msg_worker *w)
 		return;
 	case MSG_WORKER_BAD:
 		g->bads++;
+		g->other_bads += w->app == OTHER_APP;
 		g->last_bad = (enum close_id)w->reason;
 		return;
 	case MSG_WORKER_IDLE:
@@ -77,6 +79,8 @@ void fake_gate_init(struct gate *g, struct loop *l)
 	g->next_id = (3ull << 40) + 1;
 	arena_pool_init(&g->pool, 16384, 100000, 16);
 	g->route.request_timeout_ms = 30000;
+	g->other_route = g->route;
+	g->other_route.app = 1;
 	g->site = (struct snap_site){.queue = 128, .queue_timeout_ms = 10000};
 	must(to_app_new(&env, &g->t) == 0);
 	to_app_on_snap(g->t, NULL);

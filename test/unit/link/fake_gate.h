@@ -11,7 +11,7 @@
 #include "lib/buf.h"
 #include "to_app.h"
 
-enum { FAKE_OP_BASE = OP_USER, FAKE_KINDS = OP_USER + TO_APP_OPS, FAKE_APP = 7 };
+enum { FAKE_OP_BASE = OP_USER, FAKE_KINDS = OP_USER + TO_APP_OPS, FAKE_APP = 7, OTHER_APP = 8 };
 
 struct gate {
 	struct loop *loop;
@@ -21,9 +21,10 @@ struct gate {
 	uint64_t budget_used;
 	uint64_t next_id;
 	unsigned ups, bads, idles, stucks;
+	unsigned other_bads; /* of these, workers of the other app */
 	enum close_id last_bad;
 	struct snap_site site;
-	struct snap_route route;
+	struct snap_route route, other_route; /* to FAKE_APP, to OTHER_APP */
 	unsigned live; /* requests begun and not freed */
 };
 
