@@ -3,7 +3,7 @@
  * shows of it.
  *
  * Called with each change of a worker, with each new gate, and for the verb status. While no worker
- * is up and they die again and again, the gates answer 503 with the time of the next try at once
+ * is up and their starts come to nothing, the gates answer 503 with the time of the next try at once
  * (OVERLAY_APP_DOWN) instead of letting requests wait for nothing. A gate that sees a worker come up
  * needs nobody to tell it. The app's last lines are asked of the log when somebody wants to see them.
  * Owns what was told last.
@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-	RESTARTS_MIN = 3, /* as the parent counts before it calls it a crash loop (EV_APP_CRASHING) */
+	UNREADY_MIN = 2, /* starts in a row that came to nothing; one that serves between its deaths is not down */
 	LINES_ASKED = 120, /* the app's own are among its records */
 	STATUS_PATIENCE_MS = 1000,
 };
@@ -35,7 +35,7 @@ static uint64_t next_try_ms(const struct ctl *c)
 		const struct msg_proc_state *st = &c->procs[i].st;
 
 		if (is_worker(st) && st->phase == PHASE_BACKOFF && st->backoff_ms > 0 &&
-			st->restarts >= RESTARTS_MIN)
+			st->unready >= UNREADY_MIN)
 			next = next ? min_of(next, (uint64_t)st->backoff_ms) : st->backoff_ms;
 	}
 	return next;

@@ -66,6 +66,7 @@ enum {
 	STUCK_GRACE_MS = 500, /* between the request for stacks and the kill */
 	BACKOFF_FIRST_MS = 100,
 	BACKOFF_MAX_MS = 60 * 1000,
+	BACKOFF_READY_MAX_MS = 400, /* of one that said that it was ready: it can serve */
 	UP_STEADY_MS = 10 * 1000, /* after so long the next death is again a first one */
 	ONESHOT_DEADLINE_MS = 120 * 1000,
 	RECYCLE_TICK_MS = 1000,    /* how often ages and memory are looked at */

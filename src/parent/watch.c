@@ -9,7 +9,8 @@
  *
  * A slot that is wanted always has a run that is up, or a timer that brings one: the first restart
  * after a steady time comes at once, further ones wait 100 ms, 200 ms … 60 s (each ± 20 %), for
- * ever.
+ * ever. One that was ready before it died waits 400 ms at the most: whatever kills it, between two
+ * deaths it serves.
  */
 #include "parent.h"
 #include <signal.h>
@@ -36,6 +37,12 @@ static void phase_set(struct run *r, enum proc_phase phase, int64_t timer_ms)
 static bool is_core(const struct slot *s)
 {
 	return s->set == NULL;
+}
+
+/* Does it say itself when it can serve? */
+static bool says_ready(const struct slot *s)
+{
+	return s->role != PROC_SERVICE && s->role != PROC_POSTGRES;
 }
 
 static uint32_t start_ms(const struct run *r)
@@ -89,6 +96,8 @@ static void backoff(struct run *r, bool spawn_failed)
 	s->unready += r->up_ms == 0;
 	if (r->up_ms != 0 && now - r->up_ms >= UP_STEADY_MS)
 		s->backoff_ms = 0;
+	if (r->up_ms != 0 && says_ready(s))
+		s->backoff_ms = min_of(s->backoff_ms, (uint32_t)BACKOFF_READY_MAX_MS);
 	if (s->at_once && !spawn_failed) {
 		s->wait_ms = 0;
 	} else if (s->backoff_ms == 0 && !spawn_failed) {
@@ -164,7 +173,7 @@ static void act_start(struct run *r)
 	}
 	r->last_pid = r->child.pid;
 	say_run(p, EV_PROC_STARTED, r, NULL, 0, NULL);
-	if (s->role == PROC_SERVICE || s->role == PROC_POSTGRES) {
+	if (!says_ready(s)) {
 		/* Nothing tells when such a program is ready: ctl asks it in its own way. */
 		act_up(r);
 	} else {
