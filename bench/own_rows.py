@@ -4,6 +4,7 @@ each of its processes costs."""
 import os
 import socket
 import subprocess
+import sys
 import time
 
 import idle
@@ -143,5 +144,36 @@ def gates(args):
     return out + [""]
 
 
+def only_sleep(workers, sleep_s, seconds):
+    """How often so many processes sleep so long in a second, with nothing else to do: what this machine gives."""
+    loop = f"import time\nn, end = 0, time.monotonic() + {seconds}\nwhile time.monotonic() < end:\n    time.sleep({sleep_s})\n    n += 1\nprint(n)"
+    running = [subprocess.Popen([sys.executable, "-c", loop], stdout=subprocess.PIPE) for _ in range(workers)]
+    return sum(int(p.communicate(timeout=seconds + 30)[0]) for p in running) / seconds
+
+
+def queue(args):
+    """More clients than workers: what is lost between two requests of a worker, and whether some wait for long
+    behind others."""
+    workers, sleep_s, connections = 4, 0.01, 256
+    ideal_rps, ideal_s = workers / sleep_s, connections * sleep_s / workers
+    out = [f"### queue: {workers} workers of {sleep_s * 1000:.0f} ms sleeps, {connections} connections", "",
+           f"The ideal queue: {ideal_rps:.0f} requests/s, each after {ideal_s * 1000:.0f} ms. "
+           "Goals: ≥ 95 % of the one, p99 ≤ 1.5 × the other. On this machine, beside whatever else it does, "
+           f"{workers} processes that only sleep do so {only_sleep(workers, sleep_s, 1 if args.smoke else 5):.0f} times a second.", "",
+           "| gates | requests/s | of the ideal | p50 | p99 | p99 / ideal |", "|---|---|---|---|---|---|"]
+    for gates_n in (1, 2):
+        server = servers.Stead(os.path.join(servers.HERE, "apps", "sleep"), "/", False, args.stead,
+                               keys=[("Server", f"Gates={gates_n}")])
+        try:
+            seconds = 1 if args.smoke else 10
+            runs = [measure.wrk(server.port, "/", connections, seconds) for _ in range(1 if args.smoke else 3)]
+        finally:
+            server.stop()
+        rps, p50, p99 = (measure.median([r[key] for r in runs]) for key in ("rps", "p50_us", "p99_us"))
+        out.append(f"| {gates_n} | {rps:.0f} | **{rps / ideal_rps * 100:.1f} %** | {p50 / 1000:.0f} ms | {p99 / 1000:.0f} ms "
+                   f"| **{p99 / 1e6 / ideal_s:.2f}** |")
+    return out + [""]
+
+
 ROWS = {"startup": startup, "memory": memory, "roles": roles, "gates": gates, "idle": idle.idle,
-        "sites": many_sites.sites}
+        "sites": many_sites.sites, "queue": queue}
