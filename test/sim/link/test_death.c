@@ -5,7 +5,8 @@
  * One worker dies before its k-th step, for every k until it lives to the end; another lives beside it,
  * and a successor comes. Every request ends exactly once (fake_gate.c checks); one that was not begun
  * is run by another; one with effects is never run twice, one without at most twice; what is answered
- * is the right worker's, whole and in order; nothing is left of the budget or of memory.
+ * is the right worker's, whole and in order; nothing is left of the budget or of memory. With
+ * STEAD_SIM_SEEDS there are more lives.
  */
 #include "lib/must.h"
 #include "peer.h"
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REQUESTS = 12, STEPS = 400, PEERS = 3, SEEDS = 2 };
+enum { REQUESTS = 12, STEPS = 400, PEERS = 3, SEEDS = 1, SEEDS_LONG = 20 };
 
 /* How the gate learns of it. */
 enum notice { BY_SOCKET, BY_PARENT, BY_PARENT_LATE, NOTICES };
@@ -156,15 +157,15 @@ static bool run(uint64_t seed, unsigned die_at, enum notice how, unsigned *ret_f
 
 static void every_step(void **state)
 {
-	unsigned deaths = 0, failed = 0;
+	unsigned deaths = 0, failed = 0, seeds = getenv("STEAD_SIM_SEEDS") ? SEEDS_LONG : SEEDS;
 
 	(void)state;
-	for (uint64_t seed = 1; seed <= SEEDS; seed++)
+	for (uint64_t seed = 1; seed <= seeds; seed++)
 		for (enum notice how = 0; how < NOTICES; how++)
 			for (unsigned k = 1; run(seed, k, how, &failed); k++)
 				deaths++;
 	print_message("%u deaths, %u requests failed with them\n", deaths, failed);
-	assert_true(deaths > 1000 && failed > 50);
+	assert_true(deaths > 500 && failed > 20);
 }
 
 int main(void)

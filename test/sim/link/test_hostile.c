@@ -2,6 +2,9 @@
  * test_hostile.c: the gate's app handler against a worker that does everything wrong, beside one
  * that does everything right, in the simulator.
  *
+ * freeunit 8cfb2728, 669987d6, 58d4a08f, 4bb53764 and #172: Unit's router trusted memory that apps can
+ * write, and a sender's number that they can forge.
+ *
  * Whatever the hostile one does: every request ends exactly once (fake_gate.c checks), no answer meets
  * another request than the one that its worker was given, those that a good one ran are right, the
  * other app's requests and worker notice nothing, the budget and the arenas come back to zero, and the broken worker is

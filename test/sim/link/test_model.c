@@ -1,7 +1,7 @@
 /*
  * test_model.c: every interleaving of the two handshakes and of the data area's cursor.
  *
- * Sleep/wake and withdrawal are modelled step by step, each side with a store buffer of its own as
+ * Sleep/wake, for a frame and for room, and withdrawal are modelled step by step, each side with a store buffer of its own as
  * the processor has one: a store becomes visible to the other side at any later moment, at the
  * latest at a fence. All states are visited; a side may die between any two steps. Each model is
  * run once more without its fences and must then fail, so that the models are known to be able to.
@@ -236,6 +236,96 @@ static bool withdraw_bad(uint64_t s, bool last)
 	return last && again(s) + answered(s) != 1;
 }
 
+/* ---- room: a producer whose ring of one slot is full waits for the other to take; only who takes tells
+ * it, and only when it wants room ---- */
+FIELD(f_pc, 0, 3) /* producer: 0 put, 1 store want, 2 store odd, 3 fence, 4 load tail, 5 in poll, 6 store even */
+FIELD(f_made, 3, 2)
+FIELD(t_pc, 5, 3) /* taker: 0 take, 1 fence, 2 load sleep, 3 load want and wake */
+FIELD(tail, 8, 2)
+FIELD(tail_buf, 10, 2)
+FIELD(nap, 12, 4)
+FIELD(nap_buf, 16, 4)
+FIELD(want, 20, 1)
+FIELD(want_buf, 21, 1)
+FIELD(told, 22, 4)
+FIELD(nap_seen, 26, 4)
+FIELD(pipe_room, 30, 3)
+
+static uint64_t fill_step(uint64_t s, bool fences)
+{
+	switch (f_pc(s)) {
+	case 0:
+		return f_made(s) == tail(s) ? set_f_made(s, f_made(s) + 1) : set_f_pc(s, 1);
+	case 1:
+		return set_f_pc(set_want_buf(s, 1), 2);
+	case 2:
+		return set_f_pc(set_nap_buf(s, nap_buf(s) + 1), 3);
+	case 3:
+		if (fences)
+			s = set_want(set_nap(s, nap_buf(s)), want_buf(s));
+		return set_f_pc(s, 4);
+	case 4:
+		return set_f_pc(s, f_made(s) == tail(s) ? 6 : 5);
+	case 5:
+		return set_f_pc(set_pipe_room(s, 0), 6);
+	default:
+		return set_f_pc(set_want_buf(set_nap_buf(s, nap_buf(s) + 1), 0), 0);
+	}
+}
+
+static uint64_t take_step(uint64_t s, bool fences)
+{
+	switch (t_pc(s)) {
+	case 0:
+		return set_t_pc(set_tail_buf(s, tail_buf(s) + 1), 1);
+	case 1:
+		if (fences)
+			s = set_tail(s, tail_buf(s));
+		return set_t_pc(s, 2);
+	case 2:
+		return set_t_pc(set_nap_seen(s, nap(s)), 3);
+	default:
+		if (nap_seen(s) % 2 && nap_seen(s) != told(s) && want(s))
+			s = set_pipe_room(set_told(s, nap_seen(s)), pipe_room(s) + 1);
+		return set_t_pc(s, 0);
+	}
+}
+
+static unsigned room_next(uint64_t s, bool fences, uint64_t *ret)
+{
+	unsigned n = 0;
+
+	if ((f_pc(s) || f_made(s) < FRAMES) && (f_pc(s) != 5 || pipe_room(s)))
+		ret[n++] = fill_step(s, fences);
+	if (t_pc(s) || tail_buf(s) < f_made(s))
+		ret[n++] = take_step(s, fences);
+	if (tail(s) != tail_buf(s))
+		ret[n++] = set_tail(s, tail_buf(s));
+	/* In either order, as a weak memory may have it. */
+	if (nap(s) != nap_buf(s))
+		ret[n++] = set_nap(s, nap_buf(s));
+	if (want(s) != want_buf(s))
+		ret[n++] = set_want(s, want_buf(s));
+	return n;
+}
+
+/* Nothing can happen any more, and not everything was put. */
+static bool room_bad(uint64_t s, bool last)
+{
+	return last && f_made(s) < FRAMES;
+}
+
+static void test_room(void **state)
+{
+	const struct model m = {room_next, room_bad};
+	unsigned n;
+
+	(void)state;
+	assert_false(explore(&m, true, &n));
+	assert_true(n > 100);
+	assert_true(explore(&m, false, &n));
+}
+
 static void test_wake(void **state)
 {
 	const struct model m = {wake_next, wake_bad};
@@ -337,6 +427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wake),
 		cmocka_unit_test(test_withdraw),
+		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_cursor),
 	};
 
