@@ -39,7 +39,7 @@ SECTION(PYTHON, "Python", SECTION_PLAIN, 0, "a WSGI or ASGI app and its workers"
 SECTION(POSTGRES, "Postgres", SECTION_PLAIN, 0, "the app's database")
 SECTION(SERVER, "Server", SECTION_PLAIN, 0, "stead itself: where it listens and with how many gates")
 SECTION(UNIT, "Unit", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; noted, without effect")
-SECTION(SERVICE, "Service", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; the environment and the working folder are honoured")
+SECTION(SERVICE, "Service", SECTION_PLAIN, SECTION_SYSTEMD, "the program that serves the site, and the app's environment; systemd's names and meaning")
 SECTION(INSTALL, "Install", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; accepted, without effect")
 SECTION(ROUTE, "Route", SECTION_ARG, SECTION_FOLDERLESS, "settings of one path: [Route /prefix], [Route =/exact] or [Route ~regex]")
 SECTION(UPSTREAM, "Upstream", SECTION_ARG, SECTION_FOLDERLESS, "servers that requests are passed to: [Upstream NAME]")
@@ -289,30 +289,45 @@ CONF(SERVICE_ENVIRONMENT_FILE, SERVICE, "EnvironmentFile", CONF_TYPE_ENVFILE, CO
 	"One NAME=VALUE a line; its values come before those of Environment=. With a - before the path the file may be missing. Relative to the app's folder.", "EnvironmentFile=-.env")
 CONF(SERVICE_WORKING_DIRECTORY, SERVICE, "WorkingDirectory", CONF_TYPE_PATH, CONF_SPECIFIERS, ".", 0, 4095, "", WHEN_RESTART, "the folder that the app runs in",
 	"Relative to the app's folder, which is the default.", "WorkingDirectory=web")
-CONF_NOTED_KEY(SERVICE, "Type")
-CONF_NOTED_KEY(SERVICE, "ExecStart")
+CONF(SERVICE_EXEC_START, SERVICE, "ExecStart", CONF_TYPE_CMD, CONF_DETECT | CONF_LINE, "", 0, 0, "", WHEN_RESTART, "the program that answers the site's requests",
+	"A command line as in systemd.service(5), without a shell: quotes, $NAME and ${NAME}, a - or : before the program. A program without a slash is looked for in PATH, a relative one in the app's folder. It stays in the foreground; stead starts it again when it ends. With Wsgi= in the same file stead runs that app itself, and the line is for systemd alone.", "ExecStart=/usr/bin/node server.js")
+CONF(SERVICE_LISTEN, SERVICE, "Listen", CONF_TYPE_LISTEN, CONF_SPECIFIERS, "auto", 0, 0, "", WHEN_RESTART, "where the program is asked",
+	"`fd`: a socket is handed over as descriptor 3, with LISTEN_FDS=1 (sd_listen_fds(3)). `port`: it listens on 127.0.0.1 at the port of the variable PORT, a new one for each start; `port:N`: always at that one, as also with PORT= in Environment=. `auto`: both are offered, and the one that answers is used. `unix:PATH`: it makes that socket and speaks HTTP; `uwsgi:PATH`, `fastcgi:PATH`: it speaks that protocol there; with `fd` as PATH on the socket that is handed over. Every user of the machine can connect to a port; to a socket the gates alone. %t is a folder of the program's own for its socket.", "Listen=uwsgi:%t/app.sock")
+CONF(SERVICE_TYPE, SERVICE, "Type", CONF_TYPE_ENUM, 0, "simple", 0, 0, "simple exec notify notify-reload forking oneshot dbus idle", WHEN_RESTART, "how the program tells that it is ready",
+	"`simple`, `exec`, `idle`: it is ready when a GET of Health= is answered with a status below 500, HealthCount= times in a row. `notify`: when it says READY=1 (sd_notify(3)). The other words of systemd are refused for a program that serves.", "Type=notify")
+CONF(SERVICE_NOTIFY_ACCESS, SERVICE, "NotifyAccess", CONF_TYPE_ENUM, 0, "", 0, 0, "none main exec all", WHEN_RESTART, "whose notifications count",
+	"`main`: of the started process, the default with Type=notify or WatchdogSec=; `all`: also of what that started; `none`.", "NotifyAccess=all")
+CONF(SERVICE_WATCHDOG, SERVICE, "WatchdogSec", CONF_TYPE_TIME, 0, "0", 0, 86400000, "ms", WHEN_RESTART, "how often the program must say that it is well",
+	"With WATCHDOG=1 (sd_notify(3)); one that does not is ended with SIGABRT and started again. 0: it need not.", "WatchdogSec=30s")
+CONF(SERVICE_TIMEOUT_START, SERVICE, "TimeoutStartSec", CONF_TYPE_TIME, 0, "", 100, 86400000, "ms", WHEN_RESTART, "how long the program may take to become ready",
+	"Left out: HealthTimeoutSec=.", "TimeoutStartSec=2min")
+CONF(SERVICE_TIMEOUT_STOP, SERVICE, "TimeoutStopSec", CONF_TYPE_TIME, 0, "10s", 0, 86400000, "ms", WHEN_RESTART, "how long the program may take to end",
+	"From KillSignal= on, which it gets when its last request is answered; then it is killed with all that it started.", "TimeoutStopSec=30s")
+CONF(SERVICE_TIMEOUT, SERVICE, "TimeoutSec", CONF_TYPE_TIME, 0, "", 100, 86400000, "ms", WHEN_RESTART, "TimeoutStartSec= and TimeoutStopSec= in one",
+	"Either of them, where it is written, comes before it.", "TimeoutSec=1min")
+CONF(SERVICE_KILL_SIGNAL, SERVICE, "KillSignal", CONF_TYPE_ENUM, 0, "SIGTERM", 0, 0, "SIGTERM SIGINT SIGQUIT SIGHUP SIGUSR1 SIGUSR2 SIGWINCH SIGKILL TERM INT QUIT HUP USR1 USR2 WINCH KILL", WHEN_RESTART, "the signal that asks the program to end",
+	"uWSGI wants SIGQUIT, or --die-on-term.", "KillSignal=SIGQUIT")
+CONF(SERVICE_KILL_MODE, SERVICE, "KillMode", CONF_TYPE_ENUM, 0, "control-group", 0, 0, "control-group mixed process", WHEN_RESTART, "who gets KillSignal=",
+	"`control-group`: all processes of the program's group; `mixed`, `process`: the started one alone. What is left at the end is killed whatever it says.", "KillMode=mixed")
+CONF(SERVICE_WORKERS, SERVICE, "Workers", CONF_TYPE_COUNT, 0, "1", 1, 256, "processes", WHEN_RESTART, "how many times the program runs",
+	"Each has a socket or port of its own, and a request goes to the one with the fewest. More than 1 is for a program that keeps nothing in its memory that the others would need; one with a fixed socket or port runs once.", "Workers=4")
+CONF(SERVICE_LIFETIME, SERVICE, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RESTART, "how old the program becomes before it is replaced",
+	"By a new one that is ready before the old one finishes what it has; of several one at a time, each up to a fifth earlier. 0: no limit.", "LifetimeSec=1d")
+CONF(SERVICE_RSS_MAX, SERVICE, "RssMax", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776, "bytes", WHEN_RESTART, "how much memory the program may hold before it is replaced",
+	"Resident memory of the started process, without its children; as by LifetimeSec=. 0: no limit.", "RssMax=500M")
 CONF_NOTED_KEY(SERVICE, "ExecStartPre")
 CONF_NOTED_KEY(SERVICE, "ExecStartPost")
 CONF_NOTED_KEY(SERVICE, "ExecCondition")
 CONF_NOTED_KEY(SERVICE, "ExecReload")
 CONF_NOTED_KEY(SERVICE, "ExecStop")
 CONF_NOTED_KEY(SERVICE, "ExecStopPost")
-CONF_NOTED_KEY(SERVICE, "Listen")
-CONF_NOTED_KEY(SERVICE, "Workers")
 CONF_NOTED_KEY(SERVICE, "Threads")
 CONF_NOTED_KEY(SERVICE, "MaxRequests")
-CONF_NOTED_KEY(SERVICE, "LifetimeSec")
-CONF_NOTED_KEY(SERVICE, "RssMax")
 CONF_NOTED_KEY(SERVICE, "IdleStopSec")
 CONF_NOTED_KEY(SERVICE, "PIDFile")
 CONF_NOTED_KEY(SERVICE, "BusName")
 CONF_NOTED_KEY(SERVICE, "RemainAfterExit")
 CONF_NOTED_KEY(SERVICE, "GuessMainPID")
-CONF_NOTED_KEY(SERVICE, "NotifyAccess")
-CONF_NOTED_KEY(SERVICE, "WatchdogSec")
-CONF_NOTED_KEY(SERVICE, "TimeoutSec")
-CONF_NOTED_KEY(SERVICE, "TimeoutStartSec")
-CONF_NOTED_KEY(SERVICE, "TimeoutStopSec")
 CONF_NOTED_KEY(SERVICE, "TimeoutAbortSec")
 CONF_NOTED_KEY(SERVICE, "RuntimeMaxSec")
 CONF_NOTED_KEY(SERVICE, "Restart")
@@ -322,8 +337,6 @@ CONF_NOTED_KEY(SERVICE, "RestartPreventExitStatus")
 CONF_NOTED_KEY(SERVICE, "RestartForceExitStatus")
 CONF_NOTED_KEY(SERVICE, "StartLimitBurst")
 CONF_NOTED_KEY(SERVICE, "StartLimitInterval")
-CONF_NOTED_KEY(SERVICE, "KillMode")
-CONF_NOTED_KEY(SERVICE, "KillSignal")
 CONF_NOTED_KEY(SERVICE, "FinalKillSignal")
 CONF_NOTED_KEY(SERVICE, "SendSIGHUP")
 CONF_NOTED_KEY(SERVICE, "SendSIGKILL")

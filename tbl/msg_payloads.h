@@ -117,6 +117,7 @@ struct msg_proc_state {
 	uint32_t unready;     /* starts in a row that never became ready */
 	uint32_t spawn_err;   /* the last start failed before the program ran: an errno, else 0 */
 	char spawn_step[32];  /* … at this step, ended by NUL */
+	uint32_t listen, port; /* service: where it answers (enum service_listen), and its port */
 };
 struct msg_bound {
 	uint32_t listener, err;
@@ -137,6 +138,16 @@ enum proc_set_flag {
 	PROC_SET_STACKS = 4,   /* SIGUSR1 makes it print where each of its threads stands */
 	PROC_SET_KEEP = 8,     /* when it is known, its number of slots stays */
 };
+/* Where a program of an app is asked. FD: a Unix socket that the parent makes, handed over as descriptor 3 with
+ * LISTEN_FDS. PORT: of 127.0.0.1, in the variable PORT. AUTO: both are offered, and the one that answers counts. PATH: a
+ * Unix socket that the program makes. NONE: nobody asks it anything. */
+enum service_listen { SERVICE_NONE = 0, SERVICE_FD, SERVICE_PORT, SERVICE_AUTO, SERVICE_PATH };
+/* When it is ready: when it runs; when a gate was answered; when it said READY=1. */
+enum service_ready { SERVICE_SPAWNED = 0, SERVICE_PROBED, SERVICE_NOTIFIES };
+/* Whose notifications count: nobody's, the started process's, those of all that it started. */
+enum service_notify { SERVICE_NOTIFY_NONE = 0, SERVICE_NOTIFY_MAIN, SERVICE_NOTIFY_ALL };
+/* Who gets the stop signal: its whole process group, or the started process alone. KILL goes to all in the end. */
+enum service_kill { SERVICE_KILL_GROUP = 0, SERVICE_KILL_MAIN };
 struct msg_proc_set {
 	uint32_t role; /* WORKER, SERVICE or POSTGRES */
 	uint32_t app;
@@ -152,6 +163,35 @@ struct msg_proc_set {
 	uint64_t rss_max;
 	uint32_t requests_max; /* a worker's */
 	uint32_t wake;         /* how many slots a gate's WANT starts when there is none; 0: it starts none */
+	/* SERVICE only */
+	uint32_t listen;      /* enum service_listen */
+	uint32_t protocol;    /* what it speaks: enum snap_protocol */
+	uint32_t port;        /* PORT, AUTO: always this one; 0: a free one for each run */
+	uint32_t ready;       /* enum service_ready */
+	uint32_t answers;     /* PROBED: so many good answers in a row */
+	uint32_t notify;      /* enum service_notify */
+	uint32_t watchdog_ms; /* it says WATCHDOG=1 at least so often; 0: it need not */
+	uint32_t kill;        /* enum service_kill */
+};
+/* One run of a program of an app, as gates are told of it. */
+enum service_state { SERVICE_TRY = 1, SERVICE_SERVES };
+struct msg_service {
+	uint32_t app, slot;
+	uint64_t generation;
+	uint32_t protocol; /* enum snap_protocol */
+	uint32_t listen;   /* enum service_listen; AUTO only while it is tried */
+	uint32_t port;     /* PORT, AUTO */
+	uint32_t state;    /* SERVICE: enum service_state */
+	uint32_t answers;  /* TRY: so many good ones in a row */
+	uint32_t pad;
+};
+/* What a program of an app said by sd_notify(3); bits of enum service_said. */
+enum service_said { SAID_READY = 1, SAID_WATCHDOG = 2, SAID_STOPPING = 4 };
+struct msg_said {
+	uint32_t app, slot;
+	uint64_t generation;
+	uint32_t what;
+	int32_t pid; /* who sent it, as the kernel says */
 };
 struct msg_proc_ref {
 	uint32_t role, app;

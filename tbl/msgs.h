@@ -38,6 +38,11 @@ MSG(EXITED, 116, P(PARENT), P(CTL), msg_oneshot, 0, 0, "a one-shot ended; status
 MSG(DONE, 117, P(PARENT), P(CTL), msg_done, 0, 0, "answer to PROC_SET, PROC_DROP, PROC_RESTART, SNAP, GATES: err 0 or an errno, text may follow")
 MSG(LINK, 118, P(PARENT), P(WORKER), msg_worker, 1, 1, "a gate's end of a new link socket; the worker never answers the parent")
 MSG(LIMITS, 119, P(PARENT), P(GATE), none, 1, 1, "the table of rates and connections that all gates share")
+MSG(SERVICE, 120, P(PARENT), P(GATE), msg_service, 0, 0, "a program of an app: try whether it answers, or pass requests to it; then packed: its socket's path, the path to ask for")
+MSG(SERVICE_DRAIN, 121, P(PARENT), P(GATE), msg_service, 0, 0, "give it nothing new; say SERVICE_IDLE when it runs nothing of yours")
+MSG(SERVICE_GONE, 122, P(PARENT), P(GATE), msg_service, 0, 0, "that run of it is dead")
+MSG(NOTIFY, 123, P(PARENT), P(LOG), msg_service, 1, 1, "the socket that a program of an app notifies at; then: the app's name")
+MSG(NOTIFY_END, 124, P(PARENT), P(LOG), msg_service, 0, 0, "it is dead: close its socket")
 
 /* processes tell the parent */
 MSG(READY, 200, P_SELF_SERVING, P(PARENT), none, 0, 0, "started whole")
@@ -49,11 +54,14 @@ MSG(WORKER_STUCK, 205, P(GATE), P(PARENT), msg_worker, 0, 0, "a request passed i
 MSG(WANT, 207, P(GATE), P(PARENT), msg_want, 0, 0, "a process of this role is needed: start it, and pair it with every gate")
 MSG(WORKER_RAN, 208, P(GATE), P(PARENT), msg_worker, 0, 0, "so many more requests of yours have ended on it")
 MSG(STOPPED, 206, P_SELF_SERVING, P(PARENT), none, 0, 0, "drained; about to exit 0")
+MSG(SERVICE_UP, 215, P(GATE), P(PARENT), msg_service, 0, 0, "that program answered, there")
+MSG(SERVICE_IDLE, 216, P(GATE), P(PARENT), msg_service, 0, 0, "answer to SERVICE_DRAIN")
+MSG(SAID, 217, P(LOG), P(PARENT), msg_said, 0, 0, "a program of an app said so by sd_notify(3)")
 
 /* ctl tells the parent */
 MSG(BIND, 300, P(CTL), P(PARENT), msg_listener, 0, 0, "bind and listen; then: ADDR:PORT")
 MSG(UNBIND, 301, P(CTL), P(PARENT), msg_listener, 0, 0, "close that listener everywhere")
-MSG(PROC_SET, 302, P(CTL), P(PARENT), msg_proc_set, 0, 0, "this app process shall run so; then packed: name, cwd, exec path, argv…, \"\", env…, \"\", stop signal's name")
+MSG(PROC_SET, 302, P(CTL), P(PARENT), msg_proc_set, 0, 0, "this app process shall run so; then packed: name, cwd, exec path, argv…, \"\", env…, \"\", stop signal's name, socket's path, path to ask for")
 MSG(PROC_DROP, 303, P(CTL), P(PARENT), msg_proc_ref, 0, 0, "stop it and forget it")
 MSG(PROC_RESTART, 304, P(CTL), P(PARENT), msg_proc_ref, 0, 0, "replace its processes: the new one ready before the old drains")
 MSG(ONESHOT, 305, P(CTL), P(PARENT), msg_oneshot, 0, 0, "start one of a one-shot role; role and uid within the parent's table")
@@ -86,7 +94,7 @@ MSG(LOG_LINE, 502, P(LOG), P(CTL), none, 0, 0, "one record as a JSON object; id:
 MSG(LOG_END, 503, P(LOG), P(CTL), none, 0, 0, "the query is answered (a follower ends only by LOG_CANCEL)")
 
 /* ctl and its one-shots: question, any number of findings, end */
-MSG(CHECK_ASK, 600, P(CTL) | P(CLI), P(CHECK), msg_check_ask, 0, 0, "packed: folder, default name, state folder")
+MSG(CHECK_ASK, 600, P(CTL) | P(CLI), P(CHECK), msg_check_ask, 0, 0, "packed: folder, default name, state folder, the program's runtime folder")
 MSG(CHECK_VALUE, 601, P(CHECK), P(CTL) | P(CLI), none, 0, 0, "packed: section, section's argument, key, value, origin, file, then u32 line, u32 column")
 MSG(CHECK_FINDING, 602, P(CHECK), P(CTL) | P(CLI), none, 0, 0, "packed: u32 level (0 error, 1 warning, 2 note), file, u32 line, u32 column, text, what to do")
 MSG(CHECK_END, 603, P(CHECK), P(CTL) | P(CLI), msg_end, 0, 0, "err 0: the values hold")

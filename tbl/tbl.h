@@ -28,6 +28,10 @@ struct proc_row {
 };
 extern const struct proc_row proc_rows[PROC_END];
 
+/* The folder of a program's own, where it may make sockets: of the folder that holds them (as root
+ * /run/stead/backends/ID, else the runtime folder) and the number of its set. */
+#define RUNTIME_FOLDER "%s/app%u"
+
 /* messages */
 #define MSG(NAME, num, from, to, fixed, fds_min, fds_max, about) MSG_##NAME = num,
 enum msg_type {
@@ -104,6 +108,8 @@ enum conf_type {
 	CONF_TYPE_USER,    /* NAME:HASH */
 	CONF_TYPE_LOCAL,     /* off, or ADDR:PORT of this machine */
 	CONF_TYPE_LOGFORMAT, /* combined, json, off, or text with $variables */
+	CONF_TYPE_CMD,     /* a command line, as systemd.service(5) has it */
+	CONF_TYPE_LISTEN,  /* auto, fd, port, port:N, unix:PATH, uwsgi:PATH, fastcgi:PATH */
 	CONF_TYPE_END
 };
 enum conf_flag {

@@ -26,6 +26,7 @@ struct check {
 	char folder[PATH_MAX];   /* absolute, no link in it */
 	char file[NAME_MAX + 1]; /* the configuration's name in the folder; "" when there is none */
 	char state[PATH_MAX];    /* the state folder; "" when not known */
+	char runtime[PATH_MAX];  /* where a program makes its sockets; "" when not known */
 	char name[28];           /* default of Name= */
 	int dir;                 /* the folder */
 	struct conf *conf;
@@ -49,6 +50,8 @@ int check_flush_sites(struct check *k, struct buf *records);
 int check_folder(struct check *k, const char *path, const char *name);
 /* Are the files there that the configuration names? And read those of EnvironmentFile=. */
 int check_paths(struct check *k);
+/* Is there a program of that name in PATH? */
+bool check_in_path(const char *program);
 /* PATH of the value, from the folder. */
 void check_path(const struct check *k, const char *path, char ret[PATH_MAX]);
 

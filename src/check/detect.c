@@ -245,8 +245,14 @@ static bool answers_all(const struct check *k)
 
 int check_detect(struct check *k)
 {
+	const struct conf_value *exec = conf_get(k->conf, CONF_SERVICE_EXEC_START);
 	unsigned left = LOOK_ENTRIES;
 
+	/* A program is named: what it is made of is its own matter. */
+	if (exec != NULL && exec->text[0] != '\0' && conf_target(k->conf) == NULL) {
+		put(k, CONF_POSTGRES_ENABLED, "no");
+		return 0;
+	}
 	if (conf_get(k->conf, CONF_PYTHON_WSGI) == NULL && answers_all(k)) {
 		put(k, CONF_POSTGRES_ENABLED, "no");
 		return 0;

@@ -41,6 +41,7 @@ struct conf *check_conf_new(const struct check *k)
 		.group = gr != NULL ? gr->gr_name : NULL,
 		.host = gethostname(host, sizeof(host) - 1) == 0 ? host : NULL,
 		.state = k->state[0] != '\0' ? k->state : NULL,
+		.runtime = k->runtime[0] != '\0' ? k->runtime : NULL,
 		.uid = uid,
 		.gid = gid,
 		.cores = cores(),
@@ -312,6 +313,42 @@ static int read_env_files(struct check *k)
 	return r;
 }
 
+bool check_in_path(const char *program)
+{
+	const char *at = getenv("PATH");
+	char path[PATH_MAX];
+
+	for (; at != NULL && *at != '\0'; at += strspn(at, ":")) {
+		int n = (int)strcspn(at, ":");
+
+		if (n > 0 && snprintf(path, sizeof(path), "%.*s/%s", n, at, program) < PATH_MAX &&
+			access(path, X_OK) == 0)
+			return true;
+		at += n;
+	}
+	return false;
+}
+
+/* A program without a slash is looked for as it will be: PATH= of the environment is the app's own matter. */
+static void check_program(struct check *k, const struct conf_value *v)
+{
+	const struct conf_value *e = conf_get(k->conf, CONF_SERVICE_ENVIRONMENT);
+	bool own = false;
+
+	if (v == NULL || v->text[0] == '\0')
+		return;
+	if (strchr(v->part1, '/') != NULL) {
+		want_path(k, v, v->part1, WANT_PROGRAM);
+		return;
+	}
+	for (; e != NULL; e = e->next)
+		own |= e->part1 != NULL && strcmp(e->part1, "PATH") == 0;
+	if (!own && !check_in_path(v->part1))
+		conf_find(k->conf, CONF_ERROR, &v->pos, "install it, or write its path",
+			"ExecStart=: there is no program %s in PATH (%s)", v->part1,
+			getenv("PATH") != NULL ? getenv("PATH") : "");
+}
+
 int check_paths(struct check *k)
 {
 	const struct conf_value *v = conf_get(k->conf, CONF_PYTHON_INTERPRETER);
@@ -327,6 +364,7 @@ int check_paths(struct check *k)
 	check_key(k, CONF_PYTHON_PATH, WANT_DIR);
 	check_key(k, CONF_PYTHON_REQUIREMENTS, WANT_FILE);
 	check_key(k, CONF_SERVICE_WORKING_DIRECTORY, WANT_DIR);
+	check_program(k, conf_get(k->conf, CONF_SERVICE_EXEC_START));
 	check_pages(k, conf_get(k->conf, CONF_SITE_ERROR_PAGE), conf_get(k->conf, CONF_SITE_ROOT));
 	check_pages(k, conf_get(k->conf, CONF_SITE_MAINTENANCE), conf_get(k->conf, CONF_SITE_ROOT));
 	if (v != NULL && strchr(v->text, '/') != NULL)

@@ -20,7 +20,7 @@ enum { CHANNEL_FD = 3 };
 
 /* The question's packed fields. */
 static int read_ask(struct check *k, const struct msg *m, const char **ret_folder,
-	const char **ret_name, const char **ret_state)
+	const char **ret_name, const char **ret_state, const char **ret_runtime)
 {
 	struct unpack u;
 	const char *tail;
@@ -34,7 +34,9 @@ static int read_ask(struct check *k, const struct msg *m, const char **ret_folde
 	*ret_folder = unpack_str(&u);
 	*ret_name = unpack_str(&u);
 	*ret_state = unpack_str(&u);
-	if (u.bad || strlen(*ret_state) >= sizeof(k->state))
+	*ret_runtime = unpack_str(&u);
+	if (u.bad || strlen(*ret_state) >= sizeof(k->state) ||
+		strlen(*ret_runtime) >= sizeof(k->runtime))
 		return -EPROTO;
 	return 0;
 }
@@ -60,7 +62,7 @@ static int answer(struct check *k)
 int main(void)
 {
 	struct check k = {.fd = CHANNEL_FD, .dir = -1};
-	const char *folder, *name, *state;
+	const char *folder, *name, *state, *runtime;
 	char *mem = malloc(CHAN_PAYLOAD_MAX);
 	struct msg m;
 	int r;
@@ -77,10 +79,11 @@ int main(void)
 	if (r == 0)
 		r = check_receive(&k, &m, mem);
 	if (r == 0)
-		r = read_ask(&k, &m, &folder, &name, &state);
+		r = read_ask(&k, &m, &folder, &name, &state, &runtime);
 	if (r < 0)
 		fatal("check", "no question came: %s", strerror(-r));
 	memcpy(k.state, state, strlen(state) + 1);
+	memcpy(k.runtime, runtime, strlen(runtime) + 1);
 	r = check_folder(&k, folder, name);
 	if (r == 0)
 		r = answer(&k);

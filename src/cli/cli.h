@@ -30,6 +30,8 @@ struct cli {
 
 /* ---- instance.c: which instance ---- */
 /* Fill in state (and folder, run for `up`). 0, or an exit code after an error was printed. */
+/* Where the program of the app of that state folder makes its sockets. */
+void instance_runtime(const char *state, char *ret, size_t cap);
 int instance_for_up(struct cli *c);
 int instance_find(struct cli *c);
 /* The folder of the roles' executables: beside this one. 0 or -errno. */

@@ -88,6 +88,17 @@ static int fail(struct cli *c, int exit_code, const char *where, int err, const 
 	return exit_code;
 }
 
+void instance_runtime(const char *state, char *ret, size_t cap)
+{
+	uint64_t id = sys_checksum(state, strlen(state));
+	char base[128], folder[160];
+
+	run_base(base);
+	(void)snprintf(folder, sizeof folder, "%s/%08x",
+		geteuid() == 0 ? "/run/stead/backends" : base, (unsigned)(id ^ id >> 32));
+	(void)snprintf(ret, cap, RUNTIME_FOLDER, folder, 1U);
+}
+
 static int make_run(struct cli *c)
 {
 	char base[128], link[300];

@@ -171,6 +171,7 @@ static int ask(int fd, const char *path, const char *state)
 {
 	struct msg_hello hello = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_CLI};
 	struct msg_check_ask q = {.mode = CHECK_FOLDER};
+	char runtime[300];
 	struct buf b;
 	int r;
 
@@ -181,6 +182,8 @@ static int ask(int fd, const char *path, const char *state)
 	pack_str(&b, path);
 	pack_str(&b, "");
 	pack_str(&b, state);
+	instance_runtime(state, runtime, sizeof runtime);
+	pack_str(&b, runtime);
 	if (r == 0)
 		r = b.error != 0 ? b.error
 				 : chan_send_blocking(fd, MSG_CHECK_ASK, 1, &q, sizeof(q), b.p,

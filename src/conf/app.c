@@ -97,6 +97,7 @@ int conf_finish(struct conf *c)
 		check_twice(c, CONF_SERVER_LISTEN, "the address");
 		conf_route_check(c);
 		conf_tcp_check(c);
+		conf_service_check(c);
 		if (c->at->head[CONF_SITE_NAME] == NULL)
 			conf_find(c, CONF_ERROR, NULL, "write Name= in [Site]",
 				"the app has no name");
@@ -214,7 +215,7 @@ void conf_app_fill(struct conf *c)
 
 	*a = (struct conf_app){0};
 	fill_site(c, a);
-	a->python = target != NULL;
+	a->python = target != NULL && !conf_service_wins(c);
 	a->wsgi = text_of(c, CONF_PYTHON_WSGI);
 	a->asgi = text_of(c, CONF_PYTHON_ASGI);
 	a->wsgi_module = target != NULL ? target->part1 : "";
@@ -242,6 +243,7 @@ void conf_app_fill(struct conf *c)
 	a->listen_default = listen == NULL || listen->origin == CONF_FROM_DEFAULT;
 	a->gates = (unsigned)number_of(c, CONF_SERVER_GATES);
 	a->sites = text_of(c, CONF_SERVER_SITES);
+	conf_service_fill(c);
 	conf_route_fill(c);
 	conf_tcp_fill(c);
 	a->answers = a->routes != NULL && a->statics != NULL && answers(a);

@@ -247,6 +247,29 @@ struct conf_route {
 };
 enum { CONF_NO_UPSTREAM = ~0u };
 
+/* A command line as systemd.service(5) has it, in words: quotes and specifiers are resolved, variables not yet. */
+struct conf_command {
+	const char *path;        /* with a slash a path, from the app's folder; else to be looked for in PATH */
+	const char *const *argv; /* [0]: the name that it is given; ends with NULL */
+	bool raw;                /* with ':' before it: variables stay as they are */
+};
+/* Its arguments with $NAME and ${NAME} replaced as systemd does it: $NAME as a word of its own is split at blanks,
+ * ${NAME} is part of its word, $$ is a dollar sign; what is not in `env` (NAME=VALUE, NULL at the end) is nothing.
+ * "${PORT}" stays when env has no PORT: who starts the program puts it in. NUL-terminated, one behind the other; how
+ * many in *ret_n. 0, or ret's error. */
+int conf_command_expand(const struct conf_command *cmd, const char *const *env, struct buf *ret, unsigned *ret_n);
+/* The numbers of tbl's enum service_listen, service_ready, service_notify and service_kill. */
+struct conf_service {
+	const struct conf_command *command; /* NULL: there is none that serves */
+	uint32_t listen, ready, notify, kill;
+	enum conf_protocol protocol; /* HTTP, UWSGI, FASTCGI */
+	const char *socket;          /* of SERVICE_PATH, as written */
+	unsigned port;               /* 0: a free one for each run */
+	unsigned workers;
+	uint64_t start_ms, stop_ms, watchdog_ms, lifetime_ms, rss_max;
+	const char *kill_signal;
+};
+
 enum conf_access_log { CONF_ACCESS_LOG_JSON, CONF_ACCESS_LOG_OFF, CONF_ACCESS_LOG_COMBINED, CONF_ACCESS_LOG_FORMAT };
 enum conf_postgres { CONF_POSTGRES_AUTO, CONF_POSTGRES_YES, CONF_POSTGRES_NO };
 struct conf_app {
@@ -286,6 +309,7 @@ struct conf_app {
 	unsigned max_requests; /* of one worker's life; 0: no limit, as the two below */
 	uint64_t lifetime_ms, rss_max;
 
+	struct conf_service service; /* with `python` there is none */
 	const char *const *env;   /* NAME=VALUE */
 	const char *working_directory;
 

@@ -121,6 +121,18 @@ bool conf_parse_url(struct conf *c, const char *text, struct conf_server *ret, c
 /* Is it a pattern that the gates can compile? */
 bool conf_regex_good(const char *text, struct buf *why);
 
+/* command.c: a command line in canonical form, and as it stands in a file (a finding says what is wrong). */
+int conf_command_check(struct conf *c, const char *text, struct conf_value *v, struct buf *why, struct buf *todo);
+void conf_command_put(struct conf *c, const struct conf_entry *e, enum conf_key key);
+/* Of canonical text. NULL without memory. */
+const struct conf_command *conf_command_of(struct conf *c, const char *text);
+/* service.c: where a program listens; the typed [Service], and what has to fit together in it. */
+int conf_listen_check(struct conf *c, const char *text, struct conf_value *v, struct buf *why, struct buf *todo);
+void conf_service_fill(struct conf *c);
+void conf_service_check(struct conf *c);
+/* Does a program answer (or the app that Wsgi= names)? */
+bool conf_service_wins(const struct conf *c);
+
 /* edits.c: values of more than one word; as conf_value_check(). */
 int conf_edit_check(struct conf *c, const struct conf_row *row, const char *text, struct conf_value *v,
 	struct buf *why, struct buf *todo);

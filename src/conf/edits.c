@@ -424,6 +424,10 @@ int conf_scope_arg_check(
 		todo = row->about;
 	} else if (section == SECTION_ROUTE) {
 		todo = route_wrong(arg, &why);
+	} else if (section == SECTION_UPSTREAM &&
+		   (strcmp(arg, "app") == 0 || strcmp(arg, "static") == 0)) {
+		buf_printf(&why, "\"%s\" is a word of To= and no upstream's name", arg);
+		todo = "choose another name";
 	} else if (!conf_token(arg, strlen(arg)) || strlen(arg) > 27) {
 		buf_printf(&why, "\"%.60s\" is not a name", arg);
 		todo = "letters, digits and -, at most 27";

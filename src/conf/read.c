@@ -121,6 +121,8 @@ static void put_entry(struct conf *c, const struct conf_entry *e, enum conf_key 
 		put_pair(c, &it);
 	else if (key == CONF_SERVICE_WORKING_DIRECTORY)
 		put_directory(c, &it);
+	else if (row->type == CONF_TYPE_CMD)
+		conf_command_put(c, e, key);
 	else if (row->flags & CONF_LINE)
 		put_item(c, &it);
 	else if ((row->flags & CONF_MANY) && row->type != CONF_TYPE_ENVFILE)

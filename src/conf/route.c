@@ -224,7 +224,7 @@ static void fill_scripts(struct fill *f, struct conf_route *r)
 static void fill_to(struct fill *f, const struct conf_scope *s, struct conf_route *r)
 {
 	const char *to = text(f->c, s, CONF_ROUTE_TO), *path;
-	bool app = f->c->app.python;
+	bool app = f->c->app.python || f->c->app.service.command != NULL;
 
 	if (to[0] == '\0')
 		to = s->head[CONF_SITE_ROOT] != NULL ? "static"
@@ -353,10 +353,11 @@ static void check_to(struct conf *c, const struct conf_scope *s)
 			conf_find(c, CONF_ERROR, &to->pos, "write Root= beside it",
 				"To=static: there is no folder to serve");
 	} else if (strcmp(to->text, "app") == 0) {
-		if (conf_target(c) == NULL)
+		if (conf_target(c) == NULL && c->plain.head[CONF_SERVICE_EXEC_START] == NULL)
 			conf_find(c, CONF_ERROR, &to->pos,
 				c->facts.folderless ? "write static, the name of an [Upstream] or a URL"
-						    : "write Wsgi= or Asgi= in [Python]",
+						    : "write Wsgi= or Asgi= in [Python], or ExecStart= "
+						      "in [Service]",
 				"To=app: there is no app");
 	} else if (strstr(to->text, "://") == NULL && !has_upstream(c, to->text)) {
 		buf_fixed(&b, names, sizeof(names));

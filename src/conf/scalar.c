@@ -245,6 +245,12 @@ static int check_number(struct conf *c, const struct conf_row *row, const char *
 			v->number = 1;
 		return 0;
 	}
+	/* systemd's word for "as long as it takes". */
+	if (row->section == SECTION_SERVICE && row->type == CONF_TYPE_TIME &&
+		strcmp(text, "infinity") == 0) {
+		v->number = row->max;
+		return 0;
+	}
 	if (strcmp(row->deflt, "off") == 0 && strcmp(text, "off") == 0) {
 		v->number = 0;
 		return 0;

@@ -450,6 +450,10 @@ int conf_value_check(struct conf *c, const struct conf_row *row, const char *tex
 		return check_local(c, text, v, why, todo);
 	case CONF_TYPE_LOGFORMAT:
 		return conf_logformat_check(text, v, why, todo);
+	case CONF_TYPE_CMD:
+		return conf_command_check(c, text, v, why, todo);
+	case CONF_TYPE_LISTEN:
+		return conf_listen_check(c, text, v, why, todo);
 	case CONF_TYPE_CIDR:
 	case CONF_TYPE_TRUSTED:
 	case CONF_TYPE_URL:

@@ -238,19 +238,6 @@ int peers_init(struct ctl *c);
 int parent_send(struct ctl *c, uint16_t type, uint64_t id, const void *a, size_t a_len,
 	const void *b, size_t b_len, const int *fds, unsigned nfds);
 
-/* ---- wants.c: what the parent is asked to run ---- */
-int wants_postgres(struct ctl *c, const struct app *a);
-/* So many workers, of the same kind as there are. */
-int wants_workers(struct ctl *c, const struct app *a, const struct conf_app *conf, unsigned count);
-/* ret_changed (may be NULL): whether it differs, but for the number of slots, from the last one. */
-int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
-	bool *ret_changed);
-/* The socket's folder and the cluster's data. */
-void wants_sockets(const struct ctl *c, char ret[static CTL_PATH_MAX]);
-void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX]);
-/* The folder below the state where the app's user may write what is made for it (its venv). */
-void wants_own(const struct ctl *c, char ret[static CTL_PATH_MAX]);
-
 /* The account that owns the cluster. -ENOENT when PostgreSQL is not installed. */
 int up_root_postgres(uint32_t *ret_uid, uint32_t *ret_gid);
 
@@ -564,6 +551,7 @@ struct ctl {
 		unsigned threads;
 		uint64_t asleep_generation; /* of the workers that ended for want of requests */
 	} scaling;
+	enum proc role;      /* of the app's processes: WORKER or SERVICE; NONE: there is no app */
 	uint64_t worker_sum; /* of what the parent was last told of them */
 	char database[64];
 	struct {

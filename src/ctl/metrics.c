@@ -340,7 +340,7 @@ static void process_sample(struct out *o, const struct ctl *c, const struct msg_
 	label(o, "role", proc_rows[st->role].name);
 	(void)snprintf(index, sizeof index, "%u", (unsigned)st->index);
 	label(o, "index", index);
-	if (st->role == PROC_WORKER)
+	if (st->role == PROC_WORKER || st->role == PROC_SERVICE)
 		label(o, "app", c->app.name);
 	if (m == PROC_METRIC_PROCESS_START) {
 		seconds(st->since_wall_us, text);
@@ -395,7 +395,7 @@ static void app_workers(struct out *o, const struct ctl *c)
 	for (unsigned i = 0; c->workers && i < ARRAY_LEN(states); i++) {
 		label(o, "app", c->app.name);
 		label(o, "state", states[i].name);
-		count(o, procs_count(c, PROC_WORKER, APP_NUMBER, states[i].phase));
+		count(o, procs_count(c, c->role, APP_NUMBER, states[i].phase));
 	}
 	family(o, &proc_metric_rows[PROC_METRIC_APP_WORKERS_WANTED], METRIC_GAUGE);
 	if (c->workers) {

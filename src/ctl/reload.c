@@ -5,6 +5,7 @@
  * leaves what was live: the old values are told to the parent and the gates again.
  */
 #include "ctl.h"
+#include "wants.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -149,8 +150,10 @@ void reload_revert(struct up *u)
 	conf = effective_conf(c, &c->app, why, sizeof why);
 	if (!conf)
 		return;
-	if (u->workers_set && conf_app(conf)->python)
-		(void)wants_worker(c, &c->app, conf_app(conf), 0, NULL);
+	if (u->workers_set && c->role != PROC_NONE)
+		(void)wants_app(c, &c->app, conf_app(conf), 0, NULL);
+	if (u->workers_set && c->role != wants_role(u->c))
+		wants_drop(c, wants_role(u->c));
 	if (u->gates_sent)
 		(void)gates_send(c, conf_app(conf));
 	if (u->snap_sent)

@@ -6,6 +6,7 @@
  * generation, because gates tell only a ctl that asks. Nobody is asked anything.
  */
 #include "ctl.h"
+#include "wants.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,9 +16,10 @@
 void ctl_adopt(struct ctl *c, const struct conf_app *conf)
 {
 	c->serves = conf->serves;
-	c->workers = conf->python ? conf->workers : 0;
+	c->workers = wants_count(conf);
+	c->role = wants_role(conf);
 	scaling_adopt(c, conf);
-	c->start_ms = conf->health_timeout_ms;
+	c->start_ms = conf->python ? conf->health_timeout_ms : conf->service.start_ms;
 	(void)snprintf(c->database, sizeof c->database, "%s", conf->database);
 }
 
@@ -44,8 +46,8 @@ void resume(struct ctl *c)
 	scaling_resume(c, true);
 	if (c->app.bin[0])
 		err = wants_postgres(c, &c->app);
-	if (err == 0 && conf->python)
-		err = wants_worker(c, &c->app, conf, 0, NULL);
+	if (err == 0 && c->role != PROC_NONE)
+		err = wants_app(c, &c->app, conf, 0, NULL);
 	scaling_resume(c, false);
 	if (err == 0)
 		err = gates_send(c, conf);

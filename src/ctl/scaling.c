@@ -9,6 +9,7 @@
  * struct scaling.
  */
 #include "ctl.h"
+#include "wants.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +45,8 @@ unsigned scaling_count(const struct ctl *c, const struct conf_app *conf)
 {
 	unsigned want = c->live_us ? c->scaling.scaler.want : 0;
 
+	if (!conf->python)
+		return wants_count(conf);
 	want = max_of(want, conf->workers);
 	return min_of(want, conf->workers_max);
 }
@@ -58,8 +61,11 @@ void scaling_adopt(struct ctl *c, const struct conf_app *conf)
 	c->scaling.on = conf->python;
 	c->scaling.threads = conf->asgi[0] ? conf->concurrency : conf->threads;
 	c->scaling.timer.op.kind = OP_SCALE_TIMER;
-	scale_set(&c->scaling.scaler, conf->workers, conf->workers_max, conf->idle_stop_ms,
-		conf->python ? scaling_count(c, conf) : 0);
+	if (conf->python)
+		scale_set(&c->scaling.scaler, conf->workers, conf->workers_max, conf->idle_stop_ms,
+			scaling_count(c, conf));
+	else
+		scale_set(&c->scaling.scaler, wants_count(conf), wants_count(conf), 0, wants_count(conf));
 	arm(c);
 }
 

@@ -19,6 +19,7 @@ struct site_build {
 	bool own;            /* it is the folder's */
 	uint32_t upstreams;  /* index of its first upstream */
 	bool scripts;        /* of the site are run somewhere */
+	uint32_t service;    /* the upstream that its app is, or SNAP_NONE */
 	/* of all */
 	unsigned gates;
 	uint32_t default_site;
@@ -38,6 +39,8 @@ uint32_t sites_upstream(struct site_build *b, const struct conf_upstream *u, con
 /* With these bounds; its index. */
 uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *u, unsigned queue,
 	uint64_t queue_timeout_ms, uint64_t timeout_ms);
+/* The upstream whose servers are the runs of the app's program; its index. */
+uint32_t sites_service(struct site_build *b, const struct conf_app *conf);
 /* sites_cache.c: the cache's region, kept; -1: there is none. */
 int sites_cache(struct ctl *c, uint64_t bytes, uint64_t disk);
 /* The larger of what it wants and what others want. */

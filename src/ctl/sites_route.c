@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SERVICE_FAILS = 1000000 };
+
 /* Of each kind of list: an array of the snapshot's structs, filled and put. */
 #define PUT_LIST(type, n, fill)                                                                    \
 	({                                                                                         \
@@ -161,7 +163,10 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 
 	sites_folder(b, r, public_index, root);
 	to.match = r->match;
-	to.to = r->to == CONF_TO_APP        ? SNAP_TO_APP
+	bool service = r->to == CONF_TO_APP && b->service != SNAP_NONE;
+
+	to.to = service                     ? SNAP_TO_UPSTREAM
+		: r->to == CONF_TO_APP      ? SNAP_TO_APP
 		: r->to == CONF_TO_STATIC   ? SNAP_TO_STATIC
 		: r->to == CONF_TO_UPSTREAM ? SNAP_TO_UPSTREAM
 					    : SNAP_TO_NONE;
@@ -169,8 +174,8 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 	to.methods = method_bits(r->methods);
 	to.match_header = snap_put_str(b->w, r->match_header);
 	to.match_value = snap_put_str(b->w, r->match_value);
-	to.app = r->to == CONF_TO_APP ? 0 : SNAP_NONE;
-	to.upstream = r->to == CONF_TO_UPSTREAM ? b->upstreams + r->upstream : SNAP_NONE;
+	to.app = r->to == CONF_TO_APP && !service ? 0 : SNAP_NONE;
+	to.upstream = service ? b->service : r->to == CONF_TO_UPSTREAM ? b->upstreams + r->upstream : SNAP_NONE;
 	to.flags = flags_of(b, r) | (r->scripts ? SNAP_ROUTE_SCRIPTS : 0);
 	to.access = access_of(r);
 	if (to.access == SNAP_ACCESS_FORMAT)
@@ -241,8 +246,8 @@ static struct snap_str script_root(struct site_build *b, const struct conf_upstr
 	return snap_put_str(b->w, path);
 }
 
-uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *u, unsigned queue,
-	uint64_t queue_timeout_ms, uint64_t timeout_ms)
+static uint32_t put_upstream(struct site_build *b, const struct conf_upstream *u, uint32_t app,
+	unsigned queue, uint64_t queue_timeout_ms, uint64_t timeout_ms)
 {
 	char own[600], name[600];
 	static const uint32_t protocols[] = {[CONF_PROTOCOL_HTTP] = SNAP_PROTO_HTTP,
@@ -263,6 +268,7 @@ uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *
 		.connections_max = share(b, u->connections_max),
 		.idle_ms = (uint32_t)min_of(u->idle_ms, (uint64_t)UINT32_MAX),
 		.slow_start_ms = (uint32_t)u->slow_start_ms,
+		.app = app,
 		.queue = queue,
 		.queue_timeout_ms = (uint32_t)queue_timeout_ms,
 		.timeout_ms = (uint32_t)min_of(timeout_ms, (uint64_t)UINT32_MAX)};
@@ -287,6 +293,32 @@ uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *
 	(void)snprintf(name, sizeof name, "%s/%s", b->name, u->name);
 	metrics_name(b->c, METRICS_UPSTREAM, to.number, name);
 	return snap_put_upstream(b->w, &to);
+}
+
+uint32_t sites_upstream_timed(struct site_build *b, const struct conf_upstream *u, unsigned queue,
+	uint64_t queue_timeout_ms, uint64_t timeout_ms)
+{
+	return put_upstream(b, u, 0, queue, queue_timeout_ms, timeout_ms);
+}
+
+/* Which servers there are the parent tells the gates. Supervision takes care of one that fails, so only connections that are
+ * refused count against it; no [Upstream] can have this name. */
+uint32_t sites_service(struct site_build *b, const struct conf_app *conf)
+{
+	struct conf_upstream u = {.name = "app",
+		.protocol = conf->service.protocol,
+		.balance = CONF_BALANCE_LEAST,
+		.sticky = "",
+		.check = "",
+		.fail_max = SERVICE_FAILS,
+		.retry = 1,
+		.keep_alive = 32,
+		.root = "",
+		.document_root = "",
+		.index = ""};
+
+	return put_upstream(b, &u, APP_NUMBER, conf->queue, conf->queue_timeout_ms,
+		conf->request_timeout_ms);
 }
 
 uint32_t sites_upstream(

@@ -6,6 +6,7 @@
  * the gates' counters pages, which are input: a gate may write what it likes there.
  */
 #include "ctl.h"
+#include "wants.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -68,7 +69,7 @@ static json_t *own_site(const struct ctl *c)
 			: c->trouble.down	      ? "failing"
 						      : "live",
 			"folder", c->app.folder, "workers",
-			(int)procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP), "workers_wanted",
+			(int)procs_count(c, c->role, APP_NUMBER, PHASE_UP), "workers_wanted",
 			(int)c->scaling.scaler.want));
 }
 
@@ -125,7 +126,7 @@ static json_t *process(struct ctl *c, const struct msg_proc_state *st)
 
 	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:s, s:i, s:I, s:I}", "role",
 		proc_rows[st->role].name, "index", (int)st->index, "app",
-		st->role == PROC_WORKER ? c->app.name : "", "pid", (int)st->pid, "phase",
+		st->role == PROC_WORKER || st->role == PROC_SERVICE ? c->app.name : "", "pid", (int)st->pid, "phase",
 		st->phase < ARRAY_LEN(phase_names) ? phase_names[st->phase] : "?", "memory",
 		(json_int_t)memory, "memory_kind", exact ? "pss" : "rss", "restarts",
 		(int)st->restarts, "uptime_ms", (json_int_t)(since / 1000), "generation",

@@ -19,9 +19,9 @@ enum {
 	STATUS_PATIENCE_MS = 1000,
 };
 
-static bool is_worker(const struct msg_proc_state *st)
+static bool is_worker(const struct ctl *c, const struct msg_proc_state *st)
 {
-	return st->role == PROC_WORKER && st->app == APP_NUMBER;
+	return st->role == c->role && st->app == APP_NUMBER;
 }
 
 /* Milliseconds to the next try when the app is down, else 0. */
@@ -29,12 +29,12 @@ static uint64_t next_try_ms(const struct ctl *c)
 {
 	uint64_t next = 0;
 
-	if (c->stopping || procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP) > 0)
+	if (c->stopping || procs_count(c, c->role, APP_NUMBER, PHASE_UP) > 0)
 		return 0;
 	for (unsigned i = 0; i < c->procs_n; i++) {
 		const struct msg_proc_state *st = &c->procs[i].st;
 
-		if (is_worker(st) && st->phase == PHASE_BACKOFF && st->backoff_ms > 0 &&
+		if (is_worker(c, st) && st->phase == PHASE_BACKOFF && st->backoff_ms > 0 &&
 			st->unready >= UNREADY_MIN)
 			next = next ? min_of(next, (uint64_t)st->backoff_ms) : st->backoff_ms;
 	}
@@ -45,7 +45,7 @@ static uint64_t next_try_ms(const struct ctl *c)
 static bool none_left(const struct ctl *c)
 {
 	for (unsigned i = 0; i < c->procs_n; i++)
-		if (is_worker(&c->procs[i].st) && c->procs[i].st.phase != PHASE_DOWN)
+		if (is_worker(c, &c->procs[i].st) && c->procs[i].st.phase != PHASE_DOWN)
 			return false;
 	return true;
 }
@@ -68,7 +68,7 @@ void trouble_update(struct ctl *c)
 	uint32_t after = next ? (uint32_t)(next + 999) / 1000 + 1 : c->trouble.retry_after_s;
 
 	/* While it tries once more it is still down; only a worker that is up ends it. */
-	down = next || (was && procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP) == 0 &&
+	down = next || (was && procs_count(c, c->role, APP_NUMBER, PHASE_UP) == 0 &&
 			       !none_left(c) && !c->stopping);
 	if (down == was && after == c->trouble.retry_after_s)
 		return;
@@ -91,7 +91,7 @@ static const struct msg_proc_state *worst(const struct ctl *c)
 		const struct msg_proc_state *st = &c->procs[i].st;
 		bool fails = (st->phase == PHASE_BACKOFF && st->backoff_ms > 0) || st->unready > 0;
 
-		if (is_worker(st) && fails && (!found || st->restarts > found->restarts))
+		if (is_worker(c, st) && fails && (!found || st->restarts > found->restarts))
 			found = st;
 	}
 	return found;

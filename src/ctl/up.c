@@ -8,6 +8,7 @@
  * whole instance, except when the site was live already: then what is there serves on.
  */
 #include "ctl.h"
+#include "wants.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -226,13 +227,23 @@ void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text)
 		"The parent refused to run the app: %s.", text[0] ? text : strerror((int)err));
 }
 
+static const char *app_process(uint32_t role)
+{
+	return role == PROC_WORKER ? "The app's worker" : "The app's program";
+}
+
+static bool is_app(uint32_t role)
+{
+	return role == PROC_WORKER || role == PROC_SERVICE;
+}
+
 static void say_death(struct up *u, const struct msg_proc_state *st)
 {
 	char how[64];
 
 	if (st->spawn_err) {
 		up_spawn_failed(u, st,
-			st->role == PROC_POSTGRES ? "The database server" : "The app's worker");
+			st->role == PROC_POSTGRES ? "The database server" : app_process(st->role));
 		return;
 	}
 	if (st->status < 0)
@@ -250,7 +261,34 @@ static void say_death(struct up *u, const struct msg_proc_state *st)
 				? "correct what its own lines above say, then try again; the old "
 				  "workers serve on"
 				: "correct what its own lines above say, then run `stead up` again",
-			"The app's worker %s before it was ready.", how);
+			"%s %s before it was ready.", app_process(st->role), how);
+}
+
+static uint64_t start_ms(const struct up *u)
+{
+	return u->c->python ? u->c->health_timeout_ms : u->c->service.start_ms;
+}
+
+/* What a program that runs and is not ready is waited for. */
+static const char *not_ready_todo(const struct up *u)
+{
+	static const char *const todo[] = {
+		[SERVICE_NONE] = "",
+		[SERVICE_FD] = "with Listen=fd it answers Health= on the socket handed over as "
+			       "descriptor 3 (LISTEN_FDS)",
+		[SERVICE_PORT] = "with Listen=port it answers Health= at 127.0.0.1 and the port of the "
+				 "variable PORT",
+		[SERVICE_AUTO] = "it answers Health= on the socket handed over as descriptor 3 "
+				 "(LISTEN_FDS) or at 127.0.0.1 and the port of the variable PORT; "
+				 "Environment=PORT=N or Listen=unix:PATH say where it listens else",
+		[SERVICE_PATH] = "it makes the socket that Listen= names, where the gates may connect "
+				 "to it",
+	};
+
+	if (u->c->service.ready == SERVICE_NOTIFIES)
+		return "with Type=notify it says READY=1 (NotifyAccess=all when another process than "
+		       "the first says so); TimeoutStartSec= is the bound";
+	return todo[u->c->service.listen];
 }
 
 void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was,
@@ -259,9 +297,9 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 	struct up *u = c->up;
 
 	up_root_settle(c);
-	if (st->role == PROC_WORKER)
+	if (is_app(st->role))
 		trouble_update(c);
-	if (st->role == PROC_WORKER && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
+	if (is_app(st->role) && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
 		verbs_worker_died(c, st);
 	if (u && (st->role == PROC_GATE || st->role == PROC_LOG) &&
 		st->phase == PHASE_STOPPING && was == PHASE_STARTING)
@@ -270,7 +308,7 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 		up_advance(u);
 	if (!u || c->up != u || u->failing || st->app != APP_NUMBER)
 		return;
-	if (u->rolling && st->role == PROC_WORKER && st->phase == PHASE_BACKOFF &&
+	if (u->rolling && is_app(st->role) && st->phase == PHASE_BACKOFF &&
 		was == PHASE_STARTING && st->generation > u->newer_than) {
 		say_death(u, st);
 		return;
@@ -278,17 +316,20 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 	/* One death before it was ever ready is enough: it would come again. During a reload the
 	 * old ones serve on. */
 	if (st->phase == PHASE_BACKOFF && !u->reload &&
-		((st->role == PROC_WORKER && was == PHASE_STARTING && u->workers_set) ||
+		((is_app(st->role) && was == PHASE_STARTING && u->workers_set) ||
 			(st->role == PROC_POSTGRES && u->db != DB_READY && u->db != DB_NOT))) {
 		say_death(u, st);
 		return;
 	}
-	if (st->role == PROC_WORKER && st->phase == PHASE_STOPPING && was == PHASE_STARTING &&
+	if (is_app(st->role) && st->phase == PHASE_STOPPING && was == PHASE_STARTING &&
 		u->workers_set && (!u->reload || (u->rolling && st->generation > u->newer_than))) {
 		up_fail(u, VERB_EXIT_FAILED,
-			"its own lines above may say what it waits for; HealthTimeoutSec= is the "
-			"bound",
-			"The app's worker was not ready in time.");
+			st->role == PROC_WORKER
+				? "its own lines above may say what it waits for; HealthTimeoutSec= "
+				  "is the bound"
+				: not_ready_todo(u),
+			"%s was not ready within %llu s.", app_process(st->role),
+			(unsigned long long)(start_ms(u) / 1000));
 		return;
 	}
 	up_advance(u);
@@ -361,6 +402,8 @@ static void go_live(struct up *u)
 	sites_free(&c->sites);
 	c->sites = u->sites;
 	u->sites = (struct site_list){0};
+	if (c->role != PROC_NONE && c->role != wants_role(u->c))
+		wants_drop(c, c->role);
 	ctl_adopt(c, u->c);
 	c->clearing = c->start.root != 0;
 	c->clear_generation = u->rolling ? u->newer_than : 0;
@@ -414,10 +457,14 @@ static void start_workers(struct up *u)
 		u->reload ? "seeing to the workers" : "starting the app", UINT32_MAX);
 	u->workers_set = true;
 	u->set_id = ++u->ctl->ids;
-	u->newer_than = procs_newest(u->ctl, PROC_WORKER, APP_NUMBER);
-	err = wants_worker(u->ctl, &u->app, u->c, u->set_id, &changed);
+	u->newer_than = procs_newest(u->ctl, wants_role(u->c), APP_NUMBER);
+	err = wants_app(u->ctl, &u->app, u->c, u->set_id, &changed);
 	u->rolling = u->reload && changed;
-	if (err)
+	if (err == -ENOENT && !u->c->python)
+		up_fail(u, VERB_EXIT_USAGE, "install it, or write its path",
+			"The program %s of ExecStart= is not found in PATH.",
+			u->c->service.command->path);
+	else if (err)
 		up_fail(u, VERB_EXIT_FAILED, "", "The app cannot be described to the parent: %s.",
 			strerror(-err));
 }
@@ -446,12 +493,16 @@ static void send_snap(struct up *u)
 static bool app_there(const struct up *u)
 {
 	/* A reload finds the old ones up: they do not count while the new ones are not even told. */
-	if (u->c->python && !u->workers_set)
+	enum proc role = wants_role(u->c);
+
+	if (role == PROC_NONE)
+		return true;
+	if (!u->workers_set)
 		return false;
 	if (u->rolling)
-		return procs_newer(u->ctl, PROC_WORKER, APP_NUMBER, u->newer_than) >=
+		return procs_newer(u->ctl, role, APP_NUMBER, u->newer_than) >=
 		       scaling_count(u->ctl, u->c);
-	return !u->c->python || procs_count(u->ctl, PROC_WORKER, APP_NUMBER, PHASE_UP) > 0;
+	return procs_count(u->ctl, role, APP_NUMBER, PHASE_UP) > 0;
 }
 
 /* The state folder's own corner of the app. */
@@ -470,7 +521,7 @@ static void advance_live(struct up *u)
 		send_gates(u);
 	if (!u->snap_sent && u->bound && u->tcp_bound && up_root_published(u))
 		send_snap(u);
-	if (!u->workers_set && u->c->python && u->built && (u->db == DB_READY || u->db == DB_NOT))
+	if (!u->workers_set && wants_role(u->c) != PROC_NONE && u->built && (u->db == DB_READY || u->db == DB_NOT))
 		start_workers(u);
 	if (u->db == DB_READY)
 		up_db_sync(u);

@@ -5,6 +5,7 @@
  * of the flow. ctl itself never opens a file of the folder.
  */
 #include "ctl.h"
+#include "wants.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -140,6 +141,8 @@ void up_check(struct up *u)
 	pack_str(&b, u->app.work);
 	pack_str(&b, name);
 	wants_own(u->ctl, own);
+	pack_str(&b, own);
+	wants_runtime(u->ctl, APP_NUMBER, own);
 	pack_str(&b, own);
 	if (!ask_start(u->ctl, PROC_CHECK, u->app.uid, u->app.gid, CHECK_MS, MSG_CHECK_ASK, &b,
 		    &check_ops, u))

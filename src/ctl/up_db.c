@@ -6,6 +6,7 @@
  * server is the parent's child. Nothing is told to be live before the cluster is on the disk.
  */
 #include "ctl.h"
+#include "wants.h"
 
 #include <errno.h>
 #include <pwd.h>

@@ -11,6 +11,7 @@
  * Called by up_advance(). Each is one row of tbl/acts.h, done by act; ctl itself has no privilege.
  */
 #include "ctl.h"
+#include "wants.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -285,7 +286,8 @@ void up_root_settle(struct ctl *c)
 	if (!c->clearing || c->stopping || tree_number(&c->app) == 0)
 		return;
 	for (unsigned i = 0; i < c->procs_n; i++)
-		if (c->procs[i].st.role == PROC_WORKER && c->procs[i].st.pid > 0 &&
+		if ((c->procs[i].st.role == PROC_WORKER || c->procs[i].st.role == PROC_SERVICE) &&
+			c->procs[i].st.pid > 0 &&
 			c->procs[i].st.generation <= c->clear_generation)
 			return;
 	c->clearing = false;

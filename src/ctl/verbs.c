@@ -46,10 +46,10 @@ const struct site *verbs_site(const struct client *cl)
 
 static void restart_now(struct client *cl)
 {
-	struct msg_proc_ref ref = {.role = PROC_WORKER, .app = APP_NUMBER};
 	struct ctl *c = cl->ctl;
+	struct msg_proc_ref ref = {.role = c->role, .app = APP_NUMBER};
 
-	cl->generation = procs_newest(c, PROC_WORKER, APP_NUMBER);
+	cl->generation = procs_newest(c, c->role, APP_NUMBER);
 	cl->restarting = true;
 	client_progress(cl, "restart", "starting new workers beside the old ones", UINT32_MAX);
 	loop_timer_in(c->loop, &cl->timer, c->start_ms * (uint64_t)c->scaling.scaler.want + 30000);
@@ -112,7 +112,7 @@ void verbs_settle(struct ctl *c)
 	for (struct client *cl = c->clients; cl; cl = cl->next) {
 		maintenance_settle(cl);
 		if (cl->restarting &&
-			procs_newer(c, PROC_WORKER, APP_NUMBER, cl->generation) >= c->scaling.scaler.want) {
+			procs_newer(c, c->role, APP_NUMBER, cl->generation) >= c->scaling.scaler.want) {
 			cl->restarting = false;
 			loop_timer_stop(c->loop, &cl->timer);
 			client_end(cl, VERB_EXIT_DONE, "", "", NULL);

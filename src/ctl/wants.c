@@ -6,7 +6,7 @@
  * a question asked twice changes nothing. Environment's precedence: the configuration's over
  * stead's own.
  */
-#include "ctl.h"
+#include "wants.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -17,15 +17,9 @@
 
 #include "lib/sys.h"
 
-enum { ENV_MAX = 512, ARGS_MAX = 64, POSTGRES_STOP_MS = 60 * 1000, WORKER_STOP_MS = 10 * 1000 };
+enum { POSTGRES_STOP_MS = 60 * 1000, WORKER_STOP_MS = 10 * 1000 };
 
-struct want {
-	struct msg_proc_set set;
-	const char *name, *cwd, *path, *stop_signal;
-	const char *argv[ARGS_MAX], *env[ENV_MAX];
-};
-
-static int send_want(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_sum)
+int want_send(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_sum)
 {
 	struct msg_proc_set set = w->set;
 	struct buf b;
@@ -42,6 +36,8 @@ static int send_want(struct ctl *c, const struct want *w, uint64_t id, uint64_t 
 		pack_str(&b, w->env[set.envc]);
 	pack_str(&b, "");
 	pack_str(&b, w->stop_signal);
+	pack_str(&b, w->socket ? w->socket : "");
+	pack_str(&b, w->probe ? w->probe : "");
 	/* The number of slots is not part of it: more of the same is no change of what runs. */
 	if (ret_sum && !b.error)
 		*ret_sum = sys_checksum(b.p, b.len);
@@ -65,6 +61,20 @@ void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX])
 void wants_own(const struct ctl *c, char ret[static CTL_PATH_MAX])
 {
 	(void)snprintf(ret, CTL_PATH_MAX, c->start.root ? "%s/own" : "%s", c->state_dir);
+}
+
+void wants_runtime(const struct ctl *c, uint32_t app, char ret[static CTL_PATH_MAX])
+{
+	const char *id = strrchr(c->run_dir, '/');
+	char base[CTL_PATH_MAX];
+
+	/* Where src/parent/places.c makes it. */
+	if (c->start.root)
+		(void)snprintf(base, sizeof base, "/run/stead/backends/%s", id ? id + 1 : "0");
+	else
+		(void)snprintf(base, sizeof base, "%s", c->run_dir);
+	if (snprintf(ret, CTL_PATH_MAX, RUNTIME_FOLDER, base, (unsigned)app) >= CTL_PATH_MAX)
+		ret[0] = '\0';
 }
 
 int wants_postgres(struct ctl *c, const struct app *a)
@@ -93,20 +103,12 @@ int wants_postgres(struct ctl *c, const struct app *a)
 			return err;
 		w.set.gid = a->gid;
 	}
-	return send_want(c, &w, 0, NULL);
+	return want_send(c, &w, 0, NULL);
 }
 
 /* ---- workers ---- */
 
-struct env_text {
-	struct buf b;
-	size_t at[ENV_MAX];
-	unsigned n;
-};
-
-static void add(struct env_text *e, const char *name, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-static void add(struct env_text *e, const char *name, const char *fmt, ...)
+void want_env(struct env_text *e, const char *name, const char *fmt, ...)
 {
 	char value[CTL_PATH_MAX + 256];
 	va_list ap;
@@ -114,7 +116,7 @@ static void add(struct env_text *e, const char *name, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(value, sizeof value, fmt, ap);
 	va_end(ap);
-	if (e->n >= ENV_MAX - 1)
+	if (e->n >= WANT_ENV_MAX - 1)
 		return;
 	e->at[e->n++] = e->b.len;
 	buf_printf(&e->b, "%s=%s", name, value);
@@ -138,19 +140,19 @@ static void database_env(const struct ctl *c, const struct conf_app *conf, struc
 
 	wants_sockets(c, sockets);
 	if (!named(conf, "DATABASE_URL"))
-		add(e, "DATABASE_URL", "postgresql:///%s?host=%s", conf->database, sockets);
+		want_env(e, "DATABASE_URL", "postgresql:///%s?host=%s", conf->database, sockets);
 	if (!named(conf, "PGHOST"))
-		add(e, "PGHOST", "%s", sockets);
+		want_env(e, "PGHOST", "%s", sockets);
 	/* A port in the caller's environment would lead past the socket. */
 	if (!named(conf, "PGPORT"))
-		add(e, "PGPORT", "5432");
+		want_env(e, "PGPORT", "5432");
 	if (!named(conf, "PGUSER"))
-		add(e, "PGUSER", "%s", conf->database);
+		want_env(e, "PGUSER", "%s", conf->database);
 	if (!named(conf, "PGDATABASE"))
-		add(e, "PGDATABASE", "%s", conf->database);
+		want_env(e, "PGDATABASE", "%s", conf->database);
 }
 
-static int own_env(
+int want_own_env(
 	struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *e)
 {
 	char secret[65];
@@ -161,17 +163,17 @@ static int own_env(
 	if (a->bin[0])
 		database_env(c, conf, e);
 	if (!named(conf, "SECRET_KEY"))
-		add(e, "SECRET_KEY", "%s", secret);
+		want_env(e, "SECRET_KEY", "%s", secret);
 	if (!named(conf, "STEAD_APP"))
-		add(e, "STEAD_APP", "%s", a->name);
+		want_env(e, "STEAD_APP", "%s", a->name);
 	if (!named(conf, "STEAD_RELEASE"))
-		add(e, "STEAD_RELEASE", "%u", (unsigned)a->release);
+		want_env(e, "STEAD_RELEASE", "%u", (unsigned)a->release);
 	if (!named(conf, "STATE_DIRECTORY"))
-		add(e, "STATE_DIRECTORY", "%s/data", c->state_dir);
-	if (!named(conf, "PYTHONUNBUFFERED"))
-		add(e, "PYTHONUNBUFFERED", "1");
+		want_env(e, "STATE_DIRECTORY", "%s/data", c->state_dir);
+	if (conf->python && !named(conf, "PYTHONUNBUFFERED"))
+		want_env(e, "PYTHONUNBUFFERED", "1");
 	explicit_bzero(secret, sizeof secret);
-	for (const char *const *v = conf->env; v && *v && e->n < ENV_MAX - 1; v++) {
+	for (const char *const *v = conf->env; v && *v && e->n < WANT_ENV_MAX - 1; v++) {
 		e->at[e->n++] = e->b.len;
 		buf_puts(&e->b, *v);
 		buf_putc(&e->b, '\0');
@@ -252,7 +254,7 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 
 	if (err == 0) {
 		buf_init(&e->b, CHAN_PAYLOAD_MAX);
-		err = own_env(c, a, conf, e);
+		err = want_own_env(c, a, conf, e);
 	}
 	if (err == 0) {
 		effective_path(a, conf->working_directory, py->cwd);
@@ -277,7 +279,7 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 			.life_ms = conf->lifetime_ms,
 			.rss_max = conf->rss_max,
 			.umask_bits = 022};
-		err = send_want(c, w, id, &sum);
+		err = want_send(c, w, id, &sum);
 		if (ret_changed)
 			*ret_changed = sum != c->worker_sum;
 		if (err == 0) {

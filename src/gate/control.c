@@ -14,6 +14,7 @@
 #include "limiter.h"
 #include "maintenance.h"
 #include "scrape.h"
+#include "service.h"
 #include "to_app.h"
 
 #include <errno.h>
@@ -278,6 +279,11 @@ static void hear(struct gate *g, struct msg *m)
 	case MSG_WORKER_GONE:
 	case MSG_WORKER_DRAIN:
 		hear_worker(g, m);
+		break;
+	case MSG_SERVICE:
+	case MSG_SERVICE_DRAIN:
+	case MSG_SERVICE_GONE:
+		service_heard(g, m);
 		break;
 	case MSG_LIMITS:
 		/* Without it this gate counts for itself, which bounds its own clients. */

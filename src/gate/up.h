@@ -21,6 +21,7 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
+struct service;
 struct tls;
 struct up_call;
 struct up_conn;
@@ -94,6 +95,7 @@ struct up_server {
 	bool told_socket;      /* the log says that its Unix socket cannot be reached */
 	uint32_t probe_fails;
 	struct up_probe *probe; /* under way */
+	struct service *service; /* a program that stead runs: service.c says what becomes of it */
 	uint64_t up_since_ms;  /* slow start */
 
 	/* balance */
@@ -116,6 +118,7 @@ struct upstream {
 	uint32_t connections_max; /* to one server; 0: no bound */
 	uint32_t idle_ms;
 	uint32_t queue, queue_timeout_ms, timeout_ms;
+	uint32_t app; /* its servers are runs of that app's program; 0: those of the snapshot */
 	char *check;  /* NULL: no probes */
 	char *sticky; /* the cookie's name; NULL none */
 	uint8_t sticky_key[16];
@@ -223,6 +226,7 @@ struct up {
 	struct upstream **by_index; /* of the snapshot that serves */
 	unsigned nby_index;
 	const struct snap *snap;
+	struct service *services;
 	struct up_conn *dead;
 	struct op turn;
 	struct timer tick;
@@ -248,6 +252,10 @@ void up_ask_again(struct up *up);
 /* A name was looked up: n addresses (0: it failed, the old ones stay), good for ttl_ms. */
 void up_on_resolved(struct up *up, const char *name, const uint8_t (*addresses)[16], unsigned n, uint32_t ttl_ms);
 
+/* A server that no snapshot names, with an address (IPv4 in its mapped form) or a Unix socket; not known yet. NULL: no
+ * memory. */
+struct up_server *up_server_add(struct upstream *u, uint32_t number, const char *path, const uint8_t *address, uint16_t port);
+
 /* up_balance.c: the server for a call; NULL: none is usable that was not tried yet. */
 struct up_server *up_pick(struct upstream *u, struct up_call *c);
 bool up_server_usable(const struct up_server *s, uint64_t now_ms);
@@ -261,6 +269,8 @@ void up_server_refused(struct up_server *s, int err);
 /* Probe each server of u, but for those that a probe is under way to. */
 void up_probe(struct upstream *u);
 void up_probe_cancel(struct up_server *s);
+/* One, by this path. */
+void up_probe_server(struct up_server *s, const char *path);
 /* Of [Tcp]: no server took a connection, or one does again. Told once each. */
 void up_tell_down(struct upstream *u, const char *why);
 void up_tell_back(struct upstream *u);

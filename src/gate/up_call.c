@@ -14,6 +14,7 @@
 #include <string.h>
 
 enum { HEAD_STACK = 8 * 1024, HEAD_HEAP = 128 * 1024, FINISH_BYTES = 12 * 1024 };
+enum { GONE_MS = 250 }; /* within so long the parent says that a program ended */
 
 static const struct up_owner_ops *owner_of(const struct up_call *c)
 {
@@ -328,6 +329,7 @@ static bool was_tried(const struct up_call *c, const struct up_server *s)
 static void enqueue(struct up_call *c)
 {
 	struct upstream *u = c->u;
+	uint64_t wait;
 
 	if (u->queued >= u->queue) {
 		over_later(c, u->queue ? CLOSE_UP_QUEUE_FULL : CLOSE_UP_NONE);
@@ -340,7 +342,8 @@ static void enqueue(struct up_call *c)
 	u->last = c;
 	u->queued++;
 	counters_upstream(c->gate, u->number, UPSTREAM_QUEUED, 1);
-	up_call_wake_in(c, c->queue_until_ms - min_of(c->queue_until_ms, loop_now_ms(c->gate->loop)));
+	wait = c->queue_until_ms - min_of(c->queue_until_ms, loop_now_ms(c->gate->loop));
+	up_call_wake_in(c, u->app && c->ntried ? min_of(wait, (uint64_t)GONE_MS) : wait);
 	up_tick_in(u->up, UP_TICK_MS);
 }
 
@@ -402,8 +405,8 @@ static void try_server(struct up_call *c)
 	struct up_server *s = up_pick(c->u, c);
 
 	if (s)
-		ask_server(c, s, c->tries > 0);
-	else if (c->last_why)
+		ask_server(c, s, c->tries > 0 || c->last_why);
+	else if (c->last_why && !c->u->app)
 		over_later(c, (enum close_id)c->last_why);
 	else
 		enqueue(c);
@@ -449,6 +452,8 @@ void up_call_dispatch(struct upstream *u)
 
 		next = c->next;
 		s = up_pick(u, c);
+		if (!s && c->ntried)
+			continue;
 		if (!s)
 			return;
 		unqueue(c);
@@ -490,6 +495,10 @@ static void fail_or_retry(struct up_call *c, enum close_id why, int err, bool co
 	struct up_conn *n;
 	bool again;
 
+	/* A program of ours that is gone is being started again: the question waits for that one, in the queue and no
+	 * longer than it allows. */
+	if (c->u->app && (connecting || raced))
+		c->tries--;
 	again = c->state != UP_CALL_TUNNEL && may_retry(c, err, connecting) &&
 		c->tries <= c->u->retry + raced;
 	if (!raced && err != -ENOMEM && err != -ENOBUFS) {
@@ -545,6 +554,13 @@ void up_call_on_timer(struct loop *l, struct op *op, int res)
 	(void)res;
 	switch ((enum up_call_state)c->state) {
 	case UP_CALL_QUEUED:
+		if (c->u->app && c->ntried && now < c->queue_until_ms) {
+			/* It lives, as it seems: nobody said that it is gone. */
+			c->ntried = 0;
+			up_call_wake_in(c, c->queue_until_ms - now);
+			up_tick_in(c->u->up, 1);
+			return;
+		}
 		up_call_over(c, CLOSE_UP_NONE);
 		return;
 	case UP_CALL_CONNECTING:

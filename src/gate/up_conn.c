@@ -88,6 +88,9 @@ void up_conn_close(struct up_conn *n)
 		return;
 	unlink_idle(n);
 	n->server->conns--;
+	/* Whoever waits for the last of them hears of it soon. */
+	if (!n->server->known && !n->server->conns)
+		up_tick_in(up, 1);
 	n->server = NULL;
 	n->call = NULL;
 	up_conn_drop_input(n);

@@ -7,6 +7,7 @@
  */
 #include "up.h"
 #include "lib/must.h"
+#include "service.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,11 @@ void up_server_failed(struct up_server *s)
 
 void up_server_refused(struct up_server *s, int err)
 {
+	/* A program of ours that is not there now: it rests until it is said to be there. */
+	if (s->service) {
+		s->fails = s->u->fail_max;
+		return;
+	}
 	if (s->kind != SNAP_SERVER_UNIX || s->told_socket)
 		return;
 	s->told_socket = true;
@@ -104,8 +110,13 @@ void up_probe_cancel(struct up_server *s)
 static void probed(struct up_probe *p, bool well)
 {
 	struct up_server *s = p->server;
+	uint16_t status = p->status;
 
 	probe_free(p);
+	if (s->service) {
+		service_probed(s, well, status);
+		return;
+	}
 	if (well) {
 		s->probe_fails = 0;
 		if (s->probed_down) {
@@ -143,7 +154,9 @@ static void ended(struct up_call *c)
 {
 	struct up_probe *p = probe_of(c);
 
-	probed(p, c->connect_only || (p->status >= 200 && p->status < 400));
+	/* Of a program that is just starting, any answer shows that it is there. */
+	probed(p, c->connect_only || (p->status >= 200 &&
+					     p->status < (p->server->service ? 500 : 400)));
 }
 
 static void failed(struct up_call *c, enum close_id why, unsigned retry_after_s)
@@ -177,12 +190,11 @@ static bool set_script(struct up_probe *p, const struct upstream *u, const char 
 	return p->script.file != NULL;
 }
 
-static void probe(struct up_server *s)
+void up_probe_server(struct up_server *s, const char *path)
 {
 	static const struct field agent = {"user-agent", "stead-probe", 10, 11};
 	struct gate *g = s->u->up->gate;
 	struct up_probe *p = calloc(1, sizeof(*p));
-	const char *path = *s->u->check == '/' ? s->u->check : "/";
 
 	if (!p)
 		return;
@@ -217,7 +229,9 @@ static void probe(struct up_server *s)
 
 void up_probe(struct upstream *u)
 {
+	const char *path = *u->check == '/' ? u->check : "/";
+
 	for (struct up_server *s = u->servers; s; s = s->next)
 		if (s->known && !s->probe && (s->kind == SNAP_SERVER_UNIX || s->naddresses))
-			probe(s);
+			up_probe_server(s, path);
 }

@@ -7,6 +7,7 @@
 #include "up.h"
 #include "lib/must.h"
 #include "resolve.h"
+#include "service.h"
 #include "tcp.h"
 #include "tls.h"
 
@@ -34,6 +35,8 @@ int up_new(struct up **ret, struct gate *g, uint16_t op_base)
 static void server_free(struct up_server *s)
 {
 	up_probe_cancel(s);
+	if (s->service)
+		service_lost(s);
 	while (s->idle)
 		up_conn_close(s->idle);
 	tls_session_free(s->tls_session);
@@ -62,6 +65,7 @@ void up_free(struct up *up)
 {
 	if (!up)
 		return;
+	services_free(up);
 	while (up->all) {
 		struct upstream *u = up->all;
 
@@ -181,11 +185,26 @@ static struct up_server *server_new(struct upstream *u, const struct snap_server
 	return s;
 }
 
+struct up_server *up_server_add(struct upstream *u, uint32_t number, const char *path, const uint8_t *address, uint16_t port)
+{
+	struct snap_server row = {.kind = address ? SNAP_SERVER_ADDRESS : SNAP_SERVER_UNIX,
+		.number = number,
+		.port = port};
+	struct up_server *s;
+
+	if (address)
+		memcpy(row.address, address, sizeof(row.address));
+	s = server_new(u, &row, path);
+	if (s)
+		s->weight = 1;
+	return s;
+}
+
 static void set_servers(struct upstream *u, struct snap *snap, const struct snap_upstream *row)
 {
 	u->weights = 0;
 	for (struct up_server *s = u->servers; s; s = s->next)
-		s->known = false;
+		s->known = s->known && s->service;
 	for (uint32_t i = 0; i < row->servers.n; i++) {
 		const struct snap_server *r = snap_item(snap, row->servers, i, sizeof(*r));
 		struct up_server *s = u->servers;
@@ -214,10 +233,11 @@ static void sweep(struct up *up)
 		for (struct up_server **sat = &u->servers; *sat;) {
 			struct up_server *s = *sat;
 
-			if (u->known && s->known) {
+			if (u->known && (s->service ? service_needs(s) : s->known)) {
 				sat = &s->next;
 				continue;
 			}
+			s->known = false;
 			while (s->idle)
 				up_conn_close(s->idle);
 			up_probe_cancel(s);
@@ -257,6 +277,7 @@ static struct upstream *upstream_set(struct up *up, struct snap *s, const struct
 	}
 	u->known = true;
 	u->number = row->number;
+	u->app = row->app;
 	u->protocol = row->protocol;
 	u->needs_length = row->protocol < UP_CODECS && up_codecs[row->protocol] &&
 			  up_codecs[row->protocol]->needs_length;
@@ -303,6 +324,7 @@ void up_on_snap(struct up *up, struct snap *s)
 	up->nby_index = table ? n : 0;
 	up->snap = table ? s : NULL;
 	sweep(up);
+	services_place(up);
 	if (up->all)
 		up_tick_in(up, 1);
 }
@@ -394,7 +416,7 @@ static uint64_t look_at(struct upstream *u, uint64_t now)
 void up_on_tick(struct loop *l, struct op *op, int res)
 {
 	struct up *up = container_of(container_of(op, struct timer, op), struct up, tick);
-	uint64_t now = loop_now_ms(l), next = UINT64_MAX;
+	uint64_t now = loop_now_ms(l), next = UINT64_MAX, services;
 
 	(void)res;
 	for (struct upstream *u = up->all; u; u = u->next) {
@@ -403,6 +425,8 @@ void up_on_tick(struct loop *l, struct op *op, int res)
 		next = min_of(next, at);
 	}
 	sweep(up);
+	services = services_look(up, now);
+	next = min_of(next, services);
 	if (next != UINT64_MAX)
 		up_tick_in(up, next > now ? next - now : 1);
 }

@@ -3,6 +3,7 @@
  *
  *   struct ring    one writing process's ring, as a slot of the page that writers look at
  *   struct stream  one app process's stdout or stderr
+ *   struct notify  where one run of an app's program says that it is ready
  *   struct store   the bounded files in STATE/log
  *   struct query   somebody who wants lines, and perhaps what comes after
  *
@@ -24,7 +25,7 @@
 #include "record/record.h"
 #include "tbl/tbl.h"
 
-enum log_op { OP_WAKE = OP_USER, OP_REST, OP_STREAM, OP_TELL, OP_PUMP, LOG_OP_KINDS };
+enum log_op { OP_WAKE = OP_USER, OP_REST, OP_STREAM, OP_TELL, OP_PUMP, OP_NOTIFY, OP_NOTIFY_REST, LOG_OP_KINDS };
 
 enum {
 	STORE_FILES = 5,
@@ -83,6 +84,9 @@ void render_access(struct buf *b, struct record_lines *lines, uint64_t wall_us, 
 struct stream;
 void render_stream(
 	struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n);
+struct notify;
+/* What an app's program says of itself. */
+void render_status(struct buf *b, uint64_t wall_us, const struct notify *from, int pid, const char *p, size_t n);
 /* A record of the log's own. */
 /* records: how many of them were access records, which are numbered. */
 void render_dropped(struct buf *b, uint64_t wall_us, const char *ring, uint64_t bytes, uint64_t records);
@@ -130,6 +134,24 @@ void streams_add(struct log *g, struct msg *m);
 void streams_finish(struct log *g);
 op_done streams_on_readable, streams_on_tell;
 
+/* ---- notify.c ---- */
+struct notify {
+	struct notify *next;
+	struct log *log;
+	struct lfd lfd;
+	struct op op;
+	struct timer rest; /* it said much: the rest waits */
+	struct msg_service info;
+	char app[64], status[256]; /* the last STATUS= */
+	size_t status_n;
+};
+void notify_add(struct log *g, struct msg *m);
+void notify_end(struct log *g, const struct msg *m);
+void notify_done(struct log *g);
+/* One datagram of sd_notify(3): bits of enum service_said. *ret_status: its last STATUS=, or NULL. */
+uint32_t notify_parse(const char *p, size_t n, const char **ret_status, size_t *ret_status_n);
+op_done notify_on_readable, notify_on_rest;
+
 /* ---- query.c ---- */
 struct query {
 	struct query *next;
@@ -170,7 +192,8 @@ struct log {
 	uint64_t rest_ms;
 
 	struct stream *streams;
-	unsigned streams_n, streams_max;
+	struct notify *notifies;
+	unsigned streams_n, streams_max; /* of both */
 	struct query *queries;
 	unsigned queries_n;
 	struct timer pump;

@@ -107,6 +107,7 @@ static void finish(struct log *g)
 {
 	(void)rings_drain(g);
 	streams_finish(g);
+	notify_done(g);
 	log_flush(g);
 	(void)chan_send(&g->parent, MSG_STOPPED, 0, NULL, 0, NULL, 0, NULL, 0);
 	loop_stop(g->loop);
@@ -136,6 +137,10 @@ static void parent_got(struct chan *c, struct msg *m)
 		rings_add(g, m);
 	} else if (m->h.type == MSG_STREAM) {
 		streams_add(g, m);
+	} else if (m->h.type == MSG_NOTIFY) {
+		notify_add(g, m);
+	} else if (m->h.type == MSG_NOTIFY_END) {
+		notify_end(g, m);
 	} else if (m->h.type == MSG_STOP) {
 		finish(g);
 	}
@@ -160,6 +165,8 @@ static op_done *const ops[LOG_OP_KINDS] = {
 	[OP_STREAM] = streams_on_readable,
 	[OP_TELL] = streams_on_tell,
 	[OP_PUMP] = query_on_pump,
+	[OP_NOTIFY] = notify_on_readable,
+	[OP_NOTIFY_REST] = notify_on_rest,
 };
 
 /* Two descriptors of each process of an app: more than the usual limit of 1024. */

@@ -187,6 +187,19 @@ void render_stream(
 	end(b);
 }
 
+void render_status(struct buf *b, uint64_t wall_us, const struct notify *from, int pid, const char *p, size_t n)
+{
+	static const char role[] = "service", which[] = "status";
+
+	begin(b, wall_us, "app", LEVEL_INFO);
+	member(b, "app", from->app, strlen(from->app));
+	member(b, "stream", which, sizeof which - 1);
+	member(b, "process", role, sizeof role - 1);
+	buf_printf(b, ",\"slot\":%u,\"pid\":%d", from->info.slot, pid);
+	member(b, "text", p, n);
+	end(b);
+}
+
 static void begin_event(struct buf *b, uint64_t wall_us, enum event id)
 {
 	const struct event_row *row = event_row(id);

@@ -278,6 +278,8 @@ void tell_state(struct parent *p, struct run *r)
 		.since_wall_us = r->since_wall_us,
 		.unready = s->unready,
 		.spawn_err = s->spawn_err,
+		.listen = r->listen,
+		.port = r->port,
 	};
 
 	snprintf(st.spawn_step, sizeof(st.spawn_step), "%s", s->spawn_step);

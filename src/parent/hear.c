@@ -57,6 +57,13 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 	case MSG_WORKER_RAN:
 		workers_heard(p, from, m);
 		break;
+	case MSG_SERVICE_UP:
+	case MSG_SERVICE_IDLE:
+		services_heard(p, from, m);
+		break;
+	case MSG_SAID:
+		services_said(p, m);
+		break;
 	case MSG_SNAP:
 		keep_snap(p, m);
 		break;

@@ -10,6 +10,7 @@
  * when it has read the configuration.
  */
 #include "parent.h"
+#include "places.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -163,6 +164,7 @@ int main(int argc, char **argv)
 		(e = loop_new_epoll(&p->loop, parent_op_table, PARENT_OP_KINDS)) < 0 ||
 		(e = stop_init(p, a.lifeline)) < 0 || (e = core_new(p)) < 0)
 		fatal("parent", "cannot start: %s", strerror(-e));
+	places_init(p);
 	own_ring(p);
 	keep_limits(p);
 	cgroup_init(p);

@@ -5,6 +5,7 @@
  * Called by main.c, and by the simulation with other struct parent_ops. Owns struct parent.
  */
 #include "parent.h"
+#include "places.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,6 +77,9 @@ void parent_release(struct parent *p, struct run *r)
 	case PROC_WORKER:
 		workers_tell_gone(p, r);
 		break;
+	case PROC_SERVICE:
+		services_gone(p, r);
+		break;
 	default:
 		break;
 	}
@@ -88,6 +92,7 @@ void parent_done(struct parent *p)
 	listen_done(p);
 	keep_done(p);
 	sets_done(p);
+	places_done(p);
 	core_free(p);
 	for (unsigned i = 0; i < SPAWN_ENV_BASE; i++)
 		free(p->env[i]);
@@ -105,8 +110,9 @@ static int real_spawn(struct parent *p, struct run *r)
 
 static void real_signal(struct parent *p, struct run *r, int sig)
 {
-	/* A worker and postgres look after their own children; a service is whatever it is. */
-	child_signal(p, &r->child, sig, r->slot->role == PROC_SERVICE);
+	/* A worker and postgres look after their own children; of a service its unit says who does. */
+	child_signal(p, &r->child, sig,
+		r->slot->role == PROC_SERVICE && r->spec->set.kill == SERVICE_KILL_GROUP);
 }
 
 static void real_release(struct parent *p, struct run *r)

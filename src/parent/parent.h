@@ -73,6 +73,8 @@ enum {
 	RECYCLE_YOUNG_MS = 5 * 1000, /* memory of one so young is no reason: its successor's would be the same */
 
 	SPAWN_ENV_BASE = 3,
+	PORT_FIRST = 20000, /* of programs that listen by themselves: below what the kernel gives to */
+	PORTS = 10000,      /* connections that go out (ip_local_port_range(7)) */
 	SPAWN_STEP_MAX = 28,
 
 	UID_APP_MIN = 50000,
@@ -154,6 +156,7 @@ struct spawn {
 	char *const *argv, *const *envp;
 	const char *cwd; /* NULL: / */
 	int fd[4];       /* 0, 1, 2 and 3; -1: /dev/null for 0 and 1, inherited for 2, none for 3 */
+	char *pid_at[2]; /* in strings of envp: there the child writes its pid, 12 bytes; or NULL */
 	int exe_fd;      /* the executable itself, or -1: by its path */
 	int cgroup_fd;   /* -1: none */
 	int nice;        /* 0: as the parent */
@@ -181,6 +184,7 @@ struct spec {
 	unsigned refs;
 	struct msg_proc_set set;
 	const char *name, *cwd, *path;
+	const char *socket, *probe; /* service: the path of PATH; the path that is asked for */
 	char **argv, **envp; /* NULL-terminated; point into bytes */
 	int stop_signal;
 	size_t bytes_n;
@@ -201,6 +205,12 @@ struct run {
 	int stream[2];        /* kept read ends of its stdout and stderr, or -1 */
 	uint64_t drain_gates; /* gates that have not said WORKER_IDLE yet, a bit each */
 	struct spec *spec;
+	/* service */
+	int listen_fd;  /* the socket handed over, the same for every run of this place; or -1 */
+	int notify_fd;  /* where it says READY=1; or -1 */
+	uint16_t port;  /* of this run; 0: none */
+	uint8_t listen; /* enum service_listen: where it answers; AUTO: not known yet */
+	bool tried;     /* gates are to try whether it answers */
 	pid_t last_pid; /* also after its death, for events */
 	uint64_t started_ms;
 	uint64_t up_ms;         /* when it became ready; 0: it never was */
@@ -355,6 +365,7 @@ struct parent {
 	void *sim; /* the simulation's own */
 	struct loop *loop;
 	char *state_dir, *run_dir, *roles_dir;
+	char *places_dir; /* where sockets of programs lie; NULL: nowhere */
 	char *env[SPAWN_ENV_BASE + 1]; /* NULL-terminated */
 	int state_fd, log_dir_fd, lock_fd, cgroup_fd;
 	char cgroup_name[32];
@@ -507,6 +518,26 @@ void workers_heard(struct parent *p, struct run *gate, struct msg *m);
 /* A gate died: nobody waits for its WORKER_IDLE any more. */
 void workers_gate_gone(struct parent *p, unsigned gate);
 int workers_send_link(struct parent *p, struct run *worker, const struct msg_worker *m, int fd);
+/* That gate is done with this run of a worker or a program. */
+void run_gate_idle(struct run *r, unsigned gate);
+
+/* ---- services.c: programs of an app that are not on the link: what gates and log know of them ----
+ *
+ * A set of role SERVICE is one program: (role, app) names it, so each program of an app needs a number of its own;
+ * the app's main one has the app's. With `listen` NONE no gate hears of it. A run is STARTING until spec->set.ready
+ * holds; then it serves, and the one before it in its slot drains: gates finish what it has, then it gets its signal.
+ */
+/* It was spawned: gates are told to try it, if its spec says so. True: it is ready by that alone. */
+bool services_begin(struct parent *p, struct run *r);
+void services_up(struct parent *p, struct run *r);
+/* Ask every gate to let go of it. False: nobody has it, or no gate is there to be asked. */
+bool services_drain(struct parent *p, struct run *r);
+void services_gone(struct parent *p, struct run *r);
+void services_give_gate(struct parent *p, struct run *gate);
+void services_give_log(struct parent *p, struct run *log);
+/* SERVICE_UP, SERVICE_IDLE; SAID. */
+void services_heard(struct parent *p, struct run *gate, struct msg *m);
+void services_said(struct parent *p, struct msg *m);
 
 /* ---- recycle.c: processes that have lived long enough ---- */
 enum recycle_why { RECYCLE_NOT = 0, RECYCLE_REQUESTS, RECYCLE_LIFETIME, RECYCLE_RSS };

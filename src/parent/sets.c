@@ -8,6 +8,7 @@
  * out, one slot after the other, and stops at the first that does not come up.
  */
 #include "parent.h"
+#include "places.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -50,6 +51,23 @@ static char **strings(struct unpack *u, uint32_t n, uint32_t max)
 	return v;
 }
 
+/* What only a program that is not on the link may have. */
+static bool service_fits(const struct spec *s)
+{
+	const struct msg_proc_set *set = &s->set;
+
+	if (set->role != PROC_SERVICE)
+		return set->listen == SERVICE_NONE && set->ready == SERVICE_SPAWNED;
+	return set->listen <= SERVICE_PATH && set->port <= UINT16_MAX &&
+	       set->ready <= SERVICE_NOTIFIES && set->notify <= SERVICE_NOTIFY_ALL &&
+	       set->kill <= SERVICE_KILL_MAIN && (set->flags & PROC_SET_LINK) == 0 &&
+	       (set->listen != SERVICE_PATH || s->socket[0] == '/') &&
+	       /* Nobody could ever say of it that it is ready. */
+	       (set->listen != SERVICE_NONE || set->ready != SERVICE_PROBED) &&
+	       (set->listen != SERVICE_AUTO || set->ready != SERVICE_SPAWNED) &&
+	       (set->ready != SERVICE_NOTIFIES || set->notify != SERVICE_NOTIFY_NONE);
+}
+
 int spec_new(const void *bytes, size_t n, struct spec **ret_spec)
 {
 	struct spec *s = n >= sizeof(s->set) ? calloc(1, sizeof(*s) + n) : NULL;
@@ -68,11 +86,13 @@ int spec_new(const void *bytes, size_t n, struct spec **ret_spec)
 	s->argv = strings(&u, s->set.argc, ARGS_MAX);
 	s->envp = strings(&u, s->set.envc, ENV_MAX);
 	s->stop_signal = stop_signal_of(unpack_str(&u));
+	s->socket = unpack_str(&u);
+	s->probe = unpack_str(&u);
 	if (s->argv == NULL || s->envp == NULL || !unpack_done(&u) || s->stop_signal < 0 ||
 		s->set.argc == 0 || s->path[0] != '/' || (s->cwd[0] != '/' && s->cwd[0] != '\0') ||
 		(s->set.count == 0 && s->set.wake == 0) || s->set.count > SET_SLOTS_MAX ||
 		s->set.wake > SET_SLOTS_MAX || s->set.nice_plus20 > 39 ||
-		s->set.umask_bits > 0777) {
+		s->set.umask_bits > 0777 || !service_fits(s)) {
 		spec_unref(s);
 		return -EINVAL;
 	}
@@ -322,6 +342,7 @@ static void slot_bury(struct parent *p, struct slot *s)
 
 		must(!run_alive(r));
 		loop_timer_stop(p->loop, &r->timer);
+		place_bury(p, r);
 		for (unsigned k = 0; k < 2; k++)
 			if (r->stream[k] >= 0)
 				close(r->stream[k]);

@@ -146,6 +146,9 @@ _Noreturn static void child_main(const struct spawn *ask, int pipe_fd, pid_t par
 	for (size_t i = 0; i < ARRAY_LEN(after_jail); i++)
 		if ((e = after_jail[i].run(ask)) < 0)
 			child_fail(report, after_jail[i].name, e);
+	for (size_t i = 0; i < ARRAY_LEN(ask->pid_at); i++)
+		if (ask->pid_at[i] != NULL)
+			snprintf(ask->pid_at[i], 12, "%d", (int)getpid());
 	/* The parent may have died before the death signal was armed. */
 	if (getppid() != parent)
 		_exit(127);

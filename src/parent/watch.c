@@ -39,10 +39,12 @@ static bool is_core(const struct slot *s)
 	return s->set == NULL;
 }
 
-/* Does it say itself when it can serve? */
+/* Is it known when it can serve? */
 static bool says_ready(const struct slot *s)
 {
-	return s->role != PROC_SERVICE && s->role != PROC_POSTGRES;
+	if (s->role == PROC_SERVICE)
+		return s->set->spec->set.ready != SERVICE_SPAWNED;
+	return s->role != PROC_POSTGRES;
 }
 
 static uint32_t start_ms(const struct run *r)
@@ -144,6 +146,8 @@ static void act_up(struct run *r)
 	r->up_ms = loop_now_ms(p->loop);
 	say_run(p, EV_PROC_READY, r, "ms", r->up_ms - r->started_ms, NULL);
 	phase_set(r, PHASE_UP, NO_TIMER);
+	if (s->role == PROC_SERVICE)
+		services_up(p, r);
 	if (r == slot_run(s))
 		watch_event(slot_other(s), WATCH_RETIRE);
 }
@@ -173,8 +177,8 @@ static void act_start(struct run *r)
 	}
 	r->last_pid = r->child.pid;
 	say_run(p, EV_PROC_STARTED, r, NULL, 0, NULL);
-	if (!says_ready(s)) {
-		/* Nothing tells when such a program is ready: ctl asks it in its own way. */
+	/* Nothing tells when a database is ready: ctl asks it in its own way. */
+	if (s->role == PROC_POSTGRES || (s->role == PROC_SERVICE && services_begin(p, r))) {
 		act_up(r);
 	} else {
 		phase_set(r, PHASE_STARTING, start_ms(r));
@@ -302,6 +306,21 @@ static void act_drained(struct run *r)
 	phase_set(r, PHASE_STOPPING, STUCK_GRACE_MS);
 }
 
+/* In time UP only what it said it would say is awaited: its watchdog, or the end of a channel that ended. */
+static void act_silent(struct run *r)
+{
+	struct parent *p = r->slot->parent;
+
+	if (r->slot->role != PROC_SERVICE) {
+		act_bad(r);
+		return;
+	}
+	r->wants_kill = true;
+	say_run(p, EV_PROC_KILLED, r, NULL, 0, "it did not say WATCHDOG=1 in time");
+	p->ops->signal(p, r, SIGABRT);
+	phase_set(r, PHASE_STOPPING, STUCK_GRACE_MS);
+}
+
 static void act_late(struct run *r)
 {
 	struct parent *p = r->slot->parent;
@@ -322,7 +341,10 @@ static void act_drain(struct run *r)
 {
 	struct parent *p = r->slot->parent;
 
-	if (p->stop_now || r->slot->role != PROC_WORKER || !workers_drain(p, r)) {
+	enum proc role = (enum proc)r->slot->role;
+
+	if (p->stop_now || !(role == PROC_SERVICE ? services_drain(p, r)
+				     : role == PROC_WORKER && workers_drain(p, r))) {
 		act_term(r);
 		return;
 	}
@@ -369,7 +391,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_BAD] = act_bad,
 			[WATCH_STUCK] = act_stuck_up,
 			[WATCH_STOP] = act_drain,
-			[WATCH_TIMER] = act_bad, /* its channel or link ended and it did not */
+			[WATCH_TIMER] = act_silent, /* its channel or link ended and it did not */
 		},
 	[PHASE_DRAINING] =
 		{
@@ -435,6 +457,7 @@ void slot_init(struct slot *s, struct parent *p, enum proc role, uint32_t index,
 		r->timer.op.kind = OP_RUN_TIMER;
 		r->chan.lfd.fd = -1;
 		r->down_fd = r->stream[0] = r->stream[1] = -1;
+		r->listen_fd = r->notify_fd = -1;
 	}
 }
 

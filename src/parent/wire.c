@@ -89,6 +89,7 @@ void wire_greet(struct parent *p, struct run *r)
 		keep_give_writer(p, r);
 		keep_give_gate(p, r);
 		workers_link_all(p, r);
+		services_give_gate(p, r);
 		listen_give_gate(p, r);
 		break;
 	case PROC_CTL:
@@ -108,6 +109,7 @@ void wire_greet(struct parent *p, struct run *r)
 	case PROC_LOG:
 		pair_up(p, r, core_ctl(p));
 		keep_give_log(p, r);
+		services_give_log(p, r);
 		break;
 	default:
 		must(r == NULL);

@@ -10,6 +10,7 @@
  * gate, one by LINK to the worker.
  */
 #include "parent.h"
+#include "places.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,23 +22,32 @@ enum { LINK_GONE_MS = 1000 };
 
 /* ---- start ---- */
 
-/* The declared environment, and what of the base it does not name. */
-static const char **environment(const struct parent *p, const struct spec *spec)
+static bool is_named(const struct spec *spec, const char *var)
 {
-	const char **env = calloc(spec->set.envc + SPAWN_ENV_BASE + 1, sizeof(*env));
+	size_t name = strcspn(var, "=") + 1;
+
+	for (char **e = spec->envp; *e != NULL; e++)
+		if (strncmp(*e, var, name) == 0)
+			return true;
+	return false;
+}
+
+/* The declared environment, and what of the base and of its place it does not name. */
+static const char **environment(
+	const struct parent *p, const struct spec *spec, const struct place *place)
+{
+	const char **env = calloc(
+		spec->set.envc + SPAWN_ENV_BASE + PLACE_ENV_MAX + 1, sizeof(*env));
 	unsigned n = 0;
 
 	if (env == NULL)
 		return NULL;
-	for (unsigned i = 0; i < SPAWN_ENV_BASE; i++) {
-		size_t name = strcspn(p->env[i], "=") + 1;
-		bool named = false;
-
-		for (char **e = spec->envp; *e != NULL; e++)
-			named = named || strncmp(*e, p->env[i], name) == 0;
-		if (!named)
+	for (unsigned i = 0; i < SPAWN_ENV_BASE; i++)
+		if (!is_named(spec, p->env[i]))
 			env[n++] = p->env[i];
-	}
+	for (char *const *e = place->env; *e != NULL; e++)
+		if (!is_named(spec, *e))
+			env[n++] = *e;
 	for (char **e = spec->envp; *e != NULL; e++)
 		env[n++] = *e;
 	return env;
@@ -99,17 +109,23 @@ int app_spawn(struct parent *p, struct run *r)
 {
 	struct spec *spec = r->slot->set->spec;
 	bool link = (spec->set.flags & PROC_SET_LINK) != 0;
-	const char **env = environment(p, spec), *step = "pipe";
+	const char **env = NULL, *step = "pipe";
+	struct place place = {.argv = NULL};
 	struct app_fds f;
 	struct spawn ask;
-	int e = env != NULL ? app_fds_open(&f, link) : -ENOMEM;
+	int e = spec->set.role == PROC_SERVICE ? place_make(p, r, &place, &step) : 0;
 
+	if (e == 0)
+		e = (env = environment(p, spec, &place)) != NULL ? app_fds_open(&f, link) : -ENOMEM;
 	if (e == 0) {
 		ask_from_spec(&ask, p, spec);
 		ask.envp = (char *const *)env;
+		if (place.argv != NULL)
+			ask.argv = place.argv;
+		memcpy(ask.pid_at, place.pid_at, sizeof(ask.pid_at));
 		ask.fd[1] = f.out[1];
 		ask.fd[2] = f.err[1];
-		ask.fd[3] = f.down[1];
+		ask.fd[3] = link ? f.down[1] : r->listen_fd;
 		r->child.generation = r->generation;
 		if ((e = child_start(p, &r->child, &ask, &step)) < 0) {
 			close_pair(f.out);
@@ -118,7 +134,9 @@ int app_spawn(struct parent *p, struct run *r)
 		}
 	}
 	free(env);
+	place_done(&place);
 	if (e < 0) {
+		place_ended(p, r);
 		slot_spawn_failed(r->slot, -e, step);
 		say_run(p, EV_SPAWN_FAILED, r, "error", (uint64_t)-e, step);
 		return e;
@@ -252,13 +270,13 @@ bool workers_drain(struct parent *p, struct run *worker)
 	return worker->drain_gates != 0;
 }
 
-static void gate_idle(struct run *worker, unsigned gate)
+void run_gate_idle(struct run *r, unsigned gate)
 {
-	if (worker->phase != PHASE_DRAINING || (worker->drain_gates & 1ULL << gate) == 0)
+	if (r->phase != PHASE_DRAINING || (r->drain_gates & 1ULL << gate) == 0)
 		return;
-	worker->drain_gates &= ~(1ULL << gate);
-	if (worker->drain_gates == 0)
-		watch_event(worker, WATCH_IDLE);
+	r->drain_gates &= ~(1ULL << gate);
+	if (r->drain_gates == 0)
+		watch_event(r, WATCH_IDLE);
 }
 
 void workers_gate_gone(struct parent *p, unsigned gate)
@@ -266,7 +284,7 @@ void workers_gate_gone(struct parent *p, unsigned gate)
 	for (struct set *set = p->sets; set != NULL; set = set->next)
 		for (struct slot *s = set->slots; s != NULL; s = s->next)
 			for (unsigned i = 0; i < ARRAY_LEN(s->run); i++)
-				gate_idle(&s->run[i], gate);
+				run_gate_idle(&s->run[i], gate);
 }
 
 /* ---- what gates say ---- */
@@ -320,6 +338,6 @@ void workers_heard(struct parent *p, struct run *gate, struct msg *m)
 		recycle_ran(worker, w.requests);
 		break;
 	default:
-		gate_idle(worker, gate->slot->index);
+		run_gate_idle(worker, gate->slot->index);
 	}
 }

@@ -107,7 +107,7 @@ uint32_t snap_put_upstream(struct snap_writer *w, const struct snap_upstream *up
 {
 	if (up->protocol < SNAP_PROTO_HTTP || up->protocol > SNAP_PROTO_TCP ||
 		up->balance < SNAP_BALANCE_ROUND_ROBIN || up->balance > SNAP_BALANCE_HASH ||
-		up->servers.n == 0)
+		(up->servers.n == 0) == (up->app == 0))
 		fail(w, -EINVAL);
 	buf_put(&w->upstreams, (const char *)up, sizeof *up);
 	return w->nupstreams++;

@@ -152,6 +152,8 @@ struct snap_upstream {
 	uint32_t idle_ms;         /* a kept connection that nobody uses; 0: the gate's own */
 	uint32_t queue, queue_timeout_ms, timeout_ms; /* timeout: connect, and between two bytes of an answer's head */
 	uint8_t sticky_key[16];   /* secret, the same for all gates and over restarts: keys the cookie's value */
+	uint32_t app;             /* its servers are the runs of a program that stead runs (msg_service.app); 0: those of the list */
+	uint32_t pad;
 };
 /* A [Tcp NAME]: what comes to its listener goes to its upstream. */
 struct snap_tcp {

@@ -25,7 +25,9 @@ ROLES = ["none", "parent", "gate", "ctl", "log", "check", "build", "db", "act", 
 ROLE = {name: number for number, name in enumerate(ROLES)}
 TYPES = {
     "HELLO": 1, "START": 100, "CHANNEL": 101, "LISTENER": 102, "UNLISTEN": 103, "SNAP": 104, "STOP": 105,
-    "LIMITS": 119, "WORKER": 106, "WORKER_GONE": 107, "WORKER_DRAIN": 108, "RING": 109, "LOG_PAGE": 110, "STREAM": 111,
+    "LIMITS": 119, "SERVICE": 120, "SERVICE_DRAIN": 121, "SERVICE_GONE": 122, "NOTIFY": 123, "NOTIFY_END": 124,
+    "SERVICE_UP": 215, "SERVICE_IDLE": 216, "SAID": 217, "WORKER_RAN": 208,
+    "WORKER": 106, "WORKER_GONE": 107, "WORKER_DRAIN": 108, "RING": 109, "LOG_PAGE": 110, "STREAM": 111,
     "COUNTERS": 112, "PROC_STATE": 113, "BOUND": 114, "SPAWNED": 115, "EXITED": 116, "DONE": 117, "LINK": 118,
     "READY": 200, "PAGE": 201, "WORKER_UP": 202, "WORKER_BAD": 203, "WORKER_IDLE": 204, "WORKER_STUCK": 205,
     "STOPPED": 206, "BIND": 300, "UNBIND": 301, "PROC_SET": 302, "PROC_DROP": 303, "PROC_RESTART": 304,
@@ -34,8 +36,10 @@ NAMES = {number: name for name, number in TYPES.items()}
 DOWN, STARTING, UP, DRAINING, STOPPING, BACKOFF = range(6)
 HEAD = struct.Struct("<IHHQ")
 WORKER = struct.Struct("<IIQIIQIi8x")
-STATE = struct.Struct("<IIIIQiiIIQII32s")
-PROC_SET = struct.Struct("<12I24x")
+STATE = struct.Struct("<IIIIQiiIIQII32sII")
+SERVICE = struct.Struct("<IIQIIIIII")
+SAID = struct.Struct("<IIQIi")
+PROC_SET = struct.Struct("<12I2Q10I")
 LINK, ROLLING, STACKS = 1, 2, 4
 
 
@@ -205,9 +209,11 @@ class Bed:
         return (self.dir / "stderr").read_text()
 
     def set(self, app=1, count=1, role="worker", argv=("app",), env=(), flags=LINK | ROLLING, stop_ms=2000,
-            start_ms=5000, uid=0, gid=0, path=None, ident=77, name="guestbook", stop="TERM", cwd="/"):
-        body = PROC_SET.pack(ROLE[role], app, count, uid, gid, flags, start_ms, stop_ms, len(argv), len(env), 0, 0)
-        body += packed(name, cwd, path or str(self.dir / "app"), *argv, "", *env, "", stop)
+            start_ms=5000, uid=0, gid=0, path=None, ident=77, name="guestbook", stop="TERM", cwd="/",
+            listen=0, ready=0, notify=0, watchdog_ms=0, port=0, kill=0, socket="", probe=""):
+        body = PROC_SET.pack(ROLE[role], app, count, uid, gid, flags, start_ms, stop_ms, len(argv), len(env), 0, 0,
+                             0, 0, 0, 0, listen, 1, port, ready, 1, notify, watchdog_ms, kill)
+        body += packed(name, cwd, path or str(self.dir / "app"), *argv, "", *env, "", stop, socket, probe)
         self.ctl.send("PROC_SET", body, ident=ident)
         return struct.unpack_from("<I", self.ctl.until("DONE", lambda m: m.id == ident).body)[0]
 

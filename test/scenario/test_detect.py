@@ -135,9 +135,11 @@ LAYOUTS = {
     "written target": ({"shop.py": FLASK, "stead.conf": "[Python]\nWsgi=shop:app\n"}, "shop:app", None, {}),
     "written target in src": ({"src/shop.py": FLASK, "stead.conf": "[Python]\nWsgi=shop:app\n"}, "shop:app",
                               ["src", "."], {}),
-    "service file": ({"app.py": FLASK, "web.service": "[Unit]\nDescription=x\n[Service]\nExecStart=/bin/x\n"
-                      "Environment=A=1\n[Install]\nWantedBy=multi-user.target\n"}, "app:app", None,
-                     {"Service.Environment": ["A=1"]}),
+    "service file": ({"app.py": FLASK, "web.service": "[Unit]\nDescription=x\n[Service]\nExecStart=/bin/sh -c \"a  b\"\n"
+                      "Environment=A=1\n[Install]\nWantedBy=multi-user.target\n"}, None, None,
+                     {"Service.Environment": ["A=1"], "Service.ExecStart": ['/bin/sh -c "a  b"']}),
+    "program beside a written target": ({"app.py": FLASK, "stead.conf": "[Service]\nExecStart=/bin/true\n"
+                                        "[Python]\nWsgi=app:app\n"}, "app:app", None, {}),
 }
 
 

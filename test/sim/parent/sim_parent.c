@@ -121,11 +121,14 @@ static void sim_release(struct parent *p, struct run *r)
 	parent_release(p, r);
 }
 
-static void gate_says_idle(struct world *w, const struct run *gate, const void *worker)
+static void gate_says_idle(
+	struct world *w, const struct run *gate, uint16_t type, const void *what, size_t n)
 {
 	for (unsigned i = 0; i < IDLES_MAX; i++)
 		if (w->idle[i].at_ms == 0) {
-			memcpy(&w->idle[i].worker, worker, sizeof(w->idle[i].worker));
+			must(n <= sizeof(w->idle[i].m));
+			memcpy(&w->idle[i].m, what, n);
+			w->idle[i].type = type;
 			w->idle[i].gate = gate->slot->index;
 			w->idle[i].at_ms = loop_now_ms(w->loop) + 1 + below(w, 3000);
 			return;
@@ -148,7 +151,11 @@ static bool sim_send(struct parent *p, struct run *to, uint16_t type, uint64_t i
 	if (type == MSG_STOP && !f->deaf)
 		fake_die_in(f, below(w, 6000), 0);
 	if (type == MSG_WORKER_DRAIN && !chance(w, 100))
-		gate_says_idle(w, to, a);
+		gate_says_idle(w, to, MSG_WORKER_IDLE, a, a_len);
+	if (type == MSG_SERVICE_DRAIN && !chance(w, 100))
+		gate_says_idle(w, to, MSG_SERVICE_IDLE, a, a_len);
+	if (type == MSG_SERVICE)
+		service_check_told(a);
 	return true;
 }
 
@@ -211,7 +218,7 @@ static const struct parent_ops sim_ops = {
 };
 
 /* As hear.c would hear it. */
-static void hear(struct world *w, struct run *from, uint16_t type, const void *payload, size_t n)
+void hear(struct world *w, struct run *from, uint16_t type, const void *payload, size_t n)
 {
 	struct msg m = {.h = {.len = (uint32_t)n, .type = type, .major = 1}, .payload = payload};
 
@@ -253,6 +260,8 @@ static void fake_ready(struct fake *f)
 			hear(f->world, r, MSG_READY, NULL, 0);
 	} else if (r->slot->role == PROC_WORKER) {
 		worker_says(f->world, r, MSG_WORKER_UP, 0);
+	} else if (r->slot->role == PROC_SERVICE) {
+		service_ready(f->world, r);
 	}
 }
 
@@ -294,7 +303,7 @@ static void ask_set(struct world *w, struct run *ctl)
 		.role = roles[below(w, ARRAY_LEN(roles))],
 		.app = (uint32_t)below(w, APPS),
 		.count = 1 + (uint32_t)below(w, 4),
-		.flags = PROC_SET_LINK | (chance(w, 800) ? PROC_SET_ROLLING : 0) |
+		.flags = (chance(w, 800) ? PROC_SET_ROLLING : 0) |
 			 (chance(w, 500) ? PROC_SET_STACKS : 0),
 		.start_ms = 300 + (uint32_t)below(w, 2000),
 		.stop_ms = (uint32_t)below(w, 3000),
@@ -313,6 +322,10 @@ static void ask_set(struct world *w, struct run *ctl)
 		set.count *= chance(w, 500);
 	}
 	set.flags |= chance(w, 100) ? PROC_SET_KEEP : 0;
+	if (set.role == PROC_SERVICE)
+		service_set(w, &set);
+	else
+		set.flags |= PROC_SET_LINK;
 	if (chance(w, 500))
 		w->release++;
 	snprintf(env, sizeof(env), "RELEASE=%u", w->release);
@@ -326,6 +339,8 @@ static void ask_set(struct world *w, struct run *ctl)
 	pack_str(&b, env);
 	pack_str(&b, "");
 	pack_str(&b, "TERM");
+	pack_str(&b, "/socket");
+	pack_str(&b, "/");
 	must(b.error == 0);
 	hear(w, ctl, MSG_PROC_SET, b.p, b.len);
 	buf_done(&b);
@@ -415,7 +430,8 @@ static void answer_idle(struct world *w, uint64_t now)
 			continue;
 		d->at_ms = 0;
 		if ((gate = core_gate(w->p, d->gate)) != NULL)
-			hear(w, gate, MSG_WORKER_IDLE, &d->worker, sizeof(d->worker));
+			hear(w, gate, d->type, &d->m,
+				d->type == MSG_SERVICE_IDLE ? sizeof(d->m.service) : sizeof(d->m.worker));
 	}
 }
 

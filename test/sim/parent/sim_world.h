@@ -33,7 +33,11 @@ struct fake {
 
 /* A gate's answer that is under way. */
 struct idle {
-	struct msg_worker worker;
+	uint16_t type; /* of the answer */
+	union {
+		struct msg_worker worker;
+		struct msg_service service;
+	} m;
 	uint32_t gate;
 	uint64_t at_ms; /* 0: free */
 };
@@ -55,6 +59,12 @@ struct world {
 
 /* The living process of that run, or NULL. */
 struct fake *fake_of(struct world *w, const struct run *r);
+/* As hear.c would hear it. */
+void hear(struct world *w, struct run *from, uint16_t type, const void *payload, size_t n);
+/* sim_service.c: what ctl asks for of a program, what becomes of it, and what gates are told. */
+void service_set(struct world *w, struct msg_proc_set *set);
+void service_ready(struct world *w, struct run *r);
+void service_check_told(const void *service);
 /* sim_check.c: after every step. True: everything has stopped. */
 bool check_all(void *world);
 /* A process is said to be replaced for a limit of its life. */

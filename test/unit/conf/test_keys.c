@@ -180,6 +180,12 @@ static void every_key_at_its_bounds(void **state)
 		case CONF_TYPE_LOCAL:
 			assert_int_equal(put(k, "none-of-these"), -EINVAL);
 			break;
+		case CONF_TYPE_LISTEN:
+			assert_int_equal(put(k, "port:65536"), -EINVAL);
+			break;
+		case CONF_TYPE_CMD:
+			assert_int_equal(put(k, "+/bin/true"), -EINVAL);
+			break;
 		case CONF_TYPE_MATCH:
 			assert_int_equal(put(k, "a:b c"), -EINVAL);
 			break;

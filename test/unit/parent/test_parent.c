@@ -78,7 +78,54 @@ static void put_spec(struct buf *b, const struct msg_proc_set *set, const char *
 		pack_str(b, "A=1");
 	pack_str(b, "");
 	pack_str(b, stop);
+	pack_str(b, set->listen == SERVICE_PATH ? "/run/app.sock" : "");
+	pack_str(b, "/health");
 	assert_int_equal(b->error, 0);
+}
+
+/* What fits together in a program that is not on the link, and what does not. */
+static void test_service_spec(void **state)
+{
+	static const struct {
+		uint32_t role, flags, listen, ready, notify;
+		int want;
+	} cases[] = {
+		{PROC_SERVICE, PROC_SET_ROLLING, SERVICE_AUTO, SERVICE_PROBED, SERVICE_NOTIFY_NONE, 0},
+		{PROC_SERVICE, 0, SERVICE_PATH, SERVICE_NOTIFIES, SERVICE_NOTIFY_MAIN, 0},
+		{PROC_SERVICE, 0, SERVICE_NONE, SERVICE_SPAWNED, SERVICE_NOTIFY_NONE, 0},
+		{PROC_SERVICE, 0, SERVICE_NONE, SERVICE_NOTIFIES, SERVICE_NOTIFY_ALL, 0},
+		{PROC_SERVICE, PROC_SET_LINK, SERVICE_FD, SERVICE_PROBED, SERVICE_NOTIFY_NONE, -EINVAL},
+		{PROC_SERVICE, 0, SERVICE_PATH + 1, SERVICE_PROBED, SERVICE_NOTIFY_NONE, -EINVAL},
+		{PROC_SERVICE, 0, SERVICE_FD, SERVICE_NOTIFIES + 1, SERVICE_NOTIFY_MAIN, -EINVAL},
+		{PROC_SERVICE, 0, SERVICE_FD, SERVICE_NOTIFIES, SERVICE_NOTIFY_NONE, -EINVAL},
+		{PROC_SERVICE, 0, SERVICE_FD, SERVICE_PROBED, SERVICE_NOTIFY_ALL + 1, -EINVAL},
+		{PROC_SERVICE, 0, SERVICE_NONE, SERVICE_PROBED, SERVICE_NOTIFY_NONE, -EINVAL},
+		{PROC_SERVICE, 0, SERVICE_AUTO, SERVICE_SPAWNED, SERVICE_NOTIFY_NONE, -EINVAL},
+		{PROC_WORKER, PROC_SET_LINK, SERVICE_FD, SERVICE_SPAWNED, SERVICE_NOTIFY_NONE, -EINVAL},
+		{PROC_POSTGRES, 0, SERVICE_NONE, SERVICE_PROBED, SERVICE_NOTIFY_NONE, -EINVAL},
+	};
+	struct spec *s;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, CHAN_PAYLOAD_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct msg_proc_set set = {.role = cases[i].role,
+			.count = 1,
+			.argc = 1,
+			.flags = cases[i].flags,
+			.listen = cases[i].listen,
+			.ready = cases[i].ready,
+			.notify = cases[i].notify};
+
+		put_spec(&b, &set, "/bin/app", "/", "TERM");
+		assert_int_equal(spec_new(b.p, b.len, &s), cases[i].want);
+		if (cases[i].want == 0) {
+			assert_string_equal(s->probe, "/health");
+			spec_unref(s);
+		}
+	}
+	buf_done(&b);
 }
 
 static void test_spec(void **state)
@@ -241,7 +288,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_listen_parse),
-		cmocka_unit_test(test_spec),
+		cmocka_unit_test(test_spec), cmocka_unit_test(test_service_spec),
 		cmocka_unit_test(test_accounts),
 		cmocka_unit_test(test_spawn),
 		cmocka_unit_test(test_spawn_fails),

@@ -1,0 +1,61 @@
+/*
+ * wants.h: the app's processes as the parent is asked to run them (PROC_SET): wants.c, wants_service.c.
+ *
+ * A set is named by its role and its app's number. Every program of an app that is no worker has role SERVICE, so
+ * each needs a number: the one that serves the site has the app's, others take numbers that no app has.
+ */
+#ifndef STEAD_CTL_WANTS_H
+#define STEAD_CTL_WANTS_H
+
+#include "ctl.h"
+
+/* ---- wants.c: what the parent is asked to run ---- */
+int wants_postgres(struct ctl *c, const struct app *a);
+/* So many workers, of the same kind as there are. */
+int wants_workers(struct ctl *c, const struct app *a, const struct conf_app *conf, unsigned count);
+/* ret_changed (may be NULL): whether it differs, but for the number of slots, from the last one. */
+int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
+	bool *ret_changed);
+/* The same for a program that is not on the link (wants_service.c), and for whichever of the two the app is. */
+int wants_service(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
+	bool *ret_changed);
+int wants_app(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
+	bool *ret_changed);
+/* WORKER, SERVICE, or NONE: there is no app; and how many processes of it there shall be. */
+enum proc wants_role(const struct conf_app *conf);
+unsigned wants_count(const struct conf_app *conf);
+/* The app's processes of that role are not wanted any more. */
+void wants_drop(struct ctl *c, enum proc role);
+/* The folder of that program's own, for its sockets. */
+void wants_runtime(const struct ctl *c, uint32_t app, char ret[static CTL_PATH_MAX]);
+/* The socket's folder and the cluster's data. */
+void wants_sockets(const struct ctl *c, char ret[static CTL_PATH_MAX]);
+void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX]);
+/* The folder below the state where the app's user may write what is made for it (its venv). */
+void wants_own(const struct ctl *c, char ret[static CTL_PATH_MAX]);
+
+/* ---- between the files that describe processes ---- */
+enum { WANT_ENV_MAX = 512, WANT_ARGS_MAX = 64 };
+
+struct want {
+	struct msg_proc_set set; /* argc and envc are filled in */
+	const char *name, *cwd, *path, *stop_signal;
+	const char *socket, *probe; /* of a service; may be NULL */
+	const char *argv[WANT_ARGS_MAX], *env[WANT_ENV_MAX];
+};
+/* ret_sum (may be NULL): of what a process of it would be, whatever their number. */
+int want_send(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_sum);
+
+/* Variables as they are gathered: NAME=VALUE, each ended by NUL, where each begins. */
+struct env_text {
+	struct buf b;
+	size_t at[WANT_ENV_MAX];
+	unsigned n;
+};
+void want_env(struct env_text *e, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* What stead gives every process of the app, then the configuration's own. */
+int want_own_env(struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *e);
+/* Of a configuration's program: its path, absolute; looked for in PATH when it has no slash. -ENOENT. */
+int want_program(const struct app *a, const char *path, const char *env_path, char ret[static CTL_PATH_MAX]);
+
+#endif

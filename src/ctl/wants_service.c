@@ -1,0 +1,181 @@
+/*
+ * wants_service.c: programs of the app that are not on the link, as the parent is asked to run them.
+ *
+ * Called by the up flow, by reload and by a respawned ctl; the same state gives the same bytes. The
+ * variables of the command line are put in here, but for the port, which each run gets from the parent.
+ */
+#include "wants.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "snap/snap.h"
+
+/* What src/parent/spawn.c gives when there is none else. */
+static const char root_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+int want_program(
+	const struct app *a, const char *path, const char *env_path, char ret[static CTL_PATH_MAX])
+{
+	if (strchr(path, '/')) {
+		effective_path(a, path, ret);
+		return 0;
+	}
+	for (const char *at = env_path; *at; at += strspn(at, ":")) {
+		int n = (int)strcspn(at, ":");
+
+		if (n > 0 && at[0] == '/' &&
+			snprintf(ret, CTL_PATH_MAX, "%.*s/%s", n, at, path) < CTL_PATH_MAX &&
+			access(ret, X_OK) == 0)
+			return 0;
+		at += n;
+	}
+	return -ENOENT;
+}
+
+static const char *path_of(const struct ctl *c, const char *const *env)
+{
+	const char *own = c->start.root ? NULL : getenv("PATH");
+
+	for (; *env; env++)
+		if (strncmp(*env, "PATH=", 5) == 0)
+			own = *env + 5;
+	return own ? own : root_path;
+}
+
+static uint32_t protocol_of(const struct conf_service *s)
+{
+	return s->protocol == CONF_PROTOCOL_UWSGI     ? SNAP_PROTO_UWSGI
+	       : s->protocol == CONF_PROTOCOL_FASTCGI ? SNAP_PROTO_FASTCGI
+						      : SNAP_PROTO_HTTP;
+}
+
+static uint32_t ms32(uint64_t ms)
+{
+	return (uint32_t)min_of(ms, (uint64_t)UINT32_MAX);
+}
+
+struct service_text {
+	struct env_text env;
+	struct buf args;
+	char cwd[CTL_PATH_MAX], program[CTL_PATH_MAX], socket[CTL_PATH_MAX];
+	struct want w;
+};
+
+static int put_args(const struct ctl *c, const struct app *a, const struct conf_service *s,
+	struct service_text *t)
+{
+	unsigned n;
+	size_t at = 0;
+	int err = conf_command_expand(s->command, t->w.env, &t->args, &n);
+
+	if (err)
+		return err;
+	if (n >= WANT_ARGS_MAX)
+		return -E2BIG;
+	for (unsigned i = 0; i < n; i++) {
+		t->w.argv[i] = t->args.p + at;
+		at += strlen(t->args.p + at) + 1;
+	}
+	return want_program(a, s->command->path, path_of(c, t->w.env), t->program);
+}
+
+static void put_set(const struct ctl *c, const struct app *a, const struct conf_app *conf,
+	struct service_text *t)
+{
+	const struct conf_service *s = &conf->service;
+	bool fixed = s->listen == SERVICE_PATH || s->port != 0;
+
+	t->w.name = a->name;
+	t->w.cwd = t->cwd;
+	t->w.path = t->program;
+	t->w.stop_signal = s->kill_signal;
+	t->w.socket = t->socket;
+	t->w.probe = conf->health;
+	t->w.set = (struct msg_proc_set){.role = PROC_SERVICE,
+		.app = APP_NUMBER,
+		.count = s->workers,
+		.uid = a->uid,
+		.gid = a->gid,
+		.flags = fixed ? 0 : PROC_SET_ROLLING,
+		.start_ms = ms32(s->start_ms),
+		.stop_ms = ms32(s->stop_ms),
+		/* As root the gates connect by the group of the folder that its socket lies in. */
+		.umask_bits = s->listen == SERVICE_PATH && c->start.root ? 0007 : 022,
+		.life_ms = s->lifetime_ms,
+		.rss_max = s->rss_max,
+		.listen = s->listen,
+		.protocol = protocol_of(s),
+		.port = s->port,
+		.ready = s->ready,
+		.answers = conf->health_count,
+		.notify = s->notify,
+		.watchdog_ms = ms32(s->watchdog_ms),
+		.kill = s->kill};
+}
+
+int wants_service(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
+	bool *ret_changed)
+{
+	struct service_text *t = calloc(1, sizeof *t);
+	uint64_t sum = 0;
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	buf_init(&t->env.b, CHAN_PAYLOAD_MAX);
+	buf_init(&t->args, CHAN_PAYLOAD_MAX);
+	err = want_own_env(c, a, conf, &t->env);
+	for (unsigned i = 0; err == 0 && i < t->env.n; i++)
+		t->w.env[i] = t->env.b.p + t->env.at[i];
+	if (err == 0)
+		err = put_args(c, a, &conf->service, t);
+	if (err == 0) {
+		effective_path(a, conf->working_directory, t->cwd);
+		if (conf->service.listen == SERVICE_PATH)
+			effective_path(a, conf->service.socket, t->socket);
+		put_set(c, a, conf, t);
+		err = want_send(c, &t->w, id, &sum);
+	}
+	if (ret_changed)
+		*ret_changed = sum != c->worker_sum;
+	if (err == 0) {
+		c->worker_sum = sum;
+		scaling_told(c, conf->service.workers);
+	}
+	buf_done(&t->args);
+	buf_done(&t->env.b);
+	free(t);
+	return err;
+}
+
+int wants_app(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
+	bool *ret_changed)
+{
+	return conf->python ? wants_worker(c, a, conf, id, ret_changed)
+			    : wants_service(c, a, conf, id, ret_changed);
+}
+
+enum proc wants_role(const struct conf_app *conf)
+{
+	return conf->python             ? PROC_WORKER
+	       : conf->service.command ? PROC_SERVICE
+				       : PROC_NONE;
+}
+
+unsigned wants_count(const struct conf_app *conf)
+{
+	return conf->python             ? conf->workers
+	       : conf->service.command ? conf->service.workers
+				       : 0;
+}
+
+void wants_drop(struct ctl *c, enum proc role)
+{
+	struct msg_proc_ref ref = {.role = role, .app = APP_NUMBER};
+
+	(void)parent_send(c, MSG_PROC_DROP, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
+}

@@ -1,0 +1,29 @@
+/*
+ * places.h: where a program of an app is asked, and where it notifies: sockets, ports, variables.
+ */
+#ifndef STEAD_PARENT_PLACES_H
+#define STEAD_PARENT_PLACES_H
+
+#include "parent.h"
+
+enum { PLACE_ENV_MAX = 8 };
+struct place {
+	char text[PLACE_ENV_MAX][192];
+	char *env[PLACE_ENV_MAX + 1]; /* NULL-terminated: what it is told besides its spec's */
+	char *pid_at[2];
+	char **argv; /* its spec's, with the port in it; NULL: as it is. place_done() frees it */
+};
+/* The folder of all that, below /run/stead/backends or the runtime folder. */
+void places_init(struct parent *p);
+void places_done(struct parent *p);
+/* Make what this run needs; `place` is filled. -errno, with the step's name. */
+int place_make(struct parent *p, struct run *r, struct place *place, const char **ret_step);
+void place_done(struct place *place);
+/* It is dead: its notifications are over. What is handed over stays for the next one in its place. */
+void place_ended(struct parent *p, struct run *r);
+/* The slot goes. */
+void place_bury(struct parent *p, struct run *r);
+/* Of the socket that is handed over. */
+void place_path(const struct parent *p, const struct run *r, char ret[static PATH_MAX]);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * sim_service.c: programs of an app that are not on the link, in a simulated life of the parent.
+ *
+ * They say that they are ready and they answer in whatever order, asked or not, and at times at a place
+ * that they have not; gates must never be sent where nothing answers.
+ */
+#include "sim_world.h"
+#include <string.h>
+
+void service_set(struct world *w, struct msg_proc_set *set)
+{
+	set->listen = (uint32_t)sim_below(w->sim, SERVICE_PATH + 1);
+	set->notify = (uint32_t)sim_below(w->sim, SERVICE_NOTIFY_ALL + 1);
+	set->ready = set->listen == SERVICE_NONE   ? SERVICE_SPAWNED
+		     : set->listen == SERVICE_AUTO ? SERVICE_PROBED
+						   : (uint32_t)sim_below(w->sim, SERVICE_NOTIFIES);
+	if (set->notify != SERVICE_NOTIFY_NONE && sim_chance(w->sim, 500)) {
+		set->ready = SERVICE_NOTIFIES;
+		set->watchdog_ms = (uint32_t)sim_below(w->sim, 20000);
+	}
+}
+
+static void says(struct world *w, const struct run *r, uint32_t what)
+{
+	struct msg_said m = {.app = r->slot->set->app,
+		.slot = r->slot->index,
+		.generation = r->generation,
+		.what = what,
+		.pid = sim_chance(w->sim, 100) ? 1 : r->child.pid};
+
+	if (core_log(w->p) != NULL)
+		hear(w, core_log(w->p), MSG_SAID, &m, sizeof(m));
+}
+
+static void answers(struct world *w, const struct run *r, uint32_t listen)
+{
+	struct msg_service m = {.app = r->slot->set->app,
+		.slot = r->slot->index,
+		.generation = r->generation,
+		.listen = listen};
+	struct run *gate = core_gate(w->p, (unsigned)sim_below(w->sim, w->p->gates));
+
+	if (gate != NULL)
+		hear(w, gate, MSG_SERVICE_UP, &m, sizeof(m));
+}
+
+void service_ready(struct world *w, struct run *r)
+{
+	uint32_t listen = r->spec->set.listen;
+	uint64_t generation = r->generation;
+	bool notifies = r->spec->set.ready == SERVICE_NOTIFIES;
+
+	if (listen == SERVICE_AUTO)
+		listen = sim_chance(w->sim, 500) ? SERVICE_FD : SERVICE_PORT;
+	if (sim_chance(w->sim, 100))
+		listen = (uint32_t)sim_below(w->sim, 6);
+	if (sim_chance(w->sim, 500))
+		answers(w, r, listen);
+	/* Its own word is awaited: that a gate was answered before says nothing. */
+	must(!notifies || r->phase != PHASE_UP);
+	says(w, r, SAID_READY | SAID_WATCHDOG | SAID_STOPPING);
+	if (r->generation == generation && run_alive(r))
+		answers(w, r, listen);
+	must(r->generation != generation || r->phase != PHASE_UP || r->listen != SERVICE_AUTO);
+}
+
+void service_check_told(const void *service)
+{
+	struct msg_service m;
+
+	memcpy(&m, service, sizeof(m));
+	must(m.listen != SERVICE_NONE);
+	must(m.state == SERVICE_TRY || (m.state == SERVICE_SERVES && m.listen != SERVICE_AUTO));
+}
