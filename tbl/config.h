@@ -44,7 +44,7 @@ SECTION(INSTALL, "Install", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; acce
 SECTION(ROUTE, "Route", SECTION_ARG, SECTION_FOLDERLESS, "settings of one path: [Route /prefix], [Route =/exact] or [Route ~regex]")
 SECTION(UPSTREAM, "Upstream", SECTION_ARG, SECTION_FOLDERLESS, "servers that requests are passed to: [Upstream NAME]")
 SECTION(TCP, "Tcp", SECTION_ARG, 0, "connections of any protocol, passed on as they are: [Tcp NAME]")
-SECTION(PHP, "Php", SECTION_PLAIN, SECTION_LATER, "a PHP app")
+SECTION(PHP, "Php", SECTION_PLAIN, 0, "a PHP app and its processes")
 SECTION(WORKER, "Worker", SECTION_ARG, SECTION_LATER, "a program that runs beside the app")
 SECTION(TIMER, "Timer", SECTION_ARG, SECTION_LATER, "a program that runs at times")
 SECTION(NEEDS, "Needs", SECTION_PLAIN, SECTION_LATER, "other servers that the app needs")
@@ -239,6 +239,24 @@ CONF(PYTHON_RSS_MAX, PYTHON, "RssMax", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776,
 	"Resident memory as the kernel counts it, shared pages included, looked at each second; it is replaced as by MaxRequests=, and not before it has been up for 5 s. 0: no limit.", "RssMax=300M")
 CONF(PYTHON_IDLE_STOP, PYTHON, "IdleStopSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RELOAD, "how long the app runs without a request",
 	"Then its workers end, and the next request starts them again and waits for them, as long as QueueTimeoutSec= lets it. 0: they never end.", "IdleStopSec=15min")
+
+/* [Php] */
+CONF(PHP_ROOT, PHP, "Root", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RESTART, "the folder of the PHP app's scripts",
+	"Relative to the app's folder. A path that names a .php file there runs it, and what is behind the name is its PATH_INFO; other files are served as they are, but never the source of a script. What names neither a file nor a folder with Index= goes to the Index= of this folder, unless TryFiles= says otherwise. Left out, it is found by its index.php: public, web, the folder itself, htdocs, www or html.", "Root=public")
+CONF(PHP_INDEX, PHP, "Index", CONF_TYPE_STRING, 0, "index.php", 1, 255, "", WHEN_RELOAD, "the script of a folder",
+	"And, in Root=, of all that names nothing there.", "Index=app.php")
+CONF(PHP_FPM, PHP, "Fpm", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RESTART, "the PHP-FPM that runs the app",
+	"Left out: the newest php-fpm of the system. It runs as the app's user, with a configuration of stead's in the state folder; php.ini is the system's.", "Fpm=/usr/sbin/php-fpm8.2")
+CONF(PHP_WORKERS, PHP, "Workers", CONF_TYPE_SPAN, 0, "2:8", 1, 256, "processes", WHEN_RESTART, "how many processes run scripts",
+	"Each runs one at a time, and a script that waits for others needs one all the while; so there are more than cores. With MIN:MAX they follow the load. Further requests wait (Queue=).", "Workers=4:32")
+CONF(PHP_MAX_REQUESTS, PHP, "MaxRequests", CONF_TYPE_INT, 0, "0", 0, 1000000000, "requests", WHEN_RESTART, "how many requests a process runs before it is replaced",
+	"For extensions that lose memory. 0: no limit.", "MaxRequests=1000")
+CONF(PHP_LIFETIME, PHP, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RESTART, "how old the pool becomes before it is replaced",
+	"By a new one that is ready before the old one finishes what it has. 0: no limit.", "LifetimeSec=1d")
+CONF(PHP_IDLE_STOP, PHP, "IdleStopSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RESTART, "how long a process without a request stays",
+	"Then processes are started as requests come, and the last ends when so long none came; MIN of Workers= does not count. 0: they stay.", "IdleStopSec=5min")
+CONF_LATER_KEY(PHP, "Threads")
+CONF_LATER_KEY(PHP, "RssMax")
 
 /* [Postgres] */
 CONF(POSTGRES_ENABLED, POSTGRES, "Enabled", CONF_TYPE_ENUM, CONF_DETECT, "auto", 0, 0, "auto yes no", WHEN_UP, "whether the app has a database",

@@ -87,6 +87,9 @@ struct python;
 /* What the detection says; as above. */
 bool detect_take_records(struct check *k, const struct python *py, const char *p, size_t bytes);
 
+/* detect_php.c: put what a PHP app needs; `python`: there is Python in the folder. False: it is none. */
+bool php_detect(struct check *k, bool python);
+
 /* python.c: which interpreter, and one run of the detection in it. */
 struct python {
 	char path[PATH_MAX]; /* absolute */

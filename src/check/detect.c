@@ -257,6 +257,14 @@ int check_detect(struct check *k)
 		put(k, CONF_POSTGRES_ENABLED, "no");
 		return 0;
 	}
+	if (conf_target(k->conf) == NULL &&
+		(conf_get(k->conf, CONF_SITE_ROOT) == NULL || conf_get(k->conf, CONF_PHP_ROOT) != NULL) &&
+		php_detect(k, has_python(openat(k->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 1, &left))) {
+		put(k, CONF_POSTGRES_ENABLED, "no");
+		return 0;
+	}
+	left = LOOK_ENTRIES;
+
 	/* Everything written: nothing to find, and the app shows at its start what is wrong. */
 	if (conf_target(k->conf) == NULL &&
 		conf_get(k->conf, CONF_SITE_ROOT) != NULL &&
@@ -274,7 +282,7 @@ int check_detect(struct check *k)
 	put(k, CONF_POSTGRES_ENABLED, "no");
 	no_app(k,
 		"no app was found: there is neither a Python file nor an index.html in the folder",
-		"looked for app.py, wsgi.py, main.py, a package, src/, manage.py, index.html and "
+		"looked for app.py, wsgi.py, main.py, a package, src/, manage.py, index.php, index.html and "
 		"public/index.html; name the app's folder, or write Wsgi=, Asgi= or Root= in stead.conf");
 	return 0;
 }

@@ -362,6 +362,8 @@ int check_paths(struct check *k)
 	check_key(k, CONF_SITE_ROOT, WANT_DIR);
 	check_key(k, CONF_SITE_STATIC, WANT_DIR);
 	check_key(k, CONF_PYTHON_PATH, WANT_DIR);
+	check_key(k, CONF_PHP_ROOT, WANT_DIR);
+	check_key(k, CONF_PHP_FPM, WANT_PROGRAM);
 	check_key(k, CONF_PYTHON_REQUIREMENTS, WANT_FILE);
 	check_key(k, CONF_SERVICE_WORKING_DIRECTORY, WANT_DIR);
 	check_program(k, conf_get(k->conf, CONF_SERVICE_EXEC_START));

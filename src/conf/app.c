@@ -98,6 +98,7 @@ int conf_finish(struct conf *c)
 		conf_route_check(c);
 		conf_tcp_check(c);
 		conf_service_check(c);
+		conf_php_check(c);
 		if (c->at->head[CONF_SITE_NAME] == NULL)
 			conf_find(c, CONF_ERROR, NULL, "write Name= in [Site]",
 				"the app has no name");
@@ -244,6 +245,7 @@ void conf_app_fill(struct conf *c)
 	a->gates = (unsigned)number_of(c, CONF_SERVER_GATES);
 	a->sites = text_of(c, CONF_SERVER_SITES);
 	conf_service_fill(c);
+	conf_php_fill(c);
 	conf_route_fill(c);
 	conf_tcp_fill(c);
 	a->answers = a->routes != NULL && a->statics != NULL && answers(a);

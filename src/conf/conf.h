@@ -270,6 +270,16 @@ struct conf_service {
 	const char *kill_signal;
 };
 
+/* A pool of PHP-FPM, which `service` describes as a program. */
+struct conf_php {
+	bool on;
+	const char *root, *index;
+	unsigned workers, workers_max, max_requests; /* max_requests: of one process' life; 0: no limit */
+	uint64_t idle_stop_ms; /* 0: never */
+	uint64_t script_ms;    /* a script that runs so long is ended */
+	uint64_t idle_ms;      /* a connection that nobody uses is kept so long */
+};
+
 enum conf_access_log { CONF_ACCESS_LOG_JSON, CONF_ACCESS_LOG_OFF, CONF_ACCESS_LOG_COMBINED, CONF_ACCESS_LOG_FORMAT };
 enum conf_postgres { CONF_POSTGRES_AUTO, CONF_POSTGRES_YES, CONF_POSTGRES_NO };
 struct conf_app {
@@ -310,6 +320,7 @@ struct conf_app {
 	uint64_t lifetime_ms, rss_max;
 
 	struct conf_service service; /* with `python` there is none */
+	struct conf_php php;
 	const char *const *env;   /* NAME=VALUE */
 	const char *working_directory;
 

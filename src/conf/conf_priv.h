@@ -133,6 +133,14 @@ void conf_service_check(struct conf *c);
 /* Does a program answer (or the app that Wsgi= names)? */
 bool conf_service_wins(const struct conf *c);
 
+/* php.c: behind service.c, which it fills in; and what has to fit together. */
+void conf_php_fill(struct conf *c);
+void conf_php_check(struct conf *c);
+/* Is a pool of PHP-FPM the site's app? */
+bool conf_php_is(const struct conf *c);
+/* route.c: is it the name of a script in a folder? */
+bool conf_script_name(const char *text);
+
 /* edits.c: values of more than one word; as conf_value_check(). */
 int conf_edit_check(struct conf *c, const struct conf_row *row, const char *text, struct conf_value *v,
 	struct buf *why, struct buf *todo);

@@ -220,19 +220,30 @@ static void fill_scripts(struct fill *f, struct conf_route *r)
 		r->root = u->root;
 }
 
+static void fill_app(struct fill *f, struct conf_route *r, bool app)
+{
+	r->to = app ? CONF_TO_APP : CONF_TO_NONE;
+	r->scripts = f->c->app.php.on;
+	if (r->scripts)
+		r->root = f->c->app.php.root;
+}
+
 /* Who answers: what To= says, else what there is. */
 static void fill_to(struct fill *f, const struct conf_scope *s, struct conf_route *r)
 {
 	const char *to = text(f->c, s, CONF_ROUTE_TO), *path;
 	bool app = f->c->app.python || f->c->app.service.command != NULL;
 
+	/* Of a site with PHP the folder is that of the scripts. */
+	bool own = s->head[CONF_SITE_ROOT] != NULL && !(f->c->app.php.on && s == &f->c->plain);
+
 	if (to[0] == '\0')
-		to = s->head[CONF_SITE_ROOT] != NULL ? "static"
+		to = own                             ? "static"
 		     : app                           ? "app"
 		     : r->root[0] != '\0'            ? "static"
 						     : "";
 	if (strcmp(to, "app") == 0)
-		r->to = app ? CONF_TO_APP : CONF_TO_NONE;
+		fill_app(f, r, app);
 	else if (strcmp(to, "static") == 0)
 		r->to = CONF_TO_STATIC;
 	else if (to[0] != '\0') {
@@ -372,6 +383,13 @@ static void check_to(struct conf *c, const struct conf_scope *s)
 	}
 }
 
+bool conf_script_name(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n >= 5 && strcmp(name + n - 4, ".php") == 0 && strchr(name, '/') == NULL;
+}
+
 /* What only FastCGI has, and what it must have. */
 static void check_scripts(struct conf *c, const struct conf_scope *s)
 {
@@ -379,7 +397,6 @@ static void check_scripts(struct conf *c, const struct conf_scope *s)
 		CONF_UPSTREAM_ROOT, CONF_UPSTREAM_DOCUMENT_ROOT, CONF_UPSTREAM_INDEX};
 	const struct conf_value *protocol = s->head[CONF_UPSTREAM_PROTOCOL], *v;
 	const char *index = script_index(c, s);
-	size_t n = strlen(index);
 
 	if (protocol == NULL || protocol->number != CONF_PROTOCOL_FASTCGI) {
 		for (size_t i = 0; i < ARRAY_LEN(keys); i++)
@@ -390,14 +407,14 @@ static void check_scripts(struct conf *c, const struct conf_scope *s)
 		return;
 	}
 	v = s->head[CONF_UPSTREAM_INDEX];
-	if (n > 0 && (n < 5 || strcmp(index + n - 4, ".php") != 0 || strchr(index, '/') != NULL))
+	if (index[0] != '\0' && !conf_script_name(index))
 		conf_find(c, CONF_ERROR, v != NULL ? &v->pos : &s->pos, "write a name like index.php",
 			"Index=: \"%.60s\" is not the name of a .php file", index);
 	v = s->head[CONF_UPSTREAM_DOCUMENT_ROOT];
 	if (v != NULL && v->text[0] != '/' && v->text[0] != '\0')
 		conf_find(c, CONF_ERROR, &v->pos, "write it as the backend would, from / on",
 			"DocumentRoot=: \"%.60s\" is no absolute path", v->text);
-	if (n > 0 && text(c, s, CONF_UPSTREAM_ROOT)[0] == '\0' && text(c, s, CONF_UPSTREAM_DOCUMENT_ROOT)[0] == '\0')
+	if (index[0] != '\0' && text(c, s, CONF_UPSTREAM_ROOT)[0] == '\0' && text(c, s, CONF_UPSTREAM_DOCUMENT_ROOT)[0] == '\0')
 		conf_find(c, CONF_ERROR, &s->pos,
 			"write Root= with the folder of its scripts; DocumentRoot= when only the backend sees "
 			"them; or Index=off when it is one program that answers every path",

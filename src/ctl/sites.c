@@ -123,7 +123,7 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	b->no_memory |= !all;
 	if (!all)
 		return;
-	b->scripts = false;
+	b->scripts = conf->php.on;
 	for (unsigned i = 0; i < conf->nupstreams; i++)
 		b->scripts |= conf->upstreams[i].protocol == CONF_PROTOCOL_FASTCGI &&
 			      conf->upstreams[i].index[0];

@@ -312,10 +312,12 @@ uint32_t sites_service(struct site_build *b, const struct conf_app *conf)
 		.check = "",
 		.fail_max = SERVICE_FAILS,
 		.retry = 1,
-		.keep_alive = 32,
-		.root = "",
+		.keep_alive = conf->php.on ? conf->php.workers_max : 32,
+		.connections_max = conf->php.workers_max,
+		.idle_ms = conf->php.idle_ms,
+		.root = conf->php.root,
 		.document_root = "",
-		.index = ""};
+		.index = conf->php.index};
 
 	return put_upstream(b, &u, APP_NUMBER, conf->queue, conf->queue_timeout_ms,
 		conf->request_timeout_ms);

@@ -69,6 +69,8 @@ static void copy_and_folders(struct up *u)
 	make_folder(u, path, number, number, "0700");
 	wants_own(u->ctl, path);
 	make_folder(u, path, number, number, "0755");
+	wants_php_folder(u->ctl, path);
+	make_folder(u, path, "stead-ctl", number, "0750");
 	wants_sockets(u->ctl, sockets);
 	if (up_root_postgres(&uid, &gid) == 0)
 		make_folder(u, sockets, "postgres", number, "0710");

@@ -30,6 +30,8 @@ void wants_drop(struct ctl *c, enum proc role);
 void wants_runtime(const struct ctl *c, uint32_t app, char ret[static CTL_PATH_MAX]);
 /* The socket's folder and the cluster's data. */
 void wants_sockets(const struct ctl *c, char ret[static CTL_PATH_MAX]);
+/* Where the configuration of the app's PHP-FPM is written. */
+void wants_php_folder(const struct ctl *c, char ret[static CTL_PATH_MAX]);
 void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX]);
 /* The folder below the state where the app's user may write what is made for it (its venv). */
 void wants_own(const struct ctl *c, char ret[static CTL_PATH_MAX]);
@@ -55,6 +57,8 @@ struct env_text {
 void want_env(struct env_text *e, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* What stead gives every process of the app, then the configuration's own. */
 int want_own_env(struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *e);
+/* wants_php.c: a pool of PHP-FPM: its words into args, each ended by NUL, and its variables. 0 or -errno. */
+int want_php(struct ctl *c, const struct conf_app *conf, struct env_text *env, struct buf *args, unsigned *ret_n);
 /* Of a configuration's program: its path, absolute; looked for in PATH when it has no slash. -ENOENT. */
 int want_program(const struct app *a, const char *path, const char *env_path, char ret[static CTL_PATH_MAX]);
 

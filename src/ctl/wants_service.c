@@ -65,12 +65,20 @@ struct service_text {
 	struct want w;
 };
 
-static int put_args(const struct ctl *c, const struct app *a, const struct conf_service *s,
-	struct service_text *t)
+/* The text may move while it grows. */
+static void put_env(struct service_text *t)
 {
+	for (unsigned i = 0; t->env.b.error == 0 && i < t->env.n; i++)
+		t->w.env[i] = t->env.b.p + t->env.at[i];
+}
+
+static int put_args(struct ctl *c, const struct app *a, const struct conf_app *conf, struct service_text *t)
+{
+	const struct conf_service *s = &conf->service;
 	unsigned n;
 	size_t at = 0;
-	int err = conf_command_expand(s->command, t->w.env, &t->args, &n);
+	int err = conf->php.on ? want_php(c, conf, &t->env, &t->args, &n)
+			       : conf_command_expand(s->command, t->w.env, &t->args, &n);
 
 	if (err)
 		return err;
@@ -129,10 +137,10 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 	buf_init(&t->env.b, CHAN_PAYLOAD_MAX);
 	buf_init(&t->args, CHAN_PAYLOAD_MAX);
 	err = want_own_env(c, a, conf, &t->env);
-	for (unsigned i = 0; err == 0 && i < t->env.n; i++)
-		t->w.env[i] = t->env.b.p + t->env.at[i];
+	put_env(t);
 	if (err == 0)
-		err = put_args(c, a, &conf->service, t);
+		err = put_args(c, a, conf, t);
+	put_env(t);
 	if (err == 0) {
 		effective_path(a, conf->working_directory, t->cwd);
 		if (conf->service.listen == SERVICE_PATH)

@@ -501,6 +501,8 @@ static void fail_or_retry(struct up_call *c, enum close_id why, int err, bool co
 		c->tries--;
 	again = c->state != UP_CALL_TUNNEL && may_retry(c, err, connecting) &&
 		c->tries <= c->u->retry + raced;
+	/* There is no other that could be quicker: it would be the same one, twice as busy. */
+	again &= !(c->u->app && why == CLOSE_UP_TIMEOUT);
 	if (!raced && err != -ENOMEM && err != -ENOBUFS) {
 		if (connecting && err != -EBUSY)
 			up_server_refused(s, err);

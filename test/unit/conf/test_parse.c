@@ -39,7 +39,7 @@ static const struct row rows[] = {
 	{"[\nName=a\n", CONF_SITE_NAME, "", "1:2:0"},
 	{"[Site x]\nName=a\n", CONF_SITE_NAME, "", "1:2:0"},
 	{"[site]\nName=a\n", CONF_SITE_NAME, "", "1:2:0"},
-	{"[Php]\nRoot=x\nNonsense\n", CONF_SITE_NAME, "", "1:2:0 3:1:0"},
+	{"[Build]\nRoot=x\nNonsense\n", CONF_SITE_NAME, "", "1:2:0 3:1:0"},
 	{"[X-Mine]\nA=1\n[Site]\nX-Mine=1\nName=a\n", CONF_SITE_NAME, "a", ""},
 	{"[Site]\nName=a\n[Site]\nQueue=2\n", CONF_SITE_QUEUE, "2", ""},
 	/* assignments */
