@@ -160,6 +160,19 @@ class NginxUvicorn(Server):
         self.wait(path)
 
 
+class InProcess(Server):
+    """stead's worker with bench/inprocess.c beneath it instead of the link."""
+
+    name = "in-process"
+
+    def __init__(self, folder, module, module_dir):
+        super().__init__()
+        self.spawn(["/usr/bin/python3", os.path.join(TOP, "python", "stead_worker.py"), "--wsgi", module, "--path",
+                    self.copy(folder), "--parent-fd", "-1", "--workers", "1"],
+                   env={**os.environ, "STEAD_LINK_DIR": module_dir, "INPROCESS_PORT": str(self.port)})
+        self.wait("/")
+
+
 class HaproxyProxy(Server):
     name = "HAProxy"
 
@@ -232,3 +245,12 @@ class Stead(Server):
             subprocess.run(as_user([self.binary, "stop", *self.options()]), env=self.environment(), timeout=60,
                            stdout=subprocess.DEVNULL, check=True)
         super().stop(keep)
+
+
+class SteadStatic(Stead):
+    """As another server's peer: its file at whatever path that row asks for."""
+
+    name = "stead, static file"
+
+    def __init__(self, folder, file, log, binary):
+        super().__init__(folder, "/", log, binary, keys=[("Site", f"TryFiles={file}")])
