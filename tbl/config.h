@@ -310,7 +310,7 @@ CONF(SERVICE_WORKING_DIRECTORY, SERVICE, "WorkingDirectory", CONF_TYPE_PATH, CON
 CONF(SERVICE_EXEC_START, SERVICE, "ExecStart", CONF_TYPE_CMD, CONF_DETECT | CONF_LINE, "", 0, 0, "", WHEN_RESTART, "the program that answers the site's requests",
 	"A command line as in systemd.service(5), without a shell: quotes, $NAME and ${NAME}, a - or : before the program. A program without a slash is looked for in PATH, a relative one in the app's folder. It stays in the foreground; stead starts it again when it ends. With Wsgi= in the same file stead runs that app itself, and the line is for systemd alone.", "ExecStart=/usr/bin/node server.js")
 CONF(SERVICE_LISTEN, SERVICE, "Listen", CONF_TYPE_LISTEN, CONF_SPECIFIERS, "auto", 0, 0, "", WHEN_RESTART, "where the program is asked",
-	"`fd`: a socket is handed over as descriptor 3, with LISTEN_FDS=1 (sd_listen_fds(3)). `port`: it listens on 127.0.0.1 at the port of the variable PORT, a new one for each start; `port:N`: always at that one, as also with PORT= in Environment=. `auto`: both are offered, and the one that answers is used. `unix:PATH`: it makes that socket and speaks HTTP; `uwsgi:PATH`, `fastcgi:PATH`: it speaks that protocol there; with `fd` as PATH on the socket that is handed over. Every user of the machine can connect to a port; to a socket the gates alone. %t is a folder of the program's own for its socket.", "Listen=uwsgi:%t/app.sock")
+	"`fd`: a socket is handed over as descriptor 3, with LISTEN_FDS=1 (sd_listen_fds(3)). `port`: it listens on 127.0.0.1 at the port of the variable PORT, a new one for each start; `port:N`: always at that one, as also with PORT= in Environment=. `auto`: both are offered, and the one that answers is used. `unix:PATH`: it makes that socket and speaks HTTP; `uwsgi:PATH`, `fastcgi:PATH`: it speaks that protocol there; with `fd` as PATH on the socket that is handed over. `link`: it is written with libstead(3), and gets its requests through shared memory. Every user of the machine can connect to a port; to a socket the gates alone. %t is a folder of the program's own for its socket.", "Listen=uwsgi:%t/app.sock")
 CONF(SERVICE_TYPE, SERVICE, "Type", CONF_TYPE_ENUM, 0, "simple", 0, 0, "simple exec notify notify-reload forking oneshot dbus idle", WHEN_RESTART, "how the program tells that it is ready",
 	"`simple`, `exec`, `idle`: it is ready when a GET of Health= is answered with a status below 500, HealthCount= times in a row. `notify`: when it says READY=1 (sd_notify(3)). The other words of systemd are refused for a program that serves.", "Type=notify")
 CONF(SERVICE_NOTIFY_ACCESS, SERVICE, "NotifyAccess", CONF_TYPE_ENUM, 0, "", 0, 0, "none main exec all", WHEN_RESTART, "whose notifications count",
@@ -329,6 +329,8 @@ CONF(SERVICE_KILL_MODE, SERVICE, "KillMode", CONF_TYPE_ENUM, 0, "control-group",
 	"`control-group`: all processes of the program's group; `mixed`, `process`: the started one alone. What is left at the end is killed whatever it says.", "KillMode=mixed")
 CONF(SERVICE_WORKERS, SERVICE, "Workers", CONF_TYPE_COUNT, 0, "1", 1, 256, "processes", WHEN_RESTART, "how many times the program runs",
 	"Each has a socket or port of its own, and a request goes to the one with the fewest. More than 1 is for a program that keeps nothing in its memory that the others would need; one with a fixed socket or port runs once.", "Workers=4")
+CONF(SERVICE_THREADS, SERVICE, "Threads", CONF_TYPE_INT, 0, "1", 1, 64, "requests", WHEN_RESTART, "how many requests the program has open at once",
+	"With Listen=link only: what stead_open() takes when the program does not say it. Other programs are told by their own configuration.", "Threads=8")
 CONF(SERVICE_LIFETIME, SERVICE, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RESTART, "how old the program becomes before it is replaced",
 	"By a new one that is ready before the old one finishes what it has; of several one at a time, each up to a fifth earlier. 0: no limit.", "LifetimeSec=1d")
 CONF(SERVICE_RSS_MAX, SERVICE, "RssMax", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776, "bytes", WHEN_RESTART, "how much memory the program may hold before it is replaced",
@@ -339,7 +341,6 @@ CONF_NOTED_KEY(SERVICE, "ExecCondition")
 CONF_NOTED_KEY(SERVICE, "ExecReload")
 CONF_NOTED_KEY(SERVICE, "ExecStop")
 CONF_NOTED_KEY(SERVICE, "ExecStopPost")
-CONF_NOTED_KEY(SERVICE, "Threads")
 CONF_NOTED_KEY(SERVICE, "MaxRequests")
 CONF_NOTED_KEY(SERVICE, "IdleStopSec")
 CONF_NOTED_KEY(SERVICE, "PIDFile")

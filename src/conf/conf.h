@@ -263,6 +263,8 @@ struct conf_service {
 	const struct conf_command *command; /* NULL: there is none that serves */
 	uint32_t listen, ready, notify, kill;
 	enum conf_protocol protocol; /* HTTP, UWSGI, FASTCGI */
+	bool linked;                 /* it is on the link (libstead); then listen is SERVICE_NONE */
+	unsigned threads;            /* … and has so many requests open at once */
 	const char *socket;          /* of SERVICE_PATH, as written */
 	unsigned port;               /* 0: a free one for each run */
 	unsigned workers;

@@ -28,6 +28,11 @@ static int parse_listen(const char *text, struct conf_service *s)
 
 	s->socket = "";
 	s->protocol = CONF_PROTOCOL_HTTP;
+	s->linked = strcmp(text, "link") == 0;
+	if (s->linked) {
+		s->listen = SERVICE_NONE;
+		return 0;
+	}
 	for (uint32_t i = SERVICE_FD; i <= SERVICE_AUTO; i++)
 		if (strcmp(text, words[i]) == 0) {
 			s->listen = i;
@@ -64,7 +69,7 @@ int conf_listen_check(
 	(void)c;
 	if (parse_listen(text, &s) < 0) {
 		buf_printf(why, "\"%.80s\" is no place to listen at", text);
-		buf_puts(todo, "one of auto, fd, port, port:N, unix:PATH, uwsgi:PATH, fastcgi:PATH");
+		buf_puts(todo, "one of auto, fd, port, port:N, unix:PATH, uwsgi:PATH, fastcgi:PATH, link");
 		return -EINVAL;
 	}
 	for (const char *p = text; *p != '\0'; p++)
@@ -142,6 +147,7 @@ static void fill(const struct conf *c, struct conf_service *s)
 								       : SERVICE_KILL_MAIN;
 	s->kill_signal = kill != NULL ? kill->text : "SIGTERM";
 	s->workers = (unsigned)number(c, CONF_SERVICE_WORKERS);
+	s->threads = (unsigned)number(c, CONF_SERVICE_THREADS);
 	s->start_ms = start != 0 ? start
 		      : both != 0 ? both
 				  : number(c, CONF_SITE_HEALTH_TIMEOUT);
@@ -192,6 +198,10 @@ static void check_place(struct conf *c)
 	struct conf_service s = {0};
 
 	fill(c, &s);
+	if (s.linked && (notifies(c) || s.watchdog_ms != 0))
+		conf_find(c, CONF_ERROR, &c->plain.head[CONF_SERVICE_LISTEN]->pos,
+			"take Type= and WatchdogSec= out",
+			"Listen=link: the link itself says that the program is ready and well");
 	if (workers->number > 1 && (s.listen == SERVICE_PATH || s.port != 0))
 		conf_find(c, CONF_ERROR, &workers->pos,
 			"take Workers= out, or let it listen with fd, port or auto",

@@ -130,7 +130,7 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	site.name = snap_put_str(b->w, b->name);
 	metrics_name(b->c, METRICS_SITE, site.number, b->name);
 	put_upstreams(b, conf);
-	b->service = conf->service.command ? sites_service(b, conf) : SNAP_NONE;
+	b->service = wants_role(conf) == PROC_SERVICE ? sites_service(b, conf) : SNAP_NONE;
 	site.canonical =
 		snap_put_str(b->w, conf->domains && conf->domains[0] ? conf->domains[0] : "");
 	site.maintenance = maintenance(b, conf);
@@ -165,7 +165,7 @@ static void put_own(struct site_build *b, const struct conf_app *conf)
 	b->own = true;
 	b->gates = conf->gates;
 	app.name = snap_put_str(b->w, b->name);
-	if (conf->python)
+	if (wants_role(conf) == PROC_WORKER)
 		(void)snap_put_app(b->w, &app);
 	sites_tcp(b, conf);
 	if (conf->serves)

@@ -285,6 +285,9 @@ static const char *not_ready_todo(const struct up *u)
 				 "to it",
 	};
 
+	if (u->c->service.linked)
+		return "with Listen=link it calls stead_open() and then stead_next(), as libstead(3) "
+		       "shows; TimeoutStartSec= is the bound";
 	if (u->c->service.ready == SERVICE_NOTIFIES)
 		return "with Type=notify it says READY=1 (NotifyAccess=all when another process than "
 		       "the first says so); TimeoutStartSec= is the bound";
@@ -324,7 +327,7 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 	if (is_app(st->role) && st->phase == PHASE_STOPPING && was == PHASE_STARTING &&
 		u->workers_set && (!u->reload || (u->rolling && st->generation > u->newer_than))) {
 		up_fail(u, VERB_EXIT_FAILED,
-			st->role == PROC_WORKER
+			u->c->python
 				? "its own lines above may say what it waits for; HealthTimeoutSec= "
 				  "is the bound"
 				: not_ready_todo(u),

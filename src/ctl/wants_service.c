@@ -103,6 +103,20 @@ static void put_set(const struct ctl *c, const struct app *a, const struct conf_
 	t->w.stop_signal = s->kill_signal;
 	t->w.socket = t->socket;
 	t->w.probe = conf->health;
+	if (s->linked) {
+		t->w.set = (struct msg_proc_set){.role = PROC_WORKER,
+			.app = APP_NUMBER,
+			.count = s->workers,
+			.uid = a->uid,
+			.gid = a->gid,
+			.flags = PROC_SET_LINK | PROC_SET_ROLLING,
+			.start_ms = ms32(s->start_ms),
+			.stop_ms = ms32(s->stop_ms),
+			.life_ms = s->lifetime_ms,
+			.rss_max = s->rss_max,
+			.umask_bits = 022};
+		return;
+	}
 	t->w.set = (struct msg_proc_set){.role = PROC_SERVICE,
 		.app = APP_NUMBER,
 		.count = s->workers,
@@ -137,6 +151,11 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 	buf_init(&t->env.b, CHAN_PAYLOAD_MAX);
 	buf_init(&t->args, CHAN_PAYLOAD_MAX);
 	err = want_own_env(c, a, conf, &t->env);
+	if (conf->service.linked) {
+		/* What stead_open() looks for: the channel that workers.c hands over. */
+		want_env(&t->env, "STEAD_LINK_FD", "3");
+		want_env(&t->env, "STEAD_THREADS", "%u", conf->service.threads);
+	}
 	put_env(t);
 	if (err == 0)
 		err = put_args(c, a, conf, t);
@@ -169,9 +188,9 @@ int wants_app(struct ctl *c, const struct app *a, const struct conf_app *conf, u
 
 enum proc wants_role(const struct conf_app *conf)
 {
-	return conf->python             ? PROC_WORKER
-	       : conf->service.command ? PROC_SERVICE
-				       : PROC_NONE;
+	if (conf->python || conf->service.linked)
+		return PROC_WORKER;
+	return conf->service.command ? PROC_SERVICE : PROC_NONE;
 }
 
 unsigned wants_count(const struct conf_app *conf)
