@@ -45,8 +45,8 @@ SECTION(ROUTE, "Route", SECTION_ARG, SECTION_FOLDERLESS, "settings of one path: 
 SECTION(UPSTREAM, "Upstream", SECTION_ARG, SECTION_FOLDERLESS, "servers that requests are passed to: [Upstream NAME]")
 SECTION(TCP, "Tcp", SECTION_ARG, 0, "connections of any protocol, passed on as they are: [Tcp NAME]")
 SECTION(PHP, "Php", SECTION_PLAIN, 0, "a PHP app and its processes")
-SECTION(WORKER, "Worker", SECTION_ARG, SECTION_LATER, "a program that runs beside the app")
-SECTION(TIMER, "Timer", SECTION_ARG, SECTION_LATER, "a program that runs at times")
+SECTION(WORKER, "Worker", SECTION_ARG, 0, "a program that runs beside the app and serves nothing: [Worker NAME]")
+SECTION(TIMER, "Timer", SECTION_ARG, 0, "a program that runs at times: [Timer NAME]")
 SECTION(NEEDS, "Needs", SECTION_PLAIN, SECTION_LATER, "other servers that the app needs")
 SECTION(BUILD, "Build", SECTION_PLAIN, SECTION_LATER, "how a release is made")
 SECTION(DEPLOY, "Deploy", SECTION_PLAIN, SECTION_LATER, "where and how it is deployed")
@@ -454,6 +454,38 @@ CONF_NOTED_KEY(SERVICE, "Sockets")
 CONF_NOTED_KEY(SERVICE, "FileDescriptorStoreMax")
 CONF_NOTED_KEY(SERVICE, "LoadCredential")
 CONF_NOTED_KEY(SERVICE, "SetCredential")
+
+/* [Worker NAME]: the same names and meaning */
+CONF(WORKER_EXEC_START, WORKER, "ExecStart", CONF_TYPE_CMD, CONF_LINE, "", 0, 0, "", WHEN_RESTART, "the program",
+	"A command line as [Service] has it. It runs as the app's user, in its folder, with its environment and STEAD_PROGRAM=NAME, once the site is live; what it prints is in `stead logs`. When it ends, however, it is started again, with growing pauses. `stead restart` and a changed line end it before the new one starts. stead has no queue of its own: a table in PostgreSQL and SELECT ... FOR UPDATE SKIP LOCKED is one.", "ExecStart=venv/bin/python mail.py")
+CONF(WORKER_WORKERS, WORKER, "Workers", CONF_TYPE_COUNT, 0, "1", 1, 256, "processes", WHEN_RESTART, "how many times the program runs",
+	"", "Workers=2")
+CONF(WORKER_TIMEOUT_STOP, WORKER, "TimeoutStopSec", CONF_TYPE_TIME, 0, "10s", 0, 86400000, "ms", WHEN_RESTART, "how long the program may take to end",
+	"From KillSignal= on; then it is killed with all that it started.", "TimeoutStopSec=1min")
+CONF(WORKER_KILL_SIGNAL, WORKER, "KillSignal", CONF_TYPE_ENUM, 0, "SIGTERM", 0, 0, "SIGTERM SIGINT SIGQUIT SIGHUP SIGUSR1 SIGUSR2 SIGWINCH SIGKILL TERM INT QUIT HUP USR1 USR2 WINCH KILL", WHEN_RESTART, "the signal that asks the program to end",
+	"", "KillSignal=SIGINT")
+CONF(WORKER_KILL_MODE, WORKER, "KillMode", CONF_TYPE_ENUM, 0, "control-group", 0, 0, "control-group mixed process", WHEN_RESTART, "who gets KillSignal=",
+	"As in [Service].", "KillMode=mixed")
+CONF(WORKER_LIFETIME, WORKER, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RESTART, "how old the program becomes before it is started anew",
+	"0: no limit.", "LifetimeSec=1d")
+CONF(WORKER_RSS_MAX, WORKER, "RssMax", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776, "bytes", WHEN_RESTART, "how much memory the program may hold before it is started anew",
+	"0: no limit.", "RssMax=500M")
+
+/* [Timer NAME]: as in systemd's timer units, with the program in the same section */
+CONF(TIMER_EXEC_START, TIMER, "ExecStart", CONF_TYPE_CMD, CONF_LINE, "", 0, 0, "", WHEN_RESTART, "the program",
+	"A command line as [Service] has it; it runs once each time, as [Worker]'s programs do, with STEAD_PROGRAM=NAME and STEAD_RUN=N, a number that is never given twice. It never overlaps: what comes due while it runs is left out. `stead status` shows the last run, how it ended, and the next.", "ExecStart=venv/bin/python report.py")
+CONF(TIMER_ON_CALENDAR, TIMER, "OnCalendar", CONF_TYPE_CALENDAR, CONF_MANY | CONF_LINE, "", 0, 16, "", WHEN_RELOAD, "when it runs, by the calendar",
+	"As in systemd.time(7): Mon..Fri *-*-* 9..17:00, *:0/15, *-*~1 (the month's last day), daily, weekly; a time zone's name may stand at the end, else it is the machine's local time. A local time that the clock skips in spring does not come on that day.", "OnCalendar=Mon..Fri 06:30 Europe/Berlin")
+CONF(TIMER_ON_UNIT_ACTIVE, TIMER, "OnUnitActiveSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RELOAD, "how long after the last run began it runs again",
+	"The first time as long after the site went live, unless OnActiveSec= or OnCalendar= comes before. 0: off.", "OnUnitActiveSec=15min")
+CONF(TIMER_ON_UNIT_INACTIVE, TIMER, "OnUnitInactiveSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RELOAD, "how long after the last run ended it runs again",
+	"The first time as with OnUnitActiveSec=. 0: off.", "OnUnitInactiveSec=1min")
+CONF(TIMER_ON_ACTIVE, TIMER, "OnActiveSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RELOAD, "how long after the site went live it runs once",
+	"0: off.", "OnActiveSec=30s")
+CONF(TIMER_PERSISTENT, TIMER, "Persistent", CONF_TYPE_BOOL, 0, "no", 0, 0, "", WHEN_RELOAD, "whether a run that OnCalendar= missed while stead was down is made up for",
+	"Once, at the start, however many were missed.", "Persistent=yes")
+CONF(TIMER_RANDOMIZED_DELAY, TIMER, "RandomizedDelaySec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RELOAD, "up to how much later it runs, by chance",
+	"Chosen anew for each run.", "RandomizedDelaySec=5min")
 
 /* [Unit], [Install] */
 CONF_NOTED_KEY(UNIT, "Description")

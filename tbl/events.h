@@ -37,6 +37,7 @@ EVENT(JAIL_SKIPPED, 1070, LEVEL_INFO, "what", "stead does not run as root, so th
 EVENT(RATE_LIMITED, 1080, LEVEL_WARNING, "site client refused", "requests beyond RateLimit= were answered with 429; `refused` counts since the line before", "raise RateLimit= if these are people; Deny= keeps a network out")
 EVENT(CONNS_LIMITED, 1081, LEVEL_WARNING, "client refused", "connections beyond ConnectionsMax= were refused; `refused` counts since the line before", "raise ConnectionsMax= if these are people behind one address; name a proxy in TrustedProxies=")
 EVENT(PROXY_BAD, 1082, LEVEL_WARNING, "client refused", "a connection from a network of ProxyProtocol= did not begin with a PROXY header and was closed", "let the proxy send it (HAProxy: send-proxy-v2), or take its network out of ProxyProtocol=")
+EVENT(PROGRAM_NOT_RUN, 1086, LEVEL_ERROR, "app program why", "a program of [Worker] or [Timer] cannot be run", "correct its ExecStart=, then `stead reload`")
 EVENT(TCP_DOWN, 1090, LEVEL_ERROR, "tcp why", "no server of a [Tcp] takes connections; its clients are turned away", "see that one of its Server= runs and can be reached from here")
 EVENT(TCP_BACK, 1091, LEVEL_NOTICE, "tcp", "a server of a [Tcp] takes connections again", "")
 EVENT(APP_UNWELL, 1095, LEVEL_WARNING, "app path status", "an app that is starting answers with an error; it is asked again until its time is over", "its own lines say why; Health= names the path that is asked for")

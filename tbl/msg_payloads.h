@@ -136,6 +136,7 @@ enum proc_set_flag {
 	PROC_SET_LINK = 1,     /* speaks the link: gets fd 3 = the parent's channel */
 	PROC_SET_ROLLING = 2,  /* may be replaced new-before-old */
 	PROC_SET_STACKS = 4,   /* SIGUSR1 makes it print where each of its threads stands */
+	PROC_SET_ONCE = 16,    /* runs to its end; again when other contents are set, and never over a run */
 	PROC_SET_KEEP = 8,     /* when it is known, its number of slots stays */
 };
 /* Where a program of an app is asked. FD: a Unix socket that the parent makes, handed over as descriptor 3 with

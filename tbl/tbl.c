@@ -214,6 +214,7 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 	[CONF_TYPE_USER] = "NAME:HASH",
 	[CONF_TYPE_LOCAL] = "off or a loopback ADDR:PORT",
 	[CONF_TYPE_LOGFORMAT] = "combined, json, off or a format with $variables",
+	[CONF_TYPE_CALENDAR] = "calendar event",
 	[CONF_TYPE_CMD] = "command line",
 	[CONF_TYPE_LISTEN] = "auto, fd, port, port:N, unix:PATH, uwsgi:PATH or fastcgi:PATH",
 };

@@ -109,6 +109,7 @@ enum conf_type {
 	CONF_TYPE_LOCAL,     /* off, or ADDR:PORT of this machine */
 	CONF_TYPE_LOGFORMAT, /* combined, json, off, or text with $variables */
 	CONF_TYPE_CMD,     /* a command line, as systemd.service(5) has it */
+	CONF_TYPE_CALENDAR, /* systemd.time(7), calendar events */
 	CONF_TYPE_LISTEN,  /* auto, fd, port, port:N, unix:PATH, uwsgi:PATH, fastcgi:PATH */
 	CONF_TYPE_END
 };

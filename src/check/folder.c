@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "conf/calendar.h"
 #include "lib/must.h"
 #include "lib/sys.h"
 
@@ -261,6 +262,40 @@ static int read_users(
 	return r == -ENOMEM ? r : 0;
 }
 
+/* A program without a slash is looked for as it will be: PATH= of the environment is the app's own matter. */
+static void check_program(struct check *k, const struct conf_value *v)
+{
+	const struct conf_value *e = conf_get(k->conf, CONF_SERVICE_ENVIRONMENT);
+	bool own = false;
+
+	if (v == NULL || v->text[0] == '\0')
+		return;
+	if (strchr(v->part1, '/') != NULL) {
+		want_path(k, v, v->part1, WANT_PROGRAM);
+		return;
+	}
+	for (; e != NULL; e = e->next)
+		own |= e->part1 != NULL && strcmp(e->part1, "PATH") == 0;
+	if (!own && !check_in_path(v->part1))
+		conf_find(k->conf, CONF_ERROR, &v->pos, "install it, or write its path",
+			"ExecStart=: there is no program %s in PATH (%s)", v->part1,
+			getenv("PATH") != NULL ? getenv("PATH") : "");
+}
+
+/* Time zones that this machine does not know would be UTC without a word. */
+static void check_zones(struct check *k, const struct conf_value *v)
+{
+	struct calendar when;
+	const char *why;
+
+	for (; v != NULL; v = v->next)
+		if (v->text[0] != '\0' && calendar_parse(v->text, &when, &why) == 0 &&
+			!calendar_zone_there(when.zone))
+			conf_find(k->conf, CONF_ERROR, &v->pos,
+				"write it as tzselect(8) does, or install tzdata",
+				"OnCalendar=: there is no time zone %s", when.zone);
+}
+
 /* The sections with a name: folders, pages and files of users. */
 static int check_scopes(struct check *k)
 {
@@ -271,6 +306,9 @@ static int check_scopes(struct check *k)
 		const struct conf_value *root = conf_scope_get(s, CONF_SITE_ROOT);
 
 		check_values(k, root, WANT_DIR);
+		check_program(k, conf_scope_get(s, CONF_WORKER_EXEC_START));
+		check_program(k, conf_scope_get(s, CONF_TIMER_EXEC_START));
+		check_zones(k, conf_scope_get(s, CONF_TIMER_ON_CALENDAR));
 		check_pages(k, conf_scope_get(s, CONF_SITE_ERROR_PAGE), root ? root : site);
 		v = conf_scope_get(s, CONF_SITE_BASIC_AUTH);
 		if (v != NULL && v->text[0] != '\0')
@@ -327,26 +365,6 @@ bool check_in_path(const char *program)
 		at += n;
 	}
 	return false;
-}
-
-/* A program without a slash is looked for as it will be: PATH= of the environment is the app's own matter. */
-static void check_program(struct check *k, const struct conf_value *v)
-{
-	const struct conf_value *e = conf_get(k->conf, CONF_SERVICE_ENVIRONMENT);
-	bool own = false;
-
-	if (v == NULL || v->text[0] == '\0')
-		return;
-	if (strchr(v->part1, '/') != NULL) {
-		want_path(k, v, v->part1, WANT_PROGRAM);
-		return;
-	}
-	for (; e != NULL; e = e->next)
-		own |= e->part1 != NULL && strcmp(e->part1, "PATH") == 0;
-	if (!own && !check_in_path(v->part1))
-		conf_find(k->conf, CONF_ERROR, &v->pos, "install it, or write its path",
-			"ExecStart=: there is no program %s in PATH (%s)", v->part1,
-			getenv("PATH") != NULL ? getenv("PATH") : "");
 }
 
 int check_paths(struct check *k)

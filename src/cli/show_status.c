@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/sys.h"
 
@@ -136,10 +137,36 @@ static void show_process(const json_t *p)
 	size(number_of(p, "memory"), memory);
 	if (is_resident(p))
 		(void)strncat(memory, "*", sizeof memory - strlen(memory) - 1);
-	(void)snprintf(name, sizeof name, "%s %lld", text_of(p, "role"), number_of(p, "index"));
+	(void)snprintf(name, sizeof name, "%s %lld",
+		*text_of(p, "program") ? text_of(p, "program") : text_of(p, "role"),
+		number_of(p, "index"));
 	(void)printf("  %-12s %-16s %7lld  %-10s %9s  %8lld  %s\n", name, app, number_of(p, "pid"),
 		text_of(p, "phase"), memory, number_of(p, "restarts"),
 		span(number_of(p, "uptime_ms"), up));
+}
+
+static void show_timer(const json_t *t)
+{
+	long long now = (long long)time(NULL) * 1000, last = number_of(t, "last_us") / 1000,
+		  next = number_of(t, "next_us") / 1000, status = number_of(t, "status");
+	char ago[32], in[32], how[64] = "ended well";
+
+	if (json_is_true(json_object_get(t, "running")))
+		(void)snprintf(how, sizeof how, "runs");
+	else if (number_of(t, "ended_us") < number_of(t, "last_us"))
+		(void)snprintf(how, sizeof how, "was cut off");
+	else if (status < 0)
+		(void)snprintf(how, sizeof how, "ended by signal %lld", -status);
+	else if (status > 0)
+		(void)snprintf(how, sizeof how, "failed with exit status %lld", status);
+	(void)printf("  %-12s ", text_of(t, "name"));
+	if (last)
+		(void)printf("%s ago, %s", span(now > last ? now - last : 0, ago), how);
+	else
+		(void)fputs("never ran", stdout);
+	if (next)
+		(void)printf("; next in %s", span(next > now ? next - now : 0, in));
+	(void)fputc('\n', stdout);
 }
 
 static void show_database(const json_t *db)
@@ -186,6 +213,10 @@ void show_status(const struct cli *c, const json_t *status)
 		(void)puts(
 			"  * resident, with the pages that it shares with others; root is told the "
 			"exact share");
+	if (json_array_size(json_object_get(status, "timers")))
+		(void)puts("\ntimers");
+	json_array_foreach(json_object_get(status, "timers"), i, o)
+		show_timer(o);
 	db = json_object_get(status, "database");
 	if (json_is_object(db))
 		show_database(db);

@@ -97,6 +97,7 @@ int conf_finish(struct conf *c)
 		check_twice(c, CONF_SERVER_LISTEN, "the address");
 		conf_route_check(c);
 		conf_tcp_check(c);
+		conf_program_check(c);
 		conf_service_check(c);
 		conf_php_check(c);
 		if (c->at->head[CONF_SITE_NAME] == NULL)
@@ -250,4 +251,5 @@ void conf_app_fill(struct conf *c)
 	conf_tcp_fill(c);
 	a->answers = a->routes != NULL && a->statics != NULL && answers(a);
 	a->serves = a->answers || (a->domains != NULL && a->domains[0] != NULL);
+	conf_program_fill(c);
 }

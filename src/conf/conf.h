@@ -282,6 +282,22 @@ struct conf_php {
 	uint64_t idle_ms;      /* a connection that nobody uses is kept so long */
 };
 
+/* A program of the app that serves nothing: [Worker NAME], or [Timer NAME] with the times at which it runs. */
+struct conf_timer {
+	const char *const *calendar; /* conf/calendar.h reads them */
+	uint64_t unit_active_ms, unit_inactive_ms, active_ms, delay_ms; /* 0: off */
+	bool persistent;
+};
+struct conf_program {
+	const char *name;
+	const struct conf_command *command;
+	const struct conf_timer *timer; /* NULL: it runs always */
+	unsigned workers;
+	uint64_t stop_ms, lifetime_ms, rss_max;
+	uint32_t kill; /* enum service_kill */
+	const char *kill_signal;
+};
+
 enum conf_access_log { CONF_ACCESS_LOG_JSON, CONF_ACCESS_LOG_OFF, CONF_ACCESS_LOG_COMBINED, CONF_ACCESS_LOG_FORMAT };
 enum conf_postgres { CONF_POSTGRES_AUTO, CONF_POSTGRES_YES, CONF_POSTGRES_NO };
 struct conf_app {
@@ -340,6 +356,8 @@ struct conf_app {
 	unsigned nupstreams;
 	const struct conf_tcp *tcps;
 	unsigned ntcps;
+	const struct conf_program *programs;
+	unsigned nprograms;
 	const char *const *aliases;
 	unsigned connections_per_address;
 	const struct conf_cidr *trusted, *proxy_protocol;

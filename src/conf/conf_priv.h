@@ -93,6 +93,11 @@ void conf_app_fill(struct conf *c);
 void conf_route_fill(struct conf *c);
 void conf_route_check(struct conf *c);
 
+/* program.c: OnCalendar=; and the same of [Worker NAME] and [Timer NAME]. */
+int conf_calendar_check(const char *text, struct conf_value *v, struct buf *why, struct buf *todo);
+void conf_program_fill(struct conf *c);
+void conf_program_check(struct conf *c);
+
 /* tcp.c: the same of [Tcp NAME]. */
 void conf_tcp_fill(struct conf *c);
 void conf_tcp_check(struct conf *c);

@@ -452,6 +452,8 @@ int conf_value_check(struct conf *c, const struct conf_row *row, const char *tex
 		return conf_logformat_check(text, v, why, todo);
 	case CONF_TYPE_CMD:
 		return conf_command_check(c, text, v, why, todo);
+	case CONF_TYPE_CALENDAR:
+		return conf_calendar_check(text, v, why, todo);
 	case CONF_TYPE_LISTEN:
 		return conf_listen_check(c, text, v, why, todo);
 	case CONF_TYPE_CIDR:

@@ -30,6 +30,7 @@
 #include "lib/must.h"
 #include "tbl/tbl.h"
 
+#include "programs.h"
 #include "request.h"
 #include "site.h"
 #include "scale.h"
@@ -45,6 +46,8 @@ enum ctl_op {
 	OP_UP_TIMER,
 	OP_FLUSH,
 	OP_SCALE_TIMER,
+	OP_TIMED,
+	OP_TIMED_JUMP,
 	CTL_OP_KINDS
 };
 
@@ -562,6 +565,12 @@ struct ctl {
 	uint64_t clear_generation; /* … when no worker so old runs */
 	struct proc_info *procs;
 	unsigned procs_n;
+	struct program programs[CTL_PROGRAMS_MAX];
+	unsigned programs_n;
+	struct timed timed[CTL_PROGRAMS_MAX];
+	unsigned timed_n;
+	struct timer timed_timer;
+	struct op timed_jump;
 	struct ask *asks;
 	struct up *up;
 };

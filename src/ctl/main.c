@@ -138,6 +138,8 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_UP_TIMER] = up_on_timer,
 	[OP_FLUSH] = on_flush,
 	[OP_SCALE_TIMER] = scaling_on_timer,
+	[OP_TIMED] = timers_on_timer,
+	[OP_TIMED_JUMP] = timers_on_jump,
 };
 
 int main(void)
@@ -162,6 +164,7 @@ int main(void)
 		fatal("ctl", "waiting failed: %s", strerror(-err));
 	logring_flush(&c->ring);
 	control_close(c);
+	timers_free(c);
 	state_close(c);
 	return 0;
 }

@@ -49,6 +49,7 @@ void resume(struct ctl *c)
 	if (err == 0 && c->role != PROC_NONE)
 		err = wants_app(c, &c->app, conf, 0, NULL);
 	scaling_resume(c, false);
+	programs_apply(c, &c->app, conf, true);
 	if (err == 0)
 		err = gates_send(c, conf);
 	if (err == 0)

@@ -6,6 +6,7 @@
  * death.
  */
 #include "sites.h"
+#include "wants.h"
 
 #include <errno.h>
 #include <stdio.h>

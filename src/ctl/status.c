@@ -124,12 +124,13 @@ static json_t *process(struct ctl *c, const struct msg_proc_state *st)
 	 * first. As root that of other users is not ours to read; `stead status` of root is. */
 	uint64_t memory = sys_memory_bytes(st->pid, st->role == PROC_POSTGRES, &exact);
 
-	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:I, s:s, s:i, s:I, s:I}", "role",
+	return json_pack("{s:s, s:i, s:s, s:s, s:i, s:s, s:I, s:s, s:i, s:i, s:I, s:I}", "role",
 		proc_rows[st->role].name, "index", (int)st->index, "app",
-		st->role == PROC_WORKER || st->role == PROC_SERVICE ? c->app.name : "", "pid", (int)st->pid, "phase",
+		st->role == PROC_WORKER || st->role == PROC_SERVICE ? c->app.name : "",
+		"program", st->role == PROC_SERVICE ? program_name(c, st->app) : "", "pid", (int)st->pid, "phase",
 		st->phase < ARRAY_LEN(phase_names) ? phase_names[st->phase] : "?", "memory",
 		(json_int_t)memory, "memory_kind", exact ? "pss" : "rss", "restarts",
-		(int)st->restarts, "uptime_ms", (json_int_t)(since / 1000), "generation",
+		(int)st->restarts, "status", (int)st->status, "uptime_ms", (json_int_t)(since / 1000), "generation",
 		(json_int_t)st->generation);
 }
 
@@ -218,12 +219,13 @@ json_t *status_json(struct ctl *c, const char *site, bool all)
 	unsigned more;
 	json_t *list = sites(c, site, all, &more);
 
-	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:o, s:o, s:o}", "state",
+	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:o}", "state",
 		c->stopping  ? "stopping"
 		: c->live_us ? "live"
 		: c->up      ? "starting"
 			     : "idle",
 		"version", STEAD_VERSION, "folder", c->app.folder, "sites", list, "sites_more",
-		(int)more, "sites_kept", (int)kept(c), "processes", processes(c), "database",
+		(int)more, "sites_kept", (int)kept(c), "processes", processes(c), "timers",
+		timers_json(c), "database",
 		database(c), "protections_off", protections_off(c));
 }

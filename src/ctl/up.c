@@ -300,9 +300,11 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 	struct up *u = c->up;
 
 	up_root_settle(c);
+	timers_heard(c, st);
 	if (is_app(st->role))
 		trouble_update(c);
-	if (is_app(st->role) && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
+	if (is_app(st->role) && st->app == APP_NUMBER && st->phase == PHASE_BACKOFF &&
+		was == PHASE_STARTING)
 		verbs_worker_died(c, st);
 	if (u && (st->role == PROC_GATE || st->role == PROC_LOG) &&
 		st->phase == PHASE_STOPPING && was == PHASE_STARTING)
@@ -408,6 +410,7 @@ static void go_live(struct up *u)
 	if (c->role != PROC_NONE && c->role != wants_role(u->c))
 		wants_drop(c, c->role);
 	ctl_adopt(c, u->c);
+	programs_apply(c, &c->app, u->c, false);
 	c->clearing = c->start.root != 0;
 	c->clear_generation = u->rolling ? u->newer_than : 0;
 	if (c->live_us == 0)

@@ -54,6 +54,7 @@ static void restart_now(struct client *cl)
 	client_progress(cl, "restart", "starting new workers beside the old ones", UINT32_MAX);
 	loop_timer_in(c->loop, &cl->timer, c->start_ms * (uint64_t)c->scaling.scaler.want + 30000);
 	(void)parent_send(c, MSG_PROC_RESTART, ++c->ids, &ref, sizeof ref, NULL, 0, NULL, 0);
+	programs_restart(c);
 	/* An app that sleeps has none to replace; what wakes it is new. */
 	verbs_settle(c);
 }

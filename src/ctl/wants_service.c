@@ -72,13 +72,13 @@ static void put_env(struct service_text *t)
 		t->w.env[i] = t->env.b.p + t->env.at[i];
 }
 
-static int put_args(struct ctl *c, const struct app *a, const struct conf_app *conf, struct service_text *t)
+static int put_args(struct ctl *c, const struct app *a, const struct conf_app *conf,
+	const struct conf_command *command, struct service_text *t)
 {
-	const struct conf_service *s = &conf->service;
 	unsigned n;
 	size_t at = 0;
-	int err = conf->php.on ? want_php(c, conf, &t->env, &t->args, &n)
-			       : conf_command_expand(s->command, t->w.env, &t->args, &n);
+	int err = conf->php.on && command == conf->service.command ? want_php(c, conf, &t->env, &t->args, &n)
+			       : conf_command_expand(command, t->w.env, &t->args, &n);
 
 	if (err)
 		return err;
@@ -88,7 +88,7 @@ static int put_args(struct ctl *c, const struct app *a, const struct conf_app *c
 		t->w.argv[i] = t->args.p + at;
 		at += strlen(t->args.p + at) + 1;
 	}
-	return want_program(a, s->command->path, path_of(c, t->w.env), t->program);
+	return want_program(a, command->path, path_of(c, t->w.env), t->program);
 }
 
 static void put_set(const struct ctl *c, const struct app *a, const struct conf_app *conf,
@@ -158,7 +158,7 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 	}
 	put_env(t);
 	if (err == 0)
-		err = put_args(c, a, conf, t);
+		err = put_args(c, a, conf, conf->service.command, t);
 	put_env(t);
 	if (err == 0) {
 		effective_path(a, conf->working_directory, t->cwd);
@@ -205,4 +205,162 @@ void wants_drop(struct ctl *c, enum proc role)
 	struct msg_proc_ref ref = {.role = role, .app = APP_NUMBER};
 
 	(void)parent_send(c, MSG_PROC_DROP, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
+}
+
+/* ---- programs that serve nothing ---- */
+
+/* A number that no app has, and that stays with the name whatever other programs come and go. */
+static uint32_t program_number(const struct app *a, const char *name)
+{
+	uint32_t hash = 2166136261u;
+
+	for (const char *p = a->name; *p; p++)
+		hash = (hash ^ (uint8_t)*p) * 16777619u;
+	hash = (hash ^ '/') * 16777619u;
+	for (const char *p = name; *p; p++)
+		hash = (hash ^ (uint8_t)*p) * 16777619u;
+	return PROGRAM_NUMBER_FIRST | hash >> 8;
+}
+
+static void put_program(const struct app *a, const struct conf_program *p, uint32_t number,
+	struct service_text *t)
+{
+	t->w.name = a->name;
+	t->w.cwd = t->cwd;
+	t->w.path = t->program;
+	t->w.stop_signal = p->kill_signal;
+	/* Not rolling: two of them at a time is what no one asked for. */
+	t->w.set = (struct msg_proc_set){.role = PROC_SERVICE,
+		.app = number,
+		.count = p->workers,
+		.uid = a->uid,
+		.gid = a->gid,
+		.flags = p->timer ? PROC_SET_ONCE : 0,
+		.stop_ms = ms32(p->stop_ms),
+		.umask_bits = 022,
+		.life_ms = p->lifetime_ms,
+		.rss_max = p->rss_max,
+		.listen = SERVICE_NONE,
+		.ready = SERVICE_SPAWNED,
+		.kill = p->kill};
+}
+
+/* run: of a [Timer], the number of this time; 0: it runs always. */
+static int want_one(struct ctl *c, const struct app *a, const struct conf_app *conf,
+	const struct conf_program *p, uint32_t number, uint64_t run)
+{
+	struct service_text *t = calloc(1, sizeof *t);
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	buf_init(&t->env.b, CHAN_PAYLOAD_MAX);
+	buf_init(&t->args, CHAN_PAYLOAD_MAX);
+	err = want_own_env(c, a, conf, &t->env);
+	want_env(&t->env, "STEAD_PROGRAM", "%s", p->name);
+	if (run)
+		want_env(&t->env, "STEAD_RUN", "%llu", (unsigned long long)run);
+	for (unsigned i = 0; err == 0 && i < t->env.n; i++)
+		t->w.env[i] = t->env.b.p + t->env.at[i];
+	if (err == 0)
+		err = put_args(c, a, conf, p->command, t);
+	if (err == 0) {
+		effective_path(a, conf->working_directory, t->cwd);
+		put_program(a, p, number, t);
+		err = want_send(c, &t->w, 0, NULL);
+	}
+	buf_done(&t->args);
+	buf_done(&t->env.b);
+	free(t);
+	return err;
+}
+
+static void forget(struct ctl *c, uint32_t number)
+{
+	struct msg_proc_ref ref = {.role = PROC_SERVICE, .app = number};
+
+	(void)parent_send(c, MSG_PROC_DROP, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
+}
+
+/* What the parent runs beside the app and nobody wants any more. */
+static void drop_others(struct ctl *c)
+{
+	uint32_t last = 0;
+
+	for (unsigned i = 0; i < c->procs_n; i++) {
+		uint32_t number = c->procs[i].st.app;
+
+		if (c->procs[i].st.role != PROC_SERVICE || number < PROGRAM_NUMBER_FIRST ||
+			number == last || *program_name(c, number))
+			continue;
+		last = number;
+		forget(c, number);
+	}
+}
+
+static void say_not_run(struct ctl *c, const struct app *a, const char *name, int err)
+{
+	say(c, EV_PROGRAM_NOT_RUN, "app", a->name, "program", name, "why",
+		err == -ENOENT ? "its program is not found in PATH" : strerror(-err), NULL);
+}
+
+void programs_apply(struct ctl *c, const struct app *a, const struct conf_app *conf, bool resume)
+{
+	c->programs_n = 0;
+	timers_begin(c);
+	for (unsigned i = 0; i < conf->nprograms && i < CTL_PROGRAMS_MAX; i++) {
+		const struct conf_program *p = &conf->programs[i];
+		struct program *now = &c->programs[c->programs_n];
+		int err;
+
+		now->number = program_number(a, p->name);
+		/* Two names of one number: once in millions, and then the second has the next one. */
+		while (*program_name(c, now->number))
+			now->number++;
+		(void)snprintf(now->name, sizeof now->name, "%s", p->name);
+		now->timed = p->timer != NULL;
+		c->programs_n++;
+		if (p->timer) {
+			timers_add(c, p, now->number, resume);
+			continue;
+		}
+		err = want_one(c, a, conf, p, now->number, 0);
+		if (err)
+			say_not_run(c, a, p->name, err);
+	}
+	timers_end(c);
+	drop_others(c);
+}
+
+int program_run(struct ctl *c, const struct app *a, const struct conf_app *conf, const char *name,
+	uint64_t number)
+{
+	for (unsigned i = 0; i < c->programs_n; i++) {
+		if (strcmp(c->programs[i].name, name) != 0)
+			continue;
+		for (unsigned k = 0; k < conf->nprograms; k++)
+			if (strcmp(conf->programs[k].name, name) == 0)
+				return want_one(c, a, conf, &conf->programs[k],
+					c->programs[i].number, number);
+	}
+	return -ESRCH;
+}
+
+void programs_restart(struct ctl *c)
+{
+	for (unsigned i = 0; i < c->programs_n; i++) {
+		struct msg_proc_ref ref = {.role = PROC_SERVICE, .app = c->programs[i].number};
+
+		if (c->programs[i].timed)
+			continue;
+		(void)parent_send(c, MSG_PROC_RESTART, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
+	}
+}
+
+const char *program_name(const struct ctl *c, uint32_t number)
+{
+	for (unsigned i = 0; i < c->programs_n; i++)
+		if (c->programs[i].number == number)
+			return c->programs[i].name;
+	return "";
 }

@@ -47,6 +47,13 @@ static bool says_ready(const struct slot *s)
 	return s->role != PROC_POSTGRES;
 }
 
+/* Of [Timer]: its end is an end, whatever its status. */
+static bool runs_once(const struct slot *s)
+{
+	return s->set != NULL && s->set->spec != NULL &&
+	       (s->set->spec->set.flags & PROC_SET_ONCE) != 0;
+}
+
 static uint32_t start_ms(const struct run *r)
 {
 	uint32_t ms = r->spec != NULL ? r->spec->set.start_ms : CORE_START_MS;
@@ -172,7 +179,10 @@ static void act_start(struct run *r)
 	recycle_start(r);
 	if (p->ops->spawn(p, r) < 0) {
 		s->status = 127;
-		backoff(r, true);
+		if (runs_once(s))
+			phase_set(r, PHASE_DOWN, NO_TIMER);
+		else
+			backoff(r, true);
 		return;
 	}
 	r->last_pid = r->child.pid;
@@ -192,7 +202,7 @@ static void say_death(struct run *r, uint32_t next_ms)
 	struct slot *s = r->slot;
 	bool asked = r->phase == PHASE_STOPPING && !r->wants_kill;
 
-	if (asked || (s->status == 0 && !s->wanted))
+	if (asked || (s->status == 0 && (!s->wanted || runs_once(s))))
 		say_run(s->parent, EV_PROC_ENDED, r, NULL, 0, NULL);
 	else
 		say_run(s->parent, EV_PROC_DIED, r, "next_ms", next_ms, NULL);
@@ -203,7 +213,7 @@ static void act_died(struct run *r)
 	struct slot *s = r->slot;
 	struct parent *p = s->parent;
 	struct run was = *r; /* its pid and phase, for the event */
-	bool again = s->wanted && r == slot_run(s);
+	bool again = s->wanted && r == slot_run(s) && (!runs_once(s) || s->at_once);
 
 	p->ops->release(p, r);
 	if (again)

@@ -49,6 +49,9 @@ static void sample(const struct conf_row *r, unsigned n, char *mem, size_t cap)
 	case CONF_TYPE_SERVER:
 		snprintf(mem, cap, "127.0.0.1:%u weight=%u", 1000 + n, n % 1000 + 1);
 		break;
+	case CONF_TYPE_CALENDAR:
+		snprintf(mem, cap, "%u:%u", n / 60 % 24, n % 60);
+		break;
 	default:
 		snprintf(mem, cap, "n%u.example", n);
 	}
@@ -64,6 +67,10 @@ static const char *section_of(const struct conf_row *r)
 		return "Upstream x]\nServer=127.0.0.1:1\n[Upstream x";
 	case SECTION_TCP:
 		return "Tcp x]\nListen=127.0.0.1:1\nServer=127.0.0.1:1\n[Tcp x";
+	case SECTION_WORKER:
+		return "Worker x]\nExecStart=/bin/true\n[Worker x";
+	case SECTION_TIMER:
+		return "Timer x]\nExecStart=/bin/true\nOnCalendar=daily\n[Timer x";
 	case SECTION_SITE:
 		return "Site]\nDomain=canonical.example\n[Site";
 	default:
@@ -73,7 +80,11 @@ static const char *section_of(const struct conf_row *r)
 
 static const char *arg_of(const struct conf_row *r)
 {
-	return r->section == SECTION_ROUTE ? "/x" : section_rows[r->section].arg ? "x" : "";
+	/* No two programs have the same name. */
+	return r->section == SECTION_ROUTE   ? "/x"
+	       : r->section == SECTION_TIMER ? "y"
+	       : section_rows[r->section].arg ? "x"
+					      : "";
 }
 
 /* Its values, in whatever section they stand. */

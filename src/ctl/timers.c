@@ -1,0 +1,301 @@
+/*
+ * timers.c: [Timer NAME]: when each program runs next, and that each time brings one run.
+ *
+ * Called by wants_service.c when the configuration is told, by the loop's timer and its clock
+ * jumps, by up.c with what the parent says of a run. Owns struct timed and what state.db keeps of
+ * it. A run has a number, the wall time at which it came due: it is written down before the parent
+ * is asked, and is part of what the parent is asked, who does nothing when he is asked the same
+ * again. So a ctl that died at any point asks again and nothing runs twice.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/sys.h"
+
+enum { LOOK_AGAIN_US = 60 * 1000000 };
+
+static void key_of(const struct timed *t, const char *what, char ret[static 64])
+{
+	(void)snprintf(ret, 64, "timer/%s/%s", t->name, what);
+}
+
+static uint64_t kept(struct ctl *c, const struct timed *t, const char *what)
+{
+	char key[64];
+	uint64_t value;
+
+	key_of(t, what, key);
+	return state_meta_get(c, key, &value) < 0 ? 0 : value;
+}
+
+static int keep(struct ctl *c, const struct timed *t, const char *what, uint64_t value)
+{
+	char key[64];
+
+	key_of(t, what, key);
+	return state_meta_set(c, key, value);
+}
+
+/* ---- when ---- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
+/* When it comes due, without chance; 0: never. */
+static uint64_t due(const struct timed *t, uint64_t now)
+{
+	uint64_t at = 0, run = min_of(t->run_us, now), since = t->run_us ? run : t->live_us;
+	uint64_t ended = min_of(t->ended_us, now);
+	int64_t next;
+
+	for (unsigned i = 0; i < t->nwhen; i++)
+		if (calendar_next(&t->when[i], (int64_t)min_of(t->base_us, now), &next) == 0)
+			at = earlier(at, (uint64_t)next);
+	if (t->unit_active_us)
+		at = earlier(at, since + t->unit_active_us);
+	if (t->unit_inactive_us)
+		at = earlier(at, max_of(ended, since) + t->unit_inactive_us);
+	if (t->active_us && t->run_us < t->live_us)
+		at = earlier(at, t->live_us + t->active_us);
+	return at;
+}
+
+static void find_next(struct timed *t, uint64_t now)
+{
+	uint64_t at = due(t, now), chance = 0;
+
+	if (at != t->due_us && t->delay_us && sys_random(&chance, sizeof chance) == 0)
+		t->extra_us = chance % t->delay_us;
+	t->due_us = at;
+	t->next_us = at ? at + t->extra_us : 0;
+}
+
+static void arm(struct ctl *c)
+{
+	uint64_t now = loop_wall_us(c->loop), wait = LOOK_AGAIN_US;
+	bool any = false;
+
+	for (unsigned i = 0; i < c->timed_n; i++) {
+		struct timed *t = &c->timed[i];
+
+		if (t->running || !t->next_us)
+			continue;
+		any = true;
+		wait = min_of(wait, t->next_us > now ? t->next_us - now : 0);
+	}
+	loop_timer_stop(c->loop, &c->timed_timer);
+	if (any)
+		loop_timer_in(c->loop, &c->timed_timer, (wait + 999) / 1000);
+}
+
+/* ---- running ---- */
+
+static void run(struct ctl *c, struct timed *t)
+{
+	char why[128] = "";
+	struct conf *conf = effective_conf(c, &c->app, why, sizeof why);
+	int err = conf ? program_run(c, &c->app, conf_app(conf), t->name, t->run_us) : -EINVAL;
+
+	if (err)
+		say(c, EV_PROGRAM_NOT_RUN, "app", c->app.name, "program", t->name, "why",
+			why[0]           ? why
+			: err == -ENOENT ? "its program is not found in PATH"
+					 : strerror(-err),
+			NULL);
+	conf_free(conf);
+}
+
+static void begin(struct ctl *c, struct timed *t, uint64_t now)
+{
+	uint64_t number = max_of(now, t->run_us + 1);
+
+	/* In this order: a run that is written down and was not begun is begun by who comes next.
+	 */
+	if (keep(c, t, "run", number) < 0 || keep(c, t, "base", now) < 0)
+		return; /* said already; it is tried again at the next look */
+	t->run_us = number;
+	t->base_us = now;
+	t->running = true;
+	run(c, t);
+}
+
+void timers_on_timer(struct loop *l, struct op *op, int res)
+{
+	struct ctl *c = container_of(op, struct ctl, timed_timer.op);
+	uint64_t now = loop_wall_us(l);
+
+	(void)res;
+	for (unsigned i = 0; i < c->timed_n && !c->stopping; i++) {
+		struct timed *t = &c->timed[i];
+
+		if (t->running)
+			continue;
+		find_next(t, now);
+		if (t->next_us && t->next_us <= now)
+			begin(c, t, now);
+	}
+	arm(c);
+}
+
+void timers_on_jump(struct loop *l, struct op *op, int res)
+{
+	struct ctl *c = container_of(op, struct ctl, timed_jump);
+
+	(void)res;
+	timers_on_timer(l, &c->timed_timer.op, 0);
+	loop_clock_jump(l, &c->timed_jump);
+}
+
+void timers_heard(struct ctl *c, const struct msg_proc_state *st)
+{
+	uint64_t now = loop_wall_us(c->loop);
+	struct timed *t = c->timed;
+
+	while (t < c->timed + c->timed_n && t->number != st->app)
+		t++;
+	if (st->role != PROC_SERVICE || t == c->timed + c->timed_n || !t->run_us)
+		return;
+	if (st->phase != PHASE_DOWN) {
+		if (kept(c, t, "started") != t->run_us)
+			(void)keep(c, t, "started", t->run_us);
+		t->running = true;
+		return;
+	}
+	/* A new ctl is told of the last one too, which it may have written down already. */
+	if (!t->running && t->ended_us >= t->run_us)
+		return;
+	t->running = false;
+	t->ended_us = now;
+	t->base_us = max_of(t->base_us, now);
+	t->status = st->status;
+	(void)keep(c, t, "started", t->run_us);
+	(void)keep(c, t, "base", t->base_us);
+	(void)keep(c, t, "status", (uint32_t)t->status);
+	(void)keep(c, t, "ended", now);
+	find_next(t, now);
+	arm(c);
+}
+
+/* ---- the configuration ---- */
+
+static int read_calendar(struct timed *t, const struct conf_timer *conf)
+{
+	const char *why;
+	unsigned n = 0;
+
+	while (conf->calendar[n])
+		n++;
+	free(t->when);
+	t->nwhen = 0;
+	t->when = n ? calloc(n, sizeof *t->when) : NULL;
+	if (n && !t->when)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++)
+		if (calendar_parse(conf->calendar[i], &t->when[t->nwhen], &why) == 0)
+			t->nwhen++;
+	return 0;
+}
+
+/* One that this ctl did not know. */
+static void recall(struct ctl *c, struct timed *t, bool persistent, bool resume)
+{
+	uint64_t now = loop_wall_us(c->loop), base = kept(c, t, "base");
+
+	t->run_us = kept(c, t, "run");
+	t->ended_us = kept(c, t, "ended");
+	t->status = (int32_t)(uint32_t)kept(c, t, "status");
+	t->live_us = resume ? kept(c, t, "live") : now;
+	t->base_us = base && (resume || persistent) ? base : now;
+	if (!resume) {
+		(void)keep(c, t, "live", now);
+		(void)keep(c, t, "base", t->base_us);
+	} else if (t->run_us && kept(c, t, "started") != t->run_us) {
+		t->running = true;
+		run(c, t);
+	}
+}
+
+static struct timed *find_or_add(struct ctl *c, const char *name, bool *ret_new)
+{
+	*ret_new = false;
+	for (unsigned i = 0; i < c->timed_n; i++)
+		if (strcmp(c->timed[i].name, name) == 0)
+			return &c->timed[i];
+	if (c->timed_n == CTL_PROGRAMS_MAX)
+		return NULL;
+	*ret_new = true;
+	c->timed[c->timed_n] = (struct timed){0};
+	(void)snprintf(c->timed[c->timed_n].name, sizeof c->timed[0].name, "%s", name);
+	return &c->timed[c->timed_n++];
+}
+
+void timers_begin(struct ctl *c)
+{
+	for (unsigned i = 0; i < c->timed_n; i++)
+		c->timed[i].wanted = false;
+}
+
+void timers_add(struct ctl *c, const struct conf_program *p, uint32_t number, bool resume)
+{
+	const struct conf_timer *conf = p->timer;
+	bool fresh;
+	struct timed *t = find_or_add(c, p->name, &fresh);
+
+	if (!t || read_calendar(t, conf) < 0)
+		return;
+	t->wanted = true;
+	t->number = number;
+	t->unit_active_us = conf->unit_active_ms * 1000;
+	t->unit_inactive_us = conf->unit_inactive_ms * 1000;
+	t->active_us = conf->active_ms * 1000;
+	t->delay_us = conf->delay_ms * 1000;
+	if (fresh)
+		recall(c, t, conf->persistent, resume);
+	t->due_us = 0;
+	find_next(t, loop_wall_us(c->loop));
+}
+
+void timers_end(struct ctl *c)
+{
+	for (unsigned i = 0; i < c->timed_n; i++) {
+		if (c->timed[i].wanted)
+			continue;
+		free(c->timed[i].when);
+		c->timed[i--] = c->timed[--c->timed_n];
+	}
+	if (!c->timed_jump.kind) {
+		c->timed_timer.op.kind = OP_TIMED;
+		c->timed_jump.kind = OP_TIMED_JUMP;
+		loop_clock_jump(c->loop, &c->timed_jump);
+	}
+	arm(c);
+}
+
+void timers_free(struct ctl *c)
+{
+	for (unsigned i = 0; i < c->timed_n; i++)
+		free(c->timed[i].when);
+	c->timed_n = 0;
+}
+
+json_t *timers_json(const struct ctl *c)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < c->timed_n; i++) {
+		const struct timed *t = &c->timed[i];
+
+		(void)json_array_append_new(
+			list, json_pack("{s:s, s:b, s:I, s:I, s:i, s:I}", "name", t->name,
+				      "running", t->running, "last_us", (json_int_t)t->run_us,
+				      "ended_us", (json_int_t)t->ended_us, "status", (int)t->status,
+				      "next_us", (json_int_t)(t->running ? 0 : t->next_us)));
+	}
+	return list;
+}
