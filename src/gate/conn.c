@@ -273,7 +273,7 @@ static bool is_decided(struct conn *c)
 
 	if (c->h2 || c->h1 || c->ledger.requests || !n)
 		return true;
-	if (memcmp(p, HTTP2_BEGINS + c->began, min_of(n, left)) != 0)
+	if (memcmp(p, &HTTP2_BEGINS[c->began], min_of(n, left)) != 0)
 		return put_back(c);
 	if (n >= left)
 		return http2_begin(c, c->began);

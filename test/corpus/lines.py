@@ -96,7 +96,6 @@ ROWS = [
     ("CONNECT without a port", line(b"CONNECT h HTTP/1.1"), bad(), "9110 9.3.6", "The port is required."),
     ("CONNECT to an URI", line(b"CONNECT http://h:80/ HTTP/1.1"), bad(), "9112 3.2.3", "CONNECT takes authority-form only."),
     ("CONNECT with a length", b"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\nContent-Length: 40\r\n\r\n", here(405) + (ENDS,), "9110 9.3.6", "A CONNECT has no content of defined meaning; the connection ends, so nothing behind it counts."),
-    ("the HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", bad(505, 400), "9113 3.4", "PRI is reserved: it is never a request of HTTP/1."),
     ("PRI as 1.1", b"PRI * HTTP/1.1\r\nHost: h\r\n\r\n", bad(), "9112 3.2.4", "Asterisk-form is for OPTIONS only."),
     ("HEAD", line(b"HEAD /x HTTP/1.1"), to(b"/x", b"HEAD"), "9110 9.3.2", "Answered without a body, and the connection goes on."),
     ("DELETE with a body", b"DELETE /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", to(b"/x", b"DELETE", b"abc"), "9110 9.3.5", "No defined meaning, but framed: passed with its length."),
