@@ -58,6 +58,8 @@ struct h2_stream *http2_stream_new(struct h2 *h, int32_t id)
 
 static bool text_put(struct arena *a, struct h2_text *t, const char *p, size_t n)
 {
+	if (!n)
+		return true;
 	if (n > t->cap - t->len) {
 		size_t cap = max_of((size_t)(t->cap ? t->cap * 2 : TEXT_FIRST), t->len + n);
 		char *grown = arena_alloc(a, cap);

@@ -41,12 +41,12 @@ static enum scale_why tick(struct world *w, double per_s)
 	can = (double)w->up * SCALE_TICK_MS / w->service_ms;
 	done = w->queue < can ? w->queue : can;
 	/* Who left waited for what was before it. */
-	w->n.waited_us += (uint64_t)(done * (w->queue > can ? w->queue / can * SCALE_TICK_MS * 1000 / 2 : 0));
+	w->n.waited_us += (uint64_t)(done * (w->queue > can && w->up ? w->queue / can * SCALE_TICK_MS * 1000 / 2 : 0));
 	w->queue -= done;
 	w->n.given += (uint64_t)done;
 	w->n.worked_us += (uint64_t)(done * w->service_ms * 1000);
 	w->n.queued = (uint64_t)w->queue;
-	w->n.running = w->queue >= 1 ? w->up : (uint64_t)(done / can * w->up);
+	w->n.running = w->queue >= 1 || !w->up ? w->up : (uint64_t)(done / can * w->up);
 	w->n.up = w->up;
 	w->n.now_ms += SCALE_TICK_MS;
 	why = scale_decide(&w->s, &w->n);
