@@ -124,9 +124,8 @@ struct h2 {
 };
 
 /* http2.c */
-/* What a connection that speaks it begins with (RFC 9113 section 3.4): no method of HTTP/1 looks like this.
- * The rest of the preface is nghttp2's to read. */
-#define HTTP2_BEGINS "PRI * "
+/* What a connection that speaks it begins with (RFC 9113 section 3.4); anything else is HTTP/1's to refuse. */
+#define HTTP2_BEGINS "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 /* It is one from now on; so many bytes of HTTP2_BEGINS were there before. False: no memory; the connection
  * has ended. */
 bool http2_begin(struct conn *c, size_t had);
