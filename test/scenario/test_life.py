@@ -58,6 +58,8 @@ def test_max_requests(site, promise):
     one = site("[Python]\nWorkers=3\nMaxRequests=60\n")
     with Load(one, "/", rate=200) as load:
         wait_until("nine replacements", lambda: len(events(one, "WORKER_RECYCLED")) >= 9, timeout=60)
+        # Which of several idle workers a request goes to is the gates' choice.
+        wait_until("each of the three", lambda: len({r["index"] for r in events(one, "WORKER_RECYCLED")}) == 3, timeout=60)
         load.wait_for(20)
     assert load.failed == 0, load.seen
     told = events(one, "WORKER_RECYCLED")

@@ -145,7 +145,7 @@ def test_accounts_that_cannot_be_made_end_the_start(make):
     ({"role": "postgres", "uid": 0, "gid": 0}, 1), ({"role": "postgres", "uid": APP, "gid": APP}, 1),
     ({"role": "postgres", "uid": POSTGRES, "gid": POSTGRES}, 1),  # the program is not PostgreSQL's
     ({"role": "postgres", "uid": POSTGRES, "gid": POSTGRES, "path": "/usr/bin/../../tmp/x"}, 1),
-    ({"role": "service", "uid": 0, "gid": 0}, 1)])
+    ({"role": "service", "flags": 0, "uid": 0, "gid": 0}, 1)])
 def test_ctl_cannot_ask_for_another_account(bed, options, error):
     result = bed.set(**options)
     assert result != 0 and (result == error or "path" in options)
