@@ -73,10 +73,8 @@ const char *req_id(const struct req *r, char mem[static REQ_ID_MEM], size_t *ret
 	return mem;
 }
 
-const struct field *req_field(const struct req *r, const char *name)
+const struct field *req_field_n(const struct req *r, const char *name, size_t n)
 {
-	size_t n = strlen(name);
-
 	for (unsigned i = 0; i < r->nfields; i++) {
 		if (r->fields[i].name_len == n && memcmp(r->fields[i].name, name, n) == 0)
 			return &r->fields[i];
