@@ -87,7 +87,7 @@ class Bed:
         n = self.generation
         routes = "".join(f"[Route /more/{i}]\nRedirect=302 /more/{i} /to/{n}\n" for i in range(n % 7))
         (self.folder / "stead.conf").write_text(
-            f"[Site]\nStatic=/files files\nHeader=set X-Generation {n}\nRedirect=302 /where /at/{n}\n"
+            f"[Site]\nIdleTimeoutSec=10min\nStatic=/files files\nHeader=set X-Generation {n}\nRedirect=302 /where /at/{n}\n"
             f"[Python]\nWorkers=2\n[Server]\nGates={self.gates}\n"
             f"[Route /proxy]\nTo=u\n[Upstream u]\nServer=http://127.0.0.1:{self.nginx[self.server]}\n"
             f"[Route /lasting]\nBodyBuffer=no\nBodyMax=1G\nTo=http://{self.lasting.server['address']}\n{routes}")
