@@ -258,7 +258,9 @@ static uint32_t put_upstream(struct site_build *b, const struct conf_upstream *u
 	struct snap_upstream to = {.protocol = protocols[u->protocol],
 		.balance = u->balance + 1,
 		.flags = (u->protocol == CONF_PROTOCOL_HTTPS ? SNAP_UPSTREAM_TLS : 0) |
-			 (u->tls_verify ? SNAP_UPSTREAM_TLS_VERIFY : 0),
+			 (u->tls_verify ? SNAP_UPSTREAM_TLS_VERIFY : 0) |
+			 (u->connections_max && u->connections_max < b->gates ? SNAP_UPSTREAM_SCARCE
+									      : 0),
 		.sticky = snap_put_str(b->w, u->sticky),
 		.check = snap_put_str(b->w, u->check),
 		.check_ms = (uint32_t)u->check_ms,

@@ -104,7 +104,7 @@ struct up_server {
 	uint32_t fresh; /* calls on new connections that no byte came on yet */
 
 	struct up_conn *idle; /* kept connections, newest first */
-	unsigned conns;       /* all of them */
+	unsigned conns;       /* all of them, kept or not */
 	void *tls_session;    /* SSL_SESSION, to resume */
 };
 
@@ -308,6 +308,8 @@ void up_call_sent(struct up_call *c);
 /* Where to connect to, of several addresses in turn. 0: there is none. */
 socklen_t up_server_address(struct up_server *s, union up_address *ret);
 struct up_conn *up_conn_idle(struct up_server *s);
+/* Each connection holds a process that another gate may wait for. */
+bool up_is_shared(const struct upstream *u);
 /* A new one; its call hears of it. 0 or -errno. */
 int up_conn_open(struct up_server *s, struct up_call *c);
 void up_conn_close(struct up_conn *n);

@@ -159,31 +159,56 @@ void up_conn_close_spare(struct up_server *s, uint64_t older_than_ms)
 	}
 }
 
+static struct up_conn *older_of(struct up_server *s, struct up_conn *oldest)
+{
+	for (struct up_conn *n = s->idle; n; n = n->next)
+		if (!oldest || n->idle_since_ms <= oldest->idle_since_ms)
+			oldest = n;
+	return oldest;
+}
+
 /* The oldest of the gate's kept ones of this upstream, to make room. */
 static void close_oldest(struct upstream *u)
 {
 	struct up_conn *oldest = NULL;
 
 	for (struct up_server *s = u->servers; s; s = s->next)
-		for (struct up_conn *n = s->idle; n; n = n->next)
-			if (!oldest || n->idle_since_ms <= oldest->idle_since_ms)
-				oldest = n;
+		oldest = older_of(s, oldest);
 	if (oldest)
 		up_conn_close(oldest);
 }
 
-/* FastCGI's programs serve one connection each, and all others wait until it is closed. So none is kept
- * while a call on a new connection has not been answered to: whoever served this one may be who it waits
- * for. And where nobody said how many connections there may be, no gate keeps one longer than another gate
- * can wait. */
+bool up_is_shared(const struct upstream *u)
+{
+	return u->protocol == SNAP_PROTO_FASTCGI &&
+	       (!u->connections_max || (u->flags & SNAP_UPSTREAM_SCARCE));
+}
+
+/* FastCGI's programs serve one connection each, and all others wait until it is closed. So a gate
+ * that has as many as it may keeps none while a call on a new one beyond them (a probe, a second
+ * try) has not been answered to: whoever served this one may be who it waits for. Up to that number
+ * each has a process of its own. Where nobody said how many there may be, each may be wanted, and
+ * none is kept longer than another gate can wait. */
 static bool is_wanted_elsewhere(const struct up_conn *n)
 {
-	const struct upstream *u = n->server->u;
+	const struct up_server *s = n->server;
 
-	if (u->protocol != SNAP_PROTO_FASTCGI)
+	if (s->u->protocol != SNAP_PROTO_FASTCGI)
 		return false;
-	return n->server->fresh || (!u->connections_max &&
-					   loop_now_ms(n->gate->loop) - n->born_ms > UP_SHARE_MS);
+	if (s->fresh && (!s->u->connections_max || s->conns > s->u->connections_max))
+		return true;
+	return up_is_shared(s->u) && loop_now_ms(n->gate->loop) - n->born_ms > UP_SHARE_MS;
+}
+
+/* A new connection is to be opened beyond as many as may be: a kept one ends, so that it does not
+ * wait for that. */
+static void make_room(struct up_server *s)
+{
+	struct up_conn *oldest = older_of(s, NULL);
+
+	if (s->u->protocol == SNAP_PROTO_FASTCGI && s->u->connections_max &&
+		s->conns >= s->u->connections_max && oldest)
+		up_conn_close(oldest);
 }
 
 void up_conn_keep(struct up_conn *n, bool may)
@@ -256,6 +281,7 @@ int up_conn_open(struct up_server *s, struct up_call *c)
 
 	if (!len)
 		return -EADDRNOTAVAIL;
+	make_room(s);
 	n = malloc(sizeof(*n));
 	if (!n)
 		return -ENOMEM;

@@ -290,8 +290,8 @@ static struct upstream *upstream_set(struct up *up, struct snap *s, const struct
 	u->slow_start_ms = row->slow_start_ms;
 	u->connections_max = row->connections_max;
 	u->idle_ms = row->idle_ms ? row->idle_ms : UP_IDLE_MS;
-	if (row->protocol == SNAP_PROTO_FASTCGI && !row->connections_max)
-		u->idle_ms = UP_SHARE_MS;
+	if (up_is_shared(u))
+		u->idle_ms = min_of(u->idle_ms, (uint32_t)UP_SHARE_MS);
 	u->queue = row->queue;
 	u->queue_timeout_ms = row->queue_timeout_ms;
 	u->timeout_ms = row->timeout_ms ? row->timeout_ms : 60000;

@@ -127,7 +127,11 @@ struct snap_route {
 enum snap_protocol { SNAP_PROTO_HTTP = 1, SNAP_PROTO_FASTCGI = 2, SNAP_PROTO_UWSGI = 3, SNAP_PROTO_TCP = 4 };
 enum snap_balance { SNAP_BALANCE_ROUND_ROBIN = 1, SNAP_BALANCE_LEAST = 2, SNAP_BALANCE_HASH = 3 };
 enum snap_server_kind { SNAP_SERVER_ADDRESS = 1, SNAP_SERVER_UNIX = 2, SNAP_SERVER_NAME = 3 };
-enum snap_upstream_flag { SNAP_UPSTREAM_TLS = 1, SNAP_UPSTREAM_TLS_VERIFY = 2 };
+enum snap_upstream_flag {
+	SNAP_UPSTREAM_TLS = 1,
+	SNAP_UPSTREAM_TLS_VERIFY = 2,
+	SNAP_UPSTREAM_SCARCE = 4, /* a server takes fewer connections than there are gates */
+};
 struct snap_server {
 	uint32_t kind;       /* enum snap_server_kind */
 	uint32_t weight;     /* 1 … 1000 */

@@ -1,11 +1,14 @@
 """FastCGI's backends: records in every cut, what a program's head may say, and what is not taken."""
 
+import queue
+import threading
+
 import pytest
 
 from fcgibed import END, STDERR, STDOUT, answering, end, question, record, said
 from gatebed import Answer, request
 from proxybed import ask, bed, description, get, rss  # noqa: F401 - bed is a fixture
-from program import wait_until
+from program import TIMEOUT, wait_until
 
 
 @pytest.fixture
@@ -234,3 +237,67 @@ def test_a_reload_while_a_body_is_received(fcgi):
         sock.sendall(b"hello")
         assert Answer(sock.makefile("rb")).status == 503
     assert get(gate).status == 200
+
+
+def processes(count, answer):
+    """A script of Backend with so many processes: each serves one connection until that ends, the others wait."""
+    free = threading.Semaphore(count)
+
+    def script(talk):
+        with free:
+            while (got := question(talk)) is not None:
+                answer(talk, got[0]["REQUEST_URI"])
+    return script
+
+
+def test_no_more_connections_than_processes(bed):
+    """What has been answered is kept while another connection waits for its first byte: both have a process."""
+    asked, go = queue.Queue(), {"/a": threading.Event(), "/b": threading.Event()}
+
+    def answer(talk, path):
+        asked.put(path)
+        assert path not in go or go[path].wait(TIMEOUT)
+        talk.send(said(body=path.encode()))
+    gate, backend = bed(processes(2, answer), protocol="fastcgi", connections_max=2)
+    with gate.connect() as one, gate.connect() as other:
+        one.sendall(request("/a"))
+        other.sendall(request("/b"))
+        assert {asked.get(timeout=TIMEOUT), asked.get(timeout=TIMEOUT)} == {"/a", "/b"}
+        go["/a"].set()
+        assert Answer(one.makefile("rb")).body == b"/a"
+        for i in range(5):
+            assert get(gate, f"/{i}").body == b"/%d" % i
+        go["/b"].set()
+        assert Answer(other.makefile("rb")).body == b"/b"
+    counted = gate.counters()
+    assert counted["stead_backend_connects_total"] == backend.conns == 2 and counted["stead_backend_reuses_total"] == 5
+
+
+def test_a_probe_does_not_wait_for_a_kept_connection(bed):
+    """It is a connection more than there are processes: the kept one gives way."""
+    seen = queue.Queue()
+
+    def answer(talk, path):
+        seen.put(path)
+        talk.send(said())
+    gate, _ = bed(processes(1, answer), protocol="fastcgi", connections_max=1, check="/probe", check_ms=300, idle_ms=60000)
+    for _ in range(3):
+        assert get(gate, "/asked").status == 200
+        while seen.get(timeout=TIMEOUT) != "/probe":
+            pass
+
+
+def test_fewer_processes_than_gates(bed):
+    """Then a connection is kept no longer than another gate can wait."""
+    gate, _ = bed(processes(1, lambda talk, _: talk.send(said())), protocol="fastcgi", connections_max=1, scarce=True, idle_ms=60000)
+    assert get(gate).status == 200 and get(gate).status == 200
+    assert gate.counters()["stead_backend_connects_total"] == 1
+    wait_until("the end of the idle one", lambda: gate.counters()["stead_backend_connections_open"] == 0)
+    with gate.connect() as sock:
+        reader = sock.makefile("rb")
+
+        def again():
+            sock.sendall(request("/"))
+            assert Answer(reader).status == 200
+            return gate.counters()["stead_backend_connects_total"] >= 3
+        wait_until("a busy one to be opened anew", again)

@@ -86,7 +86,8 @@ def test_one_pool_and_few_connections(php):
     pids = {told(one)["pid"] for _ in range(20)}
     assert len(pids) <= 2
     connects = re.search(r"^stead_backend_connects_total\S* (\d+)", one.cli("metrics"), re.M)
-    assert int(connects.group(1)) <= 10, one.cli("metrics")
+    # Two and the probe that took it live; a second try or a probe may have closed one that was kept.
+    assert int(connects.group(1)) <= 5, one.cli("metrics")
 
 
 def test_a_reload_replaces_the_pool(php):
@@ -155,10 +156,12 @@ def test_a_slow_script(php):
     assert told(one)["app"] == "app"
 
 
-def test_two_gates_share_the_processes(php):
-    one = php("[Php]\nWorkers=2\n[Server]\nGates=2\n").up()
+@pytest.mark.parametrize("workers,answers", [(2, 200), (1, 100)])
+def test_two_gates_share_the_processes(php, workers, answers):
+    """Also when they are fewer than the gates: each hands the one process on."""
+    one = php(f"[Php]\nWorkers={workers}\n[Server]\nGates=2\n").up()
     with Load(one, "/?ms=5", rate=200, threads=12) as load:
-        load.wait_for(200)
+        load.wait_for(answers)
     assert load.failed == 0, load.seen
 
 

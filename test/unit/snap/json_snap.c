@@ -107,7 +107,8 @@ static const struct member upstream_members[] = {M(snap_upstream, name, TEXT),
 	M(snap_upstream, slow_start_ms, U32), M(snap_upstream, queue, U32),
 	M(snap_upstream, queue_timeout_ms, U32), M(snap_upstream, timeout_ms, U32),
 	MF(snap_upstream, "tls", SNAP_UPSTREAM_TLS),
-	MF(snap_upstream, "tls_verify", SNAP_UPSTREAM_TLS_VERIFY), {0}};
+	MF(snap_upstream, "tls_verify", SNAP_UPSTREAM_TLS_VERIFY),
+	MF(snap_upstream, "scarce", SNAP_UPSTREAM_SCARCE), {0}};
 static const struct member site_members[] = {M(snap_site, name, TEXT), M(snap_site, number, U32),
 	M(snap_site, head_max, U32), M(snap_site, header_timeout_ms, U32),
 	M(snap_site, idle_timeout_ms, U32), M(snap_site, rate_min, U32), M(snap_site, queue, U32),
