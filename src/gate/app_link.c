@@ -154,7 +154,8 @@ void app_worker_lost(struct app_worker *w, enum close_id why)
 		}
 		app_replay(a, begun, garbage ? CLOSE_APP_GARBAGE : CLOSE_APP_DIED);
 	}
-	w->given = w->tunnels = 0;
+	app_given(w, -(int)w->given, -(int)w->back);
+	w->tunnels = 0;
 	w->up = false;
 	if (why != CLOSE_NONE && !w->idle_told)
 		say(w, MSG_WORKER_BAD, why);

@@ -65,6 +65,7 @@ struct app_seat {
 	struct app_req *a; /* NULL: nobody waits any more */
 	uint32_t room;     /* body bytes that the worker may still send */
 	bool head_seen, stopped;
+	bool back;                  /* stopped before it was begun */
 	bool may_tunnel, tunnel;    /* it was offered; it is one */
 	bool gone_owed, away_owed;  /* a frame that found no room yet */
 	uint16_t next_free;         /* of the free far seats; 0: none */
@@ -85,6 +86,7 @@ struct app_worker {
 	bool up, draining, idle_told, stuck, lost, hold;
 	bool pending;   /* something could not be put into the ring */
 	unsigned given; /* requests that have a seat */
+	unsigned back;  /* … of which the worker will not begin so many */
 	unsigned ran;   /* requests ended and not told to the parent yet */
 	unsigned near, far, tunnels;
 	uint16_t far_free;   /* the first free far seat; 0: none yet */
@@ -101,6 +103,7 @@ struct app {
 	bool wanted; /* the parent was told that requests wait and there is no worker */
 	uint32_t down_retry_s;
 	unsigned queued, probes; /* probes: of those that wait */
+	unsigned ahead; /* given to workers beyond what their threads run: they wait as well */
 	char name[32];
 	struct app_req *first, *last;
 	struct app_worker *workers;
@@ -171,6 +174,9 @@ void app_tunnels_away(struct to_app *t);
 /* app_queue.c */
 void app_enqueue(struct app_req *a, bool front);
 void app_dequeue(struct app_req *a);
+/* So many more (or less) requests have a seat of this worker; of these it will not begin so many
+ * more (or less). */
+void app_given(struct app_worker *w, int given, int back);
 /* Requests wait, and no worker is there or on its way: have one started. */
 void app_want(struct app *app, struct to_app *t);
 /* A seat is taken or given up: what the site's row says of workers. */

@@ -119,7 +119,26 @@ void app_want(struct app *app, struct to_app *t)
 static void tell_gates(const struct app *app, struct to_app *t)
 {
 	if (t->env.queue_tell)
-		t->env.queue_tell(t->env.gate, app->number, app->queued);
+		t->env.queue_tell(t->env.gate, app->number, app->queued + app->ahead);
+}
+
+static unsigned ahead_of(const struct app_worker *w)
+{
+	unsigned to_run = w->given - w->back;
+
+	return to_run > w->link.threads ? to_run - w->link.threads : 0;
+}
+
+void app_given(struct app_worker *w, int given, int back)
+{
+	unsigned was = ahead_of(w);
+
+	w->given += (unsigned)given;
+	w->back += (unsigned)back;
+	if (ahead_of(w) == was)
+		return;
+	w->app->ahead += ahead_of(w) - was;
+	tell_gates(w->app, w->t);
 }
 
 void app_enqueue(struct app_req *a, bool front)
@@ -369,6 +388,14 @@ void app_dispatch(struct app *app)
 	}
 }
 
+static void taken_back(struct app_worker *w, struct app_seat *s)
+{
+	if (s->back)
+		return;
+	s->back = true;
+	app_given(w, 0, 1);
+}
+
 void app_withdraw(struct app_worker *w)
 {
 	struct app_req *back[LINK_SEATS];
@@ -385,6 +412,7 @@ void app_withdraw(struct app_worker *w)
 		 * WITHDRAWN. */
 		if (!link_stop(&w->link.end, i, s->id))
 			continue;
+		taken_back(w, s);
 		back[n++] = s->a;
 		s->a = NULL;
 		s->since_us = loop_now_us(w->t->env.loop);
@@ -551,7 +579,8 @@ void app_stop(struct app_req *a)
 		s->since_us = loop_now_us(a->t->env.loop);
 		app_start_tick(a->t);
 		link_abandon(&w->link.end, a->seat, a->r->id);
-		(void)link_stop(&w->link.end, a->seat, a->r->id);
+		if (link_stop(&w->link.end, a->seat, a->r->id))
+			taken_back(w, s);
 		link_gate_poke(&w->link);
 	}
 	app_forget(a);

@@ -71,7 +71,7 @@ struct app_seat *app_seat_take(struct app_worker *w, bool tunnel, uint16_t *ret_
 		w->far++;
 	}
 	memset(s, 0, sizeof(*s));
-	w->given++;
+	app_given(w, 1, 0);
 	*ret_seat = (uint16_t)seat;
 	return s;
 }
@@ -84,7 +84,7 @@ struct app_req *app_seat_leave(struct app_worker *w, unsigned seat)
 	if (s->tunnel)
 		w->tunnels--;
 	else
-		w->given--;
+		app_given(w, -1, s->back ? -1 : 0);
 	s->id = 0;
 	s->a = NULL;
 	s->gone_owed = s->away_owed = false;

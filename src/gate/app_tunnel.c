@@ -32,7 +32,7 @@ int app_tunnel_begin(struct app_req *a, struct resp_head *h)
 	struct app_guard g;
 
 	app_count_tunnel(w, s);
-	w->given--;
+	app_given(w, -1, 0);
 	w->tunnels++;
 	if (!f) {
 		app_stop(a);

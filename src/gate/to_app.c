@@ -218,12 +218,11 @@ static bool is_probe(const struct app *app, const struct req *r)
  * that a free thread takes at once. */
 static bool queue_full(const struct to_app *t, const struct app *app, const struct req *r)
 {
-	uint64_t waiting = app->queued;
+	uint64_t waiting = app->queued + app->ahead;
 
 	for (const struct app_worker *w = app->workers; w; w = w->next) {
 		if (w->up && !w->draining && !w->stuck && w->given < w->link.threads && !app->queued)
 			return false;
-		waiting += w->given > w->link.threads ? w->given - w->link.threads : 0;
 	}
 	if (t->env.queue_others)
 		waiting += t->env.queue_others(t->env.gate, app->number);
