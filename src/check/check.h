@@ -31,8 +31,9 @@ struct check {
 	int dir;                 /* the folder */
 	struct conf *conf;
 	bool folderless; /* the file is one of Sites= */
-	bool app_found; /* by detection */
-	bool build;     /* `build` makes an environment before the start */
+	bool app_found;  /* by detection */
+	bool postgres;   /* … and it has a driver of PostgreSQL among its packages */
+	bool build;      /* `build` makes an environment before the start */
 };
 
 /* send.c: the channel. */
@@ -73,7 +74,13 @@ int check_parse(struct check *k, const char *file, const char *text, size_t n, b
 /* What the child says of one text. False when it is not whole or not in form. */
 bool parse_take_records(struct conf *c, const char *p, size_t bytes);
 
-/* sites.c: the folder of Sites=, open; -1: there is none, and a finding says why if there should be one. */
+/* Have `work` read a text and pack what it finds, in such a child; what that packed is in ret, and
+ * is input. 0; -EBADMSG: the child did not come to its end; -errno. */
+typedef void check_work(const char *text, size_t n, struct buf *ret);
+int check_jailed(check_work *work, const char *text, size_t n, struct buf *ret);
+
+/* sites.c: the folder of Sites=, open; -1: there is none, and a finding says why if there should be
+ * one. */
 int check_sites_folder(struct check *k);
 /* Check and tell each of its files, after the conf of k is finished; closes the folder. 0 or -errno. */
 int check_sites(struct check *k, int dir);
@@ -89,6 +96,25 @@ bool detect_take_records(struct check *k, const struct python *py, const char *p
 
 /* detect_php.c: put what a PHP app needs; `python`: there is Python in the folder. False: it is none. */
 bool php_detect(struct check *k, bool python);
+
+/* detect_program.c: a program that the folder names by a Procfile, a config.ru or a package.json:
+ * put what runs it, or say why it cannot be run. False: the folder names none. */
+bool program_detect(struct check *k);
+/* Text that another wrote, of a file of the folder: 0 and the packed words of `work`; -ENOENT:
+ * there is no such file; else the finding says why not. -ENOMEM. */
+int program_read(struct check *k, const char *file, check_work *work, struct buf *ret);
+/* Put ExecStart= with these words; and the variables that a language's programs expect where they serve. */
+void program_put(struct check *k, const char *const *words, unsigned n);
+void program_env(struct check *k);
+/* Is it a file (not a folder) of the app's? */
+bool program_file(const struct check *k, const char *path);
+/* detect_node.c: put what runs a package.json's app. False: it names none. */
+bool node_detect(struct check *k);
+/* The program that a line begins with can be run: its word as ExecStart= takes it, in ret. False:
+ * it is not there. */
+bool node_program(const struct check *k, const char *word, char ret[PATH_MAX]);
+/* detect_ruby.c: put what runs a config.ru. False: there is none. */
+bool ruby_detect(struct check *k);
 
 /* python.c: which interpreter, and one run of the detection in it. */
 struct python {

@@ -80,6 +80,9 @@ static bool detect_static(struct check *k)
 
 static void no_app(struct check *k, const char *text, const char *todo)
 {
+	if (conf_target(k->conf) == NULL && conf_get(k->conf, CONF_SITE_ROOT) == NULL &&
+		program_detect(k))
+		return;
 	if (!detect_static(k))
 		conf_find(k->conf, CONF_ERROR, NULL, todo, "%s", text);
 }
@@ -230,6 +233,19 @@ static int detect_python(struct check *k)
 	return 0;
 }
 
+/* Is the folder Python's, before a file of it further down could be a tool's only? */
+static bool is_python(const struct check *k)
+{
+	unsigned left = LOOK_ENTRIES;
+
+	return conf_get(k->conf, CONF_PYTHON_PATH) != NULL ||
+	       conf_get(k->conf, CONF_PYTHON_REQUIREMENTS) != NULL ||
+	       conf_get(k->conf, CONF_PYTHON_INTERPRETER) != NULL ||
+	       conf_get(k->conf, CONF_PYTHON_VENV) != NULL || program_file(k, "requirements.txt") ||
+	       program_file(k, "pyproject.toml") ||
+	       has_python(openat(k->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 1, &left);
+}
+
 /* Does the file name a backend that answers every path? */
 static bool answers_all(const struct check *k)
 {
@@ -263,6 +279,9 @@ int check_detect(struct check *k)
 		put(k, CONF_POSTGRES_ENABLED, "no");
 		return 0;
 	}
+	if (conf_target(k->conf) == NULL && conf_get(k->conf, CONF_SITE_ROOT) == NULL &&
+		!is_python(k) && program_detect(k))
+		return 0;
 	left = LOOK_ENTRIES;
 
 	/* Everything written: nothing to find, and the app shows at its start what is wrong. */
@@ -281,8 +300,13 @@ int check_detect(struct check *k)
 		return detect_python(k);
 	put(k, CONF_POSTGRES_ENABLED, "no");
 	no_app(k,
-		"no app was found: there is neither a Python file nor an index.html in the folder",
-		"looked for app.py, wsgi.py, main.py, a package, src/, manage.py, index.php, index.html and "
-		"public/index.html; name the app's folder, or write Wsgi=, Asgi= or Root= in stead.conf");
+		"no app was found: there is neither a Python file nor an index.html in the folder, "
+		"and no other file that "
+		"names a program",
+		"looked for app.py, wsgi.py, main.py, a package, src/, manage.py, index.php, a "
+		"Procfile with a web: line, "
+		"config.ru, a package.json with scripts.start or main, index.html and "
+		"public/index.html; name the app's folder, "
+		"or write Wsgi=, Asgi=, ExecStart= or Root= in stead.conf");
 	return 0;
 }

@@ -1,10 +1,10 @@
 /*
  * parse.c: untrusted text is parsed in a child that can only compute; what it says is input.
  *
- * Called by folder.c and sites.c. The child writes packed records to a pipe: values and findings of
- * one text after the other. The parent bounds them, checks each value again by its row, and never
- * sees the text's structure. A child that dies is an error of the text that it was at; the texts
- * behind that get another child.
+ * Called by folder.c and sites.c, and by detect_program.c for other tools' files. The child writes
+ * packed records to a pipe: values and findings of one text after the other. The parent bounds
+ * them, checks each value again by its row, and never sees the text's structure. A child that dies
+ * is an error of the text that it was at; the texts behind that get another child.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,7 +20,7 @@
 #include "lib/must.h"
 
 enum { RECORD_VALUE = 1, RECORD_FINDING = 2, RECORD_END = 3 };
-enum { RECORDS_MAX = 64 * 1024 * 1024, PARSE_MS = 10000 };
+enum { RECORDS_MAX = 64 * 1024 * 1024, WORK_MAX = 16 * 1024 * 1024, PARSE_MS = 10000 };
 
 static void pack_values(
 	struct buf *b, uint32_t section, const char *arg, const struct conf_value *v)
@@ -197,6 +197,56 @@ static int parse_some(struct parse_text *t, unsigned n)
 	(void)close(fds[0]);
 	buf_done(&b);
 	return r < 0 ? r : (int)done;
+}
+
+/* ---- files of other tools ---- */
+
+static _Noreturn void work_child(check_work *work, const char *text, size_t n, int out)
+{
+	struct buf b;
+	size_t at = 0;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (sandbox_enter() < 0)
+		_exit(2);
+	buf_init(&b, WORK_MAX);
+	work(text, n, &b);
+	/* Its end is told apart from what a child that died has left. */
+	pack_u32(&b, RECORD_END);
+	while (b.error == 0 && at < b.len) {
+		ssize_t w = write(out, b.p + at, b.len - at);
+
+		if (w <= 0)
+			_exit(4);
+		at += (size_t)w;
+	}
+	_exit(b.error != 0 ? 3 : 0);
+}
+
+int check_jailed(check_work *work, const char *text, size_t n, struct buf *ret)
+{
+	int fds[2], r, status = -1;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		work_child(work, text, n, fds[1]);
+	r = pid < 0 ? -errno : 0;
+	(void)close(fds[1]);
+	if (r == 0) {
+		if (read_all(fds[0], ret) < 0)
+			(void)kill(pid, SIGKILL);
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		if (status != 0 || ret->error != 0 || ret->len < sizeof(uint32_t))
+			r = ret->error == -ENOMEM ? -ENOMEM : -EBADMSG;
+		else
+			ret->len -= sizeof(uint32_t);
+	}
+	(void)close(fds[0]);
+	return r;
 }
 
 int check_parse_all(struct parse_text *t, unsigned n)

@@ -25,7 +25,7 @@ static const char *check_marks(const char *marked, size_t n)
 	return NULL;
 }
 
-static void put_quoted(struct buf *b, const char *word)
+void conf_command_word(struct buf *b, const char *word)
 {
 	if (word[0] != '\0' && strpbrk(word, " \t\n\"'\\;") == NULL) {
 		buf_puts(b, word);
@@ -73,7 +73,7 @@ static int put_word(struct conf *c, const struct conf_entry *e, const char **at,
 		return r;
 	if (b->len > 0 && strchr(marks, b->p[b->len - 1]) == NULL)
 		buf_putc(b, ' ');
-	put_quoted(b, text);
+	conf_command_word(b, text);
 	return 1;
 }
 

@@ -258,6 +258,8 @@ struct conf_command {
  * "${PORT}" stays when env has no PORT: who starts the program puts it in. NUL-terminated, one behind the other; how
  * many in *ret_n. 0, or ret's error. */
 int conf_command_expand(const struct conf_command *cmd, const char *const *env, struct buf *ret, unsigned *ret_n);
+/* Append one word of a canonical command line, quoted where it has to be; $NAME, ${NAME} and $$ in it count. */
+void conf_command_word(struct buf *b, const char *word);
 /* The numbers of tbl's enum service_listen, service_ready, service_notify and service_kill. */
 struct conf_service {
 	const struct conf_command *command; /* NULL: there is none that serves */
@@ -387,6 +389,8 @@ int conf_time_parse(const char *text, uint64_t *ret_ms);
 int conf_size_parse(const char *text, uint64_t *ret_bytes);
 /* The row of that section and key (exact case); CONF_END when there is none. */
 enum conf_key conf_key_by_name(const char *section, const char *key);
+/* Is it UTF-8 without NUL? The offset of the first byte that is not, else n. */
+size_t conf_utf8_span(const char *text, size_t n);
 /* May this variable's value be shown? False for what looks like a password, key or token. */
 bool conf_env_showable(const char *name);
 /* Of a value with a secret in it: how many bytes of its text may be shown; the length of all when it has none. */

@@ -63,8 +63,6 @@ int conf_parse(struct conf *c, const char *file, const char *text, size_t n,
 	struct conf_entry **ret_entries);
 /* The place of byte `off` of the entry's value. */
 struct conf_pos conf_entry_pos(const struct conf_entry *e, size_t off);
-/* Is it UTF-8 without NUL? The offset of the first byte that is not, else n. */
-size_t conf_utf8_span(const char *text, size_t n);
 
 /*
  * words.c: one word of a value, with systemd's quoting (systemd.syntax(7)): '…', "…" and C escapes.
