@@ -1,15 +1,18 @@
-"""Each example goes live from its folder with no stead.conf, and does what a visitor expects; so do the frameworks'
+"""Each example goes live from its folder, and does what a visitor expects; so do the frameworks'
 other ways of being written."""
 
 import json
+import os
+import pathlib
 import re
 import shutil
+import subprocess
 import urllib.parse
 
 import pytest
 
-from client import Client, ask
-from program import TOP, give, wait_until
+from client import Client, Load, ask
+from program import TOP, give, unprivileged, wait_until
 from wsclient import WebSocket
 
 
@@ -195,3 +198,157 @@ def test_websockets_client(stead, app_folder):
             assert len(await ws.recv()) == 900000
         return ws.close_code
     assert asyncio.run(talk()) == 1000
+
+
+# --- programs: Node from npm, Ruby from packages ---
+
+needs_ruby = pytest.mark.skipif(not shutil.which("ruby"), reason="ruby is not installed")
+EXPRESS = TOP / "examples" / "express"
+
+
+@pytest.fixture(scope="session")
+def express_modules(tmp_path_factory):
+    """node_modules of examples/express, as `npm install` makes it; fetched once for all tests."""
+    folder = tmp_path_factory.mktemp("npm")
+    folder.chmod(0o755)
+    shutil.copy(EXPRESS / "package.json", folder)
+    npm = shutil.which("npm")
+    if not npm:
+        pytest.skip("NOT TESTED: Express. There is no npm here to fetch it")
+    done = subprocess.run([npm, "install", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=300)
+    if done.returncode and any(word in done.stderr for word in ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")):
+        pytest.skip(f"NOT TESTED: Express. npm reaches no registry: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stderr
+    return folder / "node_modules"
+
+
+@pytest.fixture
+def express(stead, work, express_modules):
+    shutil.copytree(EXPRESS, work / "express", ignore=shutil.ignore_patterns("node_modules", ".stead"))
+    shutil.copytree(express_modules, work / "express" / "node_modules", symlinks=True)
+    give(work / "express")
+    assert not (work / "express" / "stead.conf").exists()
+    return stead(work / "express")
+
+
+def test_express(express):
+    """Pages, a form, JSON, files; a restart under load fails nothing."""
+    one = express.up()
+    with Client(one.port) as client:
+        assert "none yet" in client.ask("/").text
+        assert client.ask("/", "POST", FORM, b"text=%3Cb%3Ebuy+milk").status == 303
+        assert "<li>&#60;b&#62;buy milk</li>" in client.ask("/").text
+        assert client.ask("/", "POST", FORM, b"text=").status == 400
+        assert json.loads(client.ask("/notes.json").text) == {"notes": ["<b>buy milk"], "from": "127.0.0.1"}
+        assert client.ask("/style.css")["Content-Type"].startswith("text/css")
+        assert client.ask("/none").status == 404
+    with Load(one, "/style.css", rate=100) as load:
+        load.wait_for(20)
+        one.cli("restart")
+        load.wait_for(20)
+    assert load.failed == 0, load.seen
+
+
+def test_express_streams(express):
+    """Server-sent events arrive one by one, and end for the app when the client goes."""
+    one = express.up()
+    with Client(one.port) as client:
+        client.send(b"GET /ticks?n=100 HTTP/1.1\r\nHost: x\r\n\r\n")
+        while b"data: 99\n" not in client.rest:
+            client.more()
+        assert b"data: 1\n" not in client.rest and b"text/event-stream" in client.rest
+    wait_until("the stream's end", lambda: one.status()["sites"][0]["active"] == 0)
+    answer = ask(one, "/ticks?n=3")
+    assert answer.text == "data: 3\n\ndata: 2\n\ndata: 1\n\n"
+
+
+def test_express_websocket(express):
+    """Two in a chat; a large message; a restart says 1001, and a new one is served by the new process."""
+    one = express.up()
+    with WebSocket(one.port, "/chat") as ann, WebSocket(one.port, "/chat") as bob:
+        assert ann.opened and bob.opened and ann.accept_is_right()
+        ann.say("hello")
+        assert ann.hear() == "hello" and bob.hear() == "hello"
+        bob.put(2, b"x" * 900000)
+        assert ann.hear() == b"x" * 900000 and bob.hear() == b"x" * 900000
+        assert ann.say_close()[0] == 1000 and ann.ended()
+        assert bob.say_close()[0] == 1000 and bob.ended()
+    with WebSocket(one.port, "/none") as other:
+        assert not other.opened
+
+
+@needs_ruby
+def test_rack(stead, work):
+    """Sinatra on Puma: found by config.ru, on the socket that is handed over."""
+    if subprocess.run(["ruby", "-e", "require 'sinatra/base'; require 'puma'"], capture_output=True).returncode:
+        pytest.skip("puma and ruby-sinatra are not installed")
+    folder = work / "rack"
+    shutil.copytree(TOP / "examples" / "rack", folder, ignore=shutil.ignore_patterns(".stead", "Gemfile.lock"))
+    give(folder)
+    done = subprocess.run(["bundle", "install", "--local"], cwd=folder, capture_output=True, text=True,
+                          env={"PATH": "/usr/bin:/bin", "HOME": str(work)}, **unprivileged())
+    assert done.returncode == 0, done.stdout + done.stderr
+    one = stead(folder).up()
+    with Client(one.port) as client:
+        assert "none yet" in client.ask("/").text
+        answer = client.ask("/", "POST", FORM, b"text=%3Cb%3Ebuy+milk")
+        assert answer.status == 303, answer
+        assert "<li>&lt;b&gt;buy milk</li>" in client.ask("/").text
+        about = json.loads(client.ask("/about.json").text)
+        assert about["server"].startswith("puma") and about["ip"] == "127.0.0.1" and about["rack_env"] == "production"
+    held = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{about['pid']}/fd").iterdir()]
+    assert sum(target.startswith("socket:") for target in held) >= 1
+    assert not listens_on_tcp(about["pid"]), "the socket that was handed over is enough"
+    with Load(one, "/about.json", rate=100) as load:
+        load.wait_for(20)
+        one.cli("restart")
+        wait_until("the next one", lambda: json.loads(ask(one, "/about.json").text)["pid"] != about["pid"])
+        load.wait_for(20)
+    assert load.failed == 0, load.seen
+
+
+def listens_on_tcp(pid):
+    """Does that process hold a listening socket of TCP?"""
+    inodes = {os.readlink(fd)[8:-1] for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir() if os.readlink(fd).startswith("socket:")}
+    rows = [line.split() for name in ("tcp", "tcp6") for line in pathlib.Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return any(row[3] == "0A" and row[9] in inodes for row in rows)
+
+
+@needs_ruby
+@pytest.mark.parametrize("listen", ["auto", "port"])
+def test_webrick(stead, work, listen):
+    if subprocess.run(["ruby", "-e", "require 'webrick'"], capture_output=True).returncode:
+        pytest.skip("ruby-webrick is not installed")
+    folder = work / "webrick"
+    shutil.copytree(TOP / "examples" / "webrick", folder, ignore=shutil.ignore_patterns(".stead"))
+    (folder / "stead.conf").write_text((folder / "stead.conf").read_text() + f"Listen={listen}\n")
+    give(folder)
+    one = stead(folder).up()
+    answer = ask(one, "/a?b")
+    assert answer.text.startswith("Hello from WEBrick") and answer.text.endswith("asked for /a\n")
+    assert ask(one, "/echo", "POST", body=b"q" * 300000).body == b"q" * 300000
+    pid = int(re.search(r"process (\d+)", answer.text)[1])
+    assert listens_on_tcp(pid) == (listen == "port")
+    one.cli("restart")
+    assert ask(one).text.startswith("Hello from WEBrick")
+
+
+RACK = "run ->(env) { [200, {'Content-Type' => 'text/plain'}, [env['SERVER_SOFTWARE'].to_s + ' ' + env['PATH_INFO']]] }\n"
+
+
+@needs_ruby
+@pytest.mark.parametrize("gemfile, hidden, server", [("", False, "puma"), ("gem 'rack'\ngem 'webrick'\n", True, "WEBrick"), ("", True, "WEBrick")])
+def test_rack_without_a_bundle_of_its_own(stead, app_folder, work, gemfile, hidden, server):
+    """The system's Puma; where there is none, rackup with WEBrick, from the bundle or the system."""
+    files = {"config.ru": RACK, **({"Gemfile": gemfile} if gemfile else {})}
+    environment = {}
+    if hidden:  # what of Ruby there is in PATH, but for Puma
+        tools = work / "tools"
+        tools.mkdir()
+        for name in ("ruby", "bundle", "rackup", "env", "sh"):
+            (tools / name).symlink_to(shutil.which(name))
+        environment["PATH"] = str(tools)
+    one = stead(app_folder(files), env=environment).up()
+    answer = ask(one, "/a").text
+    assert answer.lower().startswith(server.lower()) and answer.endswith(" /a"), answer
