@@ -340,7 +340,7 @@ struct limits_start {
 };
 struct limits_page {
 	struct limits_start start;
-	_Atomic uint32_t gates; /* the highest index that ever counted connections, plus one */
+	_Atomic uint32_t gates; /* the highest index that ever was, plus one */
 	uint32_t pad[9];
 	_Atomic uint32_t used[LIMITS_GATES];
 	struct limits_bucket rate[LIMITS_SETS][LIMITS_WAYS];

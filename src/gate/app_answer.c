@@ -8,39 +8,12 @@
  */
 #include "app_priv.h"
 #include "lib/must.h"
+#include "link/link_field.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* RFC 9110 section 5.6.2 */
-static bool is_token(const char *p, size_t n)
-{
-	static const char other[] = "!#$%&'*+-.^_`|~";
-
-	for (size_t i = 0; i < n; i++) {
-		char c = p[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-			continue;
-		if (!c || !strchr(other, c))
-			return false;
-	}
-	return n > 0;
-}
-
-/* RFC 9110 section 5.5; what else is there (obs-text) passes. */
-static bool is_value(const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)p[i];
-
-		if ((c < 0x20 && c != '\t') || c == 0x7f)
-			return false;
-	}
-	return true;
-}
 
 static bool same(const struct field *f, const char *name)
 {
@@ -83,7 +56,7 @@ static int parse_head(struct app_req *a, char *p, size_t n, bool tunnel, struct 
 	memcpy(&h, p, sizeof(h));
 	at = sizeof(h);
 	if (h.status < (tunnel ? 101 : 200) || h.status > (tunnel ? 101 : 999) || h.nfields > 1000 || h.content_length < -1 ||
-		h.reason_len > n - at || !is_value(p + at, h.reason_len))
+		h.reason_len > n - at || !link_field_value_ok(p + at, h.reason_len))
 		return -EPROTO;
 	f = arena_alloc(&a->r->arena, (h.nfields + 1u) * sizeof(*f));
 	ret->reason = arena_strndup(&a->r->arena, p + at, h.reason_len);
@@ -103,7 +76,7 @@ static int parse_head(struct app_req *a, char *p, size_t n, bool tunnel, struct 
 			return -EPROTO;
 		f[used] = (struct field){p + at, p + at + name_len, name_len, value_len};
 		at += name_len + value_len;
-		if (!is_token(f[used].name, name_len) || !is_value(f[used].value, value_len))
+		if (!link_field_name_ok(f[used].name, name_len) || !link_field_value_ok(f[used].value, value_len))
 			return -EPROTO;
 		if (!is_ours(&f[used]))
 			used++;

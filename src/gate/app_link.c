@@ -234,7 +234,8 @@ static void retry(struct app_worker *w)
  * two processes a system call and a switch, and speeds nobody up who does not wait behind the
  * others anyway. So the gate stays "awake" for the workers, looks again soon by itself, and finds
  * several answers at once. Without a queue each answer is worth its wake-up. What a worker says of
- * its speed is its word only: naps in vain end, and none is longer than APP_NAP_US.
+ * its speed is its word only: naps in vain end, none is longer than APP_NAP_US, and none adds more
+ * than a small part to what the first of the queue has waited already.
  */
 static unsigned nap_us(struct to_app *t)
 {
@@ -262,6 +263,8 @@ static unsigned nap_us(struct to_app *t)
 				return 0;
 			/* Awake again before it has done half of what waits behind what it does. */
 			nap = min_of(nap, us * (w->given - threads) / threads / 2);
+			nap = min_of(nap,
+				(loop_now_us(t->env.loop) - app->first->queued_us) / APP_NAP_PART);
 		}
 	}
 	if (nap == UINT64_MAX || nap < APP_NAP_MIN_US)

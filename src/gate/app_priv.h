@@ -15,9 +15,9 @@
 
 enum {
 	APP_SERVICE_FAST_US = 1000, /* only below it is anything given to a busy worker */
-	APP_AHEAD_US = 400,         /* … and only so much work */
-	APP_AHEAD_MAX = 16,         /* … and only so many */
-	APP_NAP_US = 100,           /* at most so long the gate looks away from busy workers */
+	APP_AHEAD_US = 1000,        /* … and only so much work */
+	APP_NAP_US = 500,           /* at most so long the gate looks away from busy workers */
+	APP_NAP_PART = 8,           /* … and at most this part of what the queue's first has waited */
 	APP_NAP_MIN_US = 30,        /* a shorter nap saves nothing */
 	APP_NAPS_MAX = 3,           /* in vain, in a row */
 	APP_TICK_MS = 5,            /* then what has not begun is taken back */
@@ -89,6 +89,7 @@ struct app_worker {
 	unsigned back;  /* … of which the worker will not begin so many */
 	unsigned ran;   /* requests ended and not told to the parent yet */
 	unsigned near, far, tunnels;
+	uint64_t near_used;  /* a bit for each of the first LINK_SEATS */
 	uint16_t far_free;   /* the first free far seat; 0: none yet */
 	unsigned far_blocks; /* how many of the next are there */
 	struct app_seat *far_block[LINK_FAR / APP_FAR_BLOCK];

@@ -44,13 +44,12 @@ static bool add_block(struct app_worker *w)
 	return true;
 }
 
+_Static_assert(LINK_SEATS == 64, "near_used has a bit for each");
+
 static unsigned near_seat(const struct app_worker *w)
 {
-	for (unsigned i = 0; i < LINK_SEATS; i++) {
-		if (!w->seats[i].id)
-			return i;
-	}
-	must_failed(__FILE__, __LINE__, __func__, "a seat is free when fewer are taken");
+	must(w->near_used != UINT64_MAX);
+	return (unsigned)__builtin_ctzll(~w->near_used);
 }
 
 struct app_seat *app_seat_take(struct app_worker *w, bool tunnel, uint16_t *ret_seat)
@@ -62,6 +61,7 @@ struct app_seat *app_seat_take(struct app_worker *w, bool tunnel, uint16_t *ret_
 		seat = near_seat(w);
 		s = &w->seats[seat];
 		w->near++;
+		w->near_used |= 1ull << seat;
 	} else {
 		if (!w->far_free && !add_block(w))
 			return NULL;
@@ -94,6 +94,7 @@ struct app_req *app_seat_leave(struct app_worker *w, unsigned seat)
 		w->far--;
 	} else {
 		w->near--;
+		w->near_used &= ~(1ull << seat);
 	}
 	w->hold = false;
 	app_count_seat(w, s, false);

@@ -51,6 +51,14 @@ void limiter_free(struct gate *g)
 	g->limiter = NULL;
 }
 
+static void say_gate(struct limits_page *page, uint32_t gate)
+{
+	uint32_t gates = atomic_load_explicit(&page->gates, memory_order_relaxed);
+
+	while (gates < gate + 1 && !atomic_compare_exchange_weak(&page->gates, &gates, gate + 1))
+		;
+}
+
 int limiter_attach(struct gate *g, int fd)
 {
 	struct limiter *k = g->limiter;
@@ -75,6 +83,7 @@ int limiter_attach(struct gate *g, int fd)
 	}
 	for (unsigned i = 0; g->index < LIMITS_GATES && i < LIMITS_APPS; i++)
 		atomic_store_explicit(&page->queued[g->index][i], 0, memory_order_relaxed);
+	say_gate(page, min_of(g->index, (uint32_t)LIMITS_GATES - 1));
 	return 0;
 }
 
@@ -180,8 +189,8 @@ static uint32_t smallest(struct limits_page *page, uint64_t hash)
 		uint32_t sum = 0;
 
 		for (uint32_t i = 0; i < gates; i++)
-			sum += atomic_load_explicit(&page->conns[i][row][hash % LIMITS_COLUMNS],
-				memory_order_relaxed);
+			sum += atomic_load_explicit(
+				&page->conns[i][row][hash % LIMITS_COLUMNS], memory_order_relaxed);
 		least = min_of(least, sum);
 	}
 	return least;
@@ -193,19 +202,10 @@ static void add(struct limits_page *page, uint32_t gate, uint64_t hash, bool mor
 		_Atomic uint32_t *c = &page->conns[gate][row][hash % LIMITS_COLUMNS];
 		uint32_t n = atomic_load_explicit(c, memory_order_relaxed);
 
-		/* One writer: no more than a load and a store. Never below zero, also when the table
-		 * was changed under us. */
+		/* One writer: no more than a load and a store. Never below zero, also when the
+		 * table was changed under us. */
 		atomic_store_explicit(c, more ? n + 1 : n - (n > 0), memory_order_relaxed);
 	}
-}
-
-static void say_used(struct limits_page *page, uint32_t gate)
-{
-	uint32_t gates = atomic_load_explicit(&page->gates, memory_order_relaxed);
-
-	page->used[gate] = 1;
-	while (gates < gate + 1 && !atomic_compare_exchange_weak(&page->gates, &gates, gate + 1))
-		;
 }
 
 uint32_t limiter_conn_add(struct gate *g, const uint8_t address[16])
@@ -217,8 +217,10 @@ uint32_t limiter_conn_add(struct gate *g, const uint8_t address[16])
 	if (!page)
 		return 0;
 	hash = limiter_hash(g, UINT32_MAX, address, limiter_network(address));
-	if (!page->used[gate])
-		say_used(page, gate);
+	if (!page->used[gate]) {
+		page->used[gate] = 1;
+		say_gate(page, gate);
+	}
 	add(page, gate, hash, true);
 	return smallest(page, hash);
 }
@@ -255,16 +257,19 @@ void limiter_queue_tell(struct gate *g, uint32_t app, uint32_t queued)
 	struct limits_page *page = g->limiter->shared ? g->limiter->page : NULL;
 
 	if (page && g->index < LIMITS_GATES)
-		atomic_store_explicit(&page->queued[g->index][app % LIMITS_APPS], queued,
-			memory_order_relaxed);
+		atomic_store_explicit(
+			&page->queued[g->index][app % LIMITS_APPS], queued, memory_order_relaxed);
 }
 
 uint32_t limiter_queue_others(struct gate *g, uint32_t app)
 {
 	struct limits_page *page = g->limiter->shared ? g->limiter->page : NULL;
+	uint32_t gates = page ? atomic_load_explicit(&page->gates, memory_order_relaxed) : 0;
 	uint32_t sum = 0;
 
-	for (unsigned i = 0; page && i < LIMITS_GATES; i++) {
+	/* A row for each gate that ever was: with one gate there is nothing to look at. */
+	gates = min_of(gates, (uint32_t)LIMITS_GATES);
+	for (unsigned i = 0; i < gates; i++) {
 		uint32_t n = atomic_load_explicit(
 			&page->queued[i][app % LIMITS_APPS], memory_order_relaxed);
 

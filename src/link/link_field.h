@@ -1,8 +1,8 @@
 /*
  * link_field.h: what of an answer's head a worker refuses before it is sent, for every kind of app.
  *
- * Used by python/ and libstead. The gate checks the same again, because a worker's word counts for
- * nothing there; here the app learns at its own call what is wrong with it.
+ * Used by python/ and libstead, where the app learns at its own call what is wrong with it, and by
+ * the gate again, because a worker's word counts for nothing there.
  */
 #ifndef STEAD_LINK_LINK_FIELD_H
 #define STEAD_LINK_LINK_FIELD_H
@@ -14,10 +14,13 @@
 /* A token (RFC 9110 section 5.6.2). */
 static inline bool link_field_name_ok(const char *p, size_t n)
 {
+	/* A bit for each character: letters, digits and !#$%&'*+-.^_`|~ */
+	static const uint32_t ok[8] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff};
+
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)p[i];
 
-		if (c <= ' ' || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
+		if (!(ok[c / 32] >> c % 32 & 1))
 			return false;
 	}
 	return n > 0;
@@ -26,7 +29,19 @@ static inline bool link_field_name_ok(const char *p, size_t n)
 /* No control characters (RFC 9110 section 5.5). */
 static inline bool link_field_value_ok(const char *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
+	const uint64_t ones = 0x0101010101010101ull, high = 0x8080808080808080ull;
+	size_t i = 0;
+
+	/* Eight at once; a piece that looks as if it had one is looked at byte by byte. */
+	for (; n - i >= 8; i += 8) {
+		uint64_t w, del;
+
+		memcpy(&w, p + i, 8);
+		del = w ^ ones * 0x7f;
+		if ((((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & high)
+			break;
+	}
+	for (; i < n; i++) {
 		unsigned char c = (unsigned char)p[i];
 
 		if ((c < ' ' && c != '\t') || c == 0x7f)

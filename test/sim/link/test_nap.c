@@ -1,6 +1,7 @@
 /*
  * test_nap.c: when the gate looks away from its workers instead of asking to be woken, and for how
- * long: only while every busy worker has enough to do, and not when the last looks found nothing.
+ * long: only while every busy worker has enough to do, a small part of what the queue's first has
+ * waited, and not when the last looks found nothing.
  */
 #include "lib/must.h"
 #include "peer.h"
@@ -10,7 +11,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-enum { REQUESTS = 12, NAP_US = 100, NAPS_IN_VAIN = 3 };
+enum { REQUESTS = 24, WAITED_US = 2400, NAP_US = WAITED_US / 8, NAPS_IN_VAIN = 3 };
 
 struct rig {
 	struct sim *sim;
@@ -22,8 +23,9 @@ struct rig {
 	unsigned nreq;
 };
 
-/* A worker that says that a request takes it so long, and has so many. */
-static void rig_up(struct rig *r, uint32_t service_us, unsigned requests)
+/* A worker that says that a request takes it so long, and has so many, of which all but the last
+ * have waited so long. */
+static void rig_up(struct rig *r, uint32_t service_us, unsigned requests, uint64_t waited_us)
 {
 	struct sim_options o = {.seed = 3};
 	int fds[2];
@@ -46,6 +48,11 @@ static void rig_up(struct rig *r, uint32_t service_us, unsigned requests)
 		loop_step(r->loop, 0);
 	atomic_store(&r->p.status->service_us, service_us);
 	while (r->nreq < requests) {
+		if (r->nreq + 1 == requests) {
+			loop_step(r->loop, 0);
+			sim_advance_us(r->sim, waited_us);
+			loop_step(r->loop, 0);
+		}
 		r->req[r->nreq] = fake_req_new(&r->g, "GET", "/", 0);
 		fake_req_start(r->req[r->nreq++]);
 	}
@@ -79,7 +86,7 @@ static void test_enough_to_do(void **state)
 	uint64_t start;
 
 	(void)state;
-	rig_up(&r, 80, REQUESTS);
+	rig_up(&r, 80, REQUESTS, WAITED_US);
 	assert_false(asks_to_be_woken(&r));
 	start = loop_now_us(r.loop);
 	/* Nothing comes: it looks a few times, then it asks, and no turn comes by itself any more.
@@ -87,7 +94,8 @@ static void test_enough_to_do(void **state)
 	for (int i = 1; i < NAPS_IN_VAIN; i++) {
 		assert_false(asks_to_be_woken(&r));
 		loop_step(r.loop, -1);
-		assert_true(loop_now_us(r.loop) <= start + (uint64_t)i * NAP_US);
+		/* Each is longer by what they waited in the last one. */
+		assert_true(loop_now_us(r.loop) <= start + (uint64_t)i * NAP_US * 9 / 8);
 	}
 	assert_true(loop_now_us(r.loop) > start);
 	loop_step(r.loop, 0);
@@ -102,7 +110,7 @@ static void test_answers_come(void **state)
 	unsigned answered = 0;
 
 	(void)state;
-	rig_up(&r, 80, REQUESTS);
+	rig_up(&r, 80, REQUESTS, WAITED_US);
 	for (int i = 0; i < 400 && answered < 3; i++) {
 		link_awake(&r.p.e);
 		peer_step(&r.p);
@@ -121,20 +129,22 @@ static void test_not_enough(void **state)
 	static const struct {
 		uint32_t us;
 		unsigned requests;
+		uint64_t waited_us;
 	} rows[] = {
-		{80, 1},          /* nobody waits behind it */
-		{80, 5},          /* it has them all: no queue */
-		{0, REQUESTS},    /* not known yet */
-		{2, REQUESTS},    /* so fast that the gate is busy anyway */
-		{5000, REQUESTS}, /* slow: a wake-up costs nothing beside it */
-		{UINT32_MAX, REQUESTS},
+		{80, 1, WAITED_US},          /* nobody waits behind it */
+		{80, 5, WAITED_US},          /* it has them all: no queue */
+		{80, REQUESTS, 160},         /* nobody waits for long */
+		{0, REQUESTS, WAITED_US},    /* not known yet */
+		{2, REQUESTS, WAITED_US},    /* so fast that it has them all */
+		{5000, REQUESTS, WAITED_US}, /* slow: a wake-up costs nothing beside it */
+		{UINT32_MAX, REQUESTS, WAITED_US},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct rig r;
 
-		rig_up(&r, rows[i].us, rows[i].requests);
+		rig_up(&r, rows[i].us, rows[i].requests, rows[i].waited_us);
 		assert_true(asks_to_be_woken(&r));
 		rig_done(&r);
 	}
