@@ -145,7 +145,7 @@ CONF_LATER_KEY(SITE, "Protocols")
 
 /* [Route ARG] */
 CONF(ROUTE_METHODS, ROUTE, "Methods", CONF_TYPE_METHOD, CONF_MANY, "", 0, 16, "methods", WHEN_RELOAD, "the methods that this route is for",
-	"Left out: all. GET stands for HEAD too. A request with another method goes to the next route that fits.", "Methods=GET POST")
+	"Left out: all. GET stands for HEAD too. A request with another method goes to the next route that fits: several sections of one path are tried in the order of the file, then shorter prefixes.", "Methods=GET POST")
 CONF(ROUTE_MATCH_HEADER, ROUTE, "MatchHeader", CONF_TYPE_MATCH, CONF_LINE, "", 0, 0, "", WHEN_RELOAD, "the header field that this route is for",
 	"NAME VALUE, or NAME alone for any value.", "MatchHeader=X-Version 2")
 CONF(ROUTE_TO, ROUTE, "To", CONF_TYPE_TO, 0, "", 0, 1024, "", WHEN_RELOAD, "who answers",

@@ -58,7 +58,7 @@ static void got_value(struct answer *a, struct unpack *u)
 	const char *value = unpack_str(u), *origin = unpack_str(u), *file = unpack_str(u);
 	uint32_t line = unpack_u32(u), col = unpack_u32(u);
 	const char *eq = strchr(value, '=');
-	char shown[256], header[sizeof(a->section)];
+	char shown[256], header[sizeof(a->section)], path[sizeof(a->section)];
 	size_t at;
 
 	if (u->bad)
@@ -78,11 +78,12 @@ static void got_value(struct answer *a, struct unpack *u)
 			(int)conf_showable(CONF_SITE_BASIC_AUTH_USER, value), value);
 		value = shown;
 	}
+	(void)snprintf(path, sizeof(path), "%.*s", (int)strcspn(arg, "\n"), arg);
 	if (a->json) {
 		buf_puts(&a->out, a->values++ > 0 ? ",\n{" : "\n{");
 		json_str(&a->out, "section", section);
 		buf_putc(&a->out, ',');
-		json_str(&a->out, "argument", arg);
+		json_str(&a->out, "argument", path);
 		buf_putc(&a->out, ',');
 		json_str(&a->out, "key", key);
 		buf_putc(&a->out, ',');
@@ -96,7 +97,8 @@ static void got_value(struct answer *a, struct unpack *u)
 	}
 	(void)snprintf(header, sizeof(header), "%s%s%s", section, arg[0] != '\0' ? " " : "", arg);
 	if (strcmp(a->section, header) != 0) {
-		buf_printf(&a->out, "%s[%s]\n", a->values > 0 ? "\n" : "", header);
+		buf_printf(&a->out, "%s[%s%s%s]\n", a->values > 0 ? "\n" : "", section,
+			arg[0] != '\0' ? " " : "", path);
 		(void)snprintf(a->section, sizeof(a->section), "%s", header);
 	}
 	a->values++;

@@ -37,7 +37,7 @@ struct conf *conf_new(const struct conf_facts *facts)
 	arena_pool_init(&c->pool, BLOCK_BYTES, BLOCKS_MAX, 0);
 	arena_init(&c->mem, &c->pool);
 	c->plain.section = SECTION_END;
-	c->plain.arg = "";
+	c->plain.arg = c->plain.id = "";
 	c->at = &c->plain;
 	c->facts = *facts;
 	c->facts.name = dup_or_null(c, facts->name);
@@ -204,14 +204,14 @@ enum conf_key conf_key_by_name(const char *section, const char *key)
 }
 
 struct conf_scope *conf_scope_at(
-	struct conf *c, enum conf_section section, const char *arg, const struct conf_pos *pos)
+	struct conf *c, enum conf_section section, const char *id, const struct conf_pos *pos)
 {
 	struct conf_scope *s;
 
-	if (arg[0] == '\0')
+	if (id[0] == '\0')
 		return &c->plain;
 	for (s = c->scopes; s != NULL; s = s->next)
-		if (s->section == section && strcmp(s->arg, arg) == 0)
+		if (s->section == section && strcmp(s->id, id) == 0)
 			return s;
 	if (c->nscopes >= CONF_SCOPES_MAX) {
 		conf_find(c, CONF_ERROR, pos, "", "there are more than %d sections with a name",
@@ -222,7 +222,8 @@ struct conf_scope *conf_scope_at(
 	if (s == NULL)
 		return NULL;
 	s->section = section;
-	s->arg = conf_strndup(c, arg, strlen(arg));
+	s->id = conf_strndup(c, id, strlen(id));
+	s->arg = conf_strndup(c, id, strcspn(id, "\n"));
 	s->pos.file = "";
 	if (pos != NULL) {
 		s->pos = *pos;
@@ -232,6 +233,25 @@ struct conf_scope *conf_scope_at(
 	c->scopes_tail = s;
 	c->nscopes++;
 	return c->no_memory ? NULL : s;
+}
+
+const char *conf_scope_id(struct conf *c, enum conf_section section, const char *arg)
+{
+	unsigned n = 1;
+	char number[16];
+	char *id;
+
+	for (const struct conf_scope *s = c->scopes; s != NULL; s = s->next)
+		n += s->section == section && strcmp(s->arg, arg) == 0;
+	if (section != SECTION_ROUTE || n == 1)
+		return conf_strndup(c, arg, strlen(arg));
+	snprintf(number, sizeof(number), "\n%u", n);
+	id = conf_alloc(c, strlen(arg) + strlen(number) + 1);
+	if (id != NULL) {
+		memcpy(id, arg, strlen(arg));
+		memcpy(id + strlen(arg), number, strlen(number) + 1);
+	}
+	return id;
 }
 
 const struct conf_scope *conf_scope_next(const struct conf *c, const struct conf_scope *s)
@@ -246,7 +266,7 @@ enum conf_section conf_scope_section(const struct conf_scope *s)
 
 const char *conf_scope_arg(const struct conf_scope *s)
 {
-	return s->arg;
+	return s->id;
 }
 
 const struct conf_value *conf_scope_get(const struct conf_scope *s, enum conf_key key)
@@ -416,7 +436,7 @@ int conf_put(struct conf *c, const char *section, const char *arg, const char *k
 	if (k == CONF_END || (arg[0] != '\0') != section_rows[s].arg || origin >= CONF_FROM_END ||
 		!conf_has_section(c, s))
 		return -ENOENT;
-	r = conf_scope_arg_check(c, s, arg, pos);
+	r = conf_scope_id_check(c, s, arg, pos);
 	if (r < 0)
 		return r;
 	scope = conf_scope_at(c, s, arg, pos);

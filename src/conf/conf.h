@@ -139,6 +139,8 @@ int conf_finish(struct conf *c);
 struct conf_scope;
 const struct conf_scope *conf_scope_next(const struct conf *c, const struct conf_scope *s);
 enum conf_section conf_scope_section(const struct conf_scope *s);
+/* As conf_put() takes it: the argument; of the second and each further [Route ARG] of the same ARG
+ * with "\n" and its number behind it. */
 const char *conf_scope_arg(const struct conf_scope *s);
 const struct conf_value *conf_scope_get(const struct conf_scope *s, enum conf_key key);
 const struct conf_finding *conf_findings(const struct conf *c);

@@ -16,12 +16,14 @@ enum {
 	CONF_SCOPES_MAX = 1024,
 };
 
-/* A section as it stands in the file: [Route /a] is one, and all sections without an argument together
- * are one, the plain scope. */
+/* A section as it stands in the file: [Upstream a] is one, however often it stands there, and so
+ * are all sections without an argument, the plain scope. Each [Route /a] is one of its own. */
 struct conf_scope {
 	struct conf_scope *next; /* in the order of the file */
 	enum conf_section section; /* SECTION_END: the plain scope */
 	const char *arg;
+	const char *id; /* arg; of the second and each further [Route ARG] with "\n" and its number
+			   behind it */
 	struct conf_pos pos;
 	struct conf_value *head[CONF_END], *tail[CONF_END];
 };
@@ -49,7 +51,7 @@ struct conf_seg {
 /* One KEY=VALUE as it was read. Strings are NUL-terminated and the conf's. */
 struct conf_entry {
 	enum conf_section section;
-	const char *arg;
+	const char *scope; /* its id */
 	const char *key, *value;
 	struct conf_pos key_pos;
 	struct conf_seg *segs;
@@ -100,12 +102,15 @@ void conf_program_check(struct conf *c);
 void conf_tcp_fill(struct conf *c);
 void conf_tcp_check(struct conf *c);
 
-/* conf.c: the scope of that section and argument, made when it is not there. NULL: -ENOMEM, or there are
- * too many (a finding says so). An empty argument is the plain scope. */
+/* conf.c: the scope of that section and id, made when it is not there. NULL: -ENOMEM, or there are
+ * too many (a finding says so). An empty id is the plain scope. */
 struct conf_scope *conf_scope_at(
-	struct conf *c, enum conf_section section, const char *arg, const struct conf_pos *pos);
-/* May that section have this argument? -EINVAL: a finding says why not. */
-int conf_scope_arg_check(struct conf *c, enum conf_section section, const char *arg, const struct conf_pos *pos);
+	struct conf *c, enum conf_section section, const char *id, const struct conf_pos *pos);
+/* The id of a section that begins in the file: of a [Route ARG] a new one. NULL: -ENOMEM. */
+const char *conf_scope_id(struct conf *c, enum conf_section section, const char *arg);
+/* May that section have this id? -EINVAL: a finding says why not. */
+int conf_scope_id_check(
+	struct conf *c, enum conf_section section, const char *id, const struct conf_pos *pos);
 /* May it stand in this conf? */
 bool conf_has_section(const struct conf *c, enum conf_section s);
 /* The row of that key in that section, where keys of [Site] may be keys of [Route] too. */

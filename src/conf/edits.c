@@ -401,23 +401,38 @@ static const char *route_wrong(const char *arg, struct buf *why)
 	}
 	if (arg[0] == '=')
 		arg++;
-	if (arg[0] != '/' || strpbrk(arg, "?#% \t") != NULL || strstr(arg, "//") != NULL ||
+	if (arg[0] != '/' || strpbrk(arg, "?#% \t\n") != NULL || strstr(arg, "//") != NULL ||
 		strstr(arg, "/../") != NULL || strlen(arg) > 1024)
 		buf_printf(why, "\"%.60s\" is not a path of the site", arg);
 	return "write [Route /prefix], [Route =/exact] or [Route ~regex]; the path is written "
 	       "decoded";
 }
 
-int conf_scope_arg_check(
-	struct conf *c, enum conf_section section, const char *arg, const struct conf_pos *pos)
+/* What is behind a route's argument: which of those it is that have the same one. */
+static bool is_again(const char *p)
+{
+	unsigned n = 0;
+
+	for (; *p >= '0' && *p <= '9' && n <= CONF_SCOPES_MAX; p++)
+		n = n * 10 + (unsigned)(*p - '0');
+	return *p == '\0' && n >= 2 && n <= CONF_SCOPES_MAX;
+}
+
+int conf_scope_id_check(
+	struct conf *c, enum conf_section section, const char *id, const struct conf_pos *pos)
 {
 	const struct section_row *row = &section_rows[section];
-	const char *todo = "";
+	const char *todo = "", *arg = id;
+	size_t n = strcspn(id, "\n");
 	char mem[512];
 	struct buf why;
 
 	if (!row->arg)
 		return 0;
+	if (id[n] != '\0' && section == SECTION_ROUTE && is_again(id + n + 1))
+		arg = conf_strndup(c, id, n);
+	if (arg == NULL)
+		return -ENOMEM;
 	buf_fixed(&why, mem, sizeof(mem));
 	if (arg[0] == '\0') {
 		buf_printf(&why, "[%s] needs a name", row->name);

@@ -19,7 +19,7 @@ struct parse {
 	const char *at, *end;
 	unsigned line;
 	enum conf_section section; /* SECTION_END: entries are skipped */
-	const char *arg;
+	const char *scope;
 	bool in_section;
 	unsigned entries;
 	struct conf_entry **tail;
@@ -134,6 +134,17 @@ static void section_todo(const char *name, char *todo, size_t cap)
 			"that begins with X- is ignored");
 }
 
+static void begin_scope(
+	struct parse *p, enum conf_section s, const char *arg, const struct conf_pos *pos)
+{
+	const char *id = conf_scope_id(p->c, s, arg);
+
+	if (id == NULL || conf_scope_at(p->c, s, id, pos) == NULL)
+		return;
+	p->section = s;
+	p->scope = id;
+}
+
 /* `name` is what stands between the brackets. */
 static void enter_section(struct parse *p, const struct line *l, size_t off, const char *name)
 {
@@ -145,7 +156,7 @@ static void enter_section(struct parse *p, const struct line *l, size_t off, con
 
 	p->in_section = true;
 	p->section = SECTION_END;
-	p->arg = "";
+	p->scope = "";
 	if (word == NULL || (word[0] == 'X' && word[1] == '-'))
 		return;
 	for (enum conf_section s = 0; s < SECTION_END; s++) {
@@ -165,11 +176,8 @@ static void enter_section(struct parse *p, const struct line *l, size_t off, con
 				row->name);
 		else if (arg[0] != '\0' && !row->arg)
 			conf_find(p->c, CONF_ERROR, &pos, "", "[%s] takes no argument", row->name);
-		else if (conf_scope_arg_check(p->c, s, arg, &pos) == 0 &&
-			 conf_scope_at(p->c, s, arg, &pos) != NULL) {
-			p->section = s;
-			p->arg = conf_strndup(p->c, arg, strlen(arg));
-		}
+		else if (conf_scope_id_check(p->c, s, arg, &pos) == 0)
+			begin_scope(p, s, arg, &pos);
 		return;
 	}
 	section_todo(word, todo, sizeof(todo));
@@ -294,7 +302,7 @@ static void parse_assignment(struct parse *p, const struct line *l, size_t off)
 	value_off = (size_t)(eq - l->p) + 1;
 	value_off += lead(l->p + value_off, l->n - value_off);
 	e->section = p->section;
-	e->arg = p->arg;
+	e->scope = p->scope;
 	e->key = conf_strndup(p->c, l->p + off, key_n);
 	e->key_pos = pos;
 	if (e->key == NULL)

@@ -197,7 +197,7 @@ static void read_entry(struct conf *c, const struct conf_entry *e)
 		return;
 	}
 	if (key != CONF_END) {
-		c->at = conf_scope_at(c, e->section, e->arg, &e->key_pos);
+		c->at = conf_scope_at(c, e->section, e->scope, &e->key_pos);
 		if (c->at != NULL)
 			put_entry(c, e, key);
 		c->at = &c->plain;

@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf_priv.h"
 #include "lib/must.h"
@@ -445,6 +446,81 @@ static void check_servers(struct conf *c, const struct conf_scope *s)
 	}
 }
 
+/* ---- routes of one path ---- */
+
+static bool has_method(const struct conf_value *v, const char *name)
+{
+	for (; v != NULL; v = v->next)
+		if (strcmp(v->text, name) == 0 ||
+			(strcmp(name, "HEAD") == 0 && strcmp(v->text, "GET") == 0))
+			return true;
+	return false;
+}
+
+/* Does a take every request that b would, by its methods? */
+static bool covers_methods(const struct conf_value *a, const struct conf_value *b)
+{
+	if (count(a) == 0)
+		return true;
+	for (const struct conf_value *v = b; v != NULL; v = v->next)
+		if (v->text[0] != '\0' && !has_method(a, v->text))
+			return false;
+	return count(b) != 0;
+}
+
+static bool covers_header(const struct conf_value *a, const struct conf_value *b)
+{
+	if (a == NULL)
+		return true;
+	return b != NULL && strcasecmp(a->part1, b->part1) == 0 &&
+	       (a->part2[0] == '\0' || strcmp(a->part2, b->part2) == 0);
+}
+
+static bool covers(const struct conf_scope *a, const struct conf_scope *b)
+{
+	return covers_methods(a->head[CONF_ROUTE_METHODS], b->head[CONF_ROUTE_METHODS]) &&
+	       covers_header(a->head[CONF_ROUTE_MATCH_HEADER], b->head[CONF_ROUTE_MATCH_HEADER]);
+}
+
+/* A prefix's slash at the end says nothing. */
+static size_t path_len(const char *arg)
+{
+	size_t n = strlen(arg);
+
+	while (arg[0] == '/' && n > 1 && arg[n - 1] == '/')
+		n--;
+	return n;
+}
+
+static bool same_path(const struct conf_scope *a, const struct conf_scope *b)
+{
+	size_t n = path_len(a->arg);
+
+	return n == path_len(b->arg) && memcmp(a->arg, b->arg, n) == 0;
+}
+
+/* The routes of one path are tried in the order of the file: the first that takes all leaves
+ * nothing for those behind it. */
+static void check_same_path(struct conf *c, const struct conf_scope *s)
+{
+	for (const struct conf_scope *o = c->scopes; o != s; o = o->next) {
+		if (o->section != SECTION_ROUTE || !same_path(o, s) || !covers(o, s))
+			continue;
+		if (covers(s, o))
+			conf_find(c, CONF_ERROR, &s->pos,
+				"make one section of both, or let Methods= or MatchHeader= say "
+				"which requests each is for",
+				"[Route %.60s] stands in %s:%u already, for the same requests",
+				s->arg, o->pos.file, o->pos.line);
+		else
+			conf_find(c, CONF_WARNING, &s->pos, "put it before that one",
+				"[Route %.60s] never gets a request: that of %s:%u comes first and "
+				"takes them all",
+				s->arg, o->pos.file, o->pos.line);
+		return;
+	}
+}
+
 void conf_route_check(struct conf *c)
 {
 	const struct conf_value *alias = c->plain.head[CONF_SITE_ALIAS];
@@ -454,9 +530,10 @@ void conf_route_check(struct conf *c)
 		conf_find(c, CONF_ERROR, &asgi->pos, "write one of them",
 			"Asgi=: there is Wsgi= too, and an app is one of both");
 	for (const struct conf_scope *s = c->scopes; s != NULL; s = s->next) {
-		if (s->section == SECTION_ROUTE)
+		if (s->section == SECTION_ROUTE) {
 			check_to(c, s);
-		else if (s->section == SECTION_UPSTREAM) {
+			check_same_path(c, s);
+		} else if (s->section == SECTION_UPSTREAM) {
 			check_servers(c, s);
 			check_scripts(c, s);
 		}

@@ -116,19 +116,32 @@ static void put_edits(struct site_build *b, const struct conf_route *r, struct s
 	to->deny = sites_networks(b, r->deny, r->ndeny);
 }
 
+/* Of routes with one path each has its own. */
+static void rate_name(struct site_build *b, const struct conf_route *r, char *name, size_t cap)
+{
+	struct buf to;
+
+	buf_fixed(&to, name, cap);
+	buf_printf(&to, "%s %s", b->name, r->rate.of_site ? "/" : r->path);
+	for (const char *const *m = r->rate.of_site ? NULL : r->methods; m && *m; m++)
+		buf_printf(&to, " %s", *m);
+	if (!r->rate.of_site && r->match_header[0])
+		buf_printf(&to, " %s: %s", r->match_header, r->match_value);
+	(void)buf_str(&to);
+}
+
 static void put_rate(struct site_build *b, const struct conf_route *r, struct snap_route *to)
 {
 	struct snap_rate rate = {.by = r->rate.by,
 		.burst = r->rate.burst,
 		.per_s_milli = r->rate.per_s_milli,
 		.header = snap_put_str(b->w, r->rate.header)};
-	char name[700];
+	char name[2048];
 
 	if (!r->rate.by)
 		return;
 	/* Routes that say nothing of their own share their site's, whatever their path. */
-	(void)snprintf(name, sizeof name, "%s %s", b->name,
-		r->rate.of_site ? "/" : r->path);
+	rate_name(b, r, name, sizeof name);
 	rate.number = state_number(b->c, "rate", name);
 	to->rates = snap_put_list(b->w, &rate, sizeof rate, 1);
 }

@@ -88,12 +88,17 @@ Allow=192.0.2.0/24
 Methods=GET
 To=http://{a.address}
 StripPrefix=yes
-[Route ~^/api]
+[Route /api]
 Methods=POST
 To=http://{b.address}
-[Route =/version]
+[Route /version]
 MatchHeader=X-Version 2
 To=http://{b.address}
+[Route /version]
+Methods=DELETE
+MatchHeader=X-Version
+To=http://{b.address}
+StripPrefix=yes
 [Route /version]
 To=http://{a.address}
 """)
@@ -110,6 +115,14 @@ To=http://{a.address}
     assert ask(one, "/api/x").text == "a /x" and ask(one, "/api/x", "POST", body=b"1").text == "b /api/x"
     assert ask(one, "/api/x", "DELETE").status in (404, 405)
     assert ask(one, "/version").text == "a /version" and ask(one, "/version", headers={"X-Version": "2"}).text == "b /version"
+    assert ask(one, "/version/x", "DELETE", {"X-Version": "3"}).text == "b /x" and ask(one, "/version/x", "DELETE").text == "a /version/x"
+    # Of one path each is shown, and two for the same requests are refused; the old ones serve on.
+    assert one.cli("check", str(one.folder)).count("[Route /version]") == 3
+    with open(one.folder / "stead.conf", "a") as file:
+        file.write("[Route /version/]\nMatchHeader=X-Version 2\nTo=static\n")
+    shown = one.cli("reload", code=2)
+    assert re.search(r"stead.conf:37:.*\[Route /version/\] stands in .*stead.conf:27 already, for the same requests", shown), shown
+    assert ask(one, "/version", headers={"X-Version": "2"}).text == "b /version"
 
 
 def test_upstreams(up, servers):

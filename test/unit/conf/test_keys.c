@@ -249,7 +249,8 @@ static void canonical_again(void **state)
 		"Service", "Environment", "A=b c\n\"d\"", "Service", "EnvironmentFile", "-/x y",
 		"Site", "Index", ""};
 	struct conf *a = conf_with_facts(), *b = conf_with_facts();
-	char ma[8192], mb[8192];
+	char ma[8192], mb[8192], route[8192] = "[Route /x]\n";
+	size_t n = strlen(route);
 
 	for (enum conf_key k = 0; k < CONF_END; k++) {
 		char text[512];
@@ -257,11 +258,18 @@ static void canonical_again(void **state)
 		/* Wsgi= is there, and not both. */
 		if (conf_rows[k].flags & CONF_LATER || k == CONF_PYTHON_ASGI)
 			continue;
+		/* Each [Route /x] is one of its own. */
+		if (conf_rows[k].section == SECTION_ROUTE) {
+			n += (size_t)snprintf(
+				route + n, sizeof(route) - n, "%s\n", conf_rows[k].example);
+			continue;
+		}
 		snprintf(text, sizeof(text), "[%s %s]\n%s\n",
 			section_rows[conf_rows[k].section].name, arg_of(&conf_rows[k]),
 			conf_rows[k].example);
 		assert_int_equal(conf_read(a, "f", text, strlen(text)), 0);
 	}
+	assert_int_equal(conf_read(a, "f", route, n), 0);
 	for (unsigned i = 0; i < ARRAY_LEN(more); i += 3)
 		assert_int_equal(
 			conf_put(a, more[i], "", more[i + 1], more[i + 2], CONF_FROM_COMMAND, NULL),

@@ -10,13 +10,12 @@ static const char whole[] =
 	"Header=set X-A site\nHeader=request remove Cookie\nDeny=10.0.0.0/8 2001:db8::/32\n"
 	"Redirect=301 /old/* /new/*\nRedirect=308 ~^/u/(.*)$ /users/$1\nBasicAuthUser=ann:$6$s$h\n"
 	"[Route /api]\nTo=back\nStripPrefix=yes\nMethods=get "
-	"POST\nBodyMax=2M\nBasicAuth=\n"
+	"POST\nBodyMax=2M\nBasicAuth=\nRateLimit=\nRewrite=^/v1/(.*)$ /$1\n"
 	"[Route =/exact]\nTo=http://127.0.0.1:9000\nMatchHeader=X-V 2\nHeader=\n"
 	"[Route ~^/r[0-9]+$]\nRoot=other\nTryFiles=$uri $uri/ =404\n"
 	"[Upstream back]\nServer=10.0.0.1:80 "
 	"weight=3\nServer=unix:/run/x.sock\nServer=https://b.example\n"
-	"Balance=least\nSticky=who\nCheck=/h\nCheckSec=2s\nTlsVerify=no\n"
-	"[Route /api]\nRewrite=^/v1/(.*)$ /$1\n";
+	"Balance=least\nSticky=who\nCheck=/h\nCheckSec=2s\nTlsVerify=no\n";
 
 static struct conf *read_good(const char *text)
 {
@@ -25,7 +24,6 @@ static struct conf *read_good(const char *text)
 	assert_int_equal(conf_put_key(c, CONF_SITE_RATE_LIMIT, "100/min burst=5 by=header:X-Key",
 				 CONF_FROM_FILE, NULL),
 		0);
-	assert_int_equal(conf_put(c, "Route", "/api", "RateLimit", "", CONF_FROM_FILE, NULL), 0);
 	if (conf_read(c, "f", text, strlen(text)) != 0 || conf_finish(c) != 0)
 		for (const struct conf_finding *f = conf_findings(c); f; f = f->next)
 			print_error("%u:%u %s\n", f->pos.line, f->pos.col, f->text);
@@ -127,13 +125,111 @@ static void scripts_have_a_folder(void **state)
 
 	(void)state;
 	assert_string_equal(a->routes[0].root, "public");
-	assert_string_equal(a->routes[2].root, "web");
-	assert_string_equal(a->routes[3].root, "public");
+	assert_string_equal(a->routes[1].root, "web");
+	assert_string_equal(a->routes[2].root, "public");
 	assert_int_equal(a->upstreams[0].protocol, CONF_PROTOCOL_FASTCGI);
 	assert_int_equal(a->upstreams[0].connections_max, 5);
 	assert_string_equal(a->upstreams[0].index, "index.php");
 	assert_string_equal(a->upstreams[1].index, "");
-	assert_true(a->routes[2].scripts && !a->routes[3].scripts && !a->routes[0].scripts);
+	assert_true(a->routes[1].scripts && !a->routes[2].scripts && !a->routes[0].scripts);
+	conf_free(c);
+}
+
+/* As check sends the values to ctl. */
+static void send_values(const struct conf *from, struct conf *to)
+{
+	for (enum conf_key k = 0; k < CONF_END; k++)
+		for (const struct conf_value *v = conf_get(from, k); v; v = v->next)
+			assert_int_equal(conf_put(to, section_rows[conf_rows[k].section].name, "",
+						 conf_rows[k].key, v->text, v->origin, &v->pos),
+				0);
+	for (const struct conf_scope *s = NULL; (s = conf_scope_next(from, s));)
+		for (enum conf_key k = 0; k < CONF_END; k++)
+			for (const struct conf_value *v = conf_scope_get(s, k); v; v = v->next)
+				assert_int_equal(
+					conf_put(to, section_rows[conf_scope_section(s)].name,
+						conf_scope_arg(s), conf_rows[k].key, v->text,
+						v->origin, &v->pos),
+					0);
+}
+
+static void each_route_of_a_path_is_one(void **state)
+{
+	struct conf *a = read_good("[Route /a]\nMethods=POST\nTo=http://127.0.0.1:1\n"
+				   "[Upstream x]\nServer=127.0.0.1:4\n"
+				   "[Route /a]\nMatchHeader=X-V 2\nTo=http://127.0.0.1:2\n"
+				   "[Upstream x]\nServer=127.0.0.1:5\n"
+				   "[Route /a]\nTo=http://127.0.0.1:3\n"),
+		    *b = conf_with_facts();
+	const struct conf_app *app;
+
+	(void)state;
+	send_values(a, b);
+	assert_int_equal(conf_finish(b), 0);
+	app = conf_app(b);
+	assert_int_equal(app->nroutes, 4);
+	for (unsigned i = 1; i < 4; i++)
+		assert_string_equal(app->routes[i].path, "/a");
+	assert_string_equal(app->routes[1].methods[0], "POST");
+	assert_string_equal(app->routes[2].match_header, "x-v");
+	assert_null(app->routes[3].methods[0]);
+	assert_int_equal(app->upstreams[app->routes[3].upstream].servers[0].port, 3);
+	assert_int_equal(app->upstreams[0].nservers, 2);
+	assert_null(conf_findings(a));
+	assert_int_equal(conf_put(b, "Route", "/a\n1", "To", "app", CONF_FROM_FILE, NULL), -EINVAL);
+	assert_int_equal(
+		conf_put(b, "Route", "/a\n2x", "To", "app", CONF_FROM_FILE, NULL), -EINVAL);
+	assert_int_equal(
+		conf_put(b, "Upstream", "x\n2", "Server", "a:1", CONF_FROM_FILE, NULL), -EINVAL);
+	conf_free(a);
+	conf_free(b);
+}
+
+static void two_for_the_same_requests_are_refused(void **state)
+{
+	static const char *const same[] = {"[Route /a]\n[Route /b]\n[Route /a]\n",
+		"[Route /a]\n[Site]\n[Route /a/]\n",
+		"[Route /a]\nMethods=GET POST\nMatchHeader=X-V 2\n[Route /a]\nMatchHeader=x-v 2\n"
+		"Methods=POST HEAD GET\n",
+		"[Route ~^/a]\nMatchHeader=X-V\n[Route ~^/a]\nMatchHeader=X-V\n"};
+	static const char *const differ[] = {"[Route /a]\nMethods=GET\n[Route /a]\nMethods=POST\n",
+		"[Route /a]\n[Route =/a]\n[Route ~^/a]\n",
+		"[Route /a]\nMatchHeader=X-V 1\n[Route /a]\nMatchHeader=X-V 2\n[Route "
+		"/a]\nMatchHeader=X-V\n"};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(same); i++) {
+		struct conf *c = conf_with_facts();
+		const struct conf_finding *f;
+
+		assert_int_equal(conf_read(c, "f", same[i], strlen(same[i])), 0);
+		assert_int_equal(conf_finish(c), -EINVAL);
+		f = conf_findings(c);
+		assert_int_equal(f->pos.line, i == 2 ? 4 : 3);
+		assert_non_null(strstr(f->text, "f:1 already, for the same requests"));
+		assert_non_null(strstr(f->todo, "Methods="));
+		conf_free(c);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(differ); i++) {
+		struct conf *c = read_good(differ[i]);
+
+		assert_null(conf_findings(c));
+		conf_free(c);
+	}
+}
+
+static void a_route_that_gets_nothing_is_told(void **state)
+{
+	struct conf *c =
+		read_good("[Route /a]\nMethods=GET POST\nTo=http://127.0.0.1:1\n"
+			  "[Route /a]\nMethods=HEAD\nMatchHeader=X-V 2\nTo=http://127.0.0.1:2\n");
+	const struct conf_finding *f = conf_findings(c);
+
+	(void)state;
+	assert_non_null(f);
+	assert_int_equal(f->level, CONF_WARNING);
+	assert_int_equal(f->pos.line, 4);
+	assert_non_null(strstr(f->text, "never gets a request: that of f:1"));
 	conf_free(c);
 }
 
@@ -143,19 +239,7 @@ static void values_of_scopes_go_over_the_wire(void **state)
 	struct conf *a = read_good(whole), *b = conf_with_facts();
 
 	(void)state;
-	for (enum conf_key k = 0; k < CONF_END; k++)
-		for (const struct conf_value *v = conf_get(a, k); v; v = v->next)
-			assert_int_equal(conf_put(b, section_rows[conf_rows[k].section].name, "",
-						 conf_rows[k].key, v->text, v->origin, &v->pos),
-				0);
-	for (const struct conf_scope *s = NULL; (s = conf_scope_next(a, s));)
-		for (enum conf_key k = 0; k < CONF_END; k++)
-			for (const struct conf_value *v = conf_scope_get(s, k); v; v = v->next)
-				assert_int_equal(
-					conf_put(b, section_rows[conf_scope_section(s)].name,
-						conf_scope_arg(s), conf_rows[k].key, v->text,
-						v->origin, &v->pos),
-					0);
+	send_values(a, b);
 	assert_int_equal(conf_finish(b), 0);
 	assert_int_equal(conf_app(b)->nroutes, 4);
 	assert_int_equal(conf_app(b)->routes[1].nusers, 0);
@@ -253,6 +337,9 @@ int main(void)
 		cmocka_unit_test(a_route_has_its_own_values_and_the_sites),
 		cmocka_unit_test(an_upstream_has_its_servers),
 		cmocka_unit_test(scripts_have_a_folder),
+		cmocka_unit_test(each_route_of_a_path_is_one),
+		cmocka_unit_test(two_for_the_same_requests_are_refused),
+		cmocka_unit_test(a_route_that_gets_nothing_is_told),
 		cmocka_unit_test(values_of_scopes_go_over_the_wire),
 		cmocka_unit_test(each_wrong_line_is_found_where_it_is),
 		cmocka_unit_test(secrets_are_not_shown),
