@@ -92,6 +92,7 @@ MSG(LOG_QUERY, 500, P(CTL), P(LOG), msg_log_query, 0, 0, "records that match, th
 MSG(LOG_CANCEL, 501, P(CTL), P(LOG), msg_log_query, 0, 0, "no more of that query")
 MSG(LOG_LINE, 502, P(LOG), P(CTL), none, 0, 0, "one record as a JSON object; id: the query's")
 MSG(LOG_END, 503, P(LOG), P(CTL), none, 0, 0, "the query is answered (a follower ends only by LOG_CANCEL)")
+MSG(SAID_STATUS, 504, P(LOG), P(CTL), msg_said, 0, 0, "what a program of an app says of itself by STATUS= (sd_notify(3)); then: the text; the last ones are told again to a new ctl")
 
 /* ctl and its one-shots: question, any number of findings, end */
 MSG(CHECK_ASK, 600, P(CTL) | P(CLI), P(CHECK), msg_check_ask, 0, 0, "packed: folder, default name, state folder, the program's runtime folder")

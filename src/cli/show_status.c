@@ -145,6 +145,26 @@ static void show_process(const json_t *p)
 		span(number_of(p, "uptime_ms"), up));
 }
 
+/* Below a program's row. */
+static void show_place(const json_t *p)
+{
+	const char *listen = text_of(p, "listen"), *says = text_of(p, "says");
+	bool port = number_of(p, "port") != 0 && strcmp(listen, "fd") != 0;
+
+	if (*listen) {
+		if (port)
+			(void)printf("    asked at 127.0.0.1:%lld", number_of(p, "port"));
+		else
+			(void)printf("    asked at the socket that %s",
+				strcmp(listen, "path") == 0 ? "it made" : "it was handed");
+		(void)puts(strcmp(listen, "auto") == 0
+				   ? ", or at one that it was handed: it is being tried"
+				   : "");
+	}
+	if (*says)
+		(void)printf("    it says: %s\n", says);
+}
+
 static void show_timer(const json_t *t)
 {
 	long long now = (long long)time(NULL) * 1000, last = number_of(t, "last_us") / 1000,
@@ -207,6 +227,7 @@ void show_status(const struct cli *c, const json_t *status)
 	json_array_foreach(json_object_get(status, "processes"), i, o)
 	{
 		show_process(o);
+		show_place(o);
 		resident |= is_resident(o);
 	}
 	if (resident)

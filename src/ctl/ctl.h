@@ -213,8 +213,11 @@ void effective_path(const struct app *a, const char *path, char ret[static CTL_P
 struct proc_info {
 	struct msg_proc_state st;
 	uint64_t starting_us; /* since when this generation is or was on its way up */
+	char said[201];       /* the last STATUS= of a program, for a person to read; "" */
 };
 void procs_heard(struct ctl *c, const struct msg_proc_state *st);
+/* What a program says of itself (SAID_STATUS): text of the app's. */
+void procs_said(struct ctl *c, const struct msg *m);
 /* How many of them are in that phase. */
 unsigned procs_count(const struct ctl *c, enum proc role, uint32_t app, enum proc_phase phase);
 /* How many slots of the app run a generation newer than that and are up. */

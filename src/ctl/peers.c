@@ -143,6 +143,10 @@ static void log_got(struct chan *ch, struct msg *m)
 {
 	struct log_peer *log = ch->owner;
 
+	if (log->greeted && m->h.type == MSG_SAID_STATUS) {
+		procs_said(log->ctl, m);
+		return;
+	}
 	if (log->greeted) {
 		logs_heard(log->ctl, m);
 		return;

@@ -1,8 +1,8 @@
 /*
  * procs.c: what the parent last said of each of its processes (PROC_STATE).
  *
- * Called by peers.c with each message; asked by status, the up flow and restart. Owns the table,
- * bounded; the parent tells all of it again to a new ctl.
+ * Called by peers.c with each message, also of the log's SAID_STATUS; asked by status, the up flow
+ * and restart. Owns the table, bounded; the parent tells all of it again to a new ctl.
  */
 #include "ctl.h"
 
@@ -48,6 +48,9 @@ void procs_heard(struct ctl *c, const struct msg_proc_state *st)
 		return;
 	if (p->st.generation == st->generation)
 		was = (enum proc_phase)p->st.phase;
+	/* What the one before said is not its word. */
+	if (p->st.generation != st->generation || st->phase == PHASE_STARTING)
+		p->said[0] = '\0';
 	if (st->phase == PHASE_STARTING)
 		p->starting_us = st->since_wall_us;
 	starting_us = p->starting_us;
@@ -56,6 +59,39 @@ void procs_heard(struct ctl *c, const struct msg_proc_state *st)
 	if (st->phase == PHASE_DOWN)
 		*p = c->procs[--c->procs_n];
 	up_proc(c, st, was, starting_us);
+}
+
+/* As a person may see it on a terminal, and JSON take it. */
+static void make_plain(char *text)
+{
+	json_t *utf8 = json_string(text);
+
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f || (!utf8 && (unsigned char)*p >= 0x80))
+			*p = '?';
+	json_decref(utf8);
+}
+
+void procs_said(struct ctl *c, const struct msg *m)
+{
+	struct msg_said s;
+	const char *text;
+	size_t n;
+
+	if (msg_get(m, &s, sizeof s, sizeof s) < 0)
+		return;
+	text = msg_tail(m, sizeof s, &n);
+	for (unsigned i = 0; i < c->procs_n; i++) {
+		struct proc_info *p = &c->procs[i];
+
+		if (p->st.role != PROC_SERVICE || p->st.app != s.app || p->st.index != s.slot ||
+			p->st.generation != s.generation)
+			continue;
+		n = min_of(strnlen(text, n), sizeof p->said - 1);
+		memcpy(p->said, text, n);
+		p->said[n] = '\0';
+		make_plain(p->said);
+	}
 }
 
 unsigned procs_count(const struct ctl *c, enum proc role, uint32_t app, enum proc_phase phase)

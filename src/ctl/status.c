@@ -115,6 +115,24 @@ static json_t *sites(const struct ctl *c, const char *named, bool all, unsigned 
 	return list;
 }
 
+/* Of a program: where it is asked, and what it says of itself. */
+static void with_service(json_t *o, const struct msg_proc_state *st, const char *said)
+{
+	static const char *const names[] = {[SERVICE_FD] = "fd",
+		[SERVICE_PORT] = "port",
+		[SERVICE_AUTO] = "auto",
+		[SERVICE_PATH] = "path"};
+
+	if (!o || st->role != PROC_SERVICE)
+		return;
+	if (st->listen < ARRAY_LEN(names) && names[st->listen])
+		(void)json_object_set_new(o, "listen", json_string(names[st->listen]));
+	if (st->port && (st->listen == SERVICE_PORT || st->listen == SERVICE_AUTO))
+		(void)json_object_set_new(o, "port", json_integer((json_int_t)st->port));
+	if (*said)
+		(void)json_object_set_new(o, "says", json_string(said));
+}
+
 static json_t *process(struct ctl *c, const struct msg_proc_state *st)
 {
 	uint64_t now = loop_wall_us(c->loop);
@@ -144,8 +162,12 @@ static json_t *processes(struct ctl *c)
 
 	(void)json_array_append_new(list, process(c, &parent));
 	for (unsigned i = 0; i < c->procs_n; i++)
-		if (c->procs[i].st.role < PROC_END && c->procs[i].st.role > PROC_NONE)
-			(void)json_array_append_new(list, process(c, &c->procs[i].st));
+		if (c->procs[i].st.role < PROC_END && c->procs[i].st.role > PROC_NONE) {
+			json_t *o = process(c, &c->procs[i].st);
+
+			with_service(o, &c->procs[i].st, c->procs[i].said);
+			(void)json_array_append_new(list, o);
+		}
 	return list;
 }
 

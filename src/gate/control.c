@@ -48,6 +48,7 @@ static void overlay(struct gate *g, const struct msg *m)
 		maintenance_on_overlay(g, &o);
 	} else {
 		to_app_on_overlay(g->to_app, &o);
+		services_on_overlay(gate_up(g), &o);
 	}
 }
 

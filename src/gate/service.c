@@ -1,11 +1,12 @@
 /*
  * service.c: the runs of programs that stead runs, as servers of upstreams.
  *
- * Called by control.c with the parent's words, by up_upstream.c with snapshots and time, by up_health.c
- * with what a probe found. Owns one row for each run. While a run is tried, its servers (the socket
- * handed over, its port, or both) are probed and given nothing else; the first that answers is told to
- * the parent, which tells all gates where to go. A run that drains gets nothing new, and the parent is
- * told when its last call is over.
+ * Called by control.c with the parent's words, by up_upstream.c with snapshots and time, by
+ * up_health.c with what a probe found. Owns one row for each run. While a run is tried, its servers
+ * (the socket handed over, its port, or both) are probed and given nothing else; the first that
+ * answers is told to the parent, which tells all gates where to go. A run that drains gets nothing
+ * new, and the parent is told when its last call is over. While ctl says that no run of an app
+ * comes up, calls to it are over at once.
  */
 #include "service.h"
 #include "lib/must.h"
@@ -20,6 +21,11 @@ struct service_at {
 	struct up_server *server; /* NULL: not there, or not placed yet */
 	uint64_t try_ms;          /* not before */
 	uint32_t pause_ms, good;
+};
+
+struct app_down {
+	struct app_down *next;
+	uint32_t app, retry_s;
 };
 
 struct service {
@@ -80,8 +86,65 @@ static void drop(struct up *up, struct service *s)
 	up_tick_in(up, 1);
 }
 
+/* ---- apps that are down ---- */
+
+static struct app_down **down_at(struct up *up, uint32_t app)
+{
+	struct app_down **at = &up->downs;
+
+	while (*at && (*at)->app != app)
+		at = &(*at)->next;
+	return at;
+}
+
+static void forget_down(struct up *up, uint32_t app)
+{
+	struct app_down **at = down_at(up, app), *d = *at;
+
+	if (!d)
+		return;
+	*at = d->next;
+	free(d);
+}
+
+/* What this gate sees is newer than what ctl was told. */
+static bool serves(const struct up *up, uint32_t app)
+{
+	for (const struct service *s = up->services; s; s = s->next)
+		if (s->m.app == app && s->m.state == SERVICE_SERVES && !s->draining)
+			return true;
+	return false;
+}
+
+void services_on_overlay(struct up *up, const struct msg_overlay *o)
+{
+	struct app_down *d;
+
+	if (o->kind != OVERLAY_APP_DOWN)
+		return;
+	forget_down(up, o->key);
+	if (!o->on || serves(up, o->key) || !(d = calloc(1, sizeof(*d))))
+		return;
+	*d = (struct app_down){.next = up->downs, .app = o->key, .retry_s = o->retry_after_s};
+	up->downs = d;
+	for (struct upstream *u = up->all; u; u = u->next)
+		while (u->app == o->key && u->first)
+			up_call_over(u->first, CLOSE_APP_DOWN);
+}
+
+bool service_is_down(const struct upstream *u, unsigned *ret_retry_s)
+{
+	const struct app_down *d = u->app ? *down_at(u->up, u->app) : NULL;
+
+	if (d)
+		*ret_retry_s = d->retry_s;
+	return d;
+}
+
 void services_free(struct up *up)
 {
+	while (up->downs)
+		forget_down(up, up->downs->app);
 	while (up->services) {
 		struct service *s = up->services;
 
@@ -175,6 +238,8 @@ static void told(struct up *up, const struct msg_service *m, struct unpack *text
 		up->services = s;
 	}
 	s->m = *m;
+	if (m->state == SERVICE_SERVES)
+		forget_down(up, m->app);
 	place(up, s);
 }
 

@@ -18,6 +18,10 @@ void services_place(struct up *up);
 /* Try those that are to be tried and let go of those that are done with; when to look again. */
 uint64_t services_look(struct up *up, uint64_t now_ms);
 void services_free(struct up *up);
+/* OVERLAY_APP_DOWN: what waits for a program of that app is answered now; others are ignored. */
+void services_on_overlay(struct up *up, const struct msg_overlay *o);
+/* Does no program of u's app come up? *ret_retry_s: when to come again. */
+bool service_is_down(const struct upstream *u, unsigned *ret_retry_s);
 /* Is that server of use still? Else it goes when its last call is over. */
 bool service_needs(const struct up_server *s);
 /* It goes. */

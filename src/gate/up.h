@@ -227,6 +227,7 @@ struct up {
 	unsigned nby_index;
 	const struct snap *snap;
 	struct service *services;
+	struct app_down *downs; /* apps none of whose programs comes up */
 	struct up_conn *dead;
 	struct op turn;
 	struct timer tick;
@@ -275,6 +276,9 @@ void up_probe_server(struct up_server *s, const char *path);
 void up_tell_down(struct upstream *u, const char *why);
 void up_tell_back(struct upstream *u);
 extern const struct up_owner_ops up_probe_owner;
+
+/* up_upstream.c. When who got that answer may come again; 0: it is not said. */
+unsigned up_retry_after_s(const struct upstream *u, enum close_id why);
 
 /* up_call.c */
 /* Ask u. What comes of it is told through the owner's ops. */

@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "up.h"
 #include "lib/must.h"
+#include "service.h"
 
 #include <errno.h>
 #include <string.h>
@@ -114,11 +115,7 @@ void up_call_over(struct up_call *c, enum close_id why)
 	c->state = UP_CALL_OVER;
 	if (n)
 		up_conn_close(n);
-	owner_of(c)->fail(c, why,
-		why == CLOSE_UP_NONE || why == CLOSE_UP_QUEUE_FULL || why == CLOSE_UP_BUSY || why == CLOSE_NO_MEMORY ||
-				why == CLOSE_BUDGET
-			? 2
-			: 0);
+	owner_of(c)->fail(c, why, up_retry_after_s(c->u, why));
 }
 
 static void over_later(struct up_call *c, enum close_id why)
@@ -330,9 +327,12 @@ static void enqueue(struct up_call *c)
 {
 	struct upstream *u = c->u;
 	uint64_t wait;
+	unsigned retry_s;
 
-	if (u->queued >= u->queue) {
-		over_later(c, u->queue ? CLOSE_UP_QUEUE_FULL : CLOSE_UP_NONE);
+	if (service_is_down(u, &retry_s) || u->queued >= u->queue) {
+		over_later(c, service_is_down(u, &retry_s) ? CLOSE_APP_DOWN
+			      : u->queue                    ? CLOSE_UP_QUEUE_FULL
+							    : CLOSE_UP_NONE);
 		return;
 	}
 	c->state = UP_CALL_QUEUED;

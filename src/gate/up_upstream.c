@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { RETRY_AFTER_S = 2 };
+
 int up_new(struct up **ret, struct gate *g, uint16_t op_base)
 {
 	struct up *up = calloc(1, sizeof(*up));
@@ -327,6 +329,25 @@ void up_on_snap(struct up *up, struct snap *s)
 	services_place(up);
 	if (up->all)
 		up_tick_in(up, 1);
+}
+
+unsigned up_retry_after_s(const struct upstream *u, enum close_id why)
+{
+	unsigned retry_s = RETRY_AFTER_S;
+
+	switch (why) {
+	case CLOSE_APP_DOWN:
+		(void)(u && service_is_down(u, &retry_s));
+		return retry_s;
+	case CLOSE_UP_NONE:
+	case CLOSE_UP_QUEUE_FULL:
+	case CLOSE_UP_BUSY:
+	case CLOSE_NO_MEMORY:
+	case CLOSE_BUDGET:
+		return RETRY_AFTER_S;
+	default:
+		return 0;
+	}
 }
 
 void up_tick_in(struct up *up, uint64_t ms)

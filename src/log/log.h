@@ -144,10 +144,13 @@ struct notify {
 	struct msg_service info;
 	char app[64], status[256]; /* the last STATUS= */
 	size_t status_n;
+	pid_t status_pid;
 };
 void notify_add(struct log *g, struct msg *m);
 void notify_end(struct log *g, const struct msg *m);
 void notify_done(struct log *g);
+/* A new ctl: the last STATUS= of each. */
+void notify_tell_all(struct log *g);
 /* One datagram of sd_notify(3): bits of enum service_said. *ret_status: its last STATUS=, or NULL. */
 uint32_t notify_parse(const char *p, size_t n, const char **ret_status, size_t *ret_status_n);
 op_done notify_on_readable, notify_on_rest;

@@ -51,6 +51,8 @@ static void ctl_got(struct chan *c, struct msg *m)
 		g->ctl_greeted = hello_holds(m);
 		if (!g->ctl_greeted)
 			chan_close(c);
+		else
+			notify_tell_all(g);
 	} else if (m->h.type == MSG_LOG_QUERY) {
 		query_start(g, m);
 	} else if (m->h.type == MSG_LOG_CANCEL) {

@@ -1,11 +1,11 @@
 /*
  * notify.c: what programs of apps say by sd_notify(3), as typed messages to the parent.
  *
- * Called by main.c with NOTIFY and NOTIFY_END, and by the loop. Owns the sockets, of which the parent
- * keeps a second descriptor. The text is an app's: it is read here, where apps' output is read anyway,
- * so that neither the parent nor ctl reads a byte of it. Of it three facts are passed on, with the pid
- * that the kernel names; STATUS= becomes a line of the app. A flood waits in its socket. Descriptors
- * that come along are closed unseen.
+ * Called by main.c with NOTIFY and NOTIFY_END, and by the loop. Owns the sockets, of which the
+ * parent keeps a second descriptor. The text is an app's: it is read here, where apps' output is
+ * read anyway, so that the parent reads no byte of it. Of it three facts are passed on, with the
+ * pid that the kernel names; STATUS= becomes a line of the app, and ctl shows the last one. A flood
+ * waits in its socket. Descriptors that come along are closed unseen.
  */
 #include "log.h"
 
@@ -90,6 +90,27 @@ static void say(struct notify *n, uint32_t what, pid_t pid)
 		(void)chan_send(&n->log->parent, MSG_SAID, 0, &m, sizeof m, NULL, 0, NULL, 0);
 }
 
+/* To ctl, for `stead status`. */
+static void tell_status(const struct notify *n)
+{
+	struct log *g = n->log;
+	struct msg_said m = {.app = n->info.app,
+		.slot = n->info.slot,
+		.generation = n->info.generation,
+		.pid = n->status_pid};
+
+	if (g->ctl_greeted && chan_open(&g->ctl))
+		(void)chan_send(
+			&g->ctl, MSG_SAID_STATUS, 0, &m, sizeof m, n->status, n->status_n, NULL, 0);
+}
+
+void notify_tell_all(struct log *g)
+{
+	for (const struct notify *n = g->notifies; n; n = n->next)
+		if (n->status_n)
+			tell_status(n);
+}
+
 /* The same again is not worth a line. */
 static void say_status(struct notify *n, const char *p, size_t len, pid_t pid)
 {
@@ -100,6 +121,8 @@ static void say_status(struct notify *n, const char *p, size_t len, pid_t pid)
 		return;
 	memcpy(n->status, p, len);
 	n->status_n = len;
+	n->status_pid = pid;
+	tell_status(n);
 	buf_reset(&g->line);
 	render_status(&g->line, loop_wall_us(g->loop), n, pid, p, len);
 	log_line(g);

@@ -27,7 +27,7 @@ import http.server, os, signal, socket, sys, threading, time
 
 def notify(text):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
+        s.sendto(text if isinstance(text, bytes) else text.encode(), os.environ["NOTIFY_SOCKET"])
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -100,7 +100,7 @@ if __name__ == "__main__":
                     notify(part[6:])
                     os._exit(0)
             else:
-                notify(part)
+                notify(bytes.fromhex(part[4:]) if part.startswith("hex:") else part)
         signal.pause()
     server.serve_forever()
 '''
