@@ -48,6 +48,9 @@
 	NAME(wss, "wss")                                                                           \
 	NAME(set_result, "set_result")                                                             \
 	NAME(done, "done")                                                                         \
+	NAME(call_soon, "call_soon")                                                               \
+	NAME(run, "run")                                                                           \
+	NAME(task_factory, "get_task_factory")                                                     \
 	NAME(empty, "")
 
 enum asgi_name {
@@ -66,6 +69,13 @@ struct asgi_pair {
 	char name[PAIR_NAME_MAX], value[PAIR_VALUE_MAX];
 };
 
+/* The value that a key of a scope had last, with its bytes. */
+struct asgi_last {
+	PyObject *value;
+	uint32_t len;
+	char bytes[PAIR_VALUE_MAX];
+};
+
 enum { ASGI_RECEIVE = 0, ASGI_SEND, ASGI_WAYS };
 
 struct conn;
@@ -74,7 +84,12 @@ struct asgi {
 	struct link_worker *worker;
 	PyObject *app;
 	PyObject *run;           /* run(conn, app, scope, receive, send): the coroutine of one request */
-	PyObject *create_task, *create_future, *call_soon;
+	PyObject *loop, *create_task, *create_future, *call_soon;
+	PyObject *task_type, *task_args; /* asyncio.Task and its keywords; NULL: create_task() */
+	PyObject *catcher;               /* call_soon() of the loop while a Task is made */
+	PyObject *step, *context;        /* what it caught */
+	bool eager;                      /* in this turn */
+	PyObject *sent_types[3];         /* the app's own str objects, each for a type of asgi_http_send() */
 	PyObject *on_error;      /* prints an exception */
 	PyObject *accept_key;    /* the value of Sec-WebSocket-Accept for a key */
 	PyObject *gone;          /* the exception that send() raises when the client has gone */
@@ -84,6 +99,7 @@ struct asgi {
 	PyTypeObject *conn_type, *call_type, *wait_type;
 	PyObject *name[ASGI_NAMES_END];
 	struct asgi_pair pairs[PAIRS_CACHED], methods[8];
+	struct asgi_last path, raw_path;
 	struct conn *first;      /* every request whose app or link has not ended */
 	struct conn *ring;       /* wait for room in a ring; each holds a reference */
 	struct conn *owing;      /* their end is still to be told; each holds a reference */

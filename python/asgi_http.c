@@ -39,18 +39,13 @@ static PyObject *request(struct conn *c, const char *p, size_t n, bool more)
 	return m;
 }
 
-PyObject *asgi_http_receive(struct conn *c)
+/* Apart from the rest: most requests have none, and need not touch so much of the stack. */
+__attribute__((noinline)) static PyObject *receive_body(struct conn *c)
 {
-	char piece[BODY_PIECE];
+	char piece[BODY_PIECE] __attribute__((uninitialized));
 	size_t n = 0;
 	long got = 0;
 
-	if (c->complete || asgi_conn_gone(c))
-		return disconnect(c);
-	if (c->body_told)
-		return NULL;
-	if (!link_req_has_body(c->req))
-		return request(c, NULL, 0, false);
 	/* What lies there at once is one message. */
 	while (n < sizeof(piece) && (got = link_req_read(c->req, piece + n, sizeof(piece) - n)) > 0)
 		n += (size_t)got;
@@ -61,13 +56,23 @@ PyObject *asgi_http_receive(struct conn *c)
 	return request(c, piece, n, !link_req_body_over(c->req));
 }
 
+PyObject *asgi_http_receive(struct conn *c)
+{
+	if (c->complete || asgi_conn_gone(c))
+		return disconnect(c);
+	if (c->body_told)
+		return NULL;
+	return link_req_has_body(c->req) ? receive_body(c) : request(c, NULL, 0, false);
+}
+
 static int put_bytes(struct conn *c, PyObject *name, PyObject *value, bool accepting)
 {
 	char *p;
 	Py_ssize_t n;
 
 	if (!PyBytes_Check(name) || !PyBytes_Check(value)) {
-		PyErr_Format(PyExc_TypeError, "header fields must be bytes, not %R: %R", name, value);
+		PyErr_Format(
+			PyExc_TypeError, "header fields must be bytes, not %R: %R", name, value);
 		return -1;
 	}
 	if (PyBytes_AsStringAndSize(name, &p, &n) < 0)
@@ -89,8 +94,7 @@ static int put_pair(struct conn *c, PyObject *pair, bool accepting)
 	int res;
 
 	if (PyTuple_Check(pair) && PyTuple_Size(pair) == 2)
-		return put_bytes(
-			c, PyTuple_GetItem(pair, 0), PyTuple_GetItem(pair, 1), accepting);
+		return put_bytes(c, PyTuple_GetItem(pair, 0), PyTuple_GetItem(pair, 1), accepting);
 	if (PySequence_Size(pair) != 2) {
 		if (!PyErr_Occurred())
 			PyErr_Format(PyExc_ValueError, "a header is a name and a value: %R", pair);
@@ -230,7 +234,8 @@ static PyObject *body(struct conn *c, struct wait *w)
 	if (PyErr_Occurred() || more < 0)
 		return NULL;
 	if (!c->started) {
-		PyErr_SetString(PyExc_RuntimeError, "the body began before the response was started");
+		PyErr_SetString(
+			PyExc_RuntimeError, "the body began before the response was started");
 		return NULL;
 	}
 	if (!w->begun && look_at_body(c, w, more) < 0)
@@ -265,8 +270,8 @@ static int read_file(struct conn *c, struct wait *w, int fd, int64_t size)
 
 	while (!link_req_ended(c->req)) {
 		size_t want = (size_t)(size - (int64_t)w->at), took;
-		ssize_t n = pread(fd, piece, want < sizeof(piece) ? want : sizeof(piece),
-			(off_t)w->at);
+		ssize_t n =
+			pread(fd, piece, want < sizeof(piece) ? want : sizeof(piece), (off_t)w->at);
 		int res;
 
 		if (n <= 0)
@@ -332,7 +337,8 @@ static PyObject *pathsend(struct conn *c, struct wait *w)
 	int fd, res;
 
 	if (!c->started || (c->head_sent && !w->begun)) {
-		PyErr_SetString(PyExc_RuntimeError, "a file is the whole body of a started response");
+		PyErr_SetString(
+			PyExc_RuntimeError, "a file is the whole body of a started response");
 		return NULL;
 	}
 	fd = open_file(c, w, &size);
@@ -340,7 +346,8 @@ static PyObject *pathsend(struct conn *c, struct wait *w)
 		return NULL;
 	if (c->left >= 0 && c->left != size) {
 		close(fd);
-		PyErr_SetString(PyExc_RuntimeError, "the file has another size than Content-Length");
+		PyErr_SetString(
+			PyExc_RuntimeError, "the file has another size than Content-Length");
 		return NULL;
 	}
 	res = send_file(c, w, fd, size);
@@ -377,10 +384,20 @@ PyObject *asgi_http_send(struct conn *c, struct wait *w)
 		return NULL;
 	}
 	type = asgi_get(c->s, w->message, ASGI_type);
-	if (type && PyUnicode_Check(type)) {
-		for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-			if (PyUnicode_CompareWithASCIIString(type, types[i]) == 0)
-				return asgi_response(c, w, types[i] + 14);
+	/* An app says it with the same object each time, as a rule. */
+	for (size_t i = 0; type && i < sizeof(types) / sizeof(types[0]); i++)
+		if (type == c->s->sent_types[i])
+			return asgi_response(c, w, types[i] + 14);
+	for (size_t i = 0; type && PyUnicode_Check(type) && i < sizeof(types) / sizeof(types[0]);
+		i++) {
+		if (PyUnicode_CompareWithASCIIString(type, types[i]) == 0) {
+			PyObject *old = c->s->sent_types[i];
+
+			Py_INCREF(type);
+			c->s->sent_types[i] = type;
+			Py_XDECREF(old);
+			return asgi_response(c, w, types[i] + 14);
+		}
 	}
 	if (!PyErr_Occurred())
 		PyErr_Format(PyExc_ValueError, "a response has no message of type %R",

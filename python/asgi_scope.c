@@ -35,6 +35,8 @@ void asgi_scope_done(struct asgi *s)
 		Py_CLEAR(s->pairs[i].pair);
 	for (int i = 0; i < 8; i++)
 		Py_CLEAR(s->methods[i].pair);
+	Py_CLEAR(s->path.value);
+	Py_CLEAR(s->raw_path.value);
 }
 
 /* What of a request is told by more than one entry. */
@@ -50,7 +52,8 @@ struct seen {
 
 enum kind { KIND_FIELD, KIND_ADDRESS };
 
-static PyObject *new_pair(enum kind kind, const char *name, size_t name_len, const char *p, size_t n)
+static PyObject *new_pair(
+	enum kind kind, const char *name, size_t name_len, const char *p, size_t n)
 {
 	PyObject *first, *second, *pair = NULL;
 
@@ -73,8 +76,8 @@ static PyObject *new_pair(enum kind kind, const char *name, size_t name_len, con
 }
 
 /* A new reference. A place is its last user's: strangers' fields cost others an object, no more. */
-static PyObject *cached_pair(struct asgi *s, enum kind kind, const char *name, size_t name_len,
-	const char *p, size_t n)
+static PyObject *cached_pair(
+	struct asgi *s, enum kind kind, const char *name, size_t name_len, const char *p, size_t n)
 {
 	uint32_t hash = 2166136261u + (uint32_t)kind;
 	struct asgi_pair *k;
@@ -112,6 +115,27 @@ static int put(struct asgi *s, PyObject *scope, enum asgi_name name, PyObject *v
 
 	Py_XDECREF(value);
 	return res;
+}
+
+/* A path, decoded (`text`) or as it came: the object is kept for the next request that says the
+ * same. */
+static int put_path(struct asgi *s, PyObject *scope, bool text, const char *p, size_t n)
+{
+	enum asgi_name name = text ? ASGI_path : ASGI_raw_path;
+	struct asgi_last *last = text ? &s->path : &s->raw_path;
+	PyObject *value, *old = last->value;
+
+	if (old && last->len == n && memcmp(last->bytes, p, n) == 0)
+		return PyDict_SetItem(scope, s->name[name], old);
+	value = text ? PyUnicode_DecodeUTF8(p, (Py_ssize_t)n, "replace")
+		     : PyBytes_FromStringAndSize(p, (Py_ssize_t)n);
+	if (!value || n > sizeof(last->bytes))
+		return put(s, scope, name, value);
+	memcpy(last->bytes, p, n);
+	last->len = (uint32_t)n;
+	last->value = value;
+	Py_XDECREF(old);
+	return PyDict_SetItem(scope, s->name[name], value);
 }
 
 static int put_method(struct conn *c, PyObject *scope, const char *p, size_t n)
@@ -184,8 +208,8 @@ static int put_field(struct conn *c, PyObject *headers, PyObject *protocols, str
 	return 0;
 }
 
-static int put_entry(struct conn *c, PyObject *scope, struct seen *seen, uint8_t code, const char *p,
-	size_t n)
+static int put_entry(
+	struct conn *c, PyObject *scope, struct seen *seen, uint8_t code, const char *p, size_t n)
 {
 	struct asgi *s = c->s;
 
@@ -193,11 +217,12 @@ static int put_entry(struct conn *c, PyObject *scope, struct seen *seen, uint8_t
 	case ENV_METHOD:
 		return c->ws ? 0 : put_method(c, scope, p, n);
 	case ENV_PATH_INFO:
-		return put(s, scope, ASGI_path, PyUnicode_DecodeUTF8(p, (Py_ssize_t)n, "replace"));
+		return put_path(s, scope, true, p, n);
 	case ENV_PATH_RAW:
-		return put(s, scope, ASGI_raw_path, PyBytes_FromStringAndSize(p, (Py_ssize_t)n));
+		return put_path(s, scope, false, p, n);
 	case ENV_QUERY:
-		return put(s, scope, ASGI_query_string, PyBytes_FromStringAndSize(p, (Py_ssize_t)n));
+		return put(
+			s, scope, ASGI_query_string, PyBytes_FromStringAndSize(p, (Py_ssize_t)n));
 	case ENV_PROTOCOL:
 		if (n == 8 && p[7] == '0')
 			return PyDict_SetItem(
@@ -205,8 +230,8 @@ static int put_entry(struct conn *c, PyObject *scope, struct seen *seen, uint8_t
 		return 0;
 	case ENV_SCHEME:
 		if (n == 5)
-			return PyDict_SetItem(
-				scope, s->name[ASGI_scheme], s->name[c->ws ? ASGI_wss : ASGI_https]);
+			return PyDict_SetItem(scope, s->name[ASGI_scheme],
+				s->name[c->ws ? ASGI_wss : ASGI_https]);
 		return 0;
 	case ENV_REMOTE_ADDR:
 		seen->client = p;
@@ -225,7 +250,8 @@ static int put_entry(struct conn *c, PyObject *scope, struct seen *seen, uint8_t
 		seen->server_port_len = n;
 		return 0;
 	case ENV_REQUEST_ID:
-		return put(s, scope, ASGI_request_id, PyUnicode_DecodeLatin1(p, (Py_ssize_t)n, NULL));
+		return put(
+			s, scope, ASGI_request_id, PyUnicode_DecodeLatin1(p, (Py_ssize_t)n, NULL));
 	case ENV_REMOTE_USER:
 		return put(s, scope, ASGI_user, PyUnicode_DecodeUTF8(p, (Py_ssize_t)n, "replace"));
 	default:
@@ -264,8 +290,8 @@ static int read_block(
 static int put_addresses(struct asgi *s, PyObject *scope, const struct seen *seen)
 {
 	if (seen->client_len && put(s, scope, ASGI_client,
-				    cached_pair(s, KIND_ADDRESS, seen->client, seen->client_len,
-					    seen->client_port, seen->client_port_len)) < 0)
+					cached_pair(s, KIND_ADDRESS, seen->client, seen->client_len,
+						seen->client_port, seen->client_port_len)) < 0)
 		return -1;
 	if (!seen->server_len)
 		return 0;

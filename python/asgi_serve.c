@@ -1,16 +1,24 @@
 /*
  * asgi_serve.c: the ASGI server of the module _steadlink: requests into tasks of the loop.
  *
- * Called by stead_asgi.py: asgi_turn() whenever the link's descriptor is readable, asgi_tick() once a
- * second. A request becomes a coroutine, a task of the loop runs it, and what the link brings for it
- * later ends the futures that it waits for.
+ * Called by stead_asgi.py: asgi_turn() whenever the link's descriptor is readable, asgi_tick() once
+ * a second. A request becomes a coroutine, a task of the loop runs it, and what the link brings for
+ * it later ends the futures that it waits for.
+ *
+ * A task takes its first step here, and not behind the loop's other callbacks: most requests are
+ * answered in it, without a turn of the loop. It is a Task of asyncio's like any other, made in the
+ * same order and with a context of its own; it only steps sooner (as with eager_start=True, which
+ * Python has from 3.12 on).
  */
 #include "asgi.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { ROUNDS_MAX = 4 }; /* of a turn, so that the loop's other work comes to its time */
+enum {
+	ROUNDS_MAX = 4, /* of a turn, so that the loop's other work comes to its time */
+	BEGUN_MAX = 32, /* requests in a turn, for the same reason */
+};
 
 static struct asgi *of_capsule(PyObject *o)
 {
@@ -22,7 +30,8 @@ static void asgi_free(PyObject *capsule)
 	struct asgi *s = of_capsule(capsule);
 	PyObject **const objects[] = {&s->app, &s->run, &s->create_task, &s->create_future,
 		&s->call_soon, &s->on_error, &s->accept_key, &s->gone, &s->http, &s->websocket,
-		&s->state, &s->turn};
+		&s->state, &s->turn, &s->loop, &s->task_type, &s->task_args, &s->catcher, &s->step,
+		&s->context, &s->sent_types[0], &s->sent_types[1], &s->sent_types[2]};
 
 	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++)
 		Py_CLEAR(*objects[i]);
@@ -48,8 +57,8 @@ static int set_up(struct asgi *s, PyObject *marks)
 	return 0;
 }
 
-/* asgi_open(app, run, create_task, create_future, call_soon, on_error, accept_key, gone, http, websocket,
- * marks, message_max, concurrency, ping_ms, close_ms, parent_fd): a server */
+/* asgi_open(app, run, create_task, create_future, call_soon, on_error, accept_key, gone, http,
+ * websocket, marks, message_max, concurrency, ping_ms, close_ms, parent_fd): a server */
 static PyObject *open_server(PyObject *module, PyObject *args)
 {
 	struct asgi *s = calloc(1, sizeof(*s));
@@ -114,7 +123,79 @@ static void print_error(void)
 		PyErr_WriteUnraisable(NULL);
 }
 
-/* The request's task. False: with an exception. */
+/* call_soon() as a Task finds it that is being made: it gets the first step. */
+static PyObject *catch_step(PyObject *self, PyObject *args, PyObject *kw)
+{
+	struct asgi *s = PyCapsule_GetPointer(self, "stead.asgi.step");
+	PyObject *context = kw ? PyDict_GetItemString(kw, "context") : NULL;
+
+	if (!s || PyTuple_Size(args) != 1 || !context || s->step) {
+		PyErr_SetString(PyExc_RuntimeError, "a task was made in a way that is not known");
+		return NULL;
+	}
+	s->step = PyTuple_GetItem(args, 0);
+	s->context = context;
+	Py_INCREF(s->step);
+	Py_INCREF(context);
+	Py_RETURN_NONE;
+}
+
+static PyMethodDef catch_def = {"call_soon", (PyCFunction)(void (*)(void))catch_step,
+	METH_VARARGS | METH_KEYWORDS, "takes a task's first step"};
+
+/* The task of c, whose first step is in s->step and s->context. */
+static bool make_task(struct conn *c, PyObject *coro)
+{
+	struct asgi *s = c->s;
+	PyObject *args = PyTuple_Pack(1, coro);
+
+	if (!args || PyObject_SetAttr(s->loop, s->name[ASGI_call_soon], s->catcher) < 0) {
+		Py_XDECREF(args);
+		return false;
+	}
+	c->task = PyObject_Call(s->task_type, args, s->task_args);
+	Py_DECREF(args);
+	if (!c->task)
+		print_error();
+	if (PyObject_DelAttr(s->loop, s->name[ASGI_call_soon]) == 0 && c->task && s->step)
+		return true;
+	Py_CLEAR(c->task);
+	Py_CLEAR(s->step);
+	Py_CLEAR(s->context);
+	return false;
+}
+
+/* What it raises would have ended the loop; run() of stead_asgi.py lets nothing out. */
+static void first_step(struct asgi *s)
+{
+	PyObject *step = s->step, *context = s->context, *res;
+
+	s->step = s->context = NULL;
+	res = PyObject_CallMethodObjArgs(context, s->name[ASGI_run], step, NULL);
+	if (!res)
+		print_error();
+	Py_XDECREF(res);
+	Py_DECREF(step);
+	Py_DECREF(context);
+}
+
+/* The app's loop makes its tasks in its own way, or shall be watched: then so are ours. */
+static bool may_be_eager(struct asgi *s)
+{
+	PyObject *factory;
+	bool none;
+
+	if (!s->task_type)
+		return false;
+	factory = PyObject_CallMethodObjArgs(s->loop, s->name[ASGI_task_factory], NULL);
+	none = factory == Py_None;
+	if (!factory)
+		print_error();
+	Py_XDECREF(factory);
+	return none;
+}
+
+/* The request's task. False: it has none; with an exception, if that is not told yet. */
 static bool start_task(struct conn *c, PyObject *scope)
 {
 	struct asgi *s = c->s;
@@ -124,12 +205,19 @@ static bool start_task(struct conn *c, PyObject *scope)
 	if (send)
 		coro = PyObject_CallFunctionObjArgs(
 			s->run, (PyObject *)c, s->app, scope, receive, send, NULL);
-	if (coro)
-		c->task = PyObject_CallFunctionObjArgs(s->create_task, coro, NULL);
-	Py_XDECREF(coro);
 	Py_XDECREF(receive);
 	Py_XDECREF(send);
-	return c->task != NULL;
+	if (!coro)
+		return false;
+	if (!s->eager)
+		c->task = PyObject_CallFunctionObjArgs(s->create_task, coro, NULL);
+	else if (make_task(c, coro))
+		first_step(s);
+	Py_DECREF(coro);
+	/* A loop of the app's own may have run it to its end already. */
+	if (c->app_done)
+		Py_CLEAR(c->task);
+	return c->task || c->app_done;
 }
 
 static void begin(struct asgi *s, struct link_req *req)
@@ -170,22 +258,28 @@ static void touched(struct conn *c)
 static PyObject *turn(PyObject *module, PyObject *capsule)
 {
 	struct asgi *s = of_capsule(capsule);
-	int res = 1;
+	int res = 1, begun = 0;
 
 	(void)module;
 	if (!s)
 		return NULL;
-	for (int i = 0; res == 1 && i < ROUNDS_MAX; i++) {
+	s->eager = may_be_eager(s);
+	for (int i = 0; res == 1 && i < ROUNDS_MAX && begun < BEGUN_MAX; i++) {
 		struct link_req *req;
 
-		res = link_worker_arm(s->worker);
+		res = link_worker_arm(s->worker, i > 0);
 		if (res == -ECHILD) {
 			PyErr_SetString(PyExc_RuntimeError,
 				"a forked child came back into the server; end it with os._exit()");
 			return NULL;
 		}
-		while ((res == 0 || res == 1) && link_worker_take(s->worker, 0, &req) == 0)
+		while ((res == 0 || res == 1) && begun < BEGUN_MAX &&
+			link_worker_take(s->worker, 0, &req) == 0) {
+			begun++;
 			begin(s, req);
+		}
+		if (begun == BEGUN_MAX && res == 0)
+			res = 1;
 		while ((req = link_worker_touched(s->worker))) {
 			struct conn *c = link_req_user(req);
 
@@ -197,8 +291,9 @@ static PyObject *turn(PyObject *module, PyObject *capsule)
 		}
 		asgi_conns_retry(s);
 	}
-	return PyLong_FromLong(
-		link_worker_stopping(s->worker) && !s->stopping ? 2 : res == 1 ? 1 : 0);
+	return PyLong_FromLong(link_worker_stopping(s->worker) && !s->stopping ? 2
+			       : res == 1                                      ? 1
+									       : 0);
 }
 
 void asgi_turn_soon(struct asgi *s)
@@ -320,10 +415,41 @@ static PyObject *set_state(PyObject *module, PyObject *args)
 	if (!s)
 		return NULL;
 	Py_CLEAR(s->state);
-	if (state != Py_None) {
-		Py_INCREF(state);
-		s->state = state;
-	}
+	if (state == Py_None)
+		Py_RETURN_NONE;
+	Py_INCREF(state);
+	s->state = state;
+	/* Scopes begin with all their keys, so that none of them grows. */
+	if (PyDict_SetItem(s->http, s->name[ASGI_state], Py_None) < 0 ||
+		PyDict_SetItem(s->websocket, s->name[ASGI_state], Py_None) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+/* asgi_eager(server, loop, task type): its tasks take their first step at once */
+static PyObject *set_eager(PyObject *module, PyObject *args)
+{
+	PyObject *capsule, *loop, *type, *self;
+	struct asgi *s;
+
+	(void)module;
+	if (!PyArg_ParseTuple(args, "OOO", &capsule, &loop, &type))
+		return NULL;
+	s = of_capsule(capsule);
+	if (!s)
+		return NULL;
+	if (s->task_type)
+		Py_RETURN_NONE;
+	self = PyCapsule_New(s, "stead.asgi.step", NULL);
+	s->catcher = self ? PyCFunction_New(&catch_def, self) : NULL;
+	Py_XDECREF(self);
+	s->task_args = s->catcher ? Py_BuildValue("{sO}", "loop", loop) : NULL;
+	if (!s->task_args)
+		return NULL;
+	Py_INCREF(loop);
+	s->loop = loop;
+	Py_INCREF(type);
+	s->task_type = type;
 	Py_RETURN_NONE;
 }
 
@@ -372,6 +498,7 @@ PyMethodDef asgi_methods[] = {
 	{"asgi_live", live, METH_O, "requests that have not ended"},
 	{"asgi_tasks", tasks, METH_O, "the tasks that run"},
 	{"asgi_state", set_state, METH_VARARGS, "what every scope gets a copy of"},
+	{"asgi_eager", set_eager, METH_VARARGS, "make tasks that take their first step at once"},
 	{"asgi_add", add, METH_VARARGS, "one more gate, by its link socket"},
 	{NULL, NULL, 0, NULL},
 };

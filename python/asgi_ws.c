@@ -153,7 +153,7 @@ static void put(struct conn *c, const char *p, size_t n)
 
 void asgi_ws_put(struct conn *c, enum ws_opcode op, const char *p, size_t n)
 {
-	char frame[WS_HEAD_MAX + SMALL_MAX];
+	char frame[WS_HEAD_MAX + SMALL_MAX] __attribute__((uninitialized));
 	size_t head = ws_frame_head(frame, op, false, n);
 
 	if (n <= SMALL_MAX) {
@@ -296,7 +296,7 @@ bool asgi_ws_wants_more(const struct conn *c)
 int asgi_ws_pump(struct conn *c)
 {
 	struct wsock *ws = c->ws;
-	char piece[16 * 1024];
+	char piece[16 * 1024] __attribute__((uninitialized));
 	int res = 0;
 
 	if (ws->state == WS_STATE_CONNECTING || ws->state == WS_STATE_DENYING) {

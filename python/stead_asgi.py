@@ -145,8 +145,10 @@ class Server:
         self.over = self.loop.create_future()
         self.ticks = False
         base = {"asgi": ASGI, "http_version": "1.1", "root_path": "", "query_string": b""}
-        http = dict(base, type="http", scheme="http", extensions={"http.response.pathsend": {}})
-        websocket = dict(base, type="websocket", scheme="ws",
+        # What each request says of itself: with its key here, a copy of these need not grow.
+        base.update(dict.fromkeys(("path", "raw_path", "headers", "client", "server", "stead.request_id")))
+        http = dict(base, type="http", scheme="http", method=None, extensions={"http.response.pathsend": {}})
+        websocket = dict(base, type="websocket", scheme="ws", subprotocols=None,
                          extensions={"websocket.http.response": {}})
         self.server = link.asgi_open(
             app, run, self.loop.create_task, self.loop.create_future, self.loop.call_soon, show, accept_key,
@@ -158,8 +160,11 @@ class Server:
 
     def begin(self, state):
         self.link.asgi_state(self.server, state)
+        # A loop of the app's own that makes or counts callbacks by itself keeps doing so.
+        if not self.loop.get_debug() and "call_soon" not in vars(self.loop):
+            self.link.asgi_eager(self.server, self.loop, asyncio.Task)
         self.loop.add_reader(self.link.asgi_fd(self.server), self.turn)
-        self.turn()
+        self.loop.call_soon(self.turn)  # not from in here: a request's task may step in it
 
     def turn(self):
         more = self.link.asgi_turn(self.server)

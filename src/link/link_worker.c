@@ -7,6 +7,7 @@
  */
 #include "link/link_worker_priv.h"
 #include "lib/chan.h"
+#include "lib/must.h"
 #include "lib/sys.h"
 #include "tbl/tbl.h"
 
@@ -135,7 +136,7 @@ void link_worker_free(struct link_worker *w)
  * for. */
 static int watch(struct link_worker *w, int fd)
 {
-	struct epoll_event e = {.events = EPOLLIN};
+	struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
 
 	if (w->epoll_fd < 0 || fd < 0)
 		return 0;
@@ -440,7 +441,7 @@ static void wake_up(struct link_worker *w, const struct polled *q, bool any)
 /* Under the lock; gives it up while polling. */
 static int poll_once(struct link_worker *w)
 {
-	struct polled q;
+	struct polled q __attribute__((uninitialized));
 	int res = 0, got = 0;
 
 	if (!fall_asleep(w, &q)) {
@@ -476,9 +477,27 @@ int link_worker_fd(struct link_worker *w)
 	return err ? err : w->epoll_fd;
 }
 
-int link_worker_arm(struct link_worker *w)
+/* Which of those descriptors are readable now: from the set, where there is one, because asking for
+ * each costs more. */
+static int look(struct link_worker *w, struct polled *q)
 {
-	struct polled q;
+	struct epoll_event ready[16]; /* of more than so many the rest is seen the next time */
+	int n;
+
+	if (w->epoll_fd < 0)
+		return poll(q->p, q->n, 0);
+	n = epoll_wait(w->epoll_fd, ready, ARRAY_LEN(ready), 0);
+	for (int i = 0; i < n; i++) {
+		for (unsigned k = 0; k < q->n; k++)
+			if (q->p[k].fd == ready[i].data.fd)
+				q->p[k].revents = POLLIN;
+	}
+	return n;
+}
+
+int link_worker_arm(struct link_worker *w, bool again)
+{
+	struct polled q __attribute__((uninitialized));
 	int res = 0, got;
 
 	if (atomic_load(&w->forked))
@@ -489,7 +508,9 @@ int link_worker_arm(struct link_worker *w)
 	} else {
 		res = fall_asleep(w, &q) || w->events != w->armed ||
 		      (w->waiting && w->busy < w->nthreads);
-		got = poll(q.p, q.n, 0);
+		/* What is readable ends the wait at once, so a second look is for the rings alone.
+		 */
+		got = again ? 0 : look(w, &q);
 		if (res || got > 0) {
 			wake_up(w, &q, got > 0);
 			res = 1;

@@ -38,8 +38,9 @@ int link_worker_wait(struct link_worker *w, uint64_t seen);
  * all that link_worker_wait() would poll); made at the first call. -errno. */
 int link_worker_fd(struct link_worker *w);
 /* Before waiting for it. 0: asleep, wait. 1: something has happened since the last call: try again
- * what said -EAGAIN. -EBUSY: another thread waits in link_worker_wait(). -ECHILD. */
-int link_worker_arm(struct link_worker *w);
+ * what said -EAGAIN. -EBUSY: another thread waits in link_worker_wait(). -ECHILD. `again`: behind a call
+ * that said 1, with nothing waited for in between; cheaper. */
+int link_worker_arm(struct link_worker *w, bool again);
 
 /* The next of the running requests for which body, room, leave or its client's end came; NULL. */
 struct link_req *link_worker_touched(struct link_worker *w);

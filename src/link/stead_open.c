@@ -169,7 +169,7 @@ int stead_fd(struct stead *s)
 
 int stead_arm(struct stead *s)
 {
-	return s && s->nonblock ? link_worker_arm(s->worker) : -EINVAL;
+	return s && s->nonblock ? link_worker_arm(s->worker, false) : -EINVAL;
 }
 
 int stead_done(struct stead_req *r)

@@ -12,6 +12,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SEEN = []           # what happened, for /seen
 GATE = {}           # events by name, for requests that wait for others
 NUMBER = contextvars.ContextVar("number", default=0)
+TASKS = []          # of /step
+BEGUN = [0]         # requests of /among since the loop went on to something else
 PAST = os.path.join(os.environ.get("ASGI_NOTES", HERE), "notes")
 
 
@@ -33,6 +35,8 @@ async def lifespan(scope, receive, send):
     if mode == "fails":
         await send({"type": "lifespan.startup.failed", "message": "no database, on purpose"})
         return
+    if os.environ.get("FACTORY"):
+        asyncio.get_running_loop().set_task_factory(lambda loop, coro, **more: Own(coro, loop=loop, **more))
     scope["state"]["shared"] = []
     scope["state"]["pid"] = os.getpid()
     note("startup %d" % os.getpid())
@@ -42,6 +46,16 @@ async def lifespan(scope, receive, send):
     if mode == "hangs":
         await asyncio.sleep(600)
     await send({"type": "lifespan.shutdown.complete"})
+
+
+class Own(asyncio.Task):
+    pass
+
+
+def beat():
+    BEGUN[0] = 0
+    if not event("enough").is_set():
+        asyncio.get_running_loop().call_soon(beat)
 
 
 async def whole(receive):
@@ -196,6 +210,33 @@ async def http(scope, receive, send):
         event("in" + query).set()
         await event("go").wait()
         await answer(send, NUMBER.get())
+    elif path == "/step":
+        # All of it in its first step: a task like any other, that can be cancelled and has limits.
+        me, before, said = asyncio.current_task(), NUMBER.get(), []
+        TASKS.append(me)
+        NUMBER.set(7)
+        me.cancel()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            said.append("cancelled")
+        try:
+            await asyncio.wait_for(event("never").wait(), 0.01)
+        except asyncio.TimeoutError:
+            said.append("timed out")
+        await answer(send, json.dumps([before, said, me in asyncio.all_tasks(), len(set(TASKS)) == len(TASKS),
+                                       all(t.done() for t in TASKS[:-1]), asyncio.current_task() is me]))
+    elif path == "/task":
+        await answer(send, type(asyncio.current_task()).__name__)
+    elif path == "/hold":
+        # The whole loop waits, as with an app that computes; meanwhile requests gather.
+        asyncio.get_running_loop().call_soon(beat)
+        while not os.path.exists(PAST + ".go"):
+            time.sleep(0.01)
+        await answer(send, "held")
+    elif path == "/among":
+        BEGUN[0] += 1
+        await answer(send, BEGUN[0])
     elif path == "/state":
         state = scope["state"]
         state["shared"].append(1)

@@ -216,6 +216,12 @@ def _(one):
         assert [int(a.result().text) for a in answers] == list(range(1, 21))
 
 
+@rule("asgi: a request's first step is a task's: cancelled, with limits, in a context of its own")
+def _(one):
+    for _ in range(3):
+        assert json.loads(ask(one, "/step").text) == [0, ["cancelled", "timed out"], True, True, True, True]
+
+
 @rule("Lifespan: scope[state] is a shallow copy of the lifespan's")
 def _(one):
     first, mine = map(int, ask(one, "/state").text.split())
@@ -403,6 +409,32 @@ def test_a_loop_that_hangs(up):
     wait_until("another", lambda: one.pids("worker") and one.pid("worker") != pid)
     assert ask(one, "/").text == "hello"
     assert "asgi_app.py" in one.cli("logs", "-n", "1000")
+
+
+def test_task_factory(up):
+    """Who makes the loop's tasks in his own way makes those of requests too."""
+    assert ask(up(env="FACTORY=own"), "/task").text == "Own"
+
+
+def test_many_requests_leave_the_loop_time(up):
+    """However many requests wait, the loop's other work comes between them."""
+    one = up()
+    waiting = [socket.create_connection(("127.0.0.1", one.port), 30) for _ in range(101)]
+    for i, s in enumerate(waiting):
+        s.sendall(b"GET /%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % (b"among" if i else b"hold"))
+        if not i:
+            wait_until("it holds", lambda: given(one) == 1)
+    wait_until("all are given", lambda: given(one) == 101)
+    pathlib.Path(f"{one.notes}.go").touch()
+    answers = [b"".join(iter(lambda s=s: s.recv(65536), b"")).rpartition(b"\r\n\r\n")[2] for s in waiting]
+    ask(one, "/set/enough")
+    assert answers[0] == b"held" and max(map(int, answers[1:])) <= 32
+
+
+def given(one):
+    """Requests that the worker has now."""
+    return sum(int(line.split()[-1]) for line in one.cli("metrics").splitlines()
+               if line.startswith("stead_site_worker_requests_active{"))
 
 
 def test_uvloop_when_there(up):
