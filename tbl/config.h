@@ -19,7 +19,9 @@
  *   when     a changed value takes effect WHEN_RELOAD, WHEN_RESTART of the app, or WHEN_UP
  *
  * CONF_LATER_KEY(SECTION, "Key"): in the interface, and not in this version: refused with a clear error.
- * CONF_NOTED_KEY(SECTION, "Key"): systemd's; noted, without effect here.
+ * CONF_NOTED_KEY(SECTION, "Key"): systemd's; noted, without effect here. With "what holds instead" behind it where a
+ *   reader could take it for more.
+ * CONF_REFUSED_KEY(SECTION, "Key", "why", "what to do instead"): of another section, and it cannot hold in this one.
  */
 #ifndef SECTION
 #define SECTION(NAME, name, arg, flags, about)
@@ -31,7 +33,10 @@
 #define CONF_LATER_KEY(section, key)
 #endif
 #ifndef CONF_NOTED_KEY
-#define CONF_NOTED_KEY(section, key)
+#define CONF_NOTED_KEY(section, key, ...)
+#endif
+#ifndef CONF_REFUSED_KEY
+#define CONF_REFUSED_KEY(section, key, why, todo)
 #endif
 
 SECTION(SITE, "Site", SECTION_PLAIN, SECTION_FOLDERLESS, "the site: its names, files and limits")
@@ -335,42 +340,42 @@ CONF(SERVICE_LIFETIME, SERVICE, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 315360
 	"By a new one that is ready before the old one finishes what it has; of several one at a time, each up to a fifth earlier. 0: no limit.", "LifetimeSec=1d")
 CONF(SERVICE_RSS_MAX, SERVICE, "RssMax", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776, "bytes", WHEN_RESTART, "how much memory the program may hold before it is replaced",
 	"Resident memory of the started process, without its children; as by LifetimeSec=. 0: no limit.", "RssMax=500M")
-CONF_NOTED_KEY(SERVICE, "ExecStartPre")
-CONF_NOTED_KEY(SERVICE, "ExecStartPost")
+CONF_NOTED_KEY(SERVICE, "ExecStartPre", "stead does not run it: run it before `stead up`")
+CONF_NOTED_KEY(SERVICE, "ExecStartPost", "stead does not run it")
 CONF_NOTED_KEY(SERVICE, "ExecCondition")
-CONF_NOTED_KEY(SERVICE, "ExecReload")
-CONF_NOTED_KEY(SERVICE, "ExecStop")
-CONF_NOTED_KEY(SERVICE, "ExecStopPost")
-CONF_NOTED_KEY(SERVICE, "MaxRequests")
-CONF_NOTED_KEY(SERVICE, "IdleStopSec")
+CONF_NOTED_KEY(SERVICE, "ExecReload", "`stead reload` replaces the program by a new one that is ready before")
+CONF_NOTED_KEY(SERVICE, "ExecStop", "the program gets KillSignal= when its last request is answered")
+CONF_NOTED_KEY(SERVICE, "ExecStopPost", "stead does not run it")
+CONF_REFUSED_KEY(SERVICE, "MaxRequests", "what a program of its own has answered is not counted", "write LifetimeSec= or RssMax=; for the app of Wsgi= or Asgi= write it in [Python]")
+CONF_REFUSED_KEY(SERVICE, "IdleStopSec", "a program is not started by a request, so it cannot end while there is none", "take it out; for the app of Wsgi= or Asgi= write it in [Python]")
 CONF_NOTED_KEY(SERVICE, "PIDFile")
 CONF_NOTED_KEY(SERVICE, "BusName")
 CONF_NOTED_KEY(SERVICE, "RemainAfterExit")
 CONF_NOTED_KEY(SERVICE, "GuessMainPID")
 CONF_NOTED_KEY(SERVICE, "TimeoutAbortSec")
-CONF_NOTED_KEY(SERVICE, "RuntimeMaxSec")
-CONF_NOTED_KEY(SERVICE, "Restart")
-CONF_NOTED_KEY(SERVICE, "RestartSec")
-CONF_NOTED_KEY(SERVICE, "SuccessExitStatus")
-CONF_NOTED_KEY(SERVICE, "RestartPreventExitStatus")
+CONF_NOTED_KEY(SERVICE, "RuntimeMaxSec", "write LifetimeSec=, which replaces the program without a failed request")
+CONF_NOTED_KEY(SERVICE, "Restart", "the program is started again however it ends")
+CONF_NOTED_KEY(SERVICE, "RestartSec", "the first start again comes at once, later ones with growing pauses")
+CONF_NOTED_KEY(SERVICE, "SuccessExitStatus", "the program is started again however it ends")
+CONF_NOTED_KEY(SERVICE, "RestartPreventExitStatus", "the program is started again however it ends")
 CONF_NOTED_KEY(SERVICE, "RestartForceExitStatus")
-CONF_NOTED_KEY(SERVICE, "StartLimitBurst")
-CONF_NOTED_KEY(SERVICE, "StartLimitInterval")
-CONF_NOTED_KEY(SERVICE, "FinalKillSignal")
+CONF_NOTED_KEY(SERVICE, "StartLimitBurst", "the pauses grow, and the starts never end")
+CONF_NOTED_KEY(SERVICE, "StartLimitInterval", "the pauses grow, and the starts never end")
+CONF_NOTED_KEY(SERVICE, "FinalKillSignal", "it is SIGKILL")
 CONF_NOTED_KEY(SERVICE, "SendSIGHUP")
-CONF_NOTED_KEY(SERVICE, "SendSIGKILL")
+CONF_NOTED_KEY(SERVICE, "SendSIGKILL", "it is always sent, after TimeoutStopSec=")
 CONF_NOTED_KEY(SERVICE, "PassEnvironment")
 CONF_NOTED_KEY(SERVICE, "UnsetEnvironment")
-CONF_NOTED_KEY(SERVICE, "User")
-CONF_NOTED_KEY(SERVICE, "Group")
-CONF_NOTED_KEY(SERVICE, "DynamicUser")
+CONF_NOTED_KEY(SERVICE, "User", "as root, each app has a user of its own")
+CONF_NOTED_KEY(SERVICE, "Group", "as root, each app has a group of its own")
+CONF_NOTED_KEY(SERVICE, "DynamicUser", "as root, each app has a user of its own")
 CONF_NOTED_KEY(SERVICE, "SupplementaryGroups")
 CONF_NOTED_KEY(SERVICE, "UMask")
 CONF_NOTED_KEY(SERVICE, "RootDirectory")
-CONF_NOTED_KEY(SERVICE, "RuntimeDirectory")
+CONF_NOTED_KEY(SERVICE, "RuntimeDirectory", "there is one in any case: %t, and RUNTIME_DIRECTORY in the environment")
 CONF_NOTED_KEY(SERVICE, "RuntimeDirectoryMode")
 CONF_NOTED_KEY(SERVICE, "RuntimeDirectoryPreserve")
-CONF_NOTED_KEY(SERVICE, "StateDirectory")
+CONF_NOTED_KEY(SERVICE, "StateDirectory", "there is one in any case: %S, and STATE_DIRECTORY in the environment")
 CONF_NOTED_KEY(SERVICE, "StateDirectoryMode")
 CONF_NOTED_KEY(SERVICE, "CacheDirectory")
 CONF_NOTED_KEY(SERVICE, "CacheDirectoryMode")
@@ -399,8 +404,8 @@ CONF_NOTED_KEY(SERVICE, "CPUWeight")
 CONF_NOTED_KEY(SERVICE, "CPUQuota")
 CONF_NOTED_KEY(SERVICE, "MemoryMin")
 CONF_NOTED_KEY(SERVICE, "MemoryLow")
-CONF_NOTED_KEY(SERVICE, "MemoryHigh")
-CONF_NOTED_KEY(SERVICE, "MemoryMax")
+CONF_NOTED_KEY(SERVICE, "MemoryHigh", "RssMax= replaces the program when it holds more")
+CONF_NOTED_KEY(SERVICE, "MemoryMax", "RssMax= replaces the program when it holds more")
 CONF_NOTED_KEY(SERVICE, "MemorySwapMax")
 CONF_NOTED_KEY(SERVICE, "TasksMax")
 CONF_NOTED_KEY(SERVICE, "IOWeight")
@@ -441,8 +446,8 @@ CONF_NOTED_KEY(SERVICE, "SystemCallFilter")
 CONF_NOTED_KEY(SERVICE, "SystemCallArchitectures")
 CONF_NOTED_KEY(SERVICE, "SystemCallErrorNumber")
 CONF_NOTED_KEY(SERVICE, "StandardInput")
-CONF_NOTED_KEY(SERVICE, "StandardOutput")
-CONF_NOTED_KEY(SERVICE, "StandardError")
+CONF_NOTED_KEY(SERVICE, "StandardOutput", "it is in `stead logs`")
+CONF_NOTED_KEY(SERVICE, "StandardError", "it is in `stead logs`")
 CONF_NOTED_KEY(SERVICE, "SyslogIdentifier")
 CONF_NOTED_KEY(SERVICE, "SyslogFacility")
 CONF_NOTED_KEY(SERVICE, "SyslogLevel")
@@ -471,6 +476,17 @@ CONF(WORKER_LIFETIME, WORKER, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 31536000
 CONF(WORKER_RSS_MAX, WORKER, "RssMax", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776, "bytes", WHEN_RESTART, "how much memory the program may hold before it is started anew",
 	"0: no limit.", "RssMax=500M")
 
+CONF_REFUSED_KEY(WORKER, "Threads", "the program answers no requests", "take it out")
+CONF_REFUSED_KEY(WORKER, "MaxRequests", "the program answers no requests", "write LifetimeSec= or RssMax=")
+CONF_REFUSED_KEY(WORKER, "IdleStopSec", "nobody but the program knows whether it has something to do", "take it out; [Timer NAME] runs a program at times, and not between them")
+CONF_REFUSED_KEY(WORKER, "Listen", "the program answers no requests", "write it in [Service]: one program answers the site")
+CONF_REFUSED_KEY(WORKER, "Type", "it counts as running when it is started", "take it out")
+CONF_REFUSED_KEY(WORKER, "WatchdogSec", "nobody listens to what it notifies", "write LifetimeSec=, or let it end by itself: it is started again")
+CONF_REFUSED_KEY(WORKER, "Restart", "the program is started again however it ends", "take it out; for one that ends write [Timer NAME]")
+CONF_REFUSED_KEY(WORKER, "Environment", "it has the app's environment", "write it in [Service]")
+CONF_REFUSED_KEY(WORKER, "EnvironmentFile", "it has the app's environment", "write it in [Service]")
+CONF_REFUSED_KEY(WORKER, "WorkingDirectory", "it runs in the app's folder", "write it in [Service], for the app and all its programs")
+
 /* [Timer NAME]: as in systemd's timer units, with the program in the same section */
 CONF(TIMER_EXEC_START, TIMER, "ExecStart", CONF_TYPE_CMD, CONF_LINE, "", 0, 0, "", WHEN_RESTART, "the program",
 	"A command line as [Service] has it; it runs once each time, as [Worker]'s programs do, with STEAD_PROGRAM=NAME and STEAD_RUN=N, a number that is never given twice. It never overlaps: what comes due while it runs is left out. `stead status` shows the last run, how it ended, and the next.", "ExecStart=venv/bin/python report.py")
@@ -486,6 +502,10 @@ CONF(TIMER_PERSISTENT, TIMER, "Persistent", CONF_TYPE_BOOL, 0, "no", 0, 0, "", W
 	"Once, at the start, however many were missed.", "Persistent=yes")
 CONF(TIMER_RANDOMIZED_DELAY, TIMER, "RandomizedDelaySec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RELOAD, "up to how much later it runs, by chance",
 	"Chosen anew for each run.", "RandomizedDelaySec=5min")
+
+CONF_REFUSED_KEY(TIMER, "Workers", "runs never overlap", "write another [Timer NAME]")
+CONF_REFUSED_KEY(TIMER, "LifetimeSec", "the program ends by itself", "let it end itself, for example by timeout(1) in ExecStart=")
+CONF_REFUSED_KEY(TIMER, "Unit", "the program stands in the same section", "write ExecStart=")
 
 /* [Unit], [Install] */
 CONF_NOTED_KEY(UNIT, "Description")

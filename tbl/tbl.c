@@ -154,6 +154,7 @@ const struct section_row section_rows[SECTION_END] = {
 #undef CONF
 #undef CONF_LATER_KEY
 #undef CONF_NOTED_KEY
+#undef CONF_REFUSED_KEY
 };
 
 const struct conf_row conf_rows[CONF_END] = {
@@ -176,6 +177,7 @@ const struct conf_row conf_rows[CONF_END] = {
 #undef CONF
 #undef CONF_LATER_KEY
 #undef CONF_NOTED_KEY
+#undef CONF_REFUSED_KEY
 };
 
 const char *const conf_type_names[CONF_TYPE_END] = {
@@ -220,13 +222,16 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 };
 
 const struct conf_known_row conf_known_rows[] = {
-#define CONF_LATER_KEY(section_, key_) {.key = key_, .section = SECTION_##section_, .later = true},
-#define CONF_NOTED_KEY(section_, key_) {.key = key_, .section = SECTION_##section_, .later = false},
+#define CONF_LATER_KEY(section_, key_) {.key = key_, .section = SECTION_##section_, .later = true, .why = ""},
+#define CONF_NOTED_KEY(section_, key_, ...) {.key = key_, .section = SECTION_##section_, .why = "" __VA_ARGS__},
+#define CONF_REFUSED_KEY(section_, key_, why_, todo_)                                              \
+	{.key = key_, .section = SECTION_##section_, .refused = true, .why = why_, .todo = todo_},
 #include "config.h"
 #undef SECTION
 #undef CONF
 #undef CONF_LATER_KEY
 #undef CONF_NOTED_KEY
+#undef CONF_REFUSED_KEY
 };
 const unsigned conf_known_rows_n = sizeof(conf_known_rows) / sizeof(conf_known_rows[0]);
 

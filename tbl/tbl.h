@@ -131,6 +131,7 @@ enum conf_section {
 #undef CONF
 #undef CONF_LATER_KEY
 #undef CONF_NOTED_KEY
+#undef CONF_REFUSED_KEY
 };
 struct section_row {
 	const char *name, *about;
@@ -146,6 +147,7 @@ enum conf_key {
 #undef CONF
 #undef CONF_LATER_KEY
 #undef CONF_NOTED_KEY
+#undef CONF_REFUSED_KEY
 	CONF_END
 };
 struct conf_row {
@@ -155,11 +157,12 @@ struct conf_row {
 };
 extern const struct conf_row conf_rows[CONF_END];
 extern const char *const conf_type_names[CONF_TYPE_END];
-/* Keys that are known and have no effect here: `later` ones are refused, the others noted. */
+/* Keys that are known and have no effect here: `later` and `refused` ones are errors, the others noted. */
 struct conf_known_row {
 	const char *key;
 	uint8_t section;
-	bool later;
+	bool later, refused;
+	const char *why, *todo; /* refused: the reason, what to do instead; noted: the reason, or "" */
 };
 extern const struct conf_known_row conf_known_rows[];
 extern const unsigned conf_known_rows_n;

@@ -81,7 +81,14 @@ static void config(struct buf *b)
 		row_begin(b, &first);
 		field(b, "section", section_rows[conf_known_rows[i].section].name);
 		more_field(b, "key", conf_known_rows[i].key);
-		more_field(b, "status", conf_known_rows[i].later ? "later" : "noted");
+		more_field(b, "status",
+			conf_known_rows[i].later     ? "later"
+			: conf_known_rows[i].refused ? "refused"
+						     : "noted");
+		if (conf_known_rows[i].why[0] != '\0')
+			more_field(b, "text", conf_known_rows[i].why);
+		if (conf_known_rows[i].refused)
+			more_field(b, "todo", conf_known_rows[i].todo);
 		buf_putc(b, '}');
 	}
 }

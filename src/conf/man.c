@@ -184,10 +184,30 @@ static void known(struct buf *b, enum conf_section s, bool later)
 		if (conf_rows[k].section == s && conf_rows[k].flags & CONF_LATER)
 			one_known(b, conf_rows[k].key, later, &any);
 	for (unsigned i = 0; i < conf_known_rows_n; i++)
-		if (conf_known_rows[i].section == s && conf_known_rows[i].later == later)
+		if (conf_known_rows[i].section == s && !conf_known_rows[i].refused &&
+			conf_known_rows[i].later == later)
 			one_known(b, conf_known_rows[i].key, later, &any);
 	if (any)
 		buf_puts(b, " .\n");
+}
+
+/* Those that cannot hold in a section, each with the reason and what to do. */
+static void refused(struct buf *b, enum conf_section s)
+{
+	char mem[512];
+	struct buf phrase;
+
+	for (unsigned i = 0; i < conf_known_rows_n; i++) {
+		const struct conf_known_row *k = &conf_known_rows[i];
+
+		if (k->section != s || !k->refused)
+			continue;
+		buf_fixed(&phrase, mem, sizeof(mem));
+		buf_printf(&phrase, "is refused: %s; %s.", k->why, k->todo);
+		must(phrase.error == 0);
+		buf_printf(b, ".Pp\n.Cm %s Ns =\n", k->key);
+		text(b, buf_str(&phrase));
+	}
 }
 
 void conf_man_stead_conf(struct buf *b)
@@ -227,6 +247,7 @@ void conf_man_stead_conf(struct buf *b)
 			buf_puts(b, ".El\n");
 		known(b, s, true);
 		known(b, s, false);
+		refused(b, s);
 	}
 	buf_puts(b, ".Sh EXAMPLES\n.Bd -literal -offset indent\n[Site]\nDomain=shop.example\n"
 		    "Static=/static static\n\n[Python]\nWsgi=app:app\nWorkers=4\n.Ed\n"

@@ -206,12 +206,15 @@ static void read_entry(struct conf *c, const struct conf_entry *e)
 	known = known_key(e->section, e->key);
 	if (known == NULL)
 		unknown_key(c, e);
+	else if (known->refused)
+		conf_find(c, CONF_ERROR, &e->key_pos, known->todo, "%s= cannot hold in [%s]: %s",
+			e->key, section_rows[e->section].name, known->why);
 	else if (known->later)
 		conf_find(c, CONF_ERROR, &e->key_pos, "take the line out",
 			"this version of stead does not have %s= yet", e->key);
 	else if (e->section == SECTION_SERVICE)
-		conf_find(
-			c, CONF_NOTE, &e->key_pos, "", "%s= has no effect in this version", e->key);
+		conf_find(c, CONF_NOTE, &e->key_pos, "", "%s= has no effect in this version%s%s",
+			e->key, known->why[0] != '\0' ? ": " : "", known->why);
 }
 
 int conf_read(struct conf *c, const char *file, const char *text, size_t n)

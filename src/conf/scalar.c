@@ -258,6 +258,14 @@ static int check_number(struct conf *c, const struct conf_row *row, const char *
 	r = row->type == CONF_TYPE_TIME   ? conf_time_parse(text, &n)
 	    : row->type == CONF_TYPE_SIZE ? conf_size_parse(text, &n)
 					  : whole_number(text, &n);
+	if (r == -EINVAL && row->type == CONF_TYPE_COUNT && strchr(text, ':') != NULL) {
+		buf_printf(why,
+			"\"%.60s\": how many processes of a program run is fixed, because stead "
+			"does not see how busy each is",
+			text);
+		buf_puts(todo, "write one number; MIN:MAX is for the apps of [Python] and [Php]");
+		return r;
+	}
 	if (r == -EINVAL) {
 		buf_printf(why, "\"%.60s\" is not a %s", text,
 			row->type == CONF_TYPE_TIME   ? "time"

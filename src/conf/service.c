@@ -5,6 +5,7 @@
  * was; where the file names Wsgi= or Asgi= too, that is stead's own to run and the program is for systemd.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "conf_priv.h"
@@ -195,6 +196,7 @@ static void check_type(struct conf *c)
 static void check_place(struct conf *c)
 {
 	const struct conf_value *workers = c->plain.head[CONF_SERVICE_WORKERS];
+	const struct conf_value *threads = c->plain.head[CONF_SERVICE_THREADS];
 	struct conf_service s = {0};
 
 	fill(c, &s);
@@ -202,6 +204,11 @@ static void check_place(struct conf *c)
 		conf_find(c, CONF_ERROR, &c->plain.head[CONF_SERVICE_LISTEN]->pos,
 			"take Type= and WatchdogSec= out",
 			"Listen=link: the link itself says that the program is ready and well");
+	if (!s.linked && threads->origin != CONF_FROM_DEFAULT)
+		conf_find(c, CONF_ERROR, &threads->pos,
+			"tell the program itself: an argument in ExecStart=, or a variable in "
+			"Environment=",
+			"Threads=: stead can say it only to a program of libstead (Listen=link)");
 	if (workers->number > 1 && (s.listen == SERVICE_PATH || s.port != 0))
 		conf_find(c, CONF_ERROR, &workers->pos,
 			"take Workers= out, or let it listen with fd, port or auto",
@@ -209,11 +216,40 @@ static void check_place(struct conf *c)
 			s.port != 0 ? "port" : "socket");
 }
 
+/* The life of a program that stead does not run here: what is written for it would be lost. */
+static void check_life_elsewhere(struct conf *c)
+{
+	static const enum conf_key keys[] = {CONF_SERVICE_WORKERS, CONF_SERVICE_THREADS,
+		CONF_SERVICE_LIFETIME, CONF_SERVICE_RSS_MAX};
+	const char *own = conf_target(c) != NULL ? "Python" : conf_php_is(c) ? "Php" : NULL;
+	char todo[96];
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		const struct conf_value *v = c->plain.head[keys[i]];
+
+		if (v == NULL || v->origin == CONF_FROM_DEFAULT)
+			continue;
+		if (own == NULL) {
+			conf_find(c, CONF_WARNING, &v->pos, "write ExecStart=, or take it out",
+				"%s= has no effect: there is no program whose life it could be",
+				conf_rows[keys[i]].key);
+			continue;
+		}
+		(void)snprintf(todo, sizeof(todo), "write it in [%s]", own);
+		conf_find(c, CONF_ERROR, &v->pos, todo,
+			"%s= in [Service] is of the program of ExecStart=, and the app of [%s] is "
+			"run instead",
+			conf_rows[keys[i]].key, own);
+	}
+}
+
 void conf_service_check(struct conf *c)
 {
 	const struct conf_value *exec = c->plain.head[CONF_SERVICE_EXEC_START];
 	const struct conf_value *listen = c->plain.head[CONF_SERVICE_LISTEN];
 
+	if (!conf_service_wins(c))
+		check_life_elsewhere(c);
 	if (conf_service_wins(c)) {
 		check_type(c);
 		check_place(c);

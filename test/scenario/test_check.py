@@ -130,6 +130,8 @@ def test_introspect(table):
     rows = json.loads(done.stdout)["rows"]
     assert rows
     assert all("about" in r or "meaning" in r or "text" in r or r.get("status") in ("later", "noted") for r in rows)
+    refused = [r for r in rows if r.get("status") == "refused"]
+    assert (len(refused) >= 10) == (table == "config") and all(r["text"] and r["todo"] for r in refused)
 
 
 def test_introspect_of_no_table():

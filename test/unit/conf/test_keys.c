@@ -258,6 +258,10 @@ static void canonical_again(void **state)
 		/* Wsgi= is there, and not both. */
 		if (conf_rows[k].flags & CONF_LATER || k == CONF_PYTHON_ASGI)
 			continue;
+		/* With Wsgi= it is stead that says how long workers live. */
+		if (k == CONF_SERVICE_WORKERS || k == CONF_SERVICE_THREADS || k == CONF_SERVICE_LIFETIME ||
+			k == CONF_SERVICE_RSS_MAX)
+			continue;
 		/* Each [Route /x] is one of its own. */
 		if (conf_rows[k].section == SECTION_ROUTE) {
 			n += (size_t)snprintf(
