@@ -13,30 +13,35 @@
  *	}
  *	stead_close(s);
  *
- * with [Service] ExecStart= and Listen=link in stead.conf, built with `pkg-config --cflags --libs
- *libstead`. libstead(3) is the whole story; stead.conf(5) has the keys.
+ * with [Service] ExecStart= and Listen=link in stead.conf, built with `pkg-config --cflags
+ * --libs libstead`. libstead(3) is the whole story; stead.conf(5) has the keys.
  *
  * RESULTS. Functions that can fail return 0 (or a number of bytes) or a negative errno:
- *	-EPIPE        the client has gone, or stead has: nobody waits for this answer. Call
- *stead_done(). -EAGAIN       with STEAD_NONBLOCK only: nothing to do now; see stead_arm().
- *	-ESHUTDOWN    no more requests will come: close and exit.
- *	-EINVAL       an argument that cannot be: NULL, a status of 1xx, a field with control
- *characters. -EALREADY     the head was sent, so it cannot be changed. -ENODATA      fewer bytes
- *were sent than Content-Length promised: the answer was cut. -EMSGSIZE     more bytes than it
- *promised, or a head of more than 60 KB. -EBUSY        as many requests are open as were asked for
- *with stead_open(). -ECHILD       in a child of fork(): the link stayed with its parent. -ENOMEM no
- *memory.
+ *
+ *	-EPIPE     the client has gone, or stead has: nobody waits for this answer.
+ *	           Call stead_done().
+ *	-EAGAIN    with STEAD_NONBLOCK only: nothing to do now; see stead_arm().
+ *	-ESHUTDOWN no more requests will come: close and exit.
+ *	-EINVAL    an argument that cannot be: NULL, a status of 1xx, a field with
+ *	           control characters.
+ *	-EALREADY  the head was sent, so it cannot be changed.
+ *	-ENODATA   fewer bytes were sent than Content-Length promised: the answer was cut.
+ *	-EMSGSIZE  more bytes than it promised, or a head of more than 60 KB.
+ *	-EBUSY     as many requests are open as were asked for with stead_open().
+ *	-ECHILD    in a child of fork(): the link stayed with its parent.
+ *	-ENOMEM    no memory.
  *
  * LIFETIME. What a request's accessors return belongs to the request: valid until stead_done(),
- *never freed or written by the app. Every request that stead_next() gave must be given to
- *stead_done() once.
+ * never freed or written by the app. Every request that stead_next() gave must be given to
+ * stead_done() once.
  *
- * THREADS. A handle may be used by any number of threads: each calls stead_next() and gets requests
- *of its own. One request is one thread's at a time. Without threads, many requests can be open at
- *once with STEAD_NONBLOCK.
+ * THREADS. A handle may be used by any number of threads: each calls stead_next() and gets
+ * requests of its own. One request is one thread's at a time. Without threads, many requests
+ * can be open at once with STEAD_NONBLOCK.
  *
  * VERSIONS. Functions are added, none is taken away or changed, as long as the library is
- *libstead.so.0. STEAD_API counts the additions; stead_api() is that of the library that is loaded.
+ * libstead.so.0. STEAD_API counts the additions; stead_api() is that of the library that is
+ * loaded.
  */
 #ifndef STEAD_H
 #define STEAD_H
