@@ -38,6 +38,8 @@ struct timed {
 	uint64_t base_us;         /* the calendar was looked at up to here */
 	uint64_t run_us;          /* the last run's number: when it began; 0: none */
 	uint64_t ended_us;        /* … and when it ended; before run_us: not yet, or nobody saw it */
+	uint64_t began_us,
+		rested_us; /* the same two, but never ahead of a clock that was set back since */
 	int32_t status;           /* as in msg_proc_state */
 	uint64_t due_us, next_us; /* without and with a delay by chance; 0: never */
 	uint64_t extra_us;

@@ -47,31 +47,45 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return !a || (b && b < a) ? b : a;
 }
 
-/* When it comes due, without chance; 0: never. */
-static uint64_t due(const struct timed *t, uint64_t now)
+/* What is ahead of the clock was by one that has been set back since, and counts from now on. */
+static void set_back(struct timed *t, uint64_t now)
 {
-	uint64_t at = 0, run = min_of(t->run_us, now), since = t->run_us ? run : t->live_us;
-	uint64_t ended = min_of(t->ended_us, now);
+	bool begun = t->began_us >= t->live_us;
+
+	t->base_us = min_of(t->base_us, now);
+	t->live_us = min_of(t->live_us, now);
+	t->rested_us = min_of(t->rested_us, now);
+	t->began_us = min_of(t->began_us, begun ? now : t->live_us - 1);
+}
+
+/* When it comes due, without chance; 0: never. */
+static uint64_t due(const struct timed *t)
+{
+	uint64_t at = 0, since = t->run_us ? t->began_us : t->live_us;
 	int64_t next;
 
 	for (unsigned i = 0; i < t->nwhen; i++)
-		if (calendar_next(&t->when[i], (int64_t)min_of(t->base_us, now), &next) == 0)
+		if (calendar_next(&t->when[i], (int64_t)t->base_us, &next) == 0)
 			at = earlier(at, (uint64_t)next);
 	if (t->unit_active_us)
 		at = earlier(at, since + t->unit_active_us);
 	if (t->unit_inactive_us)
-		at = earlier(at, max_of(ended, since) + t->unit_inactive_us);
-	if (t->active_us && t->run_us < t->live_us)
+		at = earlier(at, max_of(t->rested_us, since) + t->unit_inactive_us);
+	if (t->active_us && t->began_us < t->live_us)
 		at = earlier(at, t->live_us + t->active_us);
 	return at;
 }
 
 static void find_next(struct timed *t, uint64_t now)
 {
-	uint64_t at = due(t, now), chance = 0;
+	uint64_t at, chance = 0;
 
-	if (at != t->due_us && t->delay_us && sys_random(&chance, sizeof chance) == 0)
-		t->extra_us = chance % t->delay_us;
+	set_back(t, now);
+	at = due(t);
+	if (at != t->due_us)
+		t->extra_us = t->delay_us && sys_random(&chance, sizeof chance) == 0
+				      ? chance % t->delay_us
+				      : 0;
 	t->due_us = at;
 	t->next_us = at ? at + t->extra_us : 0;
 }
@@ -120,7 +134,7 @@ static void begin(struct ctl *c, struct timed *t, uint64_t now)
 	if (keep(c, t, "run", number) < 0 || keep(c, t, "base", now) < 0)
 		return; /* said already; it is tried again at the next look */
 	t->run_us = number;
-	t->base_us = now;
+	t->began_us = t->base_us = now;
 	t->running = true;
 	run(c, t);
 }
@@ -171,13 +185,14 @@ void timers_heard(struct ctl *c, const struct msg_proc_state *st)
 	if (!t->running && t->ended_us >= t->run_us)
 		return;
 	t->running = false;
-	t->ended_us = now;
+	t->ended_us = max_of(now, t->run_us);
+	t->rested_us = now;
 	t->base_us = max_of(t->base_us, now);
 	t->status = st->status;
 	(void)keep(c, t, "started", t->run_us);
 	(void)keep(c, t, "base", t->base_us);
 	(void)keep(c, t, "status", (uint32_t)t->status);
-	(void)keep(c, t, "ended", now);
+	(void)keep(c, t, "ended", t->ended_us);
 	find_next(t, now);
 	arm(c);
 }
@@ -207,8 +222,8 @@ static void recall(struct ctl *c, struct timed *t, bool persistent, bool resume)
 {
 	uint64_t now = loop_wall_us(c->loop), base = kept(c, t, "base");
 
-	t->run_us = kept(c, t, "run");
-	t->ended_us = kept(c, t, "ended");
+	t->run_us = t->began_us = kept(c, t, "run");
+	t->ended_us = t->rested_us = kept(c, t, "ended");
 	t->status = (int32_t)(uint32_t)kept(c, t, "status");
 	t->live_us = resume ? kept(c, t, "live") : now;
 	t->base_us = base && (resume || persistent) ? base : now;

@@ -20,6 +20,12 @@ static void check_backoff(const struct slot *s)
 		must(s->wait_ms >= 25600); /* half of the cap or near it, minus 20 % */
 }
 
+/* Of a [Timer]: it rests between its runs. */
+static bool runs_once(const struct slot *s)
+{
+	return s->set != NULL && (s->set->spec->set.flags & PROC_SET_ONCE) != 0;
+}
+
 static unsigned check_slot(struct world *w, struct slot *s)
 {
 	unsigned alive = 0;
@@ -45,8 +51,8 @@ static unsigned check_slot(struct world *w, struct slot *s)
 	if (s->wanted) {
 		struct run *r = slot_run(s);
 
-		must(r->phase != PHASE_DOWN);
-		must(r->phase == PHASE_UP || r->timer.at_ms != 0);
+		must(r->phase != PHASE_DOWN || runs_once(s));
+		must(r->phase == PHASE_UP || r->phase == PHASE_DOWN || r->timer.at_ms != 0);
 	} else {
 		must(slot_run(s)->phase != PHASE_BACKOFF);
 	}

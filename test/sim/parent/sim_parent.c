@@ -76,6 +76,8 @@ static int sim_spawn(struct parent *p, struct run *r)
 	must(r->generation > w->generation_seen);
 	w->generation_seen = r->generation;
 	must(r->child.pid == 0 && r->spec == NULL);
+	if (r->slot->set != NULL && (r->slot->set->spec->set.flags & PROC_SET_ONCE) != 0)
+		timer_spawned(w, r);
 	if (w->spawn_fails || chance(w, 30))
 		return -EAGAIN;
 	for (unsigned i = 0; i < FAKES_MAX && f == NULL; i++)
@@ -454,6 +456,8 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 	w->spawn_fails = chance(w, w->spawn_fails ? 900 : 5);
 	if (ctl != NULL && chance(w, 60))
 		ask_set(w, ctl);
+	if (ctl != NULL && chance(w, 20) && w->p->stop_step == STOP_NOT)
+		timer_ask(w, ctl);
 	if (ctl != NULL && chance(w, 10))
 		ask_ref(w, ctl, MSG_PROC_DROP);
 	if (ctl != NULL && chance(w, 40))
@@ -483,7 +487,7 @@ static unsigned open_fds(void)
 
 /* What all lives together have seen. */
 struct seen {
-	unsigned starts, recycled, woken;
+	unsigned starts, recycled, woken, timed;
 };
 
 static void live(uint64_t seed, struct seen *seen)
@@ -525,6 +529,7 @@ static void live(uint64_t seed, struct seen *seen)
 	seen->starts += w->starts;
 	seen->recycled += w->recycled;
 	seen->woken += w->woken;
+	seen->timed += w->once_runs;
 	parent_done(p);
 	loop_timer_stop(w->loop, &w->driver);
 	loop_free(w->loop);
@@ -552,8 +557,10 @@ int main(void)
 		live(seed, &seen);
 		must(open_fds() == before);
 	}
-	must(seeds < 100 || (seen.recycled > seeds && seen.woken > seeds / 10));
-	printf("%lu lives, %u processes, %u of them replaced for their age, %u sets woken\n", seeds,
-		seen.starts, seen.recycled, seen.woken);
+	must(seeds < 100 ||
+		(seen.recycled > seeds && seen.woken > seeds / 10 && seen.timed > seeds));
+	printf("%lu lives, %u processes, %u of them replaced for their age, %u sets woken, %u runs "
+	       "of a timer\n",
+		seeds, seen.starts, seen.recycled, seen.woken, seen.timed);
 	return 0;
 }

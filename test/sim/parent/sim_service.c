@@ -5,6 +5,8 @@
  * that they have not; gates must never be sent where nothing answers.
  */
 #include "sim_world.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void service_set(struct world *w, struct msg_proc_set *set)
@@ -71,4 +73,53 @@ void service_check_told(const void *service)
 	memcpy(&m, service, sizeof(m));
 	must(m.listen != SERVICE_NONE);
 	must(m.state == SERVICE_TRY || (m.state == SERVICE_SERVES && m.listen != SERVICE_AUTO));
+}
+
+/* ---- [Timer] ---- */
+
+/* What was asked for and has had its time was begun: asked once more, nothing begins. */
+void timer_ask(struct world *w, struct run *ctl)
+{
+	const struct set *known = sets_find(w->p, PROC_SERVICE, APPS);
+	struct msg_proc_set set = {.role = PROC_SERVICE,
+		.app = APPS,
+		.count = 1,
+		.flags = PROC_SET_ONCE,
+		.stop_ms = (uint32_t)sim_below(w->sim, 3000),
+		.argc = 1,
+		.envc = 1,
+		.listen = SERVICE_NONE,
+		.ready = SERVICE_SPAWNED};
+	char env[32];
+	struct buf b;
+
+	if (known != NULL && slot_down(known->slots) && loop_now_ms(w->loop) > w->once_ms)
+		must(w->once_run == w->once_asked);
+	if (w->once_asked == 0 || sim_chance(w->sim, 500)) {
+		w->once_asked++;
+		w->once_ms = loop_now_ms(w->loop);
+	} else {
+		set.stop_ms = known->spec->set.stop_ms; /* the very same */
+	}
+	(void)snprintf(env, sizeof(env), "RUN=%u", w->once_asked);
+	buf_init(&b, CHAN_PAYLOAD_MAX);
+	buf_put(&b, (const char *)&set, sizeof(set));
+	for (const char *const *t = (const char *const[]){"timer", "/", "/run", "run", "", env, "",
+		     "TERM", "", "", NULL};
+		*t; t++)
+		pack_str(&b, *t);
+	must(b.error == 0);
+	hear(w, ctl, MSG_PROC_SET, b.p, b.len);
+	buf_done(&b);
+}
+
+/* Each number begins once, in their order, and never over a run. */
+void timer_spawned(struct world *w, const struct run *r)
+{
+	uint32_t number = (uint32_t)strtoul(r->slot->set->spec->envp[0] + 4, NULL, 10);
+
+	must(number > w->once_run && number == w->once_asked);
+	must(r->slot->run[0].child.pid == 0 && r->slot->run[1].child.pid == 0);
+	w->once_run = number;
+	w->once_runs++;
 }

@@ -55,6 +55,10 @@ struct world {
 	unsigned alive, deaths, starts, swept, recycled, woken;
 	uint32_t release; /* makes each PROC_SET differ */
 	bool spawn_fails;
+	uint32_t once_asked,
+		once_run; /* the numbers of a [Timer]'s runs: the last asked for, the last begun */
+	uint64_t once_ms; /* when it was asked for */
+	unsigned once_runs;
 };
 
 /* The living process of that run, or NULL. */
@@ -65,6 +69,9 @@ void hear(struct world *w, struct run *from, uint16_t type, const void *payload,
 void service_set(struct world *w, struct msg_proc_set *set);
 void service_ready(struct world *w, struct run *r);
 void service_check_told(const void *service);
+/* ctl asks for a run of a [Timer], or once more for the last one; one is about to be spawned. */
+void timer_ask(struct world *w, struct run *ctl);
+void timer_spawned(struct world *w, const struct run *r);
 /* sim_check.c: after every step. True: everything has stopped. */
 bool check_all(void *world);
 /* A process is said to be replaced for a limit of its life. */
