@@ -8,3 +8,4 @@ ACT(USER_APP, user_app, 3, "make the system user app-NAME (or app-NAME-2 …) wi
 ACT(TREE_COPY, tree_copy, 3, "copy a folder below stead's state, owned by root and readable by one group")
 ACT(FOLDER_MAKE, folder_make, 4, "make a folder below stead's state or runtime root: path, owner, group, mode")
 ACT(TREES_CLEAR, trees_clear, 2, "remove the numbered trees of STATE/releases or STATE/public below a number")
+ACT(SCRIPTS_COPY, scripts_copy, 3, "as tree_copy, for the gates: of each .php there is the name only, because they run none and hand none out")

@@ -47,6 +47,8 @@ const char *act_below(const char *root, const char *path);
 int act_user_role(struct act_ctx *ctx, const char *role);
 int act_user_app(struct act_ctx *ctx, const char *name, const char *uid, const char *state);
 int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const char *gid);
+/* The same for the gates alone, with every file NAME.php empty: that it is there is all they need to know of it. */
+int act_scripts_copy(struct act_ctx *ctx, const char *from, const char *to, const char *gid);
 int act_folder_make(struct act_ctx *ctx, const char *path, const char *owner, const char *group,
 	const char *mode);
 /* Remove the trees below `folder` (STATE/releases, STATE/public) whose numbers are below that one. */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ struct copy {
 	uid_t owner; /* of the source folder */
 	gid_t gid;
 	unsigned files;
+	bool names_only;       /* of scripts */
 	char at[ACT_PATH_MAX]; /* below the source, for errors */
 };
 
@@ -65,6 +67,13 @@ static int copy_bytes(int in, int out)
 	return n < 0 ? -errno : 0;
 }
 
+static bool is_script(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot && strcasecmp(dot, ".php") == 0;
+}
+
 static int copy_file(struct copy *c, int from, int to, const char *name)
 {
 	int in, out, r;
@@ -83,7 +92,7 @@ static int copy_file(struct copy *c, int from, int to, const char *name)
 			c, EPERM, "it has several names and another owner than its folder");
 	}
 	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = out < 0 ? -errno : copy_bytes(in, out);
+	r = out < 0 ? -errno : c->names_only && is_script(name) ? 0 : copy_bytes(in, out);
 	if (r == 0 && (fchown(out, geteuid(), c->gid) < 0 ||
 			      fchmod(out, st.st_mode & 0111 ? 0750 : 0640) < 0))
 		r = -errno;
@@ -241,10 +250,11 @@ static int find_gate(struct act_ctx *ctx, const char *from, unsigned long *ret_g
 	return 0;
 }
 
-int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const char *gid)
+static int tree_copy(
+	struct act_ctx *ctx, const char *from, const char *to, const char *gid, bool names_only)
 {
 	const char *rel = act_below(ctx->state_root, to), *name;
-	struct copy c = {.ctx = ctx};
+	struct copy c = {.ctx = ctx, .names_only = names_only};
 	char parent_rel[ACT_PATH_MAX];
 	size_t n = strlen(from);
 	int src = -1, parent, r;
@@ -286,4 +296,19 @@ int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const c
 	if (r == 0)
 		(void)snprintf(ctx->result, sizeof ctx->result, "%u", c.files);
 	return r;
+}
+
+int act_tree_copy(struct act_ctx *ctx, const char *from, const char *to, const char *gid)
+{
+	return tree_copy(ctx, from, to, gid, false);
+}
+
+int act_scripts_copy(struct act_ctx *ctx, const char *from, const char *to, const char *gid)
+{
+	if (strcmp(gid, ACT_GATE) != 0)
+		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
+			"A copy without its scripts is for the gates only (asked: group "
+			"\"%.20s\").",
+			gid);
+	return tree_copy(ctx, from, to, gid, true);
 }

@@ -30,6 +30,8 @@ static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
 		return act_user_app(ctx, args[0], args[1], args[2]);
 	case ACT_TREE_COPY:
 		return act_tree_copy(ctx, args[0], args[1], args[2]);
+	case ACT_SCRIPTS_COPY:
+		return act_scripts_copy(ctx, args[0], args[1], args[2]);
 	case ACT_FOLDER_MAKE:
 		return act_folder_make(ctx, args[0], args[1], args[2], args[3]);
 	case ACT_TREES_CLEAR:

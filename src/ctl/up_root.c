@@ -65,10 +65,6 @@ static void copy_and_folders(struct up *u)
 
 	(void)snprintf(number, sizeof number, "%u", (unsigned)u->app.gid);
 	act(u, ACT_TREE_COPY, args);
-	(void)snprintf(path, sizeof path, "%s/data", u->ctl->state_dir);
-	make_folder(u, path, number, number, "0700");
-	wants_own(u->ctl, path);
-	make_folder(u, path, number, number, "0755");
 	wants_php_folder(u->ctl, path);
 	make_folder(u, path, "stead-ctl", number, "0750");
 	wants_sockets(u->ctl, sockets);

@@ -15,7 +15,7 @@ from parentbed import BUILD, HEAD, hello, packed
 
 pytestmark = pytest.mark.root
 ACT = BUILD / "src" / "act" / "stead-act"
-USER_ROLE, USER_APP, TREE_COPY, FOLDER_MAKE, TREES_CLEAR = 1, 2, 3, 4, 5
+USER_ROLE, USER_APP, TREE_COPY, FOLDER_MAKE, TREES_CLEAR, SCRIPTS_COPY = 1, 2, 3, 4, 5, 6
 ACT_ASK, ACT_END = 630, 631
 STATE = "/var/lib/stead/up/one"
 
@@ -156,6 +156,7 @@ def test_an_account_that_stead_did_not_make_is_refused(world, uid):
     (USER_APP, ["x", "", "/var/lib/stead/" + "a" * 101]),
     (TREES_CLEAR, [STATE, "2"]), (TREES_CLEAR, ["/srv/releases", "2"]), (TREES_CLEAR, [STATE + "/releases", "0"]),
     (TREES_CLEAR, [STATE + "/releases", "-1"]), (TREES_CLEAR, ["/var/lib/stead/up/../releases", "2"]),
+    (SCRIPTS_COPY, ["/tmp", "/var/lib/stead/up/a", "50000"]), (SCRIPTS_COPY, ["/tmp", "/var/lib/stead/up/a", "stead-gate"]),
     (TREE_COPY, ["/tmp", "/etc/x", "50000"]), (TREE_COPY, ["/tmp", "/var/lib/stead/../x", "50000"]),
     (TREE_COPY, ["/tmp", "/var/lib/stead/a", "0"]), (TREE_COPY, ["/var", "/var/lib/stead/a", "50000"]),
     (FOLDER_MAKE, ["/etc/stead", "root", "root", "0700"]), (FOLDER_MAKE, ["/run/stead/a", "root", "root", "0777"]),
