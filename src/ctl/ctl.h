@@ -309,6 +309,7 @@ struct up {
 	bool gates_sent, snap_sent, workers_set, probing, syncing, synced, failing;
 	uint8_t db; /* enum db_step */
 	bool folders_made, server_up;
+	bool owned; /* as root: the folders that are the app's user's are there */
 	unsigned acts_pending;
 	struct conf *site_defaults;
 	unsigned sites_published; /* as root: so many of them */

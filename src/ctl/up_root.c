@@ -57,6 +57,20 @@ static void make_folder(
 	act(u, ACT_FOLDER_MAKE, args);
 }
 
+/* Those that only the app's user owns: what is somebody's is never given to another, so they are
+ * not made before the name is settled. */
+static void own_folders(struct up *u)
+{
+	char number[16], path[CTL_PATH_MAX];
+
+	u->owned = true;
+	(void)snprintf(number, sizeof number, "%u", (unsigned)u->app.gid);
+	(void)snprintf(path, sizeof path, "%s/data", u->ctl->state_dir);
+	make_folder(u, path, number, number, "0700");
+	wants_own(u->ctl, path);
+	make_folder(u, path, number, number, "0755");
+}
+
 static void copy_and_folders(struct up *u)
 {
 	char number[16], path[CTL_PATH_MAX], sockets[CTL_PATH_MAX];
@@ -129,6 +143,8 @@ bool up_root_ready(struct up *u)
 			u->ctl->state_dir, tree_number(&u->ctl->app) + 1);
 		client_progress(u->client, "prepare", "copying the folder", UINT32_MAX);
 		act(u, ACT_USER_APP, args);
+	} else if (u->checked && !u->owned && u->acts_pending == 0 && !u->failing) {
+		own_folders(u);
 	}
 	return u->acts_pending == 0;
 }
@@ -168,7 +184,7 @@ static bool publish(struct up *u, const char *path, int index)
 		return false;
 	}
 	up_public_path(u->ctl, &u->app, APP_NUMBER, index, to);
-	act(u, ACT_TREE_COPY, args);
+	act(u, u->c->php.on ? ACT_SCRIPTS_COPY : ACT_TREE_COPY, args);
 	return true;
 }
 
