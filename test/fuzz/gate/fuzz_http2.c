@@ -1,7 +1,7 @@
 /*
- * fuzz_http2.c: what a client of HTTP/2 sends, to a whole gate on the simulated loop with an app that
- * echoes. The preface and SETTINGS are given; the input is the frames behind them. Its first byte says how
- * large the pieces are. In the end nothing of the connection may be left.
+ * fuzz_http2.c: what a client of HTTP/2 sends, to a whole gate on the simulated loop with an app
+ * that echoes. The preface and SETTINGS are given; the input is the frames behind them. Its first
+ * byte says how large the pieces are. In the end nothing of the connection may be left.
  */
 #include "../../sim/gate/h2_world.h"
 
@@ -14,10 +14,10 @@ void gate_drained(struct gate *g)
 
 static bool is_quiet(void *arg)
 {
-	return ((struct h2_world *)arg)->g->conns_n == 0;
+	return ((struct gate_world *)arg)->g->conns_n == 0;
 }
 
-static void drop_answers(struct h2_world *w, int fd)
+static void drop_answers(struct gate_world *w, int fd)
 {
 	char in[4096];
 
@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
 	struct sim_options o = {.seed = 1};
-	struct h2_world w;
+	struct gate_world w;
 	size_t step, at = 0;
 	int fd;
 
@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	data++;
 	size--;
 	memset(&w, 0, sizeof(w));
-	h2_world_new(&w, &o, "/nonexistent");
+	gate_world_new(&w, &o, &h2_parts, "/nonexistent");
 	fd = sim_connect(w.s, w.listener);
 	must(fd >= 0 && sim_write(w.s, fd, hello, sizeof(hello) - 1) > 0);
 	for (unsigned turns = 0; at < size && turns < 3000; turns++) {
@@ -54,6 +54,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)sim_run_ms(w.s, 5);
 	sim_close(w.s, fd);
 	must(sim_run_until(w.s, is_quiet, &w, 60000) == 0);
-	h2_world_free(&w);
+	gate_world_free(&w);
 	return 0;
 }

@@ -9,15 +9,7 @@
  *
  *   sim-gate [FIRST [COUNT]]
  */
-#include "access.h"
-#include "conn.h"
-#include "errorpage.h"
-#include "http1.h"
-#include "lib/must.h"
-#include "lib/sim.h"
-#include "to_static.h"
-
-#include "../../unit/snap/small_snap.h"
+#include "gate_world.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -54,14 +46,9 @@ struct client {
 };
 
 struct world {
-	struct sim *s;
-	struct loop *l;
-	struct gate *g;
+	struct gate_world h;
 	struct logring_reader ring;
-	int listener;
-	struct timer beat; /* so that time never runs ahead of the clients */
 	unsigned records, connected;
-	char folder[64];
 	struct client clients[CLIENTS];
 };
 
@@ -75,7 +62,7 @@ struct answering {
 
 static struct sim *sim_of(const struct gate *g)
 {
-	return ((struct world *)g->test)->s;
+	return ((struct world *)g->test)->h.s;
 }
 
 static void app_start(struct req *r)
@@ -157,14 +144,6 @@ static void app_on_turn(struct loop *l, struct op *op, int res)
 		loop_timer_in(l, &a->timer, sim_below(sim_of(r->gate), 5));
 }
 
-static void on_beat(struct loop *l, struct op *op, int res)
-{
-	struct world *w = container_of(op, struct world, beat.op);
-
-	(void)res;
-	loop_timer_in(l, &w->beat, 1);
-}
-
 static void app_done(struct req *r)
 {
 	struct answering *a = r->handler_state;
@@ -183,63 +162,12 @@ static const struct handler_ops *const handlers[HANDLER_END] = {
 	[HANDLER_STATIC] = &to_static_handler,
 	[HANDLER_APP] = &app_handler};
 static const struct stream_ops *const protos[PROTO_END] = {[PROTO_HTTP1] = &http1_stream_ops};
-static op_done *const ops[OP_GATE_END] = {
-	[OP_ACCEPT] = accept_on,
-	[OP_ACCEPT_TIMER] = accept_on_timer,
-	[OP_CONN_RECV] = conn_on_recv,
-	[OP_CONN_TIMER] = conn_on_timer,
-	[OP_CONN_HUP] = conn_on_hup,
-	[OP_H1_SEND] = http1_on_send,
-	[OP_H1_TURN] = http1_on_turn,
-	[OP_ACCESS_FLUSH] = access_on_flush,
-	[OP_DRAIN_TIMER] = drain_on_timer,
-	[OP_FAKE_TURN] = app_on_turn,
-	[OP_APP] = on_beat,
-};
+static op_done *const ops[OP_GATE_END] = {GATE_WORLD_OPS, [OP_FAKE_TURN] = app_on_turn};
+static const struct gate_world_parts parts = {ops, protos, handlers};
 
 void gate_drained(struct gate *g)
 {
 	(void)g;
-}
-
-/* Files and the snapshot. */
-
-static void write_file(const char *folder, const char *name, char c, size_t n)
-{
-	char path[128], *p = malloc(n);
-	FILE *f;
-
-	must(p);
-	memset(p, c, n);
-	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-	f = fopen(path, "we");
-	must(f && fwrite(p, 1, n, f) == n);
-	fclose(f);
-	free(p);
-}
-
-static void give_snap(struct world *w)
-{
-	const struct small_route routes[] = {{"/", w->folder, "index.html"}, {"/app", NULL, NULL}};
-	const char *hosts[] = {"a"};
-	struct small_snap in = {.name = "x",
-		.hosts = hosts,
-		.nhosts = 1,
-		.routes = routes,
-		.nroutes = 2,
-		.limits = {.header_timeout_ms = 2000, .idle_timeout_ms = 5000, .rate_min = 10},
-		.rest = snap_route_default(),
-		.generation = 1};
-	int fds[SNAP_SEGMENTS_MAX + 1];
-	struct snap *s;
-	unsigned n;
-
-	in.rest.access = SNAP_ACCESS_JSON;
-	in.rest.body_max = 10000000;
-	must(small_snap_build(&in, fds, &n) == 0 && snap_load(fds, n, &s) == 0);
-	for (unsigned i = 0; i < n; i++)
-		close(fds[i]);
-	gate_set_snap(w->g, s);
 }
 
 /* Clients. */
@@ -260,7 +188,7 @@ static void say_upload(struct world *w, struct client *c, bool chunked)
 {
 	static char body[20000];
 	char line[64];
-	size_t n = sim_below(w->s, sizeof(body) - 1) + 1, chunk;
+	size_t n = sim_below(w->h.s, sizeof(body) - 1) + 1, chunk;
 
 	memset(body, 'u', sizeof(body));
 	(void)snprintf(line, sizeof(line), "POST /app HTTP/1.1\r\nHost: a\r\nX-Bytes: %zu\r\n", n);
@@ -273,7 +201,7 @@ static void say_upload(struct world *w, struct client *c, bool chunked)
 	}
 	say_text(c, "Transfer-Encoding: chunked\r\n\r\n");
 	for (; n; n -= chunk) {
-		chunk = min_of(n, (size_t)sim_below(w->s, 3000) + 1);
+		chunk = min_of(n, (size_t)sim_below(w->h.s, 3000) + 1);
 		(void)snprintf(line, sizeof(line), "%zx\r\n", chunk);
 		say_text(c, line);
 		say(c, body, chunk);
@@ -295,10 +223,10 @@ static void plan(struct world *w, struct client *c)
 		[ASK_POST_STATIC] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nuuuuu",
 	};
 
-	c->hostile = sim_chance(w->s, 350);
-	c->n = 1 + (unsigned)sim_below(w->s, EXCHANGES - 1);
+	c->hostile = sim_chance(w->h.s, 350);
+	c->n = 1 + (unsigned)sim_below(w->h.s, EXCHANGES - 1);
 	for (unsigned i = 0; i < c->n; i++) {
-		c->asks[i] = (enum ask)sim_below(w->s, ASKS);
+		c->asks[i] = (enum ask)sim_below(w->h.s, ASKS);
 		if (c->asks[i] == ASK_UPLOAD || c->asks[i] == ASK_CHUNKS)
 			say_upload(w, c, c->asks[i] == ASK_CHUNKS);
 		else
@@ -306,12 +234,12 @@ static void plan(struct world *w, struct client *c)
 	}
 	if (!c->hostile)
 		return;
-	if (sim_chance(w->s, 400))
-		c->out[sim_below(w->s, c->out_len)] = (char)sim_below(w->s, 256);
-	if (sim_chance(w->s, 300))
-		c->out_len = sim_below(w->s, c->out_len) + 1;
-	if (sim_chance(w->s, 500))
-		c->leaves_us = sim_now_us(w->s) + sim_below(w->s, 300000);
+	if (sim_chance(w->h.s, 400))
+		c->out[sim_below(w->h.s, c->out_len)] = (char)sim_below(w->h.s, 256);
+	if (sim_chance(w->h.s, 300))
+		c->out_len = sim_below(w->h.s, c->out_len) + 1;
+	if (sim_chance(w->h.s, 500))
+		c->leaves_us = sim_now_us(w->h.s) + sim_below(w->h.s, 300000);
 }
 
 /* The end of the answer that begins at p; 0: not whole yet. */
@@ -367,16 +295,16 @@ static void check_answers(struct client *c)
 
 static void leave(struct world *w, struct client *c)
 {
-	if (sim_chance(w->s, 500))
-		sim_reset(w->s, c->fd);
+	if (sim_chance(w->h.s, 500))
+		sim_reset(w->h.s, c->fd);
 	else
-		sim_close(w->s, c->fd);
+		sim_close(w->h.s, c->fd);
 	c->fd = -1;
 }
 
 static void client_reads(struct world *w, struct client *c)
 {
-	ssize_t n = sim_read(w->s, c->fd, c->in + c->in_len, BUF - c->in_len);
+	ssize_t n = sim_read(w->h.s, c->fd, c->in + c->in_len, BUF - c->in_len);
 
 	if (n > 0) {
 		c->in_len += (size_t)n;
@@ -393,34 +321,34 @@ static void client_reads(struct world *w, struct client *c)
 				"time %llu\n",
 				(size_t)(c - w->clients), c->answered, c->n,
 				(int)c->asks[c->answered], c->out_at, c->out_len, n,
-				(unsigned long long)sim_now_us(w->s));
+				(unsigned long long)sim_now_us(w->h.s));
 		must(c->hostile || c->answered == c->n);
-		sim_close(w->s, c->fd);
+		sim_close(w->h.s, c->fd);
 		c->fd = -1;
 	}
 }
 
 static void client_turn(struct world *w, struct client *c)
 {
-	if (c->fd < 0 || sim_now_us(w->s) < c->sleeps_until_us)
+	if (c->fd < 0 || sim_now_us(w->h.s) < c->sleeps_until_us)
 		return;
-	if (c->leaves_us && sim_now_us(w->s) >= c->leaves_us) {
+	if (c->leaves_us && sim_now_us(w->h.s) >= c->leaves_us) {
 		leave(w, c);
 		return;
 	}
 	if (c->out_at < c->out_len) {
-		size_t n = min_of(c->out_len - c->out_at, (size_t)sim_below(w->s, 2000) + 1);
-		ssize_t wrote = sim_write(w->s, c->fd, c->out + c->out_at, n);
+		size_t n = min_of(c->out_len - c->out_at, (size_t)sim_below(w->h.s, 2000) + 1);
+		ssize_t wrote = sim_write(w->h.s, c->fd, c->out + c->out_at, n);
 
 		if (wrote > 0)
 			c->out_at += (size_t)wrote;
 		else if (wrote != -EAGAIN)
 			must(c->hostile);
 	}
-	if (sim_chance(w->s, 20))
-		c->sleeps_until_us = sim_now_us(w->s) + sim_below(w->s, 100000);
+	if (sim_chance(w->h.s, 20))
+		c->sleeps_until_us = sim_now_us(w->h.s) + sim_below(w->h.s, 100000);
 	client_reads(w, c);
-	if (c->fd >= 0 && !c->hostile && c->answered == c->n && sim_chance(w->s, 100))
+	if (c->fd >= 0 && !c->hostile && c->answered == c->n && sim_chance(w->h.s, 100))
 		leave(w, c);
 }
 
@@ -431,7 +359,7 @@ static void count_records(struct world *w)
 	uint64_t wall;
 	size_t n;
 
-	logring_flush(&w->g->ring);
+	logring_flush(&w->h.g->ring);
 	while (logring_next(&w->ring, mem, &type, &wall, &n) == 1)
 		w->records += type == LOGREC_ACCESS;
 }
@@ -441,54 +369,45 @@ static bool is_over(const struct world *w)
 	for (unsigned i = 0; i < CLIENTS; i++)
 		if (w->clients[i].fd >= 0)
 			return false;
-	return w->connected == CLIENTS && !w->g->conns_n;
+	return w->connected == CLIENTS && !w->h.g->conns_n;
 }
 
 static void run(struct world *w)
 {
 	for (unsigned steps = 0; !is_over(w); steps++) {
 		must(steps < STEPS_MAX);
-		if (w->connected < CLIENTS && sim_chance(w->s, 50)) {
+		if (w->connected < CLIENTS && sim_chance(w->h.s, 50)) {
 			struct client *c = &w->clients[w->connected];
 
-			c->fd = sim_connect(w->s, w->listener);
+			c->fd = sim_connect(w->h.s, w->h.listener);
 			if (c->fd >= 0) {
 				plan(w, c);
 				w->connected++;
 			}
 		}
-		must(sim_step(w->s));
+		must(sim_step(w->h.s));
 		for (unsigned i = 0; i < w->connected; i++)
 			client_turn(w, &w->clients[i]);
 		if (steps % 64 == 0)
 			count_records(w);
 		if (steps == STEPS_MAX / 2)
-			gate_drain(w->g, 3000);
+			gate_drain(w->h.g, 3000);
 	}
 }
 
 static void check_end(struct world *w)
 {
-	uint64_t closes = 0;
-
 	count_records(w);
-	for (unsigned i = 0; i < CLOSE_END; i++) {
-		closes += w->g->closes[i];
-		if (w->g->closes[i])
-			must(close_rows[i].scope & CLOSE_CONN);
-	}
-	must(closes == w->g->counters->gate[METRIC_CONNS_ACCEPTED]);
-	must(w->g->counters->gate[METRIC_CONNS_OPEN] == 0);
-	must(w->g->counters->gate[METRIC_REQUESTS_ACTIVE] == 0);
-	must(w->g->counters->gate[METRIC_REQUESTS] == w->records);
-	must(w->g->req_seq == w->records);
-	must(w->ring.dropped == 0);
-	must(w->g->pool.blocks_lent == 0 && w->g->budget_used == 0);
+	must(w->h.g->req_seq == w->records && w->ring.dropped == 0);
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		struct client *c = &w->clients[i];
 
 		must(c->hostile || c->answered == c->n);
+		free(c->out);
+		free(c->in);
 	}
+	logring_close(&w->ring);
+	gate_world_free(&w->h);
 }
 
 static void one_seed(uint64_t seed, const char *folder)
@@ -504,59 +423,22 @@ static void one_seed(uint64_t seed, const char *folder)
 	static struct world w;
 
 	memset(&w, 0, sizeof(w));
-	(void)snprintf(w.folder, sizeof(w.folder), "%s", folder);
-	must(sim_new(&w.s, &o) == 0);
-	must(loop_new_sim(&w.l, w.s, ops, OP_GATE_END) == 0);
-	must(gate_new(&w.g, w.l, protos, handlers) == 0);
-	w.g->test = &w;
-	w.g->ring_ready = true;
-	must(logring_open(&w.ring, w.g->ring.fd, 0) == 0);
-	give_snap(&w);
+	gate_world_new(&w.h, &o, &parts, folder);
+	w.h.g->test = &w;
+	w.h.g->ring_ready = true;
+	must(logring_open(&w.ring, w.h.g->ring.fd, 0) == 0);
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		w.clients[i].fd = -1;
 		w.clients[i].out = malloc(BUF);
 		w.clients[i].in = malloc(BUF);
 		must(w.clients[i].out && w.clients[i].in);
 	}
-	w.listener = sim_listen(w.s, 64);
-	must(accept_listen(w.g, 1, false, w.listener, "127.0.0.1:80") == 0);
-	w.beat.op.kind = OP_APP;
-	loop_timer_in(w.l, &w.beat, 1);
 	run(&w);
-	loop_timer_stop(w.l, &w.beat);
 	check_end(&w);
-	logring_close(&w.ring);
-	gate_free(w.g);
-	loop_free(w.l);
-	for (unsigned i = 0; i < CLIENTS; i++) {
-		if (w.clients[i].fd >= 0)
-			sim_close(w.s, w.clients[i].fd);
-		free(w.clients[i].out);
-		free(w.clients[i].in);
-	}
-	sim_free(w.s);
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 150;
-	char folder[] = "/tmp/stead-sim-XXXXXX", path[64];
-
-	must(mkdtemp(folder));
-	write_file(folder, "small", 's', 1000);
-	write_file(folder, "big", 'b', BIG);
-	for (uint64_t seed = first; seed < first + count; seed++) {
-		/* seen when a must() ends the run */
-		if (argc > 1)
-			fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
-		one_seed(seed, folder);
-	}
-	(void)snprintf(path, sizeof(path), "%s/small", folder);
-	unlink(path);
-	(void)snprintf(path, sizeof(path), "%s/big", folder);
-	unlink(path);
-	rmdir(folder);
-	printf("%llu seeds\n", (unsigned long long)count);
+	gate_world_seeds(argc, argv, 150, BIG, one_seed);
 	return 0;
 }

@@ -1,10 +1,10 @@
 /*
- * sim_http2.c: HTTP/2 connections of a gate on the simulated loop, many seeds. The clients are nghttp2's
- * own: some do all right, some take requests back, some send a wrong byte, stop or leave.
+ * sim_http2.c: HTTP/2 connections of a gate on the simulated loop, many seeds. The clients are
+ * nghttp2's own: some do all right, some take requests back, some send a wrong byte, stop or leave.
  *
- * Invariants, for each seed: a client that behaves gets each answer whole, its own bytes back and nothing
- * else; every connection ends with one close reason and every request with one record; in the end no
- * arena block, no buffer and no byte of the budget is out.
+ * Invariants, for each seed: a client that behaves gets each answer whole, its own bytes back and
+ * nothing else; every connection ends with one close reason and every request with one record; in
+ * the end no arena block, no buffer and no byte of the budget is out.
  *
  *   sim-http2 [FIRST [COUNT]]
  */
@@ -38,7 +38,7 @@ struct client {
 };
 
 struct world {
-	struct h2_world h;
+	struct gate_world h;
 	unsigned connected;
 	struct client clients[CLIENTS];
 };
@@ -51,8 +51,8 @@ static struct exchange *of(struct client *c, int32_t id)
 	return NULL;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-	const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+	size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
 {
 	struct exchange *e = of(arg, frame->hd.stream_id);
 
@@ -63,9 +63,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	return 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
+static int on_data(
+	nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
 {
-	static const char want[ASKS] = {[ASK_SMALL] = 's', [ASK_BIG] = 'b', [ASK_APP] = 'p', [ASK_UPLOAD] = 'u'};
+	static const char want[ASKS] = {
+		[ASK_SMALL] = 's', [ASK_BIG] = 'b', [ASK_APP] = 'p', [ASK_UPLOAD] = 'u'};
 	struct client *c = arg;
 	struct exchange *e = of(c, id);
 
@@ -116,8 +118,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 	return 0;
 }
 
-static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n, uint32_t *flags,
-	nghttp2_data_source *source, void *arg)
+static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n,
+	uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
 	struct client *c = arg;
 	struct exchange *e = source->ptr;
@@ -134,23 +136,29 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 	return (ssize_t)n;
 }
 
-#define NV(name, value) \
-	{(uint8_t *)(name), (uint8_t *)(value), sizeof(name) - 1, strlen(value), NGHTTP2_NV_FLAG_NONE}
+#define NV(name, value)                                                                            \
+	{                                                                                          \
+		(uint8_t *)(name), (uint8_t *)(value), sizeof(name) - 1, strlen(value),            \
+			NGHTTP2_NV_FLAG_NONE                                                       \
+	}
 
 static void ask(struct client *c)
 {
-	static const char *const paths[ASKS] = {"/small", "/big", "/none", "/big", "/app/12345", "/app", "/big"};
+	static const char *const paths[ASKS] = {
+		"/small", "/big", "/none", "/big", "/app/12345", "/app", "/big"};
 	struct exchange *e = &c->of[c->asked++];
 	nghttp2_data_provider body = {.source.ptr = e, .read_callback = on_read};
 	struct sim *s = c->w->h.s;
 
 	e->ask = (enum ask)sim_below(s, ASKS);
 	e->up_left = 1 + (size_t)sim_below(s, sim_chance(s, 500) ? 100 : UPLOAD_MAX);
-	nghttp2_nv nv[] = {NV(":method", e->ask == ASK_HEAD ? "HEAD" : e->ask == ASK_UPLOAD ? "POST" : "GET"),
-		NV(":path", paths[e->ask]), NV(":scheme", "http"), NV(":authority", "a"), NV("cookie", "x=1"),
-		NV("cookie", "y=2")};
-	e->id = nghttp2_submit_request(
-		c->session, NULL, nv, sizeof(nv) / sizeof(nv[0]), e->ask == ASK_UPLOAD ? &body : NULL, e);
+	nghttp2_nv nv[] = {NV(":method", e->ask == ASK_HEAD     ? "HEAD"
+					 : e->ask == ASK_UPLOAD ? "POST"
+								: "GET"),
+		NV(":path", paths[e->ask]), NV(":scheme", "http"), NV(":authority", "a"),
+		NV("cookie", "x=1"), NV("cookie", "y=2")};
+	e->id = nghttp2_submit_request(c->session, NULL, nv, sizeof(nv) / sizeof(nv[0]),
+		e->ask == ASK_UPLOAD ? &body : NULL, e);
 	must(e->id > 0);
 }
 
@@ -192,16 +200,19 @@ static void client_writes(struct client *c)
 	const uint8_t *p;
 	ssize_t n;
 
-	while (c->out_len < sizeof(c->out) / 4 && (n = nghttp2_session_mem_send(c->session, &p)) > 0) {
+	while (c->out_len < sizeof(c->out) / 4 &&
+		(n = nghttp2_session_mem_send(c->session, &p)) > 0) {
 		must((size_t)n <= sizeof(c->out) - c->out_len);
 		memcpy(c->out + c->out_len, p, (size_t)n);
 		if (c->hostile && sim_chance(s, 30))
-			c->out[c->out_len + sim_below(s, (uint64_t)n)] ^= (char)(1 << sim_below(s, 8));
+			c->out[c->out_len + sim_below(s, (uint64_t)n)] ^=
+				(char)(1 << sim_below(s, 8));
 		c->out_len += (size_t)n;
 	}
 	if (c->out_at == c->out_len)
 		return;
-	n = sim_write(s, c->fd, c->out + c->out_at, min_of(c->out_len - c->out_at, (size_t)sim_below(s, 3000) + 1));
+	n = sim_write(s, c->fd, c->out + c->out_at,
+		min_of(c->out_len - c->out_at, (size_t)sim_below(s, 3000) + 1));
 	if (n < 0 && n != -EAGAIN)
 		must(c->hostile);
 	c->out_at += n > 0 ? (size_t)n : 0;
@@ -238,8 +249,10 @@ static void client_turn(struct client *c)
 	if (c->asked < c->n && sim_chance(s, 200))
 		ask(c);
 	for (unsigned i = 0; i < c->asked; i++)
-		if (c->of[i].ask == ASK_TAKEN_BACK && c->of[i].sent && !c->of[i].ended && sim_chance(s, 50))
-			(void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, c->of[i].id, NGHTTP2_CANCEL);
+		if (c->of[i].ask == ASK_TAKEN_BACK && c->of[i].sent && !c->of[i].ended &&
+			sim_chance(s, 50))
+			(void)nghttp2_submit_rst_stream(
+				c->session, NGHTTP2_FLAG_NONE, c->of[i].id, NGHTTP2_CANCEL);
 	client_writes(c);
 	client_reads(c);
 	if (c->fd >= 0 && c->ended == c->n && sim_chance(s, 100))
@@ -287,7 +300,7 @@ static void one_seed(uint64_t seed, const char *folder)
 	static struct world w;
 
 	memset(&w, 0, sizeof(w));
-	h2_world_new(&w.h, &o, folder);
+	gate_world_new(&w.h, &o, &h2_parts, folder);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		w.clients[i].fd = -1;
 	run(&w);
@@ -295,7 +308,7 @@ static void one_seed(uint64_t seed, const char *folder)
 		must(w.clients[i].hostile || w.clients[i].ended == w.clients[i].n);
 		nghttp2_session_del(w.clients[i].session);
 	}
-	h2_world_free(&w.h);
+	gate_world_free(&w.h);
 }
 
 void gate_drained(struct gate *g)
@@ -303,41 +316,10 @@ void gate_drained(struct gate *g)
 	(void)g;
 }
 
-static void write_file(const char *folder, const char *name, char c, size_t n)
-{
-	char path[128], *p = malloc(n);
-	FILE *f;
-
-	must(p);
-	memset(p, c, n);
-	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-	f = fopen(path, "we");
-	must(f && fwrite(p, 1, n, f) == n);
-	fclose(f);
-	free(p);
-}
-
 int main(int argc, char **argv)
 {
 	const char *many = getenv("STEAD_SIM_SEEDS");
-	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : many ? strtoull(many, NULL, 10) : 60;
-	char folder[] = "/tmp/stead-sim-XXXXXX", path[64];
 
-	must(mkdtemp(folder));
-	write_file(folder, "small", 's', 1000);
-	write_file(folder, "big", 'b', BIG);
-	for (uint64_t seed = first; seed < first + count; seed++) {
-		/* seen when a must() ends the run */
-		if (argc > 1)
-			fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
-		one_seed(seed, folder);
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", folder, i ? "big" : "small");
-		unlink(path);
-	}
-	rmdir(folder);
-	printf("%llu seeds\n", (unsigned long long)count);
+	gate_world_seeds(argc, argv, many ? strtoull(many, NULL, 10) : 60, BIG, one_seed);
 	return 0;
 }
