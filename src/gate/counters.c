@@ -5,9 +5,12 @@
  */
 #include "counters.h"
 
+#include "lib/must.h"
 #include "lib/sys.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <unistd.h>
 
 int counters_new(struct gate *g)
@@ -38,25 +41,58 @@ void counters_free(struct gate *g)
 	g->counters = NULL;
 }
 
-static void take(_Atomic uint64_t *to, const _Atomic uint64_t *from)
+static void take(_Atomic uint64_t *to, uint64_t v)
 {
-	uint64_t v = atomic_load_explicit(from, memory_order_relaxed);
-
 	/* Rows that nobody used stay holes in the new page. */
 	if (v)
 		atomic_store_explicit(to, v, memory_order_relaxed);
 }
 
-static void take_row(_Atomic uint64_t *to, const _Atomic uint64_t *from, const struct metric_row *rows, unsigned n)
+static void take_row(_Atomic uint64_t *to, const uint64_t *from, const struct metric_row *rows, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		if (rows[i].type != METRIC_GAUGE)
-			take(&to[i], &from[i]);
+			take(&to[i], from[i]);
 	for (unsigned i = 0; i < METRIC_BUCKETS; i++)
-		take(&to[n + i], &from[n + i]);
+		take(&to[n + i], from[n + i]);
 }
 _Static_assert(sizeof(struct counters_site) == 8 * (SITE_END + METRIC_BUCKETS), "a row is one array");
 _Static_assert(sizeof(struct counters_upstream) == 8 * (UPSTREAM_END + METRIC_BUCKETS), "a row is one array");
+
+/* The first byte from `at` on that was ever written; `end`: none before it. */
+static uint64_t first_written(int fd, uint64_t at, uint64_t end)
+{
+	off_t found = lseek(fd, (off_t)at, SEEK_DATA);
+
+	if (found < 0)
+		return errno == ENXIO ? end : at;
+	return (uint64_t)found > at ? (uint64_t)found : at;
+}
+
+/* The n rows that begin at `from`, of `columns` and the buckets. There is room for thousands, of which few are used:
+ * holes are passed over, and what is between is read by pread(), because a mapping makes memory of each hole that it
+ * meets. To read all of it was most of what a gate needed to come back. */
+static void take_rows(int fd, uint64_t from, unsigned n, _Atomic uint64_t *to, const struct metric_row *rows,
+	unsigned columns)
+{
+	enum { ROWS = 64, WORDS = ((int)SITE_END > (int)UPSTREAM_END ? (int)SITE_END : (int)UPSTREAM_END) + METRIC_BUCKETS };
+	uint64_t piece[ROWS * WORDS] __attribute__((uninitialized));
+	const unsigned words = columns + METRIC_BUCKETS, bytes = words * 8;
+	const uint64_t end = from + (uint64_t)n * bytes;
+
+	for (uint64_t at = from; (at = first_written(fd, at, end)) < end;) {
+		unsigned i = (unsigned)((at - from) / bytes), k;
+		ssize_t got;
+
+		at = from + (uint64_t)i * bytes;
+		got = pread(fd, piece, (size_t)min_of((uint64_t)ROWS * bytes, end - at), (off_t)at);
+		if (got < (ssize_t)bytes)
+			return;
+		for (k = 0; k < (size_t)got / bytes; k++)
+			take_row(to + (size_t)(i + k) * words, piece + k * words, rows, columns);
+		at += (uint64_t)k * bytes;
+	}
+}
 
 void counters_inherit(struct gate *g, int fd)
 {
@@ -69,12 +105,11 @@ void counters_inherit(struct gate *g, int fd)
 	if (counters_page_good(old)) {
 		for (enum metric m = 0; m < METRIC_END; m++)
 			if (metric_is_counter(m))
-				take(&g->counters->gate[m], &old->gate[m]);
-		for (unsigned i = 0; i < COUNTER_SITES_MAX; i++)
-			take_row(g->counters->site[i].col, old->site[i].col, site_metric_rows, SITE_END);
-		for (unsigned i = 0; i < COUNTER_UPSTREAMS_MAX; i++)
-			take_row(g->counters->upstream[i].col, old->upstream[i].col, upstream_metric_rows,
-				UPSTREAM_END);
+				take(&g->counters->gate[m], atomic_load_explicit(&old->gate[m], memory_order_relaxed));
+		take_rows(fd, offsetof(struct counters_page, site), COUNTER_SITES_MAX, g->counters->site[0].col,
+			site_metric_rows, SITE_END);
+		take_rows(fd, offsetof(struct counters_page, upstream), COUNTER_UPSTREAMS_MAX,
+			g->counters->upstream[0].col, upstream_metric_rows, UPSTREAM_END);
 	}
 	sys_shm_unmap(map, sizeof(*old));
 }
