@@ -76,8 +76,13 @@ def test_files_and_app_by_two_gates(stead, folder):
             assert client.ask("/static/a.txt").body == b"a" * 70000
             assert client.ask("/").status == 200
         if os.geteuid() == 0:  # nobody else may look at a gate's descriptors
-            held = [connections_of(pid) for pid in gates]
-            assert sum(held) == 200 and min(held) > 0, held
+            assert sum(connections_of(pid) for pid in gates) == 200
+
+            # Both are woken, and who runs first takes it: on a busy machine one of them may be late for long.
+            def both():
+                clients.extend(Client(one.port) for _ in range(20))
+                return all(connections_of(pid) for pid in gates)
+            wait_until("both have some", both)
     finally:
         for client in clients:
             client.close()
