@@ -6,15 +6,9 @@
  * with the channel that brings links, told by STEAD_LINK_FD. What it has to complain of stands on
  * its stderr.
  */
-#include "fake_gate.h"
 #include "lib/chan.h"
-#include "lib/must.h"
-#include "lib/sys.h"
-#include "link/link.h"
+#include "rig.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -27,14 +21,11 @@
 
 static char **args;
 
-struct rig {
-	struct gate g;
-	struct loop *loop;
-	struct msg_worker m;
-	pid_t pid;
+/* Of the one app that runs: the way by which links come, its stderr and what it said there. */
+static struct {
 	int channel, errors;
 	char said[4096];
-};
+} app;
 
 static void spawn(struct rig *r, const char *how, const char *threads)
 {
@@ -58,48 +49,43 @@ static void spawn(struct rig *r, const char *how, const char *threads)
 	}
 	close(channel[1]);
 	close(errors[1]);
-	r->channel = channel[0];
-	r->errors = errors[0];
+	app.channel = channel[0];
+	app.errors = errors[0];
 }
 
 /* One more gate's link, as the parent hands it over. */
 static void link_up(struct rig *r)
 {
 	struct msg_hello hello = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_PARENT};
-	int fds[2];
+	int fd;
 
-	must(sys_socketpair_seqpacket(fds) == 0);
-	r->m.app = FAKE_APP;
-	r->m.generation++;
+	fd = rig_link(r);
 	must(chan_send_blocking(
-		     r->channel, MSG_HELLO, 0, &hello, sizeof(hello), NULL, 0, NULL, 0) == 0);
-	must(chan_send_blocking(
-		     r->channel, MSG_LINK, 0, &r->m, sizeof(r->m), NULL, 0, &fds[1], 1) == 0);
-	close(fds[1]);
-	to_app_on_worker(r->g.t, &r->m, fds[0]);
+		     app.channel, MSG_HELLO, 0, &hello, sizeof(hello), NULL, 0, NULL, 0) == 0);
+	must(chan_send_blocking(app.channel, MSG_LINK, 0, &r->m, sizeof(r->m), NULL, 0, &fd, 1) ==
+		0);
+	close(fd);
 }
 
 static void rig_up(struct rig *r, const char *how, const char *threads)
 {
-	memset(r, 0, sizeof(*r));
-	must(loop_new_epoll(&r->loop, fake_ops, FAKE_KINDS) == 0);
-	fake_gate_init(&r->g, r->loop);
+	rig_begin(r);
 	spawn(r, how, threads);
 	link_up(r);
 }
 
-/* The app's end; r->said is what it said. */
+/* The app's end; app.said is what it said. */
 static int rig_wait(struct rig *r)
 {
 	size_t at = 0;
 	ssize_t n;
 	int status;
 
-	while ((n = read(r->errors, r->said + at, sizeof(r->said) - 1 - at)) > 0)
+	while ((n = read(app.errors, app.said + at, sizeof(app.said) - 1 - at)) > 0)
 		at += (size_t)n;
 	waitpid(r->pid, &status, 0);
-	close(r->errors);
-	close(r->channel);
+	close(app.errors);
+	close(app.channel);
 	return status;
 }
 
@@ -109,46 +95,8 @@ static int rig_end(struct rig *r)
 
 	kill(r->pid, SIGTERM);
 	status = rig_wait(r);
-	to_app_on_worker_gone(r->g.t, &r->m);
-	loop_step(r->loop, 0);
-	fake_gate_done(&r->g);
-	loop_free(r->loop);
+	rig_finish(r);
 	return status;
-}
-
-static void wait_over(struct rig *r, struct fake_req *f)
-{
-	for (int i = 0; i < 2000 && !f->over; i++)
-		loop_step(r->loop, 10);
-	assert_true(f->over);
-}
-
-static struct fake_req *get(struct rig *r, const char *method, const char *path)
-{
-	struct fake_req *f = fake_req_new(&r->g, method, path, 0);
-
-	fake_req_start(f);
-	wait_over(r, f);
-	return f;
-}
-
-static void expect(struct rig *r, const char *path, unsigned status, const char *body)
-{
-	struct fake_req *f = get(r, "GET", path);
-
-	assert_int_equal(f->fails, 0);
-	assert_int_equal(f->r.status, status);
-	assert_string_equal(buf_str(&f->body), body);
-	fake_req_free(f);
-}
-
-static void expect_fail(struct rig *r, const char *path, enum close_id why)
-{
-	struct fake_req *f = get(r, "GET", path);
-
-	assert_int_equal(f->fails, 1);
-	assert_int_equal(f->failed, why);
-	fake_req_free(f);
 }
 
 static void test_answers(void **state)
@@ -199,7 +147,7 @@ static void test_answers(void **state)
 	expect(&r, "/hello", 200, "Hello, world!\n");
 	assert_int_equal(r.g.bads, 0);
 	assert_int_equal(rig_end(&r), 0);
-	assert_string_equal(r.said, "");
+	assert_string_equal(app.said, "");
 }
 
 static void test_misuse(void **state)
@@ -215,7 +163,7 @@ static void test_misuse(void **state)
 	fake_req_free(f);
 	expect(&r, "/hello", 200, "Hello, world!\n");
 	assert_int_equal(rig_end(&r), 0);
-	assert_string_equal(r.said, "");
+	assert_string_equal(app.said, "");
 }
 
 static void test_fields(void **state)
@@ -241,8 +189,8 @@ static void test_fields(void **state)
 	fake_req_free(f);
 	expect(&r, "/log", 200, "logged");
 	assert_int_equal(rig_end(&r), 0);
-	assert_int_equal(r.said[0], '[');
-	assert_string_equal(r.said + 33, "] a line of two\n");
+	assert_int_equal(app.said[0], '[');
+	assert_string_equal(app.said + 33, "] a line of two\n");
 }
 
 static void test_bodies(const char *how)
@@ -271,7 +219,7 @@ static void test_bodies(const char *how)
 		fake_req_free(f);
 	}
 	assert_int_equal(rig_end(&r), 0);
-	assert_string_equal(r.said, "");
+	assert_string_equal(app.said, "");
 }
 
 static void test_body_blocking(void **state)
@@ -318,7 +266,7 @@ static void test_slow_client(void **state)
 	fake_req_free(f);
 	expect(&r, "/hello", 200, "Hello, world!\n");
 	assert_int_equal(rig_end(&r), 0);
-	assert_string_equal(r.said, "");
+	assert_string_equal(app.said, "");
 }
 
 static void test_threads(void **state)
@@ -341,7 +289,7 @@ static void test_threads(void **state)
 		fake_req_free(f[i]);
 	}
 	assert_int_equal(rig_end(&r), 0);
-	assert_string_equal(r.said, "");
+	assert_string_equal(app.said, "");
 }
 
 /* Seven requests wait in one thread until an eighth lets them go: all are open at once. */
@@ -368,7 +316,7 @@ static void test_loop(void **state)
 		}
 	}
 	assert_int_equal(rig_end(&r), 0);
-	assert_string_equal(r.said, "");
+	assert_string_equal(app.said, "");
 }
 
 static void test_death(void **state)
@@ -402,8 +350,8 @@ static void test_parent_gone(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(how); i++) {
 		rig_up(&r, how[i], "1");
 		expect(&r, "/hello", 200, i ? "" : "Hello, world!\n");
-		close(r.channel);
-		r.channel = -1;
+		close(app.channel);
+		app.channel = -1;
 		assert_int_equal(rig_wait(&r), 0);
 		to_app_on_worker_gone(r.g.t, &r.m);
 		loop_step(r.loop, 0);

@@ -5,14 +5,9 @@
  * Arguments: the interpreter, the worker's script, the extension's folder, the folder with
  * wsgi_app.py. STEAD_BENCH=N measures N requests at 1, 8 and 64 at a time instead of testing.
  */
-#include "fake_gate.h"
 #include "link/link.h"
-#include "lib/must.h"
-#include "lib/sys.h"
+#include "rig.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -26,13 +21,6 @@
 #include <unistd.h>
 
 static char **args;
-
-struct rig {
-	struct gate g;
-	struct loop *loop;
-	struct msg_worker m;
-	pid_t pid;
-};
 
 static pid_t spawn(const char *object, const char *threads, int link_fd)
 {
@@ -55,21 +43,15 @@ static pid_t spawn(const char *object, const char *threads, int link_fd)
 
 static void rig_worker(struct rig *r, const char *object, const char *threads)
 {
-	int fds[2];
+	int fd = rig_link(r);
 
-	must(sys_socketpair_seqpacket(fds) == 0);
-	r->pid = spawn(object, threads, fds[1]);
-	close(fds[1]);
-	r->m.app = FAKE_APP;
-	r->m.generation++;
-	to_app_on_worker(r->g.t, &r->m, fds[0]);
+	r->pid = spawn(object, threads, fd);
+	close(fd);
 }
 
 static void rig_up(struct rig *r, const char *object, const char *threads)
 {
-	memset(r, 0, sizeof(*r));
-	must(loop_new_epoll(&r->loop, fake_ops, FAKE_KINDS) == 0);
-	fake_gate_init(&r->g, r->loop);
+	rig_begin(r);
 	rig_worker(r, object, threads);
 }
 
@@ -79,46 +61,8 @@ static int rig_end(struct rig *r)
 
 	kill(r->pid, SIGTERM);
 	waitpid(r->pid, &status, 0);
-	to_app_on_worker_gone(r->g.t, &r->m);
-	loop_step(r->loop, 0);
-	fake_gate_done(&r->g);
-	loop_free(r->loop);
+	rig_finish(r);
 	return status;
-}
-
-static void wait_over(struct rig *r, struct fake_req *f)
-{
-	for (int i = 0; i < 2000 && !f->over; i++)
-		loop_step(r->loop, 10);
-	assert_true(f->over);
-}
-
-static struct fake_req *get(struct rig *r, const char *method, const char *path)
-{
-	struct fake_req *f = fake_req_new(&r->g, method, path, 0);
-
-	fake_req_start(f);
-	wait_over(r, f);
-	return f;
-}
-
-static void expect(struct rig *r, const char *path, unsigned status, const char *body)
-{
-	struct fake_req *f = get(r, "GET", path);
-
-	assert_int_equal(f->fails, 0);
-	assert_int_equal(f->r.status, status);
-	assert_string_equal(buf_str(&f->body), body);
-	fake_req_free(f);
-}
-
-static void expect_fail(struct rig *r, const char *path, enum close_id why)
-{
-	struct fake_req *f = get(r, "GET", path);
-
-	assert_int_equal(f->fails, 1);
-	assert_int_equal(f->failed, why);
-	fake_req_free(f);
 }
 
 static void test_answers(void **state)
