@@ -7,6 +7,7 @@
  * its stderr.
  */
 #include "lib/chan.h"
+#include "link/link.h"
 #include "rig.h"
 
 #include <errno.h>
