@@ -84,6 +84,7 @@ static int rig_wait(struct rig *r)
 
 	while ((n = read(app.errors, app.said + at, sizeof(app.said) - 1 - at)) > 0)
 		at += (size_t)n;
+	app.said[at] = 0;
 	waitpid(r->pid, &status, 0);
 	close(app.errors);
 	close(app.channel);
