@@ -7,6 +7,7 @@
  * hash, so that its answer takes as long.
  */
 #include "auth.h"
+#include "lib/base64.h"
 #include "edit.h"
 #include "lib/buf.h"
 #include "lib/must.h"

@@ -15,8 +15,5 @@ void auth_free(struct gate *g);
 op_done auth_on_tick;
 extern const struct aide_user_ops auth_user_ops;
 
-/* base64.c: RFC 4648 section 4, with padding, nothing else in it. Bytes, or -1; ret has room for
- * n / 4 * 3. */
-long base64_decode(const char *p, size_t n, char *ret);
 
 #endif

@@ -146,6 +146,8 @@ int loop_sys_dup(struct loop *l, int fd);
 /* Keep the lent buffer of the completion that runs now: it is the caller's until loop_buf_give(). The
  * pool is bounded: NULL when too many are out (then copy what you need, or close). */
 char *loop_buf_take(struct loop *l, struct op *op);
+/* A buffer of the pool that nothing was received into, the caller's until loop_buf_give(); NULL as above. */
+char *loop_buf_new(struct loop *l);
 void loop_buf_give(struct loop *l, char *buf);
 size_t loop_buf_bytes(const struct loop *l); /* size of each, 16 KB */
 

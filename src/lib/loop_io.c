@@ -43,6 +43,24 @@ char *loop_buf_take(struct loop *l, struct op *op)
 	return buf;
 }
 
+char *loop_buf_new(struct loop *l)
+{
+	struct loop_buf *b = l->bufs_free;
+
+	if (l->bufs_out >= LOOP_BUFS_MAX)
+		return NULL;
+	if (b) {
+		l->bufs_free = b->next;
+		l->bufs_free_n--;
+	} else {
+		b = malloc(LOOP_BUF_BYTES);
+		if (!b)
+			return NULL;
+	}
+	l->bufs_out++;
+	return (char *)b;
+}
+
 static void keep_free(struct loop *l, char *buf)
 {
 	struct loop_buf *b = (struct loop_buf *)buf;

@@ -18,7 +18,8 @@
  * from the first. The tables gather beside it and follow at the end. */
 struct snap_writer {
 	struct buf heap, sites, apps, upstreams, tcps, hosts, paths;
-	unsigned nsites, napps, nupstreams, ntcps, nhosts, npaths;
+	struct buf certs_heap, certs; /* of the segment of certificates */
+	unsigned nsites, napps, nupstreams, ntcps, nhosts, npaths, ncerts;
 	int err;
 };
 
@@ -39,9 +40,13 @@ struct snap_writer *snap_writer_new(void)
 {
 	struct snap_writer *w = calloc(1, sizeof *w);
 	struct snap_sites head = {0};
+	struct snap_certs certs = {0};
 
 	if (!w)
 		return NULL;
+	buf_init(&w->certs_heap, SNAP_SEGMENT_BYTES_MAX);
+	buf_init(&w->certs, SNAP_SEGMENT_BYTES_MAX);
+	buf_put(&w->certs_heap, (const char *)&certs, sizeof certs);
 	buf_init(&w->heap, SNAP_SEGMENT_BYTES_MAX);
 	buf_init(&w->sites, SNAP_SEGMENT_BYTES_MAX);
 	buf_init(&w->apps, SNAP_SEGMENT_BYTES_MAX);
@@ -64,6 +69,8 @@ void snap_writer_free(struct snap_writer *w)
 	buf_done(&w->tcps);
 	buf_done(&w->hosts);
 	buf_done(&w->paths);
+	buf_done(&w->certs_heap);
+	buf_done(&w->certs);
 	free(w);
 }
 
@@ -83,6 +90,35 @@ static struct snap_str put_bytes(struct snap_writer *w, const char *s, size_t n)
 struct snap_str snap_put_str(struct snap_writer *w, const char *s)
 {
 	return put_bytes(w, s ? s : "", s ? strlen(s) : 0);
+}
+
+struct snap_str snap_put_bytes(struct snap_writer *w, const void *p, size_t n)
+{
+	return put_bytes(w, p, n);
+}
+
+uint32_t snap_put_cert(struct snap_writer *w, const struct snap_cert *cert, const void *const *der,
+	const size_t *der_n, unsigned n)
+{
+	struct snap_str all[SNAP_CHAIN_MAX];
+	struct snap_cert to = *cert;
+
+	if (n == 0 || n > SNAP_CHAIN_MAX) {
+		fail(w, -EINVAL);
+		return SNAP_NONE;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		all[i] = (struct snap_str){(uint32_t)w->certs_heap.len, (uint32_t)der_n[i]};
+		if (der_n[i] == 0 || der_n[i] > SNAP_STRING_MAX)
+			fail(w, -EINVAL);
+		buf_put(&w->certs_heap, der[i], der_n[i]);
+	}
+	align(&w->certs_heap);
+	to.chain = (uint32_t)w->certs_heap.len;
+	to.chain_n = n;
+	buf_put(&w->certs_heap, (const char *)all, n * sizeof all[0]);
+	buf_put(&w->certs, (const char *)&to, sizeof to);
+	return w->ncerts++;
 }
 
 struct snap_list snap_put_list(struct snap_writer *w, const void *items, size_t size, unsigned n)
@@ -348,7 +384,8 @@ static void check_apps(struct snap_writer *w)
 static int first_error(const struct snap_writer *w)
 {
 	const struct buf *all[] = {
-		&w->heap, &w->sites, &w->apps, &w->upstreams, &w->tcps, &w->hosts, &w->paths};
+		&w->heap, &w->sites, &w->apps, &w->upstreams, &w->tcps, &w->hosts, &w->paths,
+		&w->certs_heap, &w->certs};
 
 	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
 		if (all[i]->error)
@@ -385,35 +422,61 @@ static int finish_segment(struct snap_writer *w, uint32_t default_site)
 	return first_error(w);
 }
 
+/* The table behind the chains, and the head in front. */
+static int finish_certs(struct snap_writer *w)
+{
+	const struct snap_site *site = (const void *)w->sites.p;
+	struct snap_certs head = {
+		.head = {.magic = SNAP_MAGIC, .version = SNAP_VERSION, .kind = SNAP_CERTS},
+		.ncerts = w->ncerts};
+
+	for (unsigned i = 0; i < w->nsites; i++)
+		if (site[i].cert > w->ncerts)
+			fail(w, -EINVAL);
+	if (!w->ncerts || first_error(w))
+		return first_error(w);
+	align(&w->certs_heap);
+	head.certs = (uint32_t)w->certs_heap.len;
+	buf_put(&w->certs_heap, w->certs.p, w->certs.len);
+	if (!first_error(w))
+		memcpy(w->certs_heap.p, &head, sizeof head);
+	return first_error(w);
+}
+
 int snap_finish(struct snap_writer *w, uint64_t generation, uint32_t default_site, int *ret_fds,
 	unsigned *ret_nfds)
 {
 	struct {
 		struct snap_root root;
-		struct snap_segref seg;
-	} top = {.root = {.magic = SNAP_MAGIC,
-			 .version = SNAP_VERSION,
-			 .segments = 1,
-			 .generation = generation}};
-	int fds[2], err;
+		struct snap_segref seg[2];
+	} top = {.root = {.magic = SNAP_MAGIC, .version = SNAP_VERSION, .generation = generation}};
+	const struct {
+		const struct buf *bytes;
+		const char *name;
+		uint32_t kind;
+	} seg[] = {{&w->heap, "stead-sites", SNAP_SITES}, {&w->certs_heap, "stead-certs", SNAP_CERTS}};
+	unsigned n = 0, nseg = w->ncerts ? 2 : 1;
+	size_t top_n = sizeof top.root + nseg * sizeof top.seg[0];
+	int err = finish_segment(w, default_site);
 
-	err = finish_segment(w, default_site);
-	if (err)
-		return err;
-	top.seg = (struct snap_segref){.kind = SNAP_SITES,
-		.bytes = w->heap.len,
-		.checksum = sys_checksum(w->heap.p, w->heap.len)};
-	top.root.checksum = sys_checksum(&top, sizeof top);
-	err = sys_memfd_sealed("stead-sites", w->heap.p, w->heap.len, &fds[1]);
-	if (err)
-		return err;
-	err = sys_memfd_sealed("stead-root", &top, sizeof top, &fds[0]);
+	if (!err)
+		err = finish_certs(w);
+	top.root.segments = nseg;
+	for (unsigned i = 0; !err && i < nseg; i++) {
+		top.seg[i] = (struct snap_segref){.kind = seg[i].kind,
+			.bytes = seg[i].bytes->len,
+			.checksum = sys_checksum(seg[i].bytes->p, seg[i].bytes->len)};
+		err = sys_memfd_sealed(seg[i].name, seg[i].bytes->p, seg[i].bytes->len, &ret_fds[i + 1]);
+		n = err ? n : i + 1;
+	}
+	top.root.checksum = sys_checksum(&top, top_n);
+	if (!err)
+		err = sys_memfd_sealed("stead-root", &top, top_n, &ret_fds[0]);
 	if (err) {
-		close(fds[1]);
+		while (n)
+			close(ret_fds[n--]);
 		return err;
 	}
-	ret_fds[0] = fds[0];
-	ret_fds[1] = fds[1];
-	*ret_nfds = 2;
+	*ret_nfds = nseg + 1;
 	return 0;
 }

@@ -15,14 +15,18 @@
 #include "lib/must.h"
 #include "lib/sys.h"
 
-/* n objects of `size` bytes at off in the segment of the sites, or NULL. */
-static const void *at(const struct snap *s, uint32_t off, uint64_t n, size_t size, size_t align)
+/* n objects of `size` bytes at off in that part, or NULL. */
+static const void *at_part(const struct snap_part *part, uint32_t off, uint64_t n, size_t size, size_t align)
 {
-	const struct snap_part *part = &s->parts[s->sites_part];
-
 	if (off % align != 0 || off > part->bytes || n > (part->bytes - off) / size)
 		return NULL;
 	return part->map + off;
+}
+
+/* The same in the segment of the sites. */
+static const void *at(const struct snap *s, uint32_t off, uint64_t n, size_t size, size_t align)
+{
+	return at_part(&s->parts[s->sites_part], off, n, size, align);
 }
 
 /* So many rows, or none when they are not all there. */
@@ -98,6 +102,19 @@ static int check_segment(const struct snap_segref *ref, const struct snap_part *
 	return sys_checksum(part->map, part->bytes) == ref->checksum ? 0 : -EBADMSG;
 }
 
+/* The segment of certificates, of which there is one at most. */
+static bool take_certs(struct snap *s, unsigned i)
+{
+	const struct snap_certs *c = (const void *)s->parts[i].map;
+
+	if (s->cert || s->parts[i].bytes < sizeof *c)
+		return false;
+	s->certs_part = i;
+	s->cert = at_part(&s->parts[i], c->certs, c->ncerts, sizeof *s->cert, 8);
+	s->ncerts = s->cert ? c->ncerts : 0;
+	return s->cert != NULL;
+}
+
 int snap_check(const struct snap_part *parts, unsigned n, struct snap **ret_snap)
 {
 	const struct snap_root *root;
@@ -121,6 +138,10 @@ int snap_check(const struct snap_part *parts, unsigned n, struct snap **ret_snap
 		if (err)
 			goto fail;
 		s->parts[i] = parts[i + 1];
+		if (root->seg[i].kind == SNAP_CERTS && !take_certs(s, i)) {
+			err = -EBADMSG;
+			goto fail;
+		}
 		if (root->seg[i].kind != SNAP_SITES)
 			continue;
 		err = -EBADMSG;
@@ -236,6 +257,27 @@ const struct snap_site *snap_site(const struct snap *s, uint32_t i)
 const struct snap_app *snap_app(const struct snap *s, uint32_t i)
 {
 	return row(s, s->sites->apps, s->sites->napps, i, sizeof(struct snap_app));
+}
+
+const struct snap_cert *snap_cert(const struct snap *s, uint32_t i)
+{
+	return i < s->ncerts ? &s->cert[i] : NULL;
+}
+
+unsigned snap_ncerts(const struct snap *s)
+{
+	return s->ncerts;
+}
+
+const uint8_t *snap_cert_der(
+	const struct snap *s, const struct snap_cert *cert, uint32_t i, size_t *ret_n)
+{
+	const struct snap_part *part = &s->parts[s->certs_part];
+	const struct snap_str *all =
+		i < cert->chain_n ? at_part(part, cert->chain, cert->chain_n, sizeof *all, 4) : NULL;
+
+	*ret_n = all ? all[i].len : 0;
+	return all ? at_part(part, all[i].off, all[i].len, 1, 1) : NULL;
 }
 
 const struct snap_upstream *snap_upstream(const struct snap *s, uint32_t i)

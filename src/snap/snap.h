@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAP_MAGIC 0x31504e5344545331ull
-enum { SNAP_VERSION = 4, SNAP_SEGMENTS_MAX = 32 };
+enum { SNAP_VERSION = 5, SNAP_SEGMENTS_MAX = 32 };
 enum snap_kind { SNAP_SITES = 1, SNAP_CERTS = 2, SNAP_ZONE = 3 };
 
 struct snap_str {
@@ -168,7 +168,14 @@ struct snap_tcp {
 	uint32_t send_proxy; /* version of the PROXY header that servers get; 0: none */
 };
 
-enum snap_site_flag { SNAP_SITE_MAINTENANCE = 1 }; /* unless OVERLAY said otherwise since */
+enum snap_site_flag {
+	SNAP_SITE_MAINTENANCE = 1,   /* unless OVERLAY said otherwise since */
+	SNAP_SITE_HTTP_REDIRECT = 2, /* what comes unencrypted is sent to https */
+	SNAP_SITE_HTTP_OFF = 4,      /* … is refused */
+	SNAP_SITE_NO_HTTP1 = 8,      /* not spoken over TLS */
+	SNAP_SITE_NO_HTTP2 = 16,
+	SNAP_SITE_CLIENT_CERT = 32,  /* over TLS clients are asked for a certificate of one of `client_cas` */
+};
 struct snap_site {
 	struct snap_str name;
 	uint32_t number;      /* row in the counters page; stable while the site lives */
@@ -188,7 +195,11 @@ struct snap_site {
 	struct snap_str health;            /* answered also in maintenance, and with room in a full queue; "" none */
 	uint64_t cache_disk;
 	uint32_t flags;       /* enum snap_site_flag */
-	uint32_t pad;
+	uint32_t cert;        /* index of its certificate + 1; 0: it is not served over TLS */
+	struct snap_list client_cas; /* struct snap_str in the sites' segment: DER of each */
+	uint32_t hsts_s;      /* Strict-Transport-Security; 0: none */
+	uint16_t https_port;  /* where it is redirected to */
+	uint16_t pad;
 };
 struct snap_app {
 	uint32_t number;      /* msg_worker.app */
@@ -219,6 +230,18 @@ struct snap_sites {
 	uint32_t pad;
 };
 
+/* The certificates: a segment of their own, which is there when there is one. */
+struct snap_cert {
+	uint8_t id[32];  /* SHA-256 of all of its chain: what has been read of it holds for every snapshot with it */
+	uint8_t key[32]; /* SHA-256 of its SubjectPublicKeyInfo: the key's name at keys */
+	uint64_t not_after_s; /* since 1970 */
+	uint32_t chain, chain_n; /* struct snap_str: DER, its own first */
+};
+struct snap_certs {
+	struct snap_seg_head head;
+	uint32_t certs, ncerts;
+};
+
 /* ---- reader ---- */
 struct snap;
 /* Takes nothing: the descriptors stay the caller's and may be closed afterwards. One reference is the
@@ -236,6 +259,10 @@ const struct snap_site *snap_site(const struct snap *s, uint32_t i);
 const struct snap_app *snap_app(const struct snap *s, uint32_t i);
 const struct snap_upstream *snap_upstream(const struct snap *s, uint32_t i);
 const struct snap_tcp *snap_tcp(const struct snap *s, uint32_t i);
+const struct snap_cert *snap_cert(const struct snap *s, uint32_t i);
+unsigned snap_ncerts(const struct snap *s);
+/* One of its chain. NULL: there are no more. */
+const uint8_t *snap_cert_der(const struct snap *s, const struct snap_cert *cert, uint32_t i, size_t *ret_n);
 /* exact > wildcard > default; NULL when there is none. host: lower case without port. ret_flags (may be
  * NULL): enum snap_host_flag of the name that matched, 0 for the default site. */
 const struct snap_site *snap_site_by_host(const struct snap *s, const char *host, size_t len, uint32_t *ret_flags);
@@ -272,6 +299,11 @@ struct snap_list snap_put_list(struct snap_writer *w, const void *items, size_t 
 uint32_t snap_put_app(struct snap_writer *w, const struct snap_app *app);
 uint32_t snap_put_upstream(struct snap_writer *w, const struct snap_upstream *up);
 uint32_t snap_put_tcp(struct snap_writer *w, const struct snap_tcp *tcp);
+/* `der` are its chain's, its own first; `id`, `key` and not_after_s as in struct snap_cert. */
+uint32_t snap_put_cert(struct snap_writer *w, const struct snap_cert *cert, const void *const *der, const size_t *der_n,
+	unsigned n);
+/* Any bytes, at most 64 KB. */
+struct snap_str snap_put_bytes(struct snap_writer *w, const void *p, size_t n);
 /* A site with its routes; routes[0] is its own. `regexes`, `next`, `path_max` and `paths` are filled in
  * here. Routes of one path keep their order. */
 uint32_t snap_put_site(struct snap_writer *w, const struct snap_site *site, const struct snap_route *routes,

@@ -11,6 +11,7 @@ enum {
 	SNAP_HOSTS_MAX = 1 << 20,
 	SNAP_NAME_MAX = 255,
 	SNAP_STRING_MAX = 64 * 1024,
+	SNAP_CHAIN_MAX = 16, /* certificates of a chain */
 };
 
 struct snap_part {
@@ -31,6 +32,9 @@ struct snap {
 	const struct snap_path *path;
 	uint32_t nsites, nhosts, npaths; /* the last two: 0 or a power of two */
 	bool wildcards;                  /* some host begins with "*." */
+	const struct snap_cert *cert;
+	uint32_t ncerts;
+	unsigned certs_part;
 	struct snap_part parts[SNAP_SEGMENTS_MAX];
 };
 

@@ -1,9 +1,10 @@
 /*
  * fuzz_base64.c: credentials as garbage: never more than fits, and one spelling only.
  */
-#include "auth.h"
+#include "lib/base64.h"
 #include "lib/must.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
