@@ -36,6 +36,7 @@ EVENT(LOG_STREAM_REFUSED, 1062, LEVEL_ERROR, "role index app why", "the output o
 EVENT(JAIL_SKIPPED, 1070, LEVEL_INFO, "what", "stead does not run as root, so this protection is off", "run stead as root for it")
 EVENT(RATE_LIMITED, 1080, LEVEL_WARNING, "site client refused", "requests beyond RateLimit= were answered with 429; `refused` counts since the line before", "raise RateLimit= if these are people; Deny= keeps a network out")
 EVENT(CONNS_LIMITED, 1081, LEVEL_WARNING, "client refused", "connections beyond ConnectionsMax= were refused; `refused` counts since the line before", "raise ConnectionsMax= if these are people behind one address; name a proxy in TrustedProxies=")
+EVENT(SIGN_REFUSED, 1105, LEVEL_ERROR, "error refused", "the process of the private keys did not sign for a handshake, which failed", "error 2: it has no such key; `stead reload` sends all keys again. Anything else is a bug in stead: please report it")
 EVENT(PROXY_BAD, 1082, LEVEL_WARNING, "client refused", "a connection from a network of ProxyProtocol= did not begin with a PROXY header and was closed", "let the proxy send it (HAProxy: send-proxy-v2), or take its network out of ProxyProtocol=")
 EVENT(PROGRAM_NOT_RUN, 1086, LEVEL_ERROR, "app program why", "a program of [Worker] or [Timer] cannot be run", "correct its ExecStart=, then `stead reload`")
 EVENT(TCP_DOWN, 1090, LEVEL_ERROR, "tcp why", "no server of a [Tcp] takes connections; its clients are turned away", "see that one of its Server= runs and can be reached from here")

@@ -46,6 +46,12 @@ METRIC(TCP_FAILED, stead_tcp_failures_total, "connections", METRIC_GATE, "connec
 METRIC(TCP_BYTES_IN, stead_tcp_received_bytes_total, "bytes", METRIC_GATE, "bytes passed from clients of [Tcp] to servers")
 METRIC(TCP_BYTES_OUT, stead_tcp_sent_bytes_total, "bytes", METRIC_GATE, "bytes passed from servers of [Tcp] to clients")
 METRIC(CONNS_ACTIVE, stead_connections_active, "connections", METRIC_GATE, "connections with a request under way now")
+METRIC(TLS_HANDSHAKES, stead_tls_handshakes_total, "handshakes", METRIC_GATE, "handshakes of TLS that ended, well or not")
+METRIC(TLS_RESUMED, stead_tls_resumed_total, "handshakes", METRIC_GATE, "handshakes that resumed a session")
+METRIC(TLS_BAD, stead_tls_failed_total, "handshakes", METRIC_GATE, "handshakes that failed for what the client offers or trusts")
+METRIC(TLS_BAD_NAME, stead_tls_unknown_names_total, "handshakes", METRIC_GATE, "handshakes that failed because no site with a certificate has that name")
+METRIC(TLS_NO_KEY, stead_tls_key_failures_total, "handshakes", METRIC_GATE, "handshakes that failed because the private key could not be used")
+METRIC(TLS_SLOW, stead_tls_timeouts_total, "handshakes", METRIC_GATE, "handshakes that took too long")
 
 SITE_METRIC(REQUESTS, stead_site_requests_total, "", "requests", METRIC_COUNTER, "requests ended, by site")
 SITE_METRIC(ANSWERS_NONE, stead_site_answers_total, "code=none", "requests", METRIC_COUNTER, "requests ended, by the class of their answer's status; none: there was no answer")

@@ -64,7 +64,7 @@ struct msg_worker {
 	uint32_t requests_pad;
 };
 struct msg_want {
-	uint32_t role; /* enum proc: RESOLVE, AUTH; WORKER: a request waits for an app that has none */
+	uint32_t role; /* enum proc: RESOLVE, AUTH, KEYS; WORKER: a request waits for an app that has none */
 	uint32_t app;
 };
 struct msg_resolve {
@@ -80,6 +80,36 @@ struct msg_resolved {
 };
 struct msg_auth {
 	uint32_t good; /* 1: the password is the hash's */
+};
+struct msg_vault {
+	uint64_t generation; /* of ctl's: a later one replaces an earlier one */
+};
+enum keys_guard { KEYS_LOCKED = 1, KEYS_FILTERED = 2 };
+struct msg_keys_here {
+	uint8_t public_key[32]; /* X25519 */
+	uint32_t guards;        /* enum keys_guard: memory that is never swapped, system calls that are filtered */
+	uint32_t pad;
+};
+/* For what a private key may be used. */
+enum sign_purpose { SIGN_TLS13_SERVER = 1, SIGN_TLS12_SERVER = 2 };
+enum { SIGN_CONTENT_MAX = 512, SIGNATURE_MAX = 2048 };
+struct msg_sign {
+	uint32_t purpose; /* enum sign_purpose */
+	uint32_t scheme;  /* SignatureScheme of RFC 8446 section 4.2.3 */
+	uint8_t key[32];  /* SHA-256 of its SubjectPublicKeyInfo */
+};
+struct msg_signed {
+	uint32_t err; /* 0 or an errno: ENOENT no such key, EPERM not for this purpose */
+	uint32_t pad;
+};
+enum { TICKET_KEYS_MAX = 3 };
+struct ticket_key {
+	uint8_t name[16], aes[32], mac[32];
+};
+struct msg_ticket_keys {
+	uint32_t n;
+	uint32_t pad;
+	struct ticket_key key[TICKET_KEYS_MAX];
 };
 enum page_kind { PAGE_LOGRING = 1, PAGE_COUNTERS = 2, PAGE_LOG = 3 };
 struct msg_page {
@@ -222,6 +252,17 @@ struct msg_check_ask {
 	uint32_t mode; /* enum check_mode */
 	uint32_t no_detect; /* 1: values of the file only */
 	uint32_t uid, gid; /* as root: the candidate import runs as this user */
+	uint32_t seals;    /* 1: private keys are sealed for whoever has this public key */
+	uint32_t pad;
+	uint8_t seal_for[32];
+};
+/* What CertificateBox= begins with, in base64; the sealed key follows. */
+struct cert_box {
+	uint8_t id[32];  /* SHA-256 of the chain */
+	uint8_t key[32]; /* SHA-256 of the key's SubjectPublicKeyInfo */
+	uint64_t not_after_s;
+	uint32_t trusted; /* 1: this machine's authorities do */
+	uint32_t pad;
 };
 /* CHECK_SITES: what a record is. */
 enum site_record { SITE_RECORD_FILE = 1, SITE_RECORD_VALUE = 2, SITE_RECORD_END = 3 };

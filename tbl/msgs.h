@@ -11,14 +11,14 @@
  */
 #define P(R) (1u << PROC_##R)
 #define P_ALL (~0u)
-#define P_AIDE (P(RESOLVE) | P(AUTH))
+#define P_AIDE (P(RESOLVE) | P(AUTH) | P(KEYS))
 #define P_PAGED (P(GATE) | P(CTL) | P(LOG))
 #define P_SELF_SERVING (P(GATE) | P(CTL) | P(LOG) | P_AIDE)
 
 MSG(HELLO, 1, P_ALL, P_ALL, msg_hello, 0, 0, "versions spoken and the build; first on every channel")
 
 /* the parent tells */
-MSG(START, 100, P(PARENT), P_SELF_SERVING, msg_start, 0, 2, "who you are; then: state path, runtime path, roles path. log: fd 0 its folder, fd 1 its last page if any; gate: fd 0 the counters page of the one before it, if any")
+MSG(START, 100, P(PARENT), P_SELF_SERVING, msg_start, 0, 2, "who you are; then: state path, runtime path, roles path. log: fd 0 its folder, fd 1 its last page if any; gate: fd 0 the counters page of the one before it, if any; keys: fd 0 its folder, fd 1 what the one before it had kept (KEYS_KEEP), if anything")
 MSG(CHANNEL, 101, P(PARENT), P_SELF_SERVING, msg_channel, 1, 1, "one end of a fresh channel to a peer")
 MSG(LISTENER, 102, P(PARENT), P(GATE), msg_listener, 1, 1, "accept here; then: the address as text")
 MSG(UNLISTEN, 103, P(PARENT), P(GATE), msg_listener, 0, 0, "close that listener")
@@ -42,6 +42,7 @@ MSG(SERVICE, 120, P(PARENT), P(GATE), msg_service, 0, 0, "a program of an app: t
 MSG(SERVICE_DRAIN, 121, P(PARENT), P(GATE), msg_service, 0, 0, "give it nothing new; say SERVICE_IDLE when it runs nothing of yours")
 MSG(SERVICE_GONE, 122, P(PARENT), P(GATE), msg_service, 0, 0, "that run of it is dead")
 MSG(NOTIFY, 123, P(PARENT), P(LOG), msg_service, 1, 1, "the socket that a program of an app notifies at; then: the app's name")
+MSG(VAULT, 125, P(PARENT) | P(CTL), P(KEYS) | P(PARENT), msg_vault, 1, 1, "the private keys of all certificates, each sealed for keys alone (snap/vault.h); ctl to parent, which keeps it, parent to keys")
 MSG(NOTIFY_END, 124, P(PARENT), P(LOG), msg_service, 0, 0, "it is dead: close its socket")
 
 /* processes tell the parent */
@@ -51,12 +52,13 @@ MSG(WORKER_UP, 202, P(GATE), P(PARENT) | P(CTL), msg_worker, 0, 0, "it said HELL
 MSG(WORKER_BAD, 203, P(GATE), P(PARENT) | P(CTL), msg_worker, 0, 0, "its link broke or it broke the protocol: replace it; reason from tbl/closes.h")
 MSG(WORKER_IDLE, 204, P(GATE), P(PARENT), msg_worker, 0, 0, "answer to WORKER_DRAIN")
 MSG(WORKER_STUCK, 205, P(GATE), P(PARENT), msg_worker, 0, 0, "a request passed its deadline: ask for its stack, then grace, then kill")
-MSG(WANT, 207, P(GATE), P(PARENT), msg_want, 0, 0, "a process of this role is needed: start it, and pair it with every gate")
+MSG(WANT, 207, P(GATE) | P(CTL), P(PARENT), msg_want, 0, 0, "a process of this role is needed: start it, and pair it with every gate")
 MSG(WORKER_RAN, 208, P(GATE), P(PARENT), msg_worker, 0, 0, "so many more requests of yours have ended on it")
 MSG(STOPPED, 206, P_SELF_SERVING, P(PARENT), none, 0, 0, "drained; about to exit 0")
 MSG(SERVICE_UP, 215, P(GATE), P(PARENT), msg_service, 0, 0, "that program answered, there")
 MSG(SERVICE_IDLE, 216, P(GATE), P(PARENT), msg_service, 0, 0, "answer to SERVICE_DRAIN")
 MSG(SAID, 217, P(LOG), P(PARENT), msg_said, 0, 0, "a program of an app said so by sd_notify(3)")
+MSG(KEYS_KEEP, 218, P(KEYS), P(PARENT), none, 1, 1, "for whoever is keys after me: the keys of tickets, sealed for keys alone")
 
 /* ctl tells the parent */
 MSG(BIND, 300, P(CTL), P(PARENT), msg_listener, 0, 0, "bind and listen; then: ADDR:PORT")
@@ -86,6 +88,12 @@ MSG(RESOLVED, 411, P(RESOLVE), P(GATE), msg_resolved, 0, 0, "what came of it; th
 /* gates and auth */
 MSG(AUTH_CHECK, 420, P(GATE), P(AUTH), none, 0, 0, "packed: the hash, then the password; id: the answer's")
 MSG(AUTH_CHECKED, 421, P(AUTH), P(GATE), msg_auth, 0, 0, "whether they belong together")
+
+/* keys, ctl and the gates */
+MSG(KEYS_HERE, 430, P(KEYS), P(CTL), msg_keys_here, 0, 0, "with what to seal for me, and how well I am guarded")
+MSG(SIGN, 431, P(GATE), P(KEYS), msg_sign, 0, 0, "sign for that purpose with that key; then: what to sign; id: the answer's")
+MSG(SIGNED, 432, P(KEYS), P(GATE), msg_signed, 0, 0, "err 0 and the signature, or why there is none")
+MSG(TICKET_KEYS, 433, P(KEYS), P(GATE), msg_ticket_keys, 0, 0, "with what session tickets are made and read from now on, the newest first")
 
 /* ctl and log */
 MSG(LOG_QUERY, 500, P(CTL), P(LOG), msg_log_query, 0, 0, "records that match, then follow; then packed: app name or empty")

@@ -21,3 +21,4 @@ PROC(POSTGRES, postgres, PROC_MANY, 0, JAIL_USER, "the database server, watched 
 PROC(CLI, cli, PROC_MANY, 1, JAIL_NONE, "the verbs; talks to ctl's socket")
 PROC(RESOLVE, resolve, 1, 0, JAIL_USER, "looks up the names of backends; started when a gate asks for it")
 PROC(AUTH, auth, 1, 0, JAIL_ROOT, "checks passwords against their hashes; started when a gate asks for it")
+PROC(KEYS, keys, 1, 0, JAIL_ROOT, "holds private keys and signs with them; started when there is a certificate")

@@ -218,6 +218,7 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 	[CONF_TYPE_LOGFORMAT] = "combined, json, off or a format with $variables",
 	[CONF_TYPE_CALENDAR] = "calendar event",
 	[CONF_TYPE_CMD] = "command line",
+	[CONF_TYPE_BASE64] = "base64",
 	[CONF_TYPE_LISTEN] = "auto, fd, port, port:N, unix:PATH, uwsgi:PATH or fastcgi:PATH",
 };
 

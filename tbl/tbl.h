@@ -111,6 +111,7 @@ enum conf_type {
 	CONF_TYPE_CMD,     /* a command line, as systemd.service(5) has it */
 	CONF_TYPE_CALENDAR, /* systemd.time(7), calendar events */
 	CONF_TYPE_LISTEN,  /* auto, fd, port, port:N, unix:PATH, uwsgi:PATH, fastcgi:PATH */
+	CONF_TYPE_BASE64,  /* RFC 4648 section 4, at most 64 KB */
 	CONF_TYPE_END
 };
 enum conf_flag {

@@ -1,5 +1,5 @@
 /*
- * aide.c: see aide.h. Called by the main functions of auth and resolve. Owns the channels. What
+ * aide.c: see aide.h. Called by the main functions of auth, resolve and keys. Owns the channels. What
  * comes on them is checked against tbl/msgs.h before it is looked at; the parent's end is the
  * process's own.
  */
@@ -35,7 +35,7 @@ static bool peer_allowed(struct chan *c, const struct msg_head *h, unsigned nfds
 {
 	const struct aide_peer *p = c->owner;
 
-	return msg_allowed(PROC_GATE, p->aide->role, h->type, h->len, nfds);
+	return msg_allowed((enum proc)p->role, p->aide->role, h->type, h->len, nfds);
 }
 
 static void peer_gone(struct chan *c, int why)
@@ -66,6 +66,8 @@ static void peer_got(struct chan *c, struct msg *m)
 	p->greeted = hello_holds(m);
 	if (!p->greeted)
 		peer_drop(p);
+	else if (p->aide->ops->up)
+		p->aide->ops->up(p->aide, p);
 }
 
 static const struct chan_ops peer_ops = {peer_allowed, peer_got, peer_gone};
@@ -84,7 +86,8 @@ static void hear_channel(struct aide *a, struct msg *m)
 	struct msg_channel to;
 	int fd;
 
-	if (msg_get(m, &to, sizeof(to), sizeof(to)) < 0 || to.role != PROC_GATE)
+	if (msg_get(m, &to, sizeof(to), sizeof(to)) < 0 ||
+		(to.role != PROC_GATE && to.role != PROC_CTL))
 		return;
 	for (unsigned i = 0; i < AIDE_PEERS_MAX && !p; i++)
 		if (!a->peer[i].aide)
@@ -92,7 +95,10 @@ static void hear_channel(struct aide *a, struct msg *m)
 	if (!p)
 		return;
 	fd = msg_take_fd(m, 0);
-	*p = (struct aide_peer){.aide = a, .index = to.index, .generation = to.generation};
+	*p = (struct aide_peer){.aide = a,
+		.role = to.role,
+		.index = to.index,
+		.generation = to.generation};
 	if (chan_init(&p->chan, a->loop, fd, &peer_ops, p) < 0) {
 		close(fd);
 		p->aide = NULL;
@@ -110,9 +116,9 @@ static bool parent_allowed(struct chan *c, const struct msg_head *h, unsigned nf
 	return msg_allowed(PROC_PARENT, a->role, h->type, h->len, nfds);
 }
 
-static void hear_start(struct aide *a)
+static void hear_start(struct aide *a, struct msg *m)
 {
-	int err = a->started ? -EPROTO : a->ops->started(a);
+	int err = a->started ? -EPROTO : a->ops->started(a, m);
 
 	if (err)
 		fatal(proc_rows[a->role].name, "cannot start: %s", strerror(-err));
@@ -129,12 +135,14 @@ static void parent_got(struct chan *c, struct msg *m)
 			fatal(proc_rows[a->role].name, "the parent speaks another version");
 		a->greeted = true;
 	} else if (m->h.type == MSG_START) {
-		hear_start(a);
+		hear_start(a, m);
 	} else if (m->h.type == MSG_CHANNEL) {
 		hear_channel(a, m);
 	} else if (m->h.type == MSG_STOP) {
 		(void)chan_send(&a->parent, MSG_STOPPED, 0, NULL, 0, NULL, 0, NULL, 0);
 		loop_stop(a->loop);
+	} else if (a->ops->told) {
+		a->ops->told(a, m);
 	}
 }
 

@@ -1,5 +1,6 @@
 /*
- * aide.h: the skeleton of a process that helps every gate: its channel to the parent and one to each gate.
+ * aide.h: the skeleton of a process that helps every gate: its channel to the parent and one to each gate
+ * (and to ctl, where the parent makes one).
  *
  * The parent starts such a process when the first gate asks for it (WANT) and pairs it with all of them,
  * also with those that come later. It keeps nothing between two questions, so its death costs only a
@@ -18,6 +19,7 @@ struct aide;
 struct aide_peer {
 	struct chan chan;
 	struct aide *aide; /* NULL: this place is free */
+	uint32_t role;     /* enum proc: GATE, or CTL where the parent pairs it with ctl */
 	uint32_t index;    /* of the gate */
 	uint64_t generation;
 	bool greeted;
@@ -25,9 +27,13 @@ struct aide_peer {
 struct aide_ops {
 	/* START came: the last step before anything from outside is read (the jail). 0 or -errno, which
 	 * ends the process. */
-	int (*started)(struct aide *a);
-	/* A message that tbl/msgs.h allows from a gate. */
+	int (*started)(struct aide *a, struct msg *start);
+	/* A message that tbl/msgs.h allows from that peer. */
 	void (*heard)(struct aide *a, struct aide_peer *from, struct msg *m);
+	/* It can be spoken to now. May be NULL. */
+	void (*up)(struct aide *a, struct aide_peer *peer);
+	/* What the parent says beyond START, CHANNEL and STOP. May be NULL. */
+	void (*told)(struct aide *a, struct msg *m);
 	/* It is gone: answers to it are not wanted any more. May be NULL. */
 	void (*gone)(struct aide *a, struct aide_peer *peer);
 };

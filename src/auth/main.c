@@ -15,9 +15,10 @@
 #include "lib/buf.h"
 #include "lib/must.h"
 
-static int started(struct aide *a)
+static int started(struct aide *a, struct msg *start)
 {
 	(void)a;
+	(void)start;
 	return auth_jail_close();
 }
 

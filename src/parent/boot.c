@@ -5,7 +5,7 @@
  * leaves nothing to clean up. Refuses a folder that somebody else could change under us.
  *
  * As root the folder is root:stead-ctl 1771: ctl keeps its files there, and the sticky bit keeps it
- * from renaming what is not its own; log, public and pg below it have owners of their own.
+ * from renaming what is not its own; log, public, pg and keys below it have owners of their own.
  */
 #include "parent.h"
 #include <fcntl.h>
@@ -90,6 +90,7 @@ static const struct folder folders[] = {
 	{"public", 0755, 0755, PROC_NONE},
 	{"root", 0755, 0755, PROC_NONE}, /* where a gate's own root is put together */
 	{"pg", 0700, 0700, PROC_POSTGRES},
+	{"keys", 0700, 0700, PROC_KEYS}, /* what opens sealed private keys */
 };
 
 static int folder_make(struct parent *p, const struct folder *f)
@@ -143,6 +144,9 @@ static int make_folders(struct parent *p)
 		if (e < 0)
 			return e;
 	}
+	p->keys_dir_fd = sys_open_nosymlink(p->state_fd, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (p->keys_dir_fd < 0)
+		return p->keys_dir_fd;
 	p->log_dir_fd =
 		sys_open_nosymlink(p->state_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	return p->log_dir_fd < 0 ? p->log_dir_fd : 0;

@@ -23,7 +23,7 @@ static struct slot *slot_new(struct parent *p, enum proc role, uint32_t index)
 	return s;
 }
 
-static const uint8_t aide_roles[AIDES] = {PROC_RESOLVE, PROC_AUTH};
+static const uint8_t aide_roles[AIDES] = {PROC_RESOLVE, PROC_AUTH, PROC_KEYS};
 
 int core_new(struct parent *p)
 {
@@ -230,6 +230,14 @@ struct run *core_gate(struct parent *p, unsigned i)
 struct run *core_aide(struct parent *p, unsigned i)
 {
 	return listening(p->aide[i]);
+}
+
+struct run *core_keys(struct parent *p)
+{
+	for (unsigned i = 0; i < AIDES; i++)
+		if (aide_roles[i] == PROC_KEYS)
+			return listening(p->aide[i]);
+	return NULL;
 }
 
 struct run *core_ctl(struct parent *p)

@@ -67,6 +67,12 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 	case MSG_SNAP:
 		keep_snap(p, m);
 		break;
+	case MSG_VAULT:
+		keep_vault(p, m);
+		break;
+	case MSG_KEYS_KEEP:
+		keep_keys(p, m);
+		break;
 	case MSG_BIND:
 		listen_bind(p, m);
 		break;

@@ -1,6 +1,6 @@
 /*
  * keep.c: descriptors that outlive the processes which made or use them: the snapshot, log rings,
- * counters pages, the log's own page, what the gates count together, and the apps' output.
+ * counters pages, the log's own page, what the gates count together, sealed keys, and the apps' output.
  *
  * Called with what gate, ctl and log send, and for each newcomer. Owns these descriptors. Never
  * maps one of them and never looks inside: whoever receives it checks it.
@@ -25,7 +25,7 @@ void keep_init(struct parent *p)
 	for (unsigned i = 0; i < GATES_MAX; i++)
 		p->counters[i] = (struct page){.fd = -1, .wake_fd = -1};
 	p->log_page = (struct page){.fd = -1, .wake_fd = -1};
-	p->limits_fd = -1;
+	p->limits_fd = p->vault_fd = p->keys_fd = -1;
 }
 
 void keep_limits(struct parent *p)
@@ -66,6 +66,37 @@ void keep_snap(struct parent *p, struct msg *m)
 				give_snap(p, core_gate(p, i));
 	}
 	tell_ctl(p, MSG_DONE, m->h.id, &done, sizeof(done), NULL, 0, NULL, 0);
+}
+
+/* ---- private keys, which nobody but keys can read ---- */
+
+void keep_give_keys(struct parent *p, struct run *keys)
+{
+	if (p->vault_fd >= 0)
+		p->ops->send(p, keys, MSG_VAULT, 0, &p->vault, sizeof(p->vault), NULL, 0, &p->vault_fd, 1);
+}
+
+void keep_vault(struct parent *p, struct msg *m)
+{
+	struct msg_done done = {0};
+	struct msg_vault vault;
+
+	if (msg_get(m, &vault, sizeof(vault), sizeof(vault)) < 0) {
+		done.err = EINVAL;
+	} else {
+		close_fd(&p->vault_fd);
+		p->vault = vault;
+		p->vault_fd = msg_take_fd(m, 0);
+		if (core_keys(p) != NULL)
+			keep_give_keys(p, core_keys(p));
+	}
+	tell_ctl(p, MSG_DONE, m->h.id, &done, sizeof(done), NULL, 0, NULL, 0);
+}
+
+void keep_keys(struct parent *p, struct msg *m)
+{
+	close_fd(&p->keys_fd);
+	p->keys_fd = msg_take_fd(m, 0);
 }
 
 /* ---- pages ---- */
@@ -265,6 +296,8 @@ void keep_done(struct parent *p)
 	for (unsigned i = 0; i < GATES_MAX; i++)
 		close_fd(&p->counters[i].fd);
 	close_fd(&p->limits_fd);
+	close_fd(&p->vault_fd);
+	close_fd(&p->keys_fd);
 	close_fd(&p->log_page.fd);
 	close_fd(&p->log_page.wake_fd);
 }

@@ -44,7 +44,7 @@ enum parent_op {
 #define BACKENDS_DIR "/run/stead/backends"
 
 enum {
-	AIDES = 2, /* roles of which one process helps every gate */
+	AIDES = 3, /* roles of which one process helps every gate */
 	GATES_MAX = 60, /* with parent and ctl they fill the 64 ring slots of the log process */
 	RING_PARENT = 0,
 	RING_CTL = 1,
@@ -367,7 +367,7 @@ struct parent {
 	char *state_dir, *run_dir, *roles_dir;
 	char *places_dir; /* where sockets of programs lie; NULL: nowhere */
 	char *env[SPAWN_ENV_BASE + 1]; /* NULL-terminated */
-	int state_fd, log_dir_fd, lock_fd, cgroup_fd;
+	int state_fd, log_dir_fd, keys_dir_fd, lock_fd, cgroup_fd;
 	char cgroup_name[32];
 	unsigned cgroups_left; /* folders that were still busy when their process was buried */
 	unsigned gates;        /* how many slots there are; they only grow */
@@ -382,7 +382,7 @@ struct parent {
 	uint32_t seed;       /* of jitter */
 
 	struct slot *ctl, *log, *gate[GATES_MAX];
-	struct slot *aide[AIDES]; /* by aide_roles: started when a gate asks */
+	struct slot *aide[AIDES]; /* by aide_roles: started when a gate or ctl asks */
 	struct set *sets;
 	unsigned sets_n;
 	struct child *children;
@@ -397,6 +397,9 @@ struct parent {
 	struct page counters[GATES_MAX];
 	struct page log_page;
 	int limits_fd; /* what the gates count together; -1: each counts for itself */
+	int vault_fd;  /* sealed private keys; -1: there is none */
+	struct msg_vault vault;
+	int keys_fd; /* what the last keys process wants its successor to have; or -1 */
 	struct late_stream late[LATE_STREAMS_MAX];
 	unsigned late_n;
 
@@ -435,7 +438,7 @@ int core_new(struct parent *p);
 void core_free(struct parent *p);
 /* GATES: so many of them shall serve. A gate that is not wanted any more drains. */
 void core_gates(struct parent *p, struct msg *m);
-/* A gate needs that role. -EINVAL: it is no aide's. */
+/* A gate, or ctl, needs that role. -EINVAL: it is no aide's. */
 int core_want(struct parent *p, struct msg *m);
 /* The i-th aide that listens, or NULL. */
 struct run *core_aide(struct parent *p, unsigned i);
@@ -444,6 +447,8 @@ bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, con
 	size_t a_len, const void *b, size_t b_len, const int *fds, unsigned nfds);
 extern const struct chan_ops core_chan_ops;
 
+/* The process of the private keys; NULL: nobody needed it yet, or it does not listen. */
+struct run *core_keys(struct parent *p);
 /* The gate in slot i when it can be spoken to, else NULL; the same for ctl and log. */
 struct run *core_gate(struct parent *p, unsigned i);
 struct run *core_ctl(struct parent *p);
@@ -468,6 +473,9 @@ void keep_init(struct parent *p);
 /* Make the table that all gates count in; without memory each counts for itself. */
 void keep_limits(struct parent *p);
 void keep_snap(struct parent *p, struct msg *m);
+void keep_vault(struct parent *p, struct msg *m);
+void keep_keys(struct parent *p, struct msg *m);
+void keep_give_keys(struct parent *p, struct run *keys);
 /* A page that `from` sent; -EPROTO when it may not have one of that kind. */
 int keep_page(struct parent *p, struct run *from, struct msg *m);
 void keep_give_gate(struct parent *p, struct run *gate);

@@ -86,6 +86,9 @@ static int step_limits(const struct spawn *ask)
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return -errno;
 	/* A core file of stead's own would hold clients' data. */
+	/* Private keys stay out of swap; the one who may say so is still root here. */
+	if (ask->jail.role == PROC_KEYS && ask->jail.parent->root)
+		(void)setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
 	if (own && setrlimit(RLIMIT_CORE, &core) < 0)
 		return -errno;
 	if (ask->nice != 0 && setpriority(PRIO_PROCESS, 0, ask->nice) < 0)

@@ -35,6 +35,12 @@ static void start(struct parent *p, struct run *r)
 	/* What the gate before it in this place has counted. */
 	if (s->role == PROC_GATE && p->counters[s->index].fd >= 0)
 		fds[nfds++] = p->counters[s->index].fd;
+	/* Its folder, and what its predecessor had. */
+	if (s->role == PROC_KEYS && p->keys_dir_fd >= 0) {
+		fds[nfds++] = p->keys_dir_fd;
+		if (p->keys_fd >= 0)
+			fds[nfds++] = p->keys_fd;
+	}
 	if (b.error == 0)
 		p->ops->send(p, r, MSG_START, 0, &st, sizeof(st), b.p, b.len, fds, nfds);
 	buf_done(&b);
@@ -96,6 +102,7 @@ void wire_greet(struct parent *p, struct run *r)
 		for (unsigned i = 0; i < p->gates; i++)
 			pair_up(p, r, core_gate(p, i));
 		pair_up(p, r, core_log(p));
+		pair_up(p, r, core_keys(p));
 		keep_give_writer(p, r);
 		keep_give_ctl(p, r);
 		listen_give_ctl(p);
@@ -105,6 +112,13 @@ void wire_greet(struct parent *p, struct run *r)
 	case PROC_AUTH:
 		for (unsigned i = 0; i < p->gates; i++)
 			pair_up(p, r, core_gate(p, i));
+		break;
+	case PROC_KEYS:
+		/* Before anybody can ask for one of them. */
+		keep_give_keys(p, r);
+		for (unsigned i = 0; i < p->gates; i++)
+			pair_up(p, r, core_gate(p, i));
+		pair_up(p, r, core_ctl(p));
 		break;
 	case PROC_LOG:
 		pair_up(p, r, core_ctl(p));

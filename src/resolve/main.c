@@ -14,11 +14,12 @@
 
 #include "lib/must.h"
 
-static int started(struct aide *a)
+static int started(struct aide *a, struct msg *start)
 {
 	struct resolver *r = a->own;
 	int err = names_open(r);
 
+	(void)start;
 	return err ? err : resolve_jail_close();
 }
 
