@@ -113,9 +113,10 @@ void accept_unlisten_all(struct gate *g)
 }
 
 /* Too many already: say so and close, without a connection object. */
-static void refuse(struct gate *g, int fd, enum close_id why)
+static void refuse(struct gate *g, const struct listener *ls, int fd, enum close_id why)
 {
-	admit_refuse(g, fd);
+	if (!ls->tls)
+		admit_refuse(g, fd);
 	loop_sys_close(g->loop, fd);
 	g->closes[why]++;
 	gate_count(g, METRIC_CONNS_ACCEPTED, 1);
@@ -139,9 +140,9 @@ void accept_on(struct loop *l, struct op *op, int res)
 		} else if (g->conns_n + 2 * g->tcp->n >= g->conns_max ||
 			   (ls->metrics && ls->refs > SCRAPE_CONNS_MAX)) {
 			gate_count(g, METRIC_CONNS_REFUSED, 1);
-			refuse(g, res, CLOSE_CONNS_MAX);
+			refuse(g, ls, res, CLOSE_CONNS_MAX);
 		} else if (!admit_peer(g, peer, len, &as)) {
-			refuse(g, res, CLOSE_CONNS_ADDRESS);
+			refuse(g, ls, res, CLOSE_CONNS_ADDRESS);
 		} else if (conn_new(g, res, ls, peer, len, &as) < 0) {
 			admit_leave(g, &as);
 			loop_sys_close(l, res);

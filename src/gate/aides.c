@@ -6,16 +6,19 @@
 #include "auth.h"
 #include "lib/must.h"
 #include "resolve.h"
+#include "tls_server.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static const uint8_t roles[AIDE_KINDS] = {[AIDE_RESOLVE] = PROC_RESOLVE, [AIDE_AUTH] = PROC_AUTH};
+static const uint8_t roles[AIDE_KINDS] = {[AIDE_RESOLVE] = PROC_RESOLVE, [AIDE_AUTH] = PROC_AUTH,
+	[AIDE_KEYS] = PROC_KEYS};
 
 const struct aide_user_ops *const aide_users[AIDE_KINDS] = {
 	[AIDE_RESOLVE] = &resolve_user_ops,
 	[AIDE_AUTH] = &auth_user_ops,
+	[AIDE_KEYS] = &tls_user_ops,
 };
 
 static unsigned kind_of(const struct aide_link *l)

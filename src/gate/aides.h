@@ -1,5 +1,5 @@
 /*
- * aides.h: the gate's side of the processes that help it: resolve and auth (src/aide/).
+ * aides.h: the gate's side of the processes that help it: resolve, auth and keys (src/aide/).
  *
  * They are started when the first gate wants them, and come anew when they died: then up() is called, and
  * whoever still waits asks again.
@@ -9,7 +9,7 @@
 
 #include "gate.h"
 
-enum { AIDE_RESOLVE, AIDE_AUTH, AIDE_KINDS };
+enum { AIDE_RESOLVE, AIDE_AUTH, AIDE_KEYS, AIDE_KINDS };
 
 struct aide_user_ops {
 	void (*up)(struct gate *g);                  /* its channel is open: ask what is to be asked */

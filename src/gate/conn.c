@@ -11,6 +11,7 @@
 #include "counters.h"
 #include "http1.h"
 #include "http2.h"
+#include "tls_server.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -97,6 +98,7 @@ static void conn_free(struct conn *c)
 {
 	struct gate *g = c->gate;
 
+	tls_conn_free(c);
 	if (g->conns_free_n >= SPARES_MAX) {
 		free(c);
 	} else {
@@ -119,7 +121,7 @@ void conn_free_spares(struct gate *g)
 	}
 }
 
-static void drop_input(struct conn *c)
+void conn_drop_input(struct conn *c)
 {
 	if (c->in_taken)
 		loop_buf_give(c->gate->loop, c->in);
@@ -163,8 +165,10 @@ void conn_end(struct conn *c, enum close_id why)
 		http1_gone(c, why);
 	if (c->h2)
 		http2_gone(c, why);
-	drop_input(c);
+	conn_drop_input(c);
 	proxy_in_free(c);
+	if (c->tls)
+		tls_conn_end(c);
 	leave_row(c);
 	loop_timer_stop(g->loop, &c->timer);
 	if (why == CLOSE_SEND_TOO_SLOW)
@@ -196,8 +200,8 @@ void conn_linger(struct conn *c, enum close_id why)
 	if (c->state != CONN_OPEN)
 		return;
 	must(!c->h1 && !c->h2);
-	drop_input(c);
-	if (c->eof || loop_sys_shutdown(c->gate->loop, c->lfd.fd, SHUT_WR) < 0) {
+	conn_drop_input(c);
+	if (c->eof || conn_shut(c) < 0) {
 		conn_end(c, why);
 		return;
 	}
@@ -220,15 +224,37 @@ void conn_receive(struct conn *c, bool on)
 {
 	struct loop *l = c->gate->loop;
 
+	if (c->tls && c->state == CONN_OPEN) {
+		tls_conn_receive(c, on);
+		return;
+	}
 	if (on && !c->receiving && !c->eof) {
 		must(c->in_at == c->in_len);
-		drop_input(c);
+		conn_drop_input(c);
 		c->receiving = true;
 		loop_recv(l, &c->lfd, &c->recv);
 	} else if (!on && c->receiving) {
 		c->receiving = false;
 		loop_recv_cancel(l, &c->lfd);
 	}
+}
+
+int conn_send(struct conn *c, struct send_op *s)
+{
+	return c->tls ? tls_conn_send(c, s) : loop_send(c->gate->loop, &c->lfd, s);
+}
+
+void conn_send_cancel(struct conn *c)
+{
+	if (c->tls)
+		tls_conn_send_cancel(c);
+	else
+		loop_send_cancel(c->gate->loop, &c->lfd);
+}
+
+int conn_shut(struct conn *c)
+{
+	return c->tls ? tls_conn_shut(c) : loop_sys_shutdown(c->gate->loop, c->lfd.fd, SHUT_WR);
 }
 
 void conn_watch(struct conn *c)
@@ -273,6 +299,13 @@ static bool is_decided(struct conn *c)
 
 	if (c->h2 || c->h1 || c->ledger.requests || !n)
 		return true;
+	/* Over TLS it was agreed upon in the handshake. */
+	if (c->tls && !c->tls->h2)
+		return true;
+	if (memcmp(p, &HTTP2_BEGINS[c->began], min_of(n, left)) != 0 && c->tls) {
+		conn_end(c, CLOSE_BAD_FRAME);
+		return false;
+	}
 	if (memcmp(p, &HTTP2_BEGINS[c->began], min_of(n, left)) != 0)
 		return put_back(c);
 	if (n >= left)
@@ -283,7 +316,7 @@ static bool is_decided(struct conn *c)
 	return false;
 }
 
-static void run(struct conn *c)
+void conn_run(struct conn *c)
 {
 	if (!is_decided(c))
 		return;
@@ -318,13 +351,28 @@ static void linger_got(struct conn *c, int res)
 		conn_receive(c, true);
 }
 
+/* Bytes of the client, or its end. */
+static void arrived(struct conn *c, struct op *op)
+{
+	if (!c->listener->tls) {
+		conn_run(c);
+		return;
+	}
+	if (!c->tls && c->eof)
+		conn_end(c, CLOSE_CLIENT_END);
+	else if (!c->tls && tls_conn_begin(c) < 0)
+		conn_end(c, CLOSE_NO_MEMORY);
+	else
+		tls_conn_got(c, op);
+}
+
 /* Bytes that are still there when this call ends are kept in the loop's own buffer. */
 static void keep_rest(struct conn *c, struct op *op)
 {
 	if (c->state == CONN_ENDED || !c->in || c->in_taken)
 		return;
 	if (c->in_at == c->in_len)
-		drop_input(c);
+		conn_drop_input(c);
 	else if (loop_buf_take(c->gate->loop, op))
 		c->in_taken = true;
 	else
@@ -356,7 +404,7 @@ void conn_on_recv(struct loop *l, struct op *op, int res)
 			c->in_len = (uint32_t)res;
 		}
 		if (!c->proxy_due || proxy_in(c))
-			run(c);
+			arrived(c, op);
 		keep_rest(c, op);
 	}
 	conn_leave(c);
@@ -379,6 +427,14 @@ static bool is_asked(const struct conn *c)
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	return loop_sys_recvmsg(c->gate->loop, c->lfd.fd, &m, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static enum close_id idle_why(const struct conn *c)
+{
+	if (!c->listener->tls || (c->tls && c->tls->ready))
+		return CLOSE_IDLE;
+	gate_count(c->gate, METRIC_TLS_SLOW, 1);
+	return CLOSE_TLS_TIMEOUT;
 }
 
 void conn_on_timer(struct loop *l, struct op *op, int res)
@@ -404,7 +460,7 @@ void conn_on_timer(struct loop *l, struct op *op, int res)
 		else if (now >= due && is_asked(c))
 			conn_wake_in(c, ASKED_MS);
 		else if (now >= due)
-			conn_end(c, g->draining ? CLOSE_DRAINED : CLOSE_IDLE);
+			conn_end(c, g->draining ? CLOSE_DRAINED : idle_why(c));
 		else
 			conn_wake_in(c, due - now);
 	} else {

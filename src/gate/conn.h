@@ -14,6 +14,7 @@
 
 struct h1;
 struct h2;
+struct tls_conn;
 struct proxy_part;
 
 struct listener {
@@ -40,6 +41,7 @@ struct conn {
 	struct listener *listener;
 	struct h1 *h1; /* NULL: idle, or HTTP/2 */
 	struct h2 *h2; /* it speaks HTTP/2 */
+	struct tls_conn *tls; /* NULL: as it is, or nothing has come yet */
 
 	char *in; /* received and not yet used; lent, or taken when in_taken */
 	uint32_t in_at, in_len;
@@ -63,7 +65,7 @@ struct conn {
 	uint16_t peer_port;
 	char peer[46];
 };
-_Static_assert(sizeof(struct conn) <= 408, "an idle connection is small");
+_Static_assert(sizeof(struct conn) <= 416, "an idle connection is small");
 
 /* A connection just accepted; takes fd. -ENOMEM, or loop_add()'s. */
 int conn_new(struct gate *g, int fd, struct listener *from, const struct sockaddr *peer,
@@ -97,6 +99,14 @@ static inline void conn_used(struct conn *c, size_t n)
 }
 /* Receive more, or not; with bytes left over the buffer is kept until they are used. */
 void conn_receive(struct conn *c, bool on);
+/* Give the bytes to the protocol that is spoken; and drop them when they are used. */
+void conn_run(struct conn *c);
+void conn_drop_input(struct conn *c);
+/* As loop_send(), encrypted where the connection is; the same of the others. */
+int conn_send(struct conn *c, struct send_op *s);
+void conn_send_cancel(struct conn *c);
+/* Nothing more is sent. -errno. */
+int conn_shut(struct conn *c);
 /* Hear of the client's end without receiving. */
 void conn_watch(struct conn *c);
 /* Until when it may be idle, in loop_now_ms() time. */

@@ -188,8 +188,8 @@ static void hear_listener(struct gate *g, struct msg *m)
 	text = msg_tail(m, sizeof(l), &n);
 	memcpy(address, text, min_of(n, sizeof(address) - 1));
 	fd = msg_take_fd(m, 0);
-	/* Speaking plain text on a port for TLS would look like it worked. */
-	err = g->draining || (l.kind != LISTENER_HTTP && l.kind != LISTENER_TCP &&
+	/* What is not known here is not spoken as if it was something else. */
+	err = g->draining || (l.kind != LISTENER_HTTP && l.kind != LISTENER_TLS && l.kind != LISTENER_TCP &&
 				      l.kind != LISTENER_METRICS)
 		      ? -EPROTONOSUPPORT
 		      : accept_listen(g, l.listener, (enum listener_kind)l.kind, fd, address);

@@ -80,6 +80,13 @@ static bool head(struct req *r, struct resp_head *h, bool end)
 	const struct snap_route *route = req_route(r);
 
 	(void)end;
+	/* RFC 6797 section 7.1; an app that says it itself knows better. */
+	if (route && r->tls && r->site->hsts_s && !filter_field(h, "strict-transport-security")) {
+		char *age = arena_printf(&r->arena, "max-age=%u", r->site->hsts_s);
+
+		if (age)
+			(void)filter_set_field(r, h, "Strict-Transport-Security", age, true);
+	}
 	for (uint32_t i = 0; route && i < route->headers.n; i++) {
 		const struct snap_header *e = snap_item(r->snap, route->headers, i, sizeof(*e));
 		const char *name, *text;

@@ -23,6 +23,7 @@
 #include "regex.h"
 #include "route.h"
 #include "tcp.h"
+#include "tls_server.h"
 #include "up.h"
 
 #include <errno.h>
@@ -139,6 +140,7 @@ void gate_free(struct gate *g)
 	regex_free_all(g);
 	compress_free(g);
 	auth_free(g);
+	tls_server_free(g);
 	tcp_free(g);
 	up_free(g->up);
 	aides_free(g);

@@ -34,6 +34,8 @@ enum gate_op {
 	OP_SCRAPE_TIMER,
 	OP_CACHE_TURN,
 	OP_CACHE_TIMER,
+	OP_TLS_TURN,
+	OP_TLS_SEND,
 	OP_FAKE_TURN, /* test/unit/gate only */
 	OP_APP = 48,  /* to_app's own kinds begin here (TO_APP_OP_TABLE) */
 	OP_UP = 56,   /* backends' own kinds begin here (UP_OP_TABLE) */
@@ -58,6 +60,7 @@ struct admission;
 struct maintenance;
 struct listener;
 struct handler_ops;
+struct tls_server;
 
 /* What the gate goes by where no site is known yet: the default site's; the largest head of all. */
 struct gate_limits {
@@ -122,6 +125,7 @@ struct gate {
 	struct to_app *to_app;
 	struct up *up;           /* backends */
 	struct tcp *tcp;         /* connections that are passed on */
+	struct tls_server *tls;  /* towards clients; NULL: none has come */
 	struct maintenance *maintenance; /* what ctl said since the snapshot; NULL: nothing */
 
 	bool draining;

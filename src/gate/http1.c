@@ -70,7 +70,7 @@ static void exchange_free(struct h1 *h)
 	must(!h->req);
 	loop_defer_cancel(c->gate->loop, &h->turn);
 	if (h->sending)
-		loop_send_cancel(c->gate->loop, &c->lfd);
+		conn_send_cancel(c);
 	http1_out_drop(h);
 	c->h1 = NULL;
 	gate_count(c->gate, METRIC_CONNS_ACTIVE, -1);
@@ -350,7 +350,7 @@ static bool step(struct conn *c)
 	if (h->tunnel && http1_out_done(h) && !h->body_done) {
 		if (!h->shut) {
 			h->shut = true;
-			(void)loop_sys_shutdown(c->gate->loop, c->lfd.fd, SHUT_WR);
+			(void)conn_shut(c);
 		}
 		return false;
 	}

@@ -85,12 +85,12 @@ static void send_direct(struct h1 *h, const struct iovec *iov, unsigned n)
 	s->iovcnt = (uint8_t)n;
 	s->more = false;
 	s->file_len = 0;
-	res = loop_send(c->gate->loop, &c->lfd, s);
+	res = conn_send(c, s);
 	if (res == -EINPROGRESS) {
 		uint64_t gone = s->sent;
 
 		/* The caller's bytes are lent for this call only. */
-		loop_send_cancel(c->gate->loop, &c->lfd);
+		conn_send_cancel(c);
 		sent(h);
 		if (!keep_unsent(h, iov, n, gone))
 			return;
@@ -144,7 +144,7 @@ bool http1_out_run(struct h1 *h)
 		s->file_off = h->file_off;
 		s->file_len = h->file_len;
 	}
-	res = loop_send(c->gate->loop, &c->lfd, s);
+	res = conn_send(c, s);
 	if (res == -EINPROGRESS) {
 		h->sending = true;
 		return false;

@@ -338,7 +338,7 @@ void http2_gone(struct conn *c, enum close_id why)
 		http2_stream_closed(h->streams, why);
 	loop_defer_cancel(g->loop, &h->turn);
 	if (h->sending)
-		loop_send_cancel(g->loop, &c->lfd);
+		conn_send_cancel(c);
 	outq_done(g, &h->out);
 	arena_reset(&h->scratch);
 	c->h2 = NULL;

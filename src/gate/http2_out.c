@@ -137,7 +137,7 @@ bool http2_out_run(struct h2 *h)
 	op->iovcnt = (uint8_t)n;
 	op->more = false;
 	op->file_len = 0;
-	res = loop_send(c->gate->loop, &c->lfd, op);
+	res = conn_send(c, op);
 	if (res == -EINPROGRESS) {
 		h->sending = true;
 		return false;

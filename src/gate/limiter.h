@@ -49,7 +49,7 @@ void limiter_queue_tell(struct gate *g, uint32_t app, uint32_t queued);
 uint32_t limiter_queue_others(struct gate *g, uint32_t app);
 
 /* Of things that a flood could make happen often: true once a second, with how many there were. */
-enum limiter_event { LIMITER_RATE, LIMITER_CONNS, LIMITER_PROXY, LIMITER_EVENTS };
+enum limiter_event { LIMITER_RATE, LIMITER_CONNS, LIMITER_PROXY, LIMITER_KEYS, LIMITER_EVENTS };
 bool limiter_may_say(struct gate *g, enum limiter_event what, char ret_count[24]);
 
 #endif

@@ -16,6 +16,7 @@
 #include "limiter.h"
 #include "scrape.h"
 #include "tcp.h"
+#include "tls_server.h"
 #include "to_app.h"
 #include "up.h"
 
@@ -43,6 +44,8 @@ static op_done *const gate_ops[OP_GATE_END] = {
 	[OP_AUTH_TICK] = auth_on_tick,
 	[OP_SCRAPE_TIMER] = scrape_on_timer,
 	TCP_OP_TABLE,
+	[OP_TLS_TURN] = tls_conn_on_turn,
+	[OP_TLS_SEND] = tls_conn_on_sent,
 	[OP_CACHE_TURN] = cache_on_turn,
 	[OP_CACHE_TIMER] = cache_on_timer,
 	TO_APP_OP_TABLE(OP_APP),

@@ -28,6 +28,8 @@ static const struct phase phases[] = {
 	{phase_site, NULL},
 	{phase_client, NULL},
 	{phase_connections, NULL},
+	/* Before anything is said in the clear that somebody between could read or change. */
+	{phase_https, NULL},
 	{phase_alias, NULL},
 	{phase_route, NULL},
 	{phase_maintenance, NULL},

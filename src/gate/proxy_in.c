@@ -69,7 +69,8 @@ static bool name_client(struct conn *c, const struct proxy_header *h)
 	} else if (!address_parse(c->peer, own) || admit_named(c, own)) {
 		return true;
 	}
-	admit_refuse(c->gate, c->lfd.fd);
+	if (!c->listener->tls)
+		admit_refuse(c->gate, c->lfd.fd);
 	conn_end(c, CLOSE_CONNS_ADDRESS);
 	return false;
 }

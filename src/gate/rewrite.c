@@ -36,6 +36,38 @@ static const char *one_slash(const char *p, size_t *n)
 	return p;
 }
 
+enum { HTTPS_PORT = 443 };
+
+/* ":PORT" */
+static void put_port(char ret[8], uint16_t port)
+{
+	char *at = ret + 7;
+
+	for (unsigned v = port; v; v /= 10)
+		*--at = (char)('0' + v % 10);
+	*--at = ':';
+	memmove(ret, at, strlen(at) + 1);
+}
+
+enum phase_end phase_https(struct req *r)
+{
+	const char *raw = r->path_raw;
+	size_t n = r->path_raw_len;
+	char port[8] = "", *to;
+
+	if (r->tls || !(r->site->flags & (SNAP_SITE_HTTP_REDIRECT | SNAP_SITE_HTTP_OFF)) || r->metrics)
+		return PHASE_NEXT;
+	if (r->site->flags & SNAP_SITE_HTTP_OFF || !r->host_len || !n || *raw != '/') {
+		req_fail(r, CLOSE_HTTPS_ONLY, 0);
+		return PHASE_ANSWERED;
+	}
+	if (r->site->https_port != HTTPS_PORT)
+		put_port(port, r->site->https_port);
+	to = arena_printf(&r->arena, "https://%.*s%s%.*s%s%.*s", (int)r->host_len, r->host, port, (int)n, raw,
+		r->query_len ? "?" : "", (int)r->query_len, r->query);
+	return to ? answer(r, 308, to, strlen(to)) : no_memory(r);
+}
+
 enum phase_end phase_alias(struct req *r)
 {
 	const char *host, *raw = r->path_raw;
@@ -47,14 +79,8 @@ enum phase_end phase_alias(struct req *r)
 	host = snap_str(r->snap, r->site->canonical, &len);
 	if (!len || !n || *raw != '/')
 		return PHASE_NEXT;
-	if (r->host_port) {
-		char *at = port + sizeof(port) - 1;
-
-		for (unsigned v = r->host_port; v; v /= 10)
-			*--at = (char)('0' + v % 10);
-		*--at = ':';
-		memmove(port, at, strlen(at) + 1);
-	}
+	if (r->host_port)
+		put_port(port, r->host_port);
 	to = arena_printf(&r->arena, "%s://%s%s%.*s%s%.*s", r->tls ? "https" : "http", host, port,
 		(int)n, raw, r->query_len ? "?" : "", (int)r->query_len, r->query);
 	return to ? answer(r, 308, to, strlen(to)) : no_memory(r);

@@ -159,7 +159,7 @@ enum phase_end phase_route(struct req *r)
 		return PHASE_ANSWERED;
 	}
 	/* Edits are of every answer of the route, also of one that a phase gives. */
-	if (r->route->headers.n)
+	if (r->route->headers.n || (r->tls && r->site->hsts_s))
 		r->filters |= 1u << FILTER_EDIT;
 	if (r->route->flags & SNAP_ROUTE_COMPRESS)
 		r->filters |= 1u << FILTER_COMPRESS;

@@ -1,0 +1,339 @@
+/*
+ * tls_server.c: what all TLS connections of a gate share; see tls_server.h.
+ *
+ * Called by tls_conn.c, and by OpenSSL for what a handshake asks: which certificate (SNI, RFC
+ * 6066), which protocol (ALPN, RFC 7301), with what a ticket is made. Owns the context, the keys of
+ * tickets, and the list of signatures that are waited for. Versions 1.2 and 1.3 only; no
+ * compression, no renegotiation, no early data.
+ */
+#include "tls_server.h"
+#include "aides.h"
+#include "lib/sys.h"
+#include "limiter.h"
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/provider.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Forward secrecy and authenticated encryption only. Who has ChaCha20 first has no AES in hardware,
+ * and gets it. */
+static const char ciphers_12[] =
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+static const char ciphers_13[] =
+	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+static const char groups[] = "X25519:P-256:P-384";
+
+/* ---- signatures ---- */
+
+static void ask(struct tls_server *ts, struct sign_wait *w)
+{
+	uint8_t mem[sizeof(w->ask) + SIGN_CONTENT_MAX];
+
+	memcpy(mem, &w->ask, sizeof(w->ask));
+	memcpy(mem + sizeof(w->ask), w->content, w->content_n);
+	w->sent = aides_send(ts->gate, AIDE_KEYS, MSG_SIGN, w->id, mem,
+			  sizeof(w->ask) + w->content_n) == 0;
+}
+
+int tls_sign(struct tls_server *ts, const struct msg_sign *what, const uint8_t *content, size_t n,
+	uint8_t *ret, size_t *ret_n)
+{
+	struct sign_wait w = {.id = ++ts->sign_ids,
+				 .ask = *what,
+				 .content = content,
+				 .content_n = n,
+				 .conn = ts->current,
+				 .next = ts->waits},
+			 **at;
+
+	if (!w.conn || n > SIGN_CONTENT_MAX)
+		return -EINVAL;
+	ts->waits = &w;
+	w.conn->signing = true;
+	ask(ts, &w);
+	tls_wait(ts, &w);
+	w.conn->signing = false;
+	for (at = &ts->waits; *at != &w; at = &(*at)->next)
+		;
+	*at = w.next;
+	if (w.err)
+		return w.err;
+	memcpy(ret, w.signature, w.signature_n);
+	*ret_n = w.signature_n;
+	return 0;
+}
+
+static void answered(struct gate *g, const struct msg *m)
+{
+	struct tls_server *ts = g->tls;
+	struct sign_wait *w = ts ? ts->waits : NULL;
+	struct msg_signed said;
+	const char *tail;
+	size_t n;
+
+	while (w && w->id != m->h.id)
+		w = w->next;
+	if (!w || w->done || msg_get(m, &said, sizeof(said), sizeof(said)) < 0)
+		return;
+	tail = msg_tail(m, sizeof(said), &n);
+	w->done = true;
+	w->err = said.err || n > sizeof(w->signature) ? -EIO : 0;
+	if (!w->err) {
+		memcpy(w->signature, tail, n);
+		w->signature_n = n;
+	} else {
+		char why[16], count[24];
+
+		(void)snprintf(why, sizeof(why), "%u", said.err);
+		if (limiter_may_say(g, LIMITER_KEYS, count))
+			gate_event(
+				g, EV_SIGN_REFUSED, "error", why, "refused", count, (char *)NULL);
+	}
+	loop_defer(g->loop, &w->conn->turn);
+}
+
+static void heard(struct gate *g, struct msg *m)
+{
+	struct msg_ticket_keys keys;
+
+	if (m->h.type == MSG_SIGNED) {
+		answered(g, m);
+	} else if (m->h.type == MSG_TICKET_KEYS &&
+		   msg_get(m, &keys, sizeof(keys), sizeof(keys)) == 0 &&
+		   keys.n <= TICKET_KEYS_MAX) {
+		if (tls_server_need(g) == 0)
+			g->tls->tickets = keys;
+		explicit_bzero(&keys, sizeof(keys));
+	}
+}
+
+/* It is there (again): what nobody answered is asked once more. */
+static void up(struct gate *g)
+{
+	for (struct sign_wait *w = g->tls ? g->tls->waits : NULL; w; w = w->next)
+		if (!w->sent && !w->done)
+			ask(g->tls, w);
+}
+
+static void down(struct gate *g)
+{
+	for (struct sign_wait *w = g->tls ? g->tls->waits : NULL; w; w = w->next)
+		w->sent = false;
+}
+
+const struct aide_user_ops tls_user_ops = {.up = up, .heard = heard, .down = down};
+
+/* ---- which certificate ---- */
+
+static struct tls_conn *conn_of(const SSL *ssl)
+{
+	return SSL_get_app_data(ssl);
+}
+
+/* The one host name of the extension (RFC 6066 section 3). False: it is malformed. "" none is asked
+ * for. */
+static bool read_sni(SSL *ssl, char name[256], size_t *ret_n)
+{
+	const unsigned char *p;
+	size_t n, len;
+
+	*ret_n = 0;
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) != 1)
+		return true;
+	if (n < 5 || (size_t)(p[0] << 8 | p[1]) != n - 2 || p[2] != TLSEXT_NAMETYPE_host_name)
+		return false;
+	len = (size_t)(p[3] << 8 | p[4]);
+	if (len == 0 || len > 255 || len > n - 5)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		char c = (char)p[5 + i];
+
+		if (c <= ' ' || c == 0x7f || (c & 0x80))
+			return false;
+		name[i] = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
+	}
+	/* A dot at the end is the same name. */
+	*ret_n = len > 1 && name[len - 1] == '.' ? len - 1 : len;
+	return true;
+}
+
+static int on_hello(SSL *ssl, int *ret_alert, void *arg)
+{
+	struct tls_server *ts = arg;
+	struct tls_conn *t = conn_of(ssl);
+	char name[256];
+	size_t n;
+
+	if (t->site) /* a second hello, after a HelloRetryRequest */
+		return SSL_CLIENT_HELLO_SUCCESS;
+	if (!read_sni(ssl, name, &n)) {
+		*ret_alert = SSL_AD_DECODE_ERROR;
+		return SSL_CLIENT_HELLO_ERROR;
+	}
+	t->snap = snap_ref(ts->gate->snap);
+	t->site = snap_site_by_host(t->snap, name, n, NULL);
+	/* Who names nothing, as old clients and probes do, gets the first certificate that there
+	 * is. */
+	for (uint32_t i = 0; n == 0 && (!t->site || !t->site->cert) && i < snap_nsites(t->snap);
+		i++)
+		t->site = snap_site(t->snap, i);
+	if (!t->site || !t->site->cert) {
+		*ret_alert = SSL_AD_UNRECOGNIZED_NAME;
+		t->why = CLOSE_TLS_NAME;
+		return SSL_CLIENT_HELLO_ERROR;
+	}
+	t->site_number = t->site->number;
+	/* A session of one site is none of another's: they may ask for other certificates of
+	 * clients. */
+	SSL_set_session_id_context(
+		ssl, (const unsigned char *)&t->site_number, sizeof(t->site_number));
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+static int on_cert(SSL *ssl, void *arg)
+{
+	struct tls_server *ts = arg;
+	struct tls_conn *t = conn_of(ssl);
+	const struct tls_cert *c;
+	const struct snap_cert *cert = t->site ? snap_cert(t->snap, t->site->cert - 1) : NULL;
+
+	if (!cert || tls_certs_find(ts, t->snap, cert, &c) < 0) {
+		t->why = CLOSE_TLS_KEY;
+		return 0;
+	}
+	return SSL_use_cert_and_key(ssl, c->leaf, c->key, c->chain, 1);
+}
+
+static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_n,
+	const unsigned char *in, unsigned n, void *arg)
+{
+	static const unsigned char protocols[] = "\x02h2\x08http/1.1";
+	const struct tls_conn *t = conn_of(ssl);
+	uint32_t flags = t->site ? t->site->flags : 0;
+	const unsigned char *from = protocols;
+	unsigned len = sizeof(protocols) - 1;
+
+	(void)arg;
+	if (flags & SNAP_SITE_NO_HTTP2) {
+		from += 3;
+		len -= 3;
+	}
+	if (flags & SNAP_SITE_NO_HTTP1)
+		len -= 9;
+	return SSL_select_next_proto((unsigned char **)ret, ret_n, from, len, in, n) ==
+			       OPENSSL_NPN_NEGOTIATED
+		       ? SSL_TLSEXT_ERR_OK
+		       : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* ---- tickets ---- */
+
+static int with_key(const struct ticket_key *k, const unsigned char *iv, EVP_CIPHER_CTX *cipher,
+	EVP_MAC_CTX *mac, int encrypt)
+{
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_octet_string(OSSL_MAC_PARAM_KEY, (void *)k->mac, sizeof(k->mac)),
+		OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0), OSSL_PARAM_END};
+
+	return EVP_MAC_CTX_set_params(mac, params) &&
+	       EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, k->aes, iv, encrypt);
+}
+
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+	EVP_MAC_CTX *mac, int encrypt)
+{
+	struct tls_server *ts = conn_of(ssl)->conn->gate->tls;
+	const struct msg_ticket_keys *all = &ts->tickets;
+
+	if (encrypt) {
+		if (!all->n || sys_random(iv, 16) < 0)
+			return 0;
+		memcpy(name, all->key[0].name, sizeof(all->key[0].name));
+		return with_key(&all->key[0], iv, cipher, mac, 1) ? 1 : -1;
+	}
+	for (uint32_t i = 0; i < all->n; i++)
+		if (memcmp(name, all->key[i].name, sizeof(all->key[i].name)) == 0)
+			/* One of an older key is good, and its client gets a new one. */
+			return !with_key(&all->key[i], iv, cipher, mac, 0) ? -1 : i == 0 ? 1 : 2;
+	return 0;
+}
+
+/* ---- the context ---- */
+
+static int make_context(struct tls_server *ts)
+{
+	SSL_CTX *ctx = SSL_CTX_new_ex(ts->lib, NULL, TLS_server_method());
+
+	ts->ctx = ctx;
+	if (!ctx || !SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) ||
+		!SSL_CTX_set_cipher_list(ctx, ciphers_12) ||
+		!SSL_CTX_set_ciphersuites(ctx, ciphers_13) ||
+		!SSL_CTX_set1_groups_list(ctx, groups))
+		return -EIO;
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+					 SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF |
+					 SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* Sessions live in tickets alone, which every gate can read. */
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_num_tickets(ctx, 1);
+	SSL_CTX_set_timeout(ctx, 24 * 3600);
+	SSL_CTX_set_max_early_data(ctx, 0);
+	SSL_CTX_set_client_hello_cb(ctx, on_hello, ts);
+	SSL_CTX_set_cert_cb(ctx, on_cert, ts);
+	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, ts);
+	return SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) ? 0 : -EIO;
+}
+
+int tls_server_need(struct gate *g)
+{
+	struct tls_server *ts = g->tls;
+	int err;
+
+	if (ts)
+		return 0;
+	ts = calloc(1, sizeof(*ts));
+	if (!ts)
+		return -ENOMEM;
+	g->tls = ts;
+	ts->gate = g;
+	ts->lib = OSSL_LIB_CTX_new();
+	err = ts->lib ? tls_certs_new(ts) : -ENOMEM;
+	if (!err)
+		err = tls_key_provider(ts);
+	if (!err)
+		err = make_context(ts);
+	if (err)
+		tls_server_free(g);
+	ERR_clear_error();
+	return err;
+}
+
+void tls_server_free(struct gate *g)
+{
+	struct tls_server *ts = g->tls;
+
+	if (!ts)
+		return;
+	SSL_CTX_free(ts->ctx);
+	BIO_meth_free(ts->bio);
+	tls_certs_free(ts);
+	for (unsigned i = 0; i < ARRAY_LEN(ts->providers); i++)
+		if (ts->providers[i])
+			OSSL_PROVIDER_unload(ts->providers[i]);
+	OSSL_LIB_CTX_free(ts->lib);
+	explicit_bzero(&ts->tickets, sizeof(ts->tickets));
+	free(ts);
+	g->tls = NULL;
+}

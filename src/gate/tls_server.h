@@ -1,0 +1,143 @@
+/*
+ * tls_server.h: TLS towards clients (RFC 8446, RFC 5246): what all connections of a gate share, and one connection.
+ *
+ *   tls_server.c  the context: versions, ciphers, which certificate, which protocol (ALPN), tickets
+ *   tls_certs.c   certificates that have been read: a bounded table by the snapshot's id of them
+ *   tls_key.c     keys as OpenSSL sees them: a provider whose signatures are asked of the process keys
+ *   tls_wait*.c   what a handshake does until its signature comes
+ *   tls_conn.c    one connection: its handshake, what it receives, its end
+ *   tls_out.c     … and what it sends
+ *
+ * A private key is never here. The context has a library context of its own, so that nothing of what a gate
+ * does towards backends can meet the provider.
+ */
+#ifndef STEAD_GATE_TLS_SERVER_H
+#define STEAD_GATE_TLS_SERVER_H
+
+#include "conn.h"
+#include "outbuf.h"
+
+enum {
+	TLS_CERTS_MAX = 512,           /* certificates that are kept read */
+	TLS_RECORD_BYTES = 16 * 1024,  /* of plain text in a record */
+	TLS_HANDSHAKE_MAX = 64 * 1024, /* bytes that a client may send before its handshake is over */
+};
+
+struct ssl_st;
+struct ssl_ctx_st;
+struct evp_pkey_st;
+struct x509_st;
+struct tls_conn;
+
+/* A question for a signature; lies on the stack of the handshake that asks. */
+struct sign_wait {
+	struct sign_wait *next;
+	uint64_t id;
+	struct msg_sign ask;
+	const uint8_t *content;
+	size_t content_n;
+	bool sent, done;
+	int err; /* when done: 0 or an errno */
+	uint8_t signature[SIGNATURE_MAX];
+	size_t signature_n;
+	struct tls_conn *conn;
+};
+
+struct tls_certs;
+struct tls_server {
+	struct gate *gate;
+	struct ossl_lib_ctx_st *lib;
+	void *providers[2];
+	struct ssl_ctx_st *ctx;
+	struct tls_certs *certs;
+	struct msg_ticket_keys tickets; /* n 0: none came yet */
+	struct sign_wait *waits;
+	uint64_t sign_ids;
+	struct tls_conn *current; /* whose handshake is on the stack */
+	struct bio_method_st *bio;
+	char scratch[TLS_RECORD_BYTES]; /* plain text of a record that is put together */
+};
+
+/* The gate's, made at the first connection that needs it. 0; -ENOMEM; -EIO: the library cannot be used. */
+int tls_server_need(struct gate *g);
+void tls_server_free(struct gate *g);
+/* Messages of keys (aides.h). */
+struct aide_user_ops;
+extern const struct aide_user_ops tls_user_ops;
+/* Sign by asking keys: from inside a handshake. 0 or an errno, negative. */
+int tls_sign(struct tls_server *ts, const struct msg_sign *ask, const uint8_t *content, size_t n,
+	uint8_t *ret, size_t *ret_n);
+
+/* tls_wait_async.c, tls_wait_blocking.c: how. Has SSL objects begin their handshake so; then wait until w->done. */
+void tls_wait_mode(struct ssl_st *ssl, bool on);
+void tls_wait(struct tls_server *ts, struct sign_wait *w);
+/* An answer, for whoever waits for it. */
+void tls_heard(struct gate *g, struct msg *m);
+
+/* tls_certs.c. 0 and references that are the table's; -ENOMEM; -EBADMSG. */
+struct tls_cert {
+	uint8_t id[32];
+	struct x509_st *leaf;
+	struct stack_st_X509 *chain;
+	struct evp_pkey_st *key;
+	struct tls_cert *bucket_next, *newer, *older;
+};
+int tls_certs_new(struct tls_server *ts);
+void tls_certs_free(struct tls_server *ts);
+int tls_certs_find(struct tls_server *ts, const struct snap *s, const struct snap_cert *cert,
+	const struct tls_cert **ret);
+unsigned tls_certs_n(const struct tls_server *ts);
+
+/* tls_key.c */
+/* The provider's entry, with the tls_server as its context. */
+int tls_key_provider(struct tls_server *ts);
+/* The key of that certificate, as far as it is here. NULL: it is of a kind that is not served, or no memory. */
+struct evp_pkey_st *tls_key_new(struct tls_server *ts, struct x509_st *leaf, const uint8_t id[32]);
+
+/* ---- one connection (tls_conn.c) ---- */
+struct tls_conn {
+	struct conn *conn;
+	struct ssl_st *ssl;
+	struct op turn;          /* go on at the turn's end */
+	struct send_op out;      /* records on their way */
+	struct send_op *plain;   /* what the protocol wants sent and is not encrypted whole; NULL */
+	struct outq q;           /* records that the socket has not taken */
+	const char *cipher;      /* received and not read */
+	uint32_t cipher_n;
+	char *held;              /* the loop's buffer that `cipher` lies in, when it is kept */
+	uint32_t in_bytes;       /* received before the handshake was over */
+	bool raw_waits, sending, inside, ready, h2, shut, ended, failed, signing;
+	uint8_t why;             /* enum close_id of a failure */
+	const struct snap_site *site; /* the SNI's, while the handshake runs */
+	struct snap *snap;            /* … and its snapshot, referenced */
+	uint32_t site_number;
+	uint64_t began_us;
+};
+
+/* tls_out.c, for tls_conn.c: take a whole record; false: the connection has failed. Go on with what the protocol wants
+ * sent, if there is anything. */
+bool tls_out_put(struct tls_conn *t, const char *p, size_t n);
+void tls_out_go_on(struct tls_conn *t);
+
+/* The connection's first bytes are to be TLS's. -ENOMEM, -EIO. */
+int tls_conn_begin(struct conn *c);
+/* The connection is over: say so to the client if it can be said at once, and be done with the loop. */
+void tls_conn_end(struct conn *c);
+/* Its memory, when nothing of it is on the stack any more. */
+void tls_conn_free(struct conn *c);
+/* Bytes lie in c->in, received into op's buffer; or the client's end (c->eof). */
+void tls_conn_got(struct conn *c, struct op *op);
+/* The protocol wants more, or does not any more. */
+void tls_conn_receive(struct conn *c, bool on);
+/* As loop_send(); completes through the protocol's own completion. */
+int tls_conn_send(struct conn *c, struct send_op *s);
+void tls_conn_send_cancel(struct conn *c);
+/* Nothing follows: close_notify, and the socket's sending side is shut when all has gone. -errno. */
+int tls_conn_shut(struct conn *c);
+op_done tls_conn_on_turn, tls_conn_on_sent;
+/* "TLSv1.3", the cipher's IANA name, the name that was asked for; "" none. */
+const char *tls_conn_version(const struct conn *c);
+const char *tls_conn_cipher(const struct conn *c);
+const char *tls_conn_name(const struct conn *c);
+
+#endif
