@@ -135,18 +135,28 @@ CONF(SITE_PROXY_PROTOCOL, SITE, "ProxyProtocol", CONF_TYPE_CIDR, CONF_MANY, "", 
 	"Versions 1 and 2, of all sites together, because the header comes before any site is named. From these networks it is required: a connection without a whole and sound one within HeaderTimeoutSec= is closed. From others it is not looked for, and is a malformed request.", "ProxyProtocol=10.0.0.0/24")
 CONF(SITE_MAINTENANCE, SITE, "Maintenance", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "the page that is shown while the site is in maintenance",
 	"A file below Root=, or below the app's folder when there is no Root= (as root it must be below Root=); left out, the page of ErrorPage=503, or a built-in one. `stead maintenance on` shows it, with status 503 and Retry-After, for every request but those of Health=, when that is not /. Who asks for JSON is answered in JSON.", "Maintenance=maintenance.html")
+CONF(SITE_CERTIFICATE, SITE, "Certificate", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "the site's certificate",
+	"A PEM file: the certificate, then those between it and the authority. With it and CertificateKey= the site is served over TLS at ListenTls=. `stead reload` reads both again; no connection closes. Relative to the app's folder.", "Certificate=tls/fullchain.pem")
+CONF(SITE_CERTIFICATE_KEY, SITE, "CertificateKey", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "the certificate's private key",
+	"A PEM file without a password: RSA from 2048 bits on, EC on P-256, P-384 or P-521, or Ed25519. It is sealed for the process that signs, and no other keeps it. Nobody but its owner shall be able to read it (chmod 600).", "CertificateKey=tls/privkey.pem")
+CONF(SITE_CERTIFICATE_CHAIN, SITE, "CertificateChain", CONF_TYPE_BASE64, CONF_MANY, "", 0, 16, "certificates", WHEN_RELOAD, "what was read from Certificate=",
+	"DER in base64, an item each, its own first. Found by Certificate=; it is not meant to be written by hand.", "CertificateChain=MAA=")
+CONF(SITE_CERTIFICATE_BOX, SITE, "CertificateBox", CONF_TYPE_BASE64, 0, "", 0, 0, "", WHEN_RELOAD, "what was read from CertificateKey=, sealed",
+	"In base64: what the certificate and its key are known by, and the key as only the process that signs can read it. Found by CertificateKey=; it is not meant to be written by hand.", "CertificateBox=MAA=")
+CONF(SITE_HTTPS, SITE, "Https", CONF_TYPE_ENUM, 0, "auto", 0, 0, "auto own off", WHEN_RELOAD, "whether the site is served over TLS",
+	"`auto` and `own`: with the certificate of Certificate=. `off`: not at all, also when there is one.", "Https=off")
+CONF(SITE_HTTP, SITE, "Http", CONF_TYPE_ENUM, 0, "redirect", 0, 0, "redirect serve off", WHEN_RELOAD, "what becomes of requests that come unencrypted",
+	"Once the site has a certificate. `redirect`: they are sent to https with 308, but not where a proxy of TrustedProxies= says that the client's own connection is encrypted. `serve`: they are answered. `off`: they are refused with 403.", "Http=serve")
+CONF(SITE_HSTS, SITE, "Hsts", CONF_TYPE_TIME, 0, "180d", 0, 94608000000, "ms", WHEN_RELOAD, "how long browsers ask for the site over TLS only",
+	"Sent as Strict-Transport-Security over TLS, once the certificate is one that browsers trust; when it is written here, with any certificate. 0 is never.", "Hsts=365d")
+CONF(SITE_PROTOCOLS, SITE, "Protocols", CONF_TYPE_LIST, CONF_MANY, "h1 h2", 0, 2, "words", WHEN_RELOAD, "the protocols that are spoken over TLS",
+	"`h1` is HTTP/1.1, `h2` HTTP/2; the client chooses by ALPN.", "Protocols=h1")
 CONF_LATER_KEY(SITE, "Persist")
-CONF_LATER_KEY(SITE, "Http")
-CONF_LATER_KEY(SITE, "Https")
-CONF_LATER_KEY(SITE, "Certificate")
-CONF_LATER_KEY(SITE, "CertificateKey")
 CONF_LATER_KEY(SITE, "Challenge")
 CONF_LATER_KEY(SITE, "OnDemand")
 CONF_LATER_KEY(SITE, "Profile")
 CONF_LATER_KEY(SITE, "ClientCa")
 CONF_LATER_KEY(SITE, "OriginPulls")
-CONF_LATER_KEY(SITE, "Hsts")
-CONF_LATER_KEY(SITE, "Protocols")
 
 /* [Route ARG] */
 CONF(ROUTE_METHODS, ROUTE, "Methods", CONF_TYPE_METHOD, CONF_MANY, "", 0, 16, "methods", WHEN_RELOAD, "the methods that this route is for",
@@ -287,13 +297,14 @@ CONF_LATER_KEY(POSTGRES, "WalMax")
 /* [Server] */
 CONF(SERVER_LISTEN, SERVER, "Listen", CONF_TYPE_ADDR, CONF_MANY, "127.0.0.1:8080", 1, 16, "addresses", WHEN_UP, "the addresses to listen on",
 	"ADDR:PORT, [ADDR6]:PORT, or :PORT for every IPv4 address; port 0 takes a free one. `stead up --http` comes before it.", "Listen=0.0.0.0:80 [::]:80")
+CONF(SERVER_LISTEN_TLS, SERVER, "ListenTls", CONF_TYPE_ADDR, CONF_MANY, "127.0.0.1:8443", 0, 16, "addresses", WHEN_RELOAD, "the addresses to listen on for TLS",
+	"As Listen=. The default is listened on once a site has a certificate; an empty value: nowhere. `stead up --https` comes before it.", "ListenTls=0.0.0.0:443 [::]:443")
 CONF(SERVER_GATES, SERVER, "Gates", CONF_TYPE_COUNT, 0, "cores", 1, 60, "processes", WHEN_RELOAD, "how many processes speak to clients",
 	"`cores` is one for each processor core; with one or two cores it is one, because the apps need the other.", "Gates=2")
 CONF(SERVER_METRICS, SERVER, "Metrics", CONF_TYPE_LOCAL, 0, "off", 0, 0, "", WHEN_RELOAD, "the local address that Prometheus reads at",
 	"GET /metrics there gives what `stead metrics` prints. The address is one of this machine (127.0.0.1, [::1]); everybody on it may read.", "Metrics=127.0.0.1:9145")
 CONF(SERVER_SITES, SERVER, "Sites", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "a folder of sites without a folder of their own",
 	"Each NAME.conf in it is a site, with [Site], [Route PATH] and [Upstream NAME]: files, redirects, other servers, and no app. Its paths are relative to that folder; its name is the file's unless Name= says another. A file that is wrong is told, and its last good version serves on; a name in Domain= belongs to the first of two files that claim it. Relative to the app's folder.", "Sites=sites")
-CONF_LATER_KEY(SERVER, "ListenTls")
 CONF_LATER_KEY(SERVER, "Address")
 CONF_LATER_KEY(SERVER, "AcmeEmail")
 CONF_LATER_KEY(SERVER, "AcmeDirectory")

@@ -30,6 +30,7 @@ struct check {
 	char name[28];           /* default of Name= */
 	int dir;                 /* the folder */
 	struct conf *conf;
+	struct x509_store_st *authorities; /* what the machine trusts, once it was asked; cert.c's */
 	bool folderless; /* the file is one of Sites= */
 	bool app_found;  /* by detection */
 	bool postgres;   /* … and it has a driver of PostgreSQL among its packages */
@@ -78,6 +79,14 @@ bool parse_take_records(struct conf *c, const char *p, size_t bytes);
  * is input. 0; -EBADMSG: the child did not come to its end; -errno. */
 typedef void check_work(const char *text, size_t n, struct buf *ret);
 int check_jailed(check_work *work, const char *text, size_t n, struct buf *ret);
+
+/* Read what comes until the end, for a while. 0 or -errno. */
+int check_read_all(int fd, struct buf *b);
+
+/* cert.c: the files of Certificate= and CertificateKey= of the conf become values. 0 or -errno. */
+int check_cert(struct check *k);
+/* What its child says; as above. */
+bool cert_take_records(struct conf *c, const char *p, size_t bytes, const struct conf_pos *cert, const struct conf_pos *key);
 
 /* sites.c: the folder of Sites=, open; -1: there is none, and a finding says why if there should be
  * one. */

@@ -375,6 +375,8 @@ int check_paths(struct check *k)
 
 	if (r == 0 && users != NULL && users->text[0] != '\0')
 		r = read_users(k, users, "Site", "");
+	if (r == 0)
+		r = check_cert(k);
 	if (r < 0)
 		return r;
 	check_key(k, CONF_SITE_ROOT, WANT_DIR);

@@ -90,7 +90,7 @@ static _Noreturn void parse_child(const struct parse_text *t, unsigned n, int ou
 	_exit(0);
 }
 
-static int read_all(int fd, struct buf *b)
+int check_read_all(int fd, struct buf *b)
 {
 	for (;;) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -186,7 +186,7 @@ static int parse_some(struct parse_text *t, unsigned n)
 	(void)close(fds[1]);
 	buf_init(&b, RECORDS_MAX + 16 * 1024);
 	if (r == 0) {
-		if (read_all(fds[0], &b) < 0)
+		if (check_read_all(fds[0], &b) < 0)
 			(void)kill(pid, SIGKILL);
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;

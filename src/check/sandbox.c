@@ -15,7 +15,7 @@ int sandbox_enter(void)
 	static const int allowed[] = {SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(brk),
 		SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
 		SCMP_SYS(futex), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn),
-		SCMP_SYS(clock_gettime), SCMP_SYS(getrandom)};
+		SCMP_SYS(clock_gettime), SCMP_SYS(getrandom), SCMP_SYS(getpid)};
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = f != NULL ? 0 : -ENOMEM;
 

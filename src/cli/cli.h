@@ -26,6 +26,7 @@ struct cli {
 	const char *format; /* `logs`: of access records; NULL: as people read them */
 	struct record_lines *lines;
 	char http[128]; /* `up`: numeric ADDR:PORT, "" when it was not given */
+	char https[64]; /* the same for TLS */
 };
 
 /* ---- instance.c: which instance ---- */

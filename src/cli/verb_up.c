@@ -279,7 +279,7 @@ static int follow(struct up *u, bool up)
 
 static json_t *up_request(const struct cli *c)
 {
-	return json_pack("{s:s, s:s, s:s}", "verb", "up", "folder", c->folder, "http", c->http);
+	return json_pack("{s:s, s:s, s:s, s:s}", "verb", "up", "folder", c->folder, "http", c->http, "https", c->https);
 }
 
 static int go_live(struct up *u)
@@ -324,24 +324,26 @@ static int watch(struct up *u)
 	}
 }
 
-/* A wrong address is found before anything is started. */
-static int check_http(struct cli *c)
+/* One address of the command line; "" when it is not given. A wrong one is found before anything is started. */
+static int check_address(struct cli *c, enum option option, char *ret, size_t cap)
 {
-	const char *http = c->args.option[OPTION_HTTP];
-	char text[300];
+	const char *given = c->args.option[option], *name = option == OPTION_HTTPS ? "--https" : "--http";
+	const char *like = option == OPTION_HTTPS ? "8443" : "8080";
+	char text[300], todo[120];
 	struct buf b;
 	int err;
 
-	if (!http)
+	if (!given)
 		return 0;
-	buf_fixed(&b, c->http, sizeof c->http - 1);
-	err = conf_addr_canonical(http, &b);
+	buf_fixed(&b, ret, cap - 1);
+	err = conf_addr_canonical(given, &b);
 	if (err == 0 && !b.error) {
-		c->http[b.len] = '\0';
+		ret[b.len] = '\0';
 		return 0;
 	}
-	(void)snprintf(text, sizeof text, "--http %.200s is not an address and a port", http);
-	show_error(c, text, "write --http ADDR:PORT, as in --http 127.0.0.1:8080 or --http :8080");
+	(void)snprintf(text, sizeof text, "%s %.200s is not an address and a port", name, given);
+	(void)snprintf(todo, sizeof todo, "write %s ADDR:PORT, as in %s 127.0.0.1:%s or %s :%s", name, name, like, name, like);
+	show_error(c, text, todo);
 	return VERB_EXIT_USAGE;
 }
 
@@ -385,7 +387,10 @@ int verb_up(struct cli *c)
 		.signals = -1,
 		.cl = {.fd = -1},
 		.detach = c->args.option[OPTION_DETACH] != NULL};
-	int code = check_http(c);
+	int code = check_address(c, OPTION_HTTP, c->http, sizeof c->http);
+
+	if (code == 0)
+		code = check_address(c, OPTION_HTTPS, c->https, sizeof c->https);
 
 	if (code == 0)
 		code = instance_for_up(c);

@@ -82,6 +82,14 @@ static void check_twice(struct conf *c, enum conf_key k, const char *what)
 		}
 }
 
+static void check_tls(struct conf *c)
+{
+	for (const struct conf_value *v = c->at->head[CONF_SITE_PROTOCOLS]; v != NULL; v = v->next)
+		if (strcmp(v->text, "h1") != 0 && strcmp(v->text, "h2") != 0)
+			conf_find(c, CONF_ERROR, &v->pos, "write h1, h2, or both",
+				"Protocols=: \"%s\" is not known", v->text);
+}
+
 int conf_finish(struct conf *c)
 {
 	if (!c->finished) {
@@ -95,6 +103,8 @@ int conf_finish(struct conf *c)
 		check_twice(c, CONF_SITE_STATIC, "the prefix");
 		check_twice(c, CONF_SITE_ERROR_PAGE, "the code");
 		check_twice(c, CONF_SERVER_LISTEN, "the address");
+		check_twice(c, CONF_SERVER_LISTEN_TLS, "the address");
+		check_tls(c);
 		conf_route_check(c);
 		conf_tcp_check(c);
 		conf_program_check(c);
@@ -171,6 +181,35 @@ static const struct conf_errpage *errpages_of(struct conf *c)
 	return all;
 }
 
+static bool is_written(const struct conf *c, enum conf_key k)
+{
+	return c->at->head[k] != NULL && c->at->head[k]->origin != CONF_FROM_DEFAULT;
+}
+
+static bool has_word(const struct conf *c, enum conf_key k, const char *word)
+{
+	for (const struct conf_value *v = c->at->head[k]; v != NULL; v = v->next)
+		if (strcmp(v->text, word) == 0)
+			return true;
+	return false;
+}
+
+static void fill_tls(struct conf *c, struct conf_app *a)
+{
+	enum { OFF = 2 };
+
+	a->chain = texts_of(c, CONF_SITE_CERTIFICATE_CHAIN);
+	a->certificate_box = text_of(c, CONF_SITE_CERTIFICATE_BOX);
+	a->https = number_of(c, CONF_SITE_HTTPS) != OFF && a->chain != NULL && a->chain[0] != NULL;
+	a->http = (enum conf_http)number_of(c, CONF_SITE_HTTP);
+	a->hsts_ms = number_of(c, CONF_SITE_HSTS);
+	a->hsts_written = is_written(c, CONF_SITE_HSTS);
+	a->http1 = has_word(c, CONF_SITE_PROTOCOLS, "h1");
+	a->http2 = has_word(c, CONF_SITE_PROTOCOLS, "h2");
+	a->listen_tls = texts_of(c, CONF_SERVER_LISTEN_TLS);
+	a->listen_tls_default = !is_written(c, CONF_SERVER_LISTEN_TLS);
+}
+
 static void fill_site(struct conf *c, struct conf_app *a)
 {
 	a->name = text_of(c, CONF_SITE_NAME);
@@ -191,6 +230,7 @@ static void fill_site(struct conf *c, struct conf_app *a)
 	a->index = texts_of(c, CONF_SITE_INDEX);
 	a->errpages = errpages_of(c);
 	a->access_log = (enum conf_access_log)number_of(c, CONF_SITE_ACCESS_LOG);
+	fill_tls(c, a);
 	a->metrics = text_of(c, CONF_SERVER_METRICS);
 	if (strcmp(a->metrics, "off") == 0)
 		a->metrics = "";

@@ -303,6 +303,7 @@ struct conf_program {
 };
 
 enum conf_access_log { CONF_ACCESS_LOG_JSON, CONF_ACCESS_LOG_OFF, CONF_ACCESS_LOG_COMBINED, CONF_ACCESS_LOG_FORMAT };
+enum conf_http { CONF_HTTP_REDIRECT, CONF_HTTP_SERVE, CONF_HTTP_OFF };
 enum conf_postgres { CONF_POSTGRES_AUTO, CONF_POSTGRES_YES, CONF_POSTGRES_NO };
 struct conf_app {
 	const char *name;
@@ -350,6 +351,15 @@ struct conf_app {
 	const char *database;
 	unsigned connections_max;
 
+	bool https;                  /* it has a certificate, and shall be served with it */
+	const char *const *chain;    /* of it, DER in base64 */
+	const char *certificate_box; /* base64; "": its private key is not sealed yet */
+	enum conf_http http;
+	uint64_t hsts_ms;
+	bool hsts_written;           /* … with any certificate */
+	bool http1, http2;           /* over TLS */
+	const char *const *listen_tls;
+	bool listen_tls_default;
 	const char *const *listen;   /* ADDR:PORT with a numeric address */
 	bool listen_default;         /* nobody wrote it */
 	unsigned gates;

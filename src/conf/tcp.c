@@ -109,6 +109,9 @@ static void check_address(struct conf *c, const struct conf_scope *s, const stru
 	if (is_same(c->plain.head[CONF_SERVER_LISTEN], v))
 		conf_find(c, CONF_ERROR, &v->pos, "choose another port",
 			"Listen=: %s is the address of [Server] already", v->text);
+	if (is_same(c->plain.head[CONF_SERVER_LISTEN_TLS], v))
+		conf_find(c, CONF_ERROR, &v->pos, "choose another port",
+			"Listen=: %s is the address of [Server] ListenTls= already", v->text);
 	for (const struct conf_scope *o = c->scopes; o != NULL; o = o->next) {
 		if (o->section == SECTION_TCP && is_same(o->head[CONF_TCP_LISTEN], v)) {
 			conf_find(c, CONF_ERROR, &v->pos, "choose another port",

@@ -407,6 +407,19 @@ static int check_word(const struct conf_row *row, const char *text, struct buf *
 	return 0;
 }
 
+/* What it stands for is looked at by whoever uses it. */
+static int check_base64(const char *text, struct buf *why)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	size_t n = strlen(text), at = strspn(text, digits);
+
+	if (n % 4 == 0 && n <= 64 * 1024 && n - at <= 2 && strspn(text + at, "=") == n - at)
+		return 0;
+	buf_puts(why, "it is not base64, of at most 64 KB");
+	return -EINVAL;
+}
+
 int conf_value_check(struct conf *c, const struct conf_row *row, const char *text,
 	struct conf_value *v, struct buf *why, struct buf *todo)
 {
@@ -454,6 +467,8 @@ int conf_value_check(struct conf *c, const struct conf_row *row, const char *tex
 		return conf_command_check(c, text, v, why, todo);
 	case CONF_TYPE_CALENDAR:
 		return conf_calendar_check(text, v, why, todo);
+	case CONF_TYPE_BASE64:
+		return check_base64(text, why);
 	case CONF_TYPE_LISTEN:
 		return conf_listen_check(c, text, v, why, todo);
 	case CONF_TYPE_CIDR:

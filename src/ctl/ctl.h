@@ -30,6 +30,7 @@
 #include "lib/must.h"
 #include "tbl/tbl.h"
 
+#include "certs.h"
 #include "programs.h"
 #include "request.h"
 #include "site.h"
@@ -241,6 +242,8 @@ struct log_peer {
 	bool greeted;
 };
 int peers_init(struct ctl *c);
+void peers_hello(struct chan *ch);
+bool peers_hello_holds(const struct msg *m);
 int parent_send(struct ctl *c, uint16_t type, uint64_t id, const void *a, size_t a_len,
 	const void *b, size_t b_len, const int *fds, unsigned nfds);
 
@@ -316,6 +319,8 @@ struct up {
 	char prepared[64]; /* as root: the app's name whose user and folders are there */
 	uint64_t started_us, started_wall_us, set_id;
 	bool client_chose; /* --http */
+	char https[CTL_ADDRESS_MAX]; /* --https; "" */
+	bool seals, unsealed, resealing; /* check met private keys and did not know for whom to seal them; it is asked again */
 	struct {
 		char address[CTL_ADDRESS_MAX];
 		uint32_t err;
@@ -351,7 +356,7 @@ void up_listen(struct up *u, const char *const *addresses);
 /* The first address, the first URL, all of them. */
 void listen_first(const struct app *a, char ret[static CTL_ADDRESS_MAX]);
 void listen_url(const struct app *a, char ret[static CTL_URL_MAX]);
-json_t *listen_urls(const struct app *a);
+json_t *listen_urls(const struct ctl *c, const struct app *a);
 void up_bound(struct ctl *c, uint64_t id, uint32_t err, const char *address);
 /* Have those of [Tcp] bound. */
 void up_tcp_bind(struct up *u);
@@ -360,6 +365,8 @@ bool up_tcp_heard(struct ctl *c, uint64_t id, uint32_t err);
 /* The flow failed: close what it opened. It is live: close what is not wanted any more. */
 void up_tcp_give_back(struct up *u);
 void up_tcp_live(struct up *u);
+/* What listens for TLS, for people. */
+void up_tcp_https(struct ctl *c, const struct conf_app *conf, const struct site_list *sites);
 /* The number of that address, the same for ever. */
 uint32_t tcp_listener_number(struct ctl *c, const char *address);
 void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text);
@@ -523,6 +530,8 @@ struct ctl {
 
 	struct gate_peer gate[CTL_GATES_MAX];
 	struct log_peer log;
+	struct ctl_keys keys;
+	char https[CTL_LISTEN_MAX * CTL_ADDRESS_MAX]; /* where TLS is spoken, blank-separated */
 	struct logring_writer ring;
 	struct op flush;
 

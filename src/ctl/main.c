@@ -123,6 +123,7 @@ void ctl_started(struct ctl *c)
 		fatal("ctl", "%s/control: %s", c->state_dir, strerror(-err));
 	(void)parent_send(c, MSG_READY, 0, NULL, 0, NULL, 0, NULL, 0);
 	c->ready = true;
+	certs_resume(c);
 	resume(c);
 }
 

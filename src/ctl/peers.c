@@ -14,7 +14,7 @@
 
 #include "lib/sys.h"
 
-static void hello(struct chan *ch)
+void peers_hello(struct chan *ch)
 {
 	struct msg_hello h = {.min = MSG_MAJOR_MIN,
 		.max = MSG_MAJOR_MAX,
@@ -24,7 +24,7 @@ static void hello(struct chan *ch)
 	(void)chan_send(ch, MSG_HELLO, 0, &h, sizeof h, NULL, 0, NULL, 0);
 }
 
-static bool hello_holds(const struct msg *m)
+bool peers_hello_holds(const struct msg *m)
 {
 	struct msg_hello h;
 
@@ -91,7 +91,7 @@ static void gate_got(struct chan *ch, struct msg *m)
 	size_t n;
 
 	if (!g->greeted) {
-		g->greeted = hello_holds(m);
+		g->greeted = peers_hello_holds(m);
 		if (!g->greeted) {
 			chan_close(ch);
 			return;
@@ -151,7 +151,7 @@ static void log_got(struct chan *ch, struct msg *m)
 		logs_heard(log->ctl, m);
 		return;
 	}
-	log->greeted = hello_holds(m);
+	log->greeted = peers_hello_holds(m);
 	if (!log->greeted)
 		chan_close(ch);
 }
@@ -210,7 +210,7 @@ static void hear_channel(struct ctl *c, struct msg *m)
 		fd = msg_take_fd(m, 0);
 		err = chan_init(&g->chan, c->loop, fd, &gate_ops, g);
 		if (err == 0)
-			hello(&g->chan);
+			peers_hello(&g->chan);
 	} else if (err == 0 && to.role == PROC_LOG) {
 		/* Closing it tells nobody, and its queries died with it. */
 		chan_close(&c->log.chan);
@@ -220,7 +220,10 @@ static void hear_channel(struct ctl *c, struct msg *m)
 		fd = msg_take_fd(m, 0);
 		err = chan_init(&c->log.chan, c->loop, fd, &log_ops, &c->log);
 		if (err == 0)
-			hello(&c->log.chan);
+			peers_hello(&c->log.chan);
+	} else if (err == 0 && to.role == PROC_KEYS) {
+		fd = msg_take_fd(m, 0);
+		err = certs_channel(c, fd);
 	}
 	if (err < 0 && fd >= 0)
 		close(fd);
@@ -308,7 +311,7 @@ static void parent_got(struct chan *ch, struct msg *m)
 	struct ctl *c = ch->owner;
 
 	if (!c->greeted) {
-		if (!hello_holds(m))
+		if (!peers_hello_holds(m))
 			fatal("ctl", "the parent speaks another version");
 		c->greeted = true;
 		return;
@@ -366,12 +369,12 @@ int peers_init(struct ctl *c)
 
 	for (unsigned i = 0; i < CTL_GATES_MAX; i++)
 		c->gate[i].chan.lfd.fd = -1;
-	c->log.chan.lfd.fd = -1;
+	c->log.chan.lfd.fd = c->keys.chan.lfd.fd = -1;
 	c->log.ctl = c;
 	err = chan_init(&c->parent, c->loop, 3, &parent_ops, c);
 	if (err == 0) {
 		err = sys_cloexec(3, true);
-		hello(&c->parent);
+		peers_hello(&c->parent);
 	}
 	return err;
 }

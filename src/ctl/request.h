@@ -28,6 +28,7 @@ struct request {
 	enum request_verb verb;
 	char folder[4096]; /* up: absolute */
 	char http[128];    /* up: ADDR:PORT or "" */
+	char https[64];    /* the same for TLS */
 	char app[64];      /* "": the folder's app */
 	uint32_t lines, level;
 	uint64_t since_us;

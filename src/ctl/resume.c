@@ -43,6 +43,7 @@ void resume(struct ctl *c)
 	}
 	c->live_us = loop_wall_us(c->loop);
 	ctl_adopt(c, conf);
+	up_tcp_https(c, conf, &c->sites);
 	scaling_resume(c, true);
 	if (c->app.bin[0])
 		err = wants_postgres(c, &c->app);

@@ -141,6 +141,7 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	site.trusted_proxies = trusted(b, conf);
 	site.connections_max = conf->connections_per_address;
 	site.proxy_protocol = sites_networks(b, conf->proxy_protocol, conf->nproxy_protocol);
+	certs_put(b, conf, &site);
 	at = snap_put_site(b->w, &site, all, put_routes(b, conf, all));
 	free(all);
 	put_hosts(b, at, conf->domains, 0);
@@ -154,6 +155,14 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	b->default_site = at;
 }
 
+/* Of the first address that TLS is spoken at. */
+static uint16_t https_port(const struct conf_app *conf)
+{
+	const char *colon = conf->listen_tls && conf->listen_tls[0] ? strrchr(conf->listen_tls[0], ':') : NULL;
+
+	return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
+}
+
 /* The folder's: it comes first, and has the app. */
 static void put_own(struct site_build *b, const struct conf_app *conf)
 {
@@ -165,6 +174,7 @@ static void put_own(struct site_build *b, const struct conf_app *conf)
 	b->number = APP_NUMBER;
 	b->own = true;
 	b->gates = conf->gates;
+	b->https_port = https_port(conf);
 	app.name = snap_put_str(b->w, b->name);
 	if (wants_role(conf) == PROC_WORKER)
 		(void)snap_put_app(b->w, &app);
@@ -240,11 +250,15 @@ int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, 
 	/* Kept, so that a ctl which comes after this one never gives the same number again. */
 	err = b.no_memory ? -ENOMEM : state_meta_set(c, "snapshot", generation);
 	err = state_end(c, mine, err);
+	/* Keys has them before a gate can ask. */
+	if (err == 0)
+		err = certs_send_vault(&b);
 	if (err == 0)
 		err = send_fds(c, b.w, generation, b.default_site,
 			sites_cache(c, b.cache_bytes, b.cache_disk));
 	if (err == 0)
 		c->snap_generation = generation;
+	certs_done(&b);
 	snap_writer_free(b.w);
 	return err;
 }

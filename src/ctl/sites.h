@@ -25,7 +25,15 @@ struct site_build {
 	uint32_t default_site;
 	bool any_host; /* … answers to every host name */
 	uint64_t cache_bytes, cache_disk;
+	uint16_t https_port; /* where gates speak TLS; 0: nowhere */
+	struct vault_key *keys; /* sealed, of all certificates */
+	size_t keys_n;
 };
+/* certs.c: the site's certificate, and what hangs on it. */
+void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site);
+/* The keys of all that were put, to the parent, when they are not those that it has. 0 or -errno. */
+int certs_send_vault(struct site_build *b);
+void certs_done(struct site_build *b);
 
 /* public_index: as root, where the copy of its Root= lies (up_public_path()). */
 struct snap_route sites_route(struct site_build *b, const struct conf_route *r, int public_index);

@@ -64,7 +64,7 @@ static json_t *own_site(const struct ctl *c)
 	listen_url(&c->app, url);
 	return with_counts(c, APP_NUMBER,
 		json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:i}", "name", c->app.name, "url", url,
-			"urls", listen_urls(&c->app), "state",
+			"urls", listen_urls(c, &c->app), "state",
 			maintenance_is(c, APP_NUMBER) ? "maintenance"
 			: c->trouble.down	      ? "failing"
 						      : "live",

@@ -212,6 +212,7 @@ void up_start(struct ctl *c, struct client *cl)
 	u->client_chose = cl->req.http[0] != '\0';
 	if (u->client_chose)
 		up_listen(u, (const char *const[]){cl->req.http, NULL});
+	memcpy(u->https, cl->req.https, sizeof u->https);
 	up_advance(u);
 }
 
@@ -368,7 +369,7 @@ static void say_live(struct up *u)
 	client_end(u->client, told && u->reload ? VERB_EXIT_USAGE : VERB_EXIT_DONE,
 		told && u->reload ? text : "",
 		told && u->reload ? "correct what is named above, then `stead reload` again" : "",
-		json_pack("{s:s, s:o, s:s, s:i, s:s}", "url", url, "urls", listen_urls(&c->app),
+		json_pack("{s:s, s:o, s:s, s:i, s:s}", "url", url, "urls", listen_urls(c, &c->app),
 			"name", c->app.name, "status", (int)u->probe.status, "ms", ms));
 }
 
@@ -401,6 +402,7 @@ static void go_live(struct up *u)
 		return;
 	}
 	up_tcp_live(u);
+	up_tcp_https(c, u->c, &u->sites);
 	app_values_free(&c->app);
 	c->app = u->app;
 	u->app.values = NULL;

@@ -24,6 +24,7 @@ static void heard_value(struct up *u, struct unpack *n)
 	col = unpack_u32(n);
 	if (!n->bad && app_value_add(&u->app, text, line, col) < 0)
 		u->check_failed = true;
+	u->unsealed |= !u->seals && strcmp(text[2], "CertificateChain") == 0;
 }
 
 static void heard_finding(struct up *u, struct unpack *n)
@@ -35,7 +36,8 @@ static void heard_finding(struct up *u, struct unpack *n)
 	col = unpack_u32(n);
 	text = unpack_str(n);
 	todo = unpack_str(n);
-	if (!n->bad)
+	/* What was said already is not said again. */
+	if (!n->bad && !u->resealing)
 		client_finding(u->client, level, file, line, col, text, todo);
 }
 
@@ -64,6 +66,36 @@ static void drop_database(struct up *u)
 	(void)parent_send(u->ctl, MSG_PROC_DROP, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
 }
 
+/* There are private keys, and nobody is known yet who can hold them: once keys is here check seals
+ * them. */
+static void look_again(struct up *u)
+{
+	app_values_free(&u->app);
+	sites_free(&u->sites);
+	u->sites = (struct site_list){0};
+	u->sites_bytes = 0;
+	u->check_asked = false;
+	u->resealing = true;
+	certs_want(u->ctl);
+	up_advance(u);
+}
+
+/* --https stands before the file, also after a reload. */
+static void keep_https(struct up *u)
+{
+	const char *address = u->https;
+
+	for (const struct app_value *v = u->ctl->app.values; v && u->reload && !*address;
+		v = v->next)
+		if (strcmp(v->key, "ListenTls") == 0 && strcmp(v->origin, "command") == 0)
+			address = v->text;
+	if (*address &&
+		app_value_add(&u->app,
+			(const char *const[6]){"Server", "", "ListenTls", address, "command", ""},
+			0, 0) < 0)
+		u->check_failed = true;
+}
+
 static void checked(struct ask *a, const struct ask_end *end)
 {
 	struct up *u = a->owner;
@@ -81,6 +113,11 @@ static void checked(struct ask *a, const struct ask_end *end)
 			"%s cannot be served as it is.", u->app.folder);
 		return;
 	}
+	if (u->unsealed && !u->resealing) {
+		look_again(u);
+		return;
+	}
+	keep_https(u);
 	for (const struct app_value *v = u->app.values; v; v = v->next)
 		if (strcmp(v->section, "Site") == 0 && strcmp(v->key, "Name") == 0 && !u->reload)
 			(void)snprintf(u->app.name, sizeof u->app.name, "%s", v->text);
@@ -133,6 +170,11 @@ void up_check(struct up *u)
 	char name[64], own[CTL_PATH_MAX];
 	struct buf b;
 
+	/* Whom to seal for is known in a moment. */
+	if (u->ctl->keys.wanted && !u->ctl->keys.known)
+		return;
+	ask.seals = u->seals = u->ctl->keys.known;
+	memcpy(ask.seal_for, u->ctl->keys.public_key, sizeof ask.seal_for);
 	u->check_asked = true;
 	client_progress(u->client, "check", "looking at the folder", UINT32_MAX);
 	conf_name_from_folder(u->app.folder, name);

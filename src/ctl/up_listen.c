@@ -126,17 +126,22 @@ void listen_url(const struct app *a, char ret[static CTL_URL_MAX])
 	(void)snprintf(ret, CTL_URL_MAX, "http://%s", address);
 }
 
-json_t *listen_urls(const struct app *a)
+static void add_urls(json_t *list, const char *scheme, const char *at)
 {
-	json_t *list = json_array();
-	const char *at = a->http;
-
 	while (*at) {
 		int n = (int)strcspn(at, " ");
 
-		(void)json_array_append_new(list, json_sprintf("http://%.*s", n, at));
+		(void)json_array_append_new(list, json_sprintf("%s://%.*s", scheme, n, at));
 		at += n;
 		at += strspn(at, " ");
 	}
+}
+
+json_t *listen_urls(const struct ctl *c, const struct app *a)
+{
+	json_t *list = json_array();
+
+	add_urls(list, "http", a->http);
+	add_urls(list, "https", c->https);
 	return list;
 }

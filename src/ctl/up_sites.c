@@ -30,6 +30,7 @@ static void value(struct up *u, const struct site_value *v)
 
 	if (!u->site)
 		return;
+	u->unsealed |= !u->seals && strcmp(v->key, "CertificateChain") == 0;
 	if (strcmp(v->section, "Site") == 0 && strcmp(v->key, "Name") == 0 &&
 		strlen(v->text) < sizeof u->site->name)
 		memcpy(u->site->name, v->text, strlen(v->text) + 1);

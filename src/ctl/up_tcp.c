@@ -1,5 +1,5 @@
 /*
- * up_tcp.c: the listeners of [Tcp] and of Metrics=, which a reload opens and closes.
+ * up_tcp.c: the listeners of [Tcp], Metrics= and ListenTls=, which a reload opens and closes.
  *
  * Called by the up flow and by what hears the parent. Every address has one number for ever, so
  * binding one that is bound changes nothing. It is all or nothing: when one cannot be had, those
@@ -33,8 +33,25 @@ static bool has(const struct up_tcp *list, unsigned n, uint32_t number)
 	return false;
 }
 
-/* Each address of each [Tcp], and that of Metrics=; how many, at most CTL_TCP_MAX. */
-static unsigned gather(struct ctl *c, const struct conf_app *conf, struct up_tcp *ret)
+/* Those of ListenTls=; the default only when there is a certificate. */
+static const char *const *tls_addresses(const struct conf_app *conf, const struct site_list *sites)
+{
+	static const char *const none[] = {NULL};
+
+	return !conf->listen_tls || (conf->listen_tls_default && !certs_any(conf, sites)) ? none : conf->listen_tls;
+}
+
+void up_tcp_https(struct ctl *c, const struct conf_app *conf, const struct site_list *sites)
+{
+	size_t n = 0;
+
+	c->https[0] = '\0';
+	for (const char *const *a = tls_addresses(conf, sites); *a && n < sizeof c->https; a++)
+		n += (size_t)snprintf(c->https + n, sizeof c->https - n, "%s%s", n ? " " : "", *a);
+}
+
+/* Each address of each [Tcp], that of Metrics=, those of ListenTls=; how many, at most CTL_TCP_MAX. */
+static unsigned gather(struct ctl *c, const struct conf_app *conf, const struct site_list *sites, struct up_tcp *ret)
 {
 	unsigned n = 0;
 
@@ -57,6 +74,14 @@ static unsigned gather(struct ctl *c, const struct conf_app *conf, struct up_tcp
 			.number = tcp_listener_number(c, key), .kind = LISTENER_METRICS};
 		(void)snprintf(t->address, sizeof t->address, "%s", conf->metrics);
 	}
+	for (const char *const *a = tls_addresses(conf, sites); *a && n < CTL_TCP_MAX; a++) {
+		struct up_tcp *t = &ret[n++];
+		char key[CTL_ADDRESS_MAX + 16];
+
+		(void)snprintf(key, sizeof key, "tls %s", *a);
+		*t = (struct up_tcp){.number = tcp_listener_number(c, key), .kind = LISTENER_TLS};
+		(void)snprintf(t->address, sizeof t->address, "%s", *a);
+	}
 	return n;
 }
 
@@ -70,7 +95,7 @@ static void gather_old(struct up *u)
 		return;
 	conf = effective_conf(c, &c->app, why, sizeof why);
 	if (conf)
-		u->tcp_old_n = gather(c, conf_app(conf), u->tcp_old);
+		u->tcp_old_n = gather(c, conf_app(conf), &c->sites, u->tcp_old);
 	conf_free(conf);
 }
 
@@ -94,10 +119,13 @@ static bool refuse_sites(struct up *u)
 {
 	for (unsigned i = 0; i < u->tcp_n; i++)
 		if (is_sites(u, u->tcp[i].address)) {
+			bool tls = u->tcp[i].kind == LISTENER_TLS;
+
 			up_fail(u, VERB_EXIT_USAGE,
 				"choose another Listen= for it, or another --http",
-				"[Tcp %s] cannot listen on %s: the site is answered there.",
-				u->tcp[i].name, u->tcp[i].address);
+				"%s%s%s cannot listen on %s: the site is answered there.",
+				tls ? "ListenTls=" : "[Tcp ", u->tcp[i].name, tls ? "" : "]",
+				u->tcp[i].address);
 			u->tcp_n = 0;
 			return true;
 		}
@@ -110,7 +138,7 @@ void up_tcp_bind(struct up *u)
 
 	u->tcp_asked = true;
 	gather_old(u);
-	u->tcp_n = u->tcp_left = gather(c, u->c, u->tcp);
+	u->tcp_n = u->tcp_left = gather(c, u->c, &u->sites, u->tcp);
 	u->tcp_id = c->ids + 1;
 	u->tcp_bound = u->tcp_n == 0;
 	if (refuse_sites(u))
@@ -132,6 +160,9 @@ static const struct app_value *written(const struct up *u, const struct up_tcp *
 		v = v->next)
 		if (strcmp(v->section, "Server") == 0 && strcmp(v->key, "Metrics") == 0)
 			return v;
+	for (const struct app_value *v = u->app.values; v && t->kind == LISTENER_TLS; v = v->next)
+		if (strcmp(v->key, "ListenTls") == 0 && strcmp(v->text, t->address) == 0)
+			return v->line ? v : NULL;
 	for (const struct app_value *v = u->app.values; v; v = v->next)
 		if (strcmp(v->section, "Tcp") == 0 && strcmp(v->key, "Listen") == 0 &&
 			strcmp(v->arg, t->name) == 0 && strcmp(v->text, t->address) == 0)
@@ -166,6 +197,7 @@ static void refused(struct up *u)
 		if (n < sizeof text)
 			n += (size_t)snprintf(text + n, sizeof text - n,
 				t->kind == LISTENER_METRICS ? "Metrics=%s: cannot listen on %s: %s."
+				: t->kind == LISTENER_TLS   ? "ListenTls=%s: cannot listen on %s: %s."
 							    : "[Tcp %s] cannot listen on %s: %s.",
 				t->name, t->address, strerror((int)t->err));
 		err = err ? err : t->err;

@@ -1,0 +1,238 @@
+/*
+ * certs.c: certificates on their way from check's values to the gates (the snapshot) and to keys
+ * (the vault), and the channel to keys.
+ *
+ * Called by the up flow, sites.c and peers.c. ctl sees certificates, and private keys only as boxes
+ * that it cannot open. Owns the channel; what goes into a vault is the snapshot's build's.
+ */
+#include "sites.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base64.h"
+#include "lib/sys.h"
+#include "snap/vault.h"
+
+enum { CHAIN_MAX = 16 };
+
+/* ---- keys ---- */
+
+void certs_want(struct ctl *c)
+{
+	struct msg_want m = {.role = PROC_KEYS};
+
+	if (c->keys.wanted)
+		return;
+	c->keys.wanted = true;
+	(void)parent_send(c, MSG_WANT, 0, &m, sizeof m, NULL, 0, NULL, 0);
+}
+
+static bool keys_allowed(struct chan *ch, const struct msg_head *h, unsigned nfds)
+{
+	(void)ch;
+	return msg_allowed(PROC_KEYS, PROC_CTL, h->type, h->len, nfds);
+}
+
+static void keys_got(struct chan *ch, struct msg *m)
+{
+	struct ctl *c = ch->owner;
+	struct msg_keys_here here;
+
+	if (!c->keys.greeted) {
+		c->keys.greeted = peers_hello_holds(m);
+		if (!c->keys.greeted)
+			chan_close(ch);
+		return;
+	}
+	if (m->h.type != MSG_KEYS_HERE || msg_get(m, &here, sizeof here, sizeof here) < 0)
+		return;
+	if (!c->keys.known && !(here.guards & KEYS_LOCKED))
+		say(c, EV_JAIL_SKIPPED, "what",
+			"memory of the private keys that is never swapped out", NULL);
+	if (!c->keys.known && !(here.guards & KEYS_FILTERED))
+		say(c, EV_JAIL_SKIPPED, "what", "seccomp filter of the private keys' process",
+			NULL);
+	memcpy(c->keys.public_key, here.public_key, sizeof c->keys.public_key);
+	c->keys.known = true;
+	if (c->up)
+		up_advance(c->up);
+}
+
+static void keys_gone(struct chan *ch, int why)
+{
+	struct ctl *c = ch->owner;
+
+	(void)why;
+	c->keys.greeted = false;
+}
+
+static const struct chan_ops keys_ops = {keys_allowed, keys_got, keys_gone};
+
+int certs_channel(struct ctl *c, int fd)
+{
+	int err;
+
+	chan_close(&c->keys.chan);
+	c->keys.greeted = false;
+	/* It runs, whoever wanted it. */
+	c->keys.wanted = true;
+	err = chan_init(&c->keys.chan, c->loop, fd, &keys_ops, c);
+	if (err == 0)
+		peers_hello(&c->keys.chan);
+	return err;
+}
+
+/* ---- which sites have one ---- */
+
+static bool site_has(const struct site *s)
+{
+	struct site_value v;
+	struct unpack u;
+
+	unpack_init(&u, s->values, s->bytes);
+	while (site_value_next(&u, &v))
+		if (strcmp(v.section, "Site") == 0 && strcmp(v.key, "CertificateChain") == 0)
+			return true;
+	return false;
+}
+
+bool certs_any(const struct conf_app *conf, const struct site_list *sites)
+{
+	if (conf->https)
+		return true;
+	for (unsigned i = 0; i < sites->n; i++)
+		if (site_has(sites->all[i]))
+			return true;
+	return false;
+}
+
+void certs_resume(struct ctl *c)
+{
+	bool any = false;
+
+	for (const struct app_value *v = c->app.values; v; v = v->next)
+		any |= strcmp(v->key, "CertificateChain") == 0;
+	for (unsigned i = 0; i < c->sites.n && !any; i++)
+		any = site_has(c->sites.all[i]);
+	if (any)
+		certs_want(c);
+}
+
+/* ---- the snapshot and the vault ---- */
+
+static void *decode(const char *text, size_t *ret_n)
+{
+	size_t n = strlen(text);
+	char *p = malloc(n / 4 * 3 + 1);
+	long got = p ? base64_decode(text, n, p) : -1;
+
+	if (got < 0) {
+		free(p);
+		return NULL;
+	}
+	*ret_n = (size_t)got;
+	return p;
+}
+
+static bool put_chain(struct site_build *b, const struct conf_app *conf,
+	const struct cert_box *head, uint32_t *ret)
+{
+	struct snap_cert cert = {.not_after_s = head->not_after_s};
+	void *der[CHAIN_MAX];
+	size_t der_n[CHAIN_MAX];
+	unsigned n = 0;
+	bool good = true;
+
+	memcpy(cert.id, head->id, sizeof cert.id);
+	memcpy(cert.key, head->key, sizeof cert.key);
+	while (good && conf->chain[n]) {
+		void *one = n < CHAIN_MAX ? decode(conf->chain[n], &der_n[n]) : NULL;
+
+		good = one != NULL;
+		if (good)
+			der[n++] = one;
+	}
+	if (good)
+		*ret = snap_put_cert(b->w, &cert, (const void *const *)der, der_n, n) + 1;
+	while (n)
+		free(der[--n]);
+	return good;
+}
+
+static bool put_key(struct site_build *b, uint8_t *box, size_t n)
+{
+	struct vault_key *more = reallocarray(b->keys, b->keys_n + 1, sizeof *more);
+
+	if (!more) {
+		b->no_memory = true;
+		return false;
+	}
+	b->keys = more;
+	/* The memory is the build's now; its id stands in its head. */
+	more[b->keys_n++] = (struct vault_key){.id = box + offsetof(struct cert_box, key),
+		.box = box + sizeof(struct cert_box),
+		.box_n = n - sizeof(struct cert_box)};
+	return true;
+}
+
+void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
+{
+	struct cert_box head;
+	uint8_t *box;
+	size_t n = 0;
+
+	if (!conf->https || !b->https_port)
+		return;
+	box = decode(conf->certificate_box, &n);
+	if (!box || n <= sizeof head || n > sizeof head + VAULT_BOX_MAX) {
+		free(box);
+		return;
+	}
+	memcpy(&head, box, sizeof head);
+	if (!put_chain(b, conf, &head, &site->cert) || !put_key(b, box, n)) {
+		free(box);
+		return;
+	}
+	site->https_port = b->https_port;
+	site->flags |= (conf->http == CONF_HTTP_REDIRECT ? SNAP_SITE_HTTP_REDIRECT : 0) |
+		       (conf->http == CONF_HTTP_OFF ? SNAP_SITE_HTTP_OFF : 0) |
+		       (conf->http1 ? 0 : SNAP_SITE_NO_HTTP1) |
+		       (conf->http2 ? 0 : SNAP_SITE_NO_HTTP2);
+	/* A browser that has seen it takes no other certificate for so long: not one that only a
+	 * test trusts. */
+	if (head.trusted || conf->hsts_written)
+		site->hsts_s = (uint32_t)min_of(conf->hsts_ms / 1000, (uint64_t)UINT32_MAX);
+}
+
+int certs_send_vault(struct site_build *b)
+{
+	struct ctl *c = b->c;
+	struct msg_vault m = {.generation = ++c->keys.vault_generation};
+	uint64_t sum = 0;
+	int fd, err;
+
+	for (size_t i = 0; i < b->keys_n; i++)
+		sum = sum * 31 + sys_checksum(b->keys[i].box, b->keys[i].box_n);
+	if (!b->keys_n || (c->keys.vault_sent && sum == c->keys.vault_sum))
+		return 0;
+	certs_want(c);
+	err = vault_make(b->keys, b->keys_n, &fd);
+	if (err)
+		return err;
+	err = parent_send(c, MSG_VAULT, 0, &m, sizeof m, NULL, 0, &fd, 1);
+	close(fd);
+	c->keys.vault_sent = err == 0;
+	c->keys.vault_sum = sum;
+	return err;
+}
+
+void certs_done(struct site_build *b)
+{
+	for (size_t i = 0; i < b->keys_n; i++)
+		free((uint8_t *)b->keys[i].box - sizeof(struct cert_box));
+	free(b->keys);
+}
