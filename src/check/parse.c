@@ -236,7 +236,7 @@ int check_jailed(check_work *work, const char *text, size_t n, struct buf *ret)
 	r = pid < 0 ? -errno : 0;
 	(void)close(fds[1]);
 	if (r == 0) {
-		if (read_all(fds[0], ret) < 0)
+		if (check_read_all(fds[0], ret) < 0)
 			(void)kill(pid, SIGKILL);
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;

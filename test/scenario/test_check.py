@@ -18,7 +18,7 @@ Domian=shop.example
 Domain=shop.example http://x
 BodyMax=lots
 AccessLog=jsn
-Hsts=180d
+OnDemand=no
 [Pyton]
 [Python]
 Workers=0
@@ -45,7 +45,7 @@ def test_every_error_in_one_go(app_folder):
     places = [line.split("stead.conf:")[1].split(": ")[0] for line in lines if "stead.conf:" in line]
     assert places == ["3:6", "4:1", "5:21", "6:9", "7:11", "8:1", "9:2", "11:9", "12:1", "14:13", "15:1", "17:9"]
     for text in ("did you mean Domain=?", "did you mean json?", "did you mean [Python]?", "Queue= belongs into [Site]",
-                 "does not have Hsts= yet", "is not closed", "warning: there is no key Memory="):
+                 "does not have OnDemand= yet", "is not closed", "warning: there is no key Memory="):
         assert text in done.stderr
     assert "11 errors" in done.stderr
 
@@ -154,7 +154,7 @@ def test_completion(shell, tmp_path):
                "COMP_WORDS=(stead up --h); COMP_CWORD=2; _stead; echo ${COMPREPLY[@]}; "
                "COMP_WORDS=(stead introspect e); COMP_CWORD=2; _stead; echo ${COMPREPLY[@]}")
         out = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, timeout=program.TIMEOUT).stdout
-        assert out.splitlines() == ["status stop", "--http --help", "events"]
+        assert out.splitlines() == ["status stop", "--http --https --help", "events"]
 
 
 def test_help_of_each_verb():

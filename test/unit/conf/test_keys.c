@@ -52,6 +52,9 @@ static void sample(const struct conf_row *r, unsigned n, char *mem, size_t cap)
 	case CONF_TYPE_CALENDAR:
 		snprintf(mem, cap, "%u:%u", n / 60 % 24, n % 60);
 		break;
+	case CONF_TYPE_BASE64:
+		snprintf(mem, cap, "%04u", n);
+		break;
 	default:
 		snprintf(mem, cap, "n%u.example", n);
 	}
@@ -81,8 +84,8 @@ static const char *section_of(const struct conf_row *r)
 static const char *arg_of(const struct conf_row *r)
 {
 	/* No two programs have the same name. */
-	return r->section == SECTION_ROUTE   ? "/x"
-	       : r->section == SECTION_TIMER ? "y"
+	return r->section == SECTION_ROUTE    ? "/x"
+	       : r->section == SECTION_TIMER  ? "y"
 	       : section_rows[r->section].arg ? "x"
 					      : "";
 }
@@ -190,6 +193,10 @@ static void every_key_at_its_bounds(void **state)
 		case CONF_TYPE_LOGFORMAT:
 		case CONF_TYPE_LOCAL:
 			assert_int_equal(put(k, "none-of-these"), -EINVAL);
+			break;
+		case CONF_TYPE_BASE64:
+			assert_int_equal(put(k, "none-of-these"), -EINVAL);
+			assert_int_equal(put(k, "MAA"), -EINVAL);
 			break;
 		case CONF_TYPE_LISTEN:
 			assert_int_equal(put(k, "port:65536"), -EINVAL);
