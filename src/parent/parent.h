@@ -57,12 +57,12 @@ enum {
 	LATE_STREAMS_MAX = 64,
 
 	CORE_START_MS = 5 * 1000, /* for gate, ctl and log to say READY */
+	SERVICE_TRIES = 2,        /* of a program that never was ready, before what waits for it is let go */
 	CTL_TRIES = 3,            /* of a ctl that never was ready, before the start has failed */
 	CORE_STOP_MS = 3 * 1000,
 	UNREADY_STOP_MS = 500, /* gate, ctl and log that were never ready */
 	DRAIN_MS = 30 * 1000, /* a replaced worker's running requests */
 	STOP_DRAIN_MS = 5 * 1000,
-	DRAIN_MAX_MS = 7 * 86400 * 1000, /* the most that DrainMaxSec= can be */
 	STOP_TWICE_MS = 300,  /* signals so close together are one */
 	STUCK_GRACE_MS = 500, /* between the request for stacks and the kill */
 	BACKOFF_FIRST_MS = 100,
@@ -288,8 +288,6 @@ void slot_init(struct slot *s, struct parent *p, enum proc role, uint32_t index,
 /* Start it when nothing of it runs; end a backoff's wait. */
 void slot_want(struct slot *s);
 void slot_unwant(struct slot *s);
-/* A gate that is ending: in so long from now at the latest. */
-void gate_hurry(struct slot *s, uint32_t drain_ms, uint32_t tunnel_ms);
 /* Start a new generation; new before old when the role allows it. */
 void slot_replace(struct slot *s, bool rolling);
 /* A stuck worker: its successor starts now, it gets its grace. */
@@ -375,7 +373,6 @@ struct parent {
 	unsigned cgroups_left; /* folders that were still busy when their process was buried */
 	unsigned gates;        /* how many slots there are; they only grow */
 	unsigned gates_wanted; /* the first so many of them shall serve */
-	uint32_t drain_max_ms; /* what others have for their tunnels */
 	bool root, detached;
 	bool ctl_first; /* no ctl was ever ready here: one that cannot start ends the whole */
 	bool settle_due;

@@ -4,7 +4,8 @@
  * Called by workers.c before a program is made, by services.c when it ended and by sets.c when its
  * slot goes. Owns the folder of the sockets and what lies in it. The two runs of a slot have a place
  * each, so a replacement is asked by itself before it takes over; the socket of a place stays when
- * its program dies, and what waits in it is the next one's. Nothing is ever read from a socket here.
+ * its program dies, and what waits in it is the next one's, unless none comes up. Nothing is ever read
+ * from a socket here.
  *
  * As root the folder is /run/stead/backends/ID, which gates see: a socket that is handed over can
  * be connected to by the gates' group alone, the one for notifications by the app's user alone. A
@@ -323,6 +324,11 @@ void place_ended(struct parent *p, struct run *r)
 {
 	close_at(p, r, 'n', &r->notify_fd);
 	r->port = 0;
+}
+
+void place_shut(struct parent *p, struct run *r)
+{
+	close_at(p, r, 's', &r->listen_fd);
 }
 
 void place_bury(struct parent *p, struct run *r)

@@ -23,6 +23,9 @@ void place_done(struct place *place);
 void place_ended(struct parent *p, struct run *r);
 /* The slot goes. */
 void place_bury(struct parent *p, struct run *r);
+/* Nothing of it comes up: what waits in its socket is let go, so that it is answered elsewhere. The next start gets
+ * another socket. */
+void place_shut(struct parent *p, struct run *r);
 /* Of the socket that is handed over. */
 void place_path(const struct parent *p, const struct run *r, char ret[static PATH_MAX]);
 

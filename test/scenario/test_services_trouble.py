@@ -34,6 +34,7 @@ def mend(one):
     (one.folder / "server.py").write_text(SERVER)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("listen", ["fd", "port"])
 def test_a_crash_loop(serve, listen):
     """503 with Retry-After at once, and not when a connection is refused or its time is over; status has the last lines."""
@@ -63,6 +64,27 @@ def test_a_crash_loop(serve, listen):
     assert any(r.get("event") == "APP_BACK" for r in one.logs())
 
 
+def test_what_waits_in_its_socket(serve):
+    """A request that lies in the socket of a program that died waits for the next one; when none comes up it is let go."""
+    one = serve("Listen=fd\n").up()
+    pid = service_of(one)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    (one.folder / "server.py").write_text("import sys\nsys.exit(4)\n")
+    got = {}
+    askers = [threading.Thread(target=lambda m=m: got.update({m: ask(one, "/waits", m)})) for m in ("GET", "POST")]
+    for asker in askers:
+        asker.start()
+    wait_until("both to wait", lambda: site_of(one)["active"] == 2)
+    os.kill(pid, signal.SIGKILL)
+    for asker in askers:
+        asker.join()
+    assert got["GET"].status == 503 and got["GET"]["Retry-After"], got
+    assert got["POST"].status == 502, "it may have been read: it is not asked again"
+    assert {r["close"] for r in one.logs() if r.get("target") == "/waits" and r["method"] == "GET"} == {"app_down"}
+    mend(one)
+    wait_until("service", lambda: ask(one).status == 200, timeout=90)
+
+
 def service_of(one):
     return next(p for p in one.status()["processes"] if p["role"] == "service")
 
@@ -76,6 +98,20 @@ def test_status_says_where_it_is_asked(serve, listen, where, words):
     assert process["listen"] == {"auto": "fd", "port": "port"}.get(listen, "path")
     assert ("port" in process) == (listen == "port")
     assert words.format(port=process.get("port")) in one.cli("status")
+
+
+@pytest.mark.parametrize("address, exposed", [("0.0.0.0", True), ("::", True), ("127.0.0.1", False), ("::ffff:127.0.0.1", False)])
+def test_a_port_that_is_open_to_the_network(serve, address, exposed):
+    """Who listens at every address is reached past stead, and is told so once; it serves."""
+    family = "AF_INET6" if ":" in address else "AF_INET"
+    one = serve("Listen=port\n", {"WHERE": "port"})
+    (one.folder / "server.py").write_text(SERVER.replace('Server(("127.0.0.1", ', f'Server(("{address}", ').replace(
+        "daemon_threads = True", f"daemon_threads = True\n    address_family = socket.{family}"))
+    one.up()
+    assert service_of(one).get("exposed", False) == exposed
+    assert ("open to the network past stead" in one.cli("status")) == exposed
+    told = [r for r in one.logs() if r.get("event") == "APP_EXPOSED"]
+    assert len(told) == exposed and all(r["port"] == str(service_of(one)["port"]) for r in told), told
 
 
 def test_status_says_what_it_says(serve):
