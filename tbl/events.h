@@ -42,5 +42,6 @@ EVENT(PROGRAM_NOT_RUN, 1086, LEVEL_ERROR, "app program why", "a program of [Work
 EVENT(TCP_DOWN, 1090, LEVEL_ERROR, "tcp why", "no server of a [Tcp] takes connections; its clients are turned away", "see that one of its Server= runs and can be reached from here")
 EVENT(TCP_BACK, 1091, LEVEL_NOTICE, "tcp", "a server of a [Tcp] takes connections again", "")
 EVENT(APP_UNWELL, 1095, LEVEL_WARNING, "app path status", "an app that is starting answers with an error; it is asked again until its time is over", "its own lines say why; Health= names the path that is asked for")
+EVENT(APP_EXPOSED, 1096, LEVEL_WARNING, "app port", "a program listens at more than this machine's own addresses, so the network reaches it past stead: past its networks, passwords, limits and logs", "let it listen at 127.0.0.1, which the variable HOST says, or at the socket that it is handed (LISTEN_FDS)")
 EVENT(BACKEND_SOCKET, 1092, LEVEL_ERROR, "upstream path error", "the Unix socket of a backend cannot be connected to", "start the backend, or let the gates write to its socket: chmod 666 it, or `chgrp stead-gate` and chmod 660; they must reach its folder too (chmod o+x)")
 EVENT(BACKEND_SAID, 1093, LEVEL_WARNING, "site upstream text", "a FastCGI backend wrote to its error stream while it answered a request", "it is the program's own word: see its code")

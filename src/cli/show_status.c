@@ -157,6 +157,10 @@ static void show_place(const json_t *p)
 		else
 			(void)printf("    asked at the socket that %s",
 				strcmp(listen, "path") == 0 ? "it made" : "it was handed");
+		if (json_is_true(json_object_get(p, "exposed")))
+			(void)fputs(", and open to the network past stead: let it listen at "
+				    "127.0.0.1 only",
+				stdout);
 		(void)puts(strcmp(listen, "auto") == 0
 				   ? ", or at one that it was handed: it is being tried"
 				   : "");

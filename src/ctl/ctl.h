@@ -215,8 +215,13 @@ struct proc_info {
 	struct msg_proc_state st;
 	uint64_t starting_us; /* since when this generation is or was on its way up */
 	char said[201];       /* the last STATUS= of a program, for a person to read; "" */
+	bool exposed;         /* a program: its port is open to the network */
 };
 void procs_heard(struct ctl *c, const struct msg_proc_state *st);
+/* exposed.c: does a process listen at that port of an address that is not the machine's own alone? */
+bool exposed_port(unsigned port);
+/* By one line of /proc/net/tcp or tcp6. */
+bool exposed_line(const char *line, unsigned port);
 /* What a program says of itself (SAID_STATUS): text of the app's. */
 void procs_said(struct ctl *c, const struct msg *m);
 /* How many of them are in that phase. */

@@ -6,6 +6,7 @@
  */
 #include "ctl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,18 @@ static struct proc_info *find(struct ctl *c, const struct msg_proc_state *st)
 	return &c->procs[c->procs_n++];
 }
 
+/* Said once for each run. */
+static void look_at_port(struct ctl *c, struct proc_info *p)
+{
+	char number[12];
+
+	p->exposed = exposed_port(p->st.port);
+	if (!p->exposed)
+		return;
+	(void)snprintf(number, sizeof number, "%u", (unsigned)p->st.port);
+	say(c, EV_APP_EXPOSED, "app", c->app.name, "port", number, NULL);
+}
+
 void procs_heard(struct ctl *c, const struct msg_proc_state *st)
 {
 	struct proc_info *p = find(c, st);
@@ -49,12 +62,16 @@ void procs_heard(struct ctl *c, const struct msg_proc_state *st)
 	if (p->st.generation == st->generation)
 		was = (enum proc_phase)p->st.phase;
 	/* What the one before said is not its word. */
-	if (p->st.generation != st->generation || st->phase == PHASE_STARTING)
+	if (p->st.generation != st->generation || st->phase == PHASE_STARTING) {
 		p->said[0] = '\0';
+		p->exposed = false;
+	}
 	if (st->phase == PHASE_STARTING)
 		p->starting_us = st->since_wall_us;
 	starting_us = p->starting_us;
 	p->st = *st;
+	if (st->role == PROC_SERVICE && st->phase == PHASE_UP && was != PHASE_UP && st->listen == SERVICE_PORT)
+		look_at_port(c, p);
 	/* A retired generation leaves no row behind when another one holds the slot. */
 	if (st->phase == PHASE_DOWN)
 		*p = c->procs[--c->procs_n];

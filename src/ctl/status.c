@@ -116,8 +116,9 @@ static json_t *sites(const struct ctl *c, const char *named, bool all, unsigned 
 }
 
 /* Of a program: where it is asked, and what it says of itself. */
-static void with_service(json_t *o, const struct msg_proc_state *st, const char *said)
+static void with_service(json_t *o, const struct proc_info *p)
 {
+	const struct msg_proc_state *st = &p->st;
 	static const char *const names[] = {[SERVICE_FD] = "fd",
 		[SERVICE_PORT] = "port",
 		[SERVICE_AUTO] = "auto",
@@ -129,8 +130,10 @@ static void with_service(json_t *o, const struct msg_proc_state *st, const char 
 		(void)json_object_set_new(o, "listen", json_string(names[st->listen]));
 	if (st->port && (st->listen == SERVICE_PORT || st->listen == SERVICE_AUTO))
 		(void)json_object_set_new(o, "port", json_integer((json_int_t)st->port));
-	if (*said)
-		(void)json_object_set_new(o, "says", json_string(said));
+	if (*p->said)
+		(void)json_object_set_new(o, "says", json_string(p->said));
+	if (p->exposed)
+		(void)json_object_set_new(o, "exposed", json_true());
 }
 
 static json_t *process(struct ctl *c, const struct msg_proc_state *st)
@@ -165,7 +168,7 @@ static json_t *processes(struct ctl *c)
 		if (c->procs[i].st.role < PROC_END && c->procs[i].st.role > PROC_NONE) {
 			json_t *o = process(c, &c->procs[i].st);
 
-			with_service(o, &c->procs[i].st, c->procs[i].said);
+			with_service(o, &c->procs[i]);
 			(void)json_array_append_new(list, o);
 		}
 	return list;
