@@ -203,6 +203,8 @@ def test_packages_of_pyproject(stead, app_folder, wheels, work, written):
         files["stead.conf"] = "[Python]\nRequirements=pyproject.toml\n"
     one = stead(app_folder(files), env=wheels).up()
     assert ask(one).text == "1.0"
+    if written:
+        return  # from here on it is the same, wherever the name came from
     assert one.stop() == 0
     one.gone()
     one.environment["PIP_FIND_LINKS"] = "/nonexistent"

@@ -39,7 +39,7 @@ def one_worker(stead, app_folder):
 def test_one_name_that_does_not_resolve(stead, app_folder):
     """nginx-ui #593: one unresolvable upstream stops everything. Here at the first start and at a reload; what needs it
     is 502 or 503, all else is served."""
-    conf = ("[Site]\nStatic=/files files\n[Route /api]\nTo=u\n[Route /one]\nTo=http://other-name.invalid:8000\n"
+    conf = ("[Site]\nStatic=/files files\nQueueTimeoutSec=500ms\n[Route /api]\nTo=u\n[Route /one]\nTo=http://other-name.invalid:8000\n"
             "[Upstream u]\nServer=http://no-such-name.invalid:8000\n")
     folder = app_folder({"app.py": APP, "files/a.txt": "a", "stead.conf": conf})
     one = stead(folder).up()
