@@ -187,15 +187,19 @@ static void each_route_of_a_path_is_one(void **state)
 
 static void two_for_the_same_requests_are_refused(void **state)
 {
-	static const char *const same[] = {"[Route /a]\n[Route /b]\n[Route /a]\n",
+	static const char *const same[] = {
+		"[Route /a]\n[Route /b]\n[Route /a]\n",
 		"[Route /a]\n[Site]\n[Route /a/]\n",
-		("[Route /a]\nMethods=GET POST\nMatchHeader=X-V 2\n[Route /a]\nMatchHeader=x-v 2\n"
-		 "Methods=POST HEAD GET\n"),
-		"[Route ~^/a]\nMatchHeader=X-V\n[Route ~^/a]\nMatchHeader=X-V\n"};
-	static const char *const differ[] = {"[Route /a]\nMethods=GET\n[Route /a]\nMethods=POST\n",
+		("[Route /a]\nMethods=GET POST\nMatchHeader=X-V 2\n"
+		 "[Route /a]\nMatchHeader=x-v 2\nMethods=POST HEAD GET\n"),
+		"[Route ~^/a]\nMatchHeader=X-V\n[Route ~^/a]\nMatchHeader=X-V\n",
+	};
+	static const char *const differ[] = {
+		"[Route /a]\nMethods=GET\n[Route /a]\nMethods=POST\n",
 		"[Route /a]\n[Route =/a]\n[Route ~^/a]\n",
-		("[Route /a]\nMatchHeader=X-V 1\n[Route /a]\nMatchHeader=X-V 2\n[Route "
-		 "/a]\nMatchHeader=X-V\n")};
+		("[Route /a]\nMatchHeader=X-V 1\n[Route /a]\nMatchHeader=X-V 2\n"
+		 "[Route /a]\nMatchHeader=X-V\n"),
+	};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(same); i++) {
