@@ -50,6 +50,7 @@
 	NAME(done, "done")                                                                         \
 	NAME(call_soon, "call_soon")                                                               \
 	NAME(run, "run")                                                                           \
+	NAME(self, "__self__")                                                                     \
 	NAME(task_factory, "get_task_factory")                                                     \
 	NAME(empty, "")
 
@@ -88,6 +89,7 @@ struct asgi {
 	PyObject *task_type, *task_args; /* asyncio.Task and its keywords; NULL: create_task() */
 	PyObject *catcher;               /* call_soon() of the loop while a Task is made */
 	PyObject *step, *context;        /* what it caught */
+	PyObject *step_type;             /* what such a step is; NULL: none was seen yet */
 	bool eager;                      /* in this turn */
 	PyObject *sent_types[3];         /* the app's own str objects, each for a type of asgi_http_send() */
 	PyObject *on_error;      /* prints an exception */

@@ -31,7 +31,8 @@ static void asgi_free(PyObject *capsule)
 	PyObject **const objects[] = {&s->app, &s->run, &s->create_task, &s->create_future,
 		&s->call_soon, &s->on_error, &s->accept_key, &s->gone, &s->http, &s->websocket,
 		&s->state, &s->turn, &s->loop, &s->task_type, &s->task_args, &s->catcher, &s->step,
-		&s->context, &s->sent_types[0], &s->sent_types[1], &s->sent_types[2]};
+		&s->context, &s->step_type, &s->sent_types[0], &s->sent_types[1],
+		&s->sent_types[2]};
 
 	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++)
 		Py_CLEAR(*objects[i]);
@@ -123,16 +124,37 @@ static void print_error(void)
 		PyErr_WriteUnraisable(NULL);
 }
 
-/* call_soon() as a Task finds it that is being made: it gets the first step. */
+/* Is it what a Task gives to call_soon()? The first one shows what they are. */
+static bool is_step(struct asgi *s, PyObject *callback)
+{
+	PyObject *task;
+	bool found = false;
+
+	if (s->step_type)
+		return (PyObject *)Py_TYPE(callback) == s->step_type;
+	task = PyObject_GetAttr(callback, s->name[ASGI_self]);
+	if (task)
+		found = PyObject_IsInstance(task, s->task_type) == 1;
+	PyErr_Clear();
+	Py_XDECREF(task);
+	if (found) {
+		s->step_type = (PyObject *)Py_TYPE(callback);
+		Py_INCREF(s->step_type);
+	}
+	return found;
+}
+
+/* call_soon() of the loop while a Task is made: gets its first step. Whatever else calls it
+ * meanwhile (what the collector of garbage ends may) is answered by the loop itself. */
 static PyObject *catch_step(PyObject *self, PyObject *args, PyObject *kw)
 {
 	struct asgi *s = PyCapsule_GetPointer(self, "stead.asgi.step");
 	PyObject *context = kw ? PyDict_GetItemString(kw, "context") : NULL;
 
-	if (!s || PyTuple_Size(args) != 1 || !context || s->step) {
-		PyErr_SetString(PyExc_RuntimeError, "a task was made in a way that is not known");
+	if (!s)
 		return NULL;
-	}
+	if (s->step || !context || PyTuple_Size(args) != 1 || !is_step(s, PyTuple_GetItem(args, 0)))
+		return PyObject_Call(s->call_soon, args, kw);
 	s->step = PyTuple_GetItem(args, 0);
 	s->context = context;
 	Py_INCREF(s->step);
@@ -143,26 +165,46 @@ static PyObject *catch_step(PyObject *self, PyObject *args, PyObject *kw)
 static PyMethodDef catch_def = {"call_soon", (PyCFunction)(void (*)(void))catch_step,
 	METH_VARARGS | METH_KEYWORDS, "takes a task's first step"};
 
-/* The task of c, whose first step is in s->step and s->context. */
-static bool make_task(struct conn *c, PyObject *coro)
+/* A step that is not of our task: the loop's, as if it had not been caught. */
+static void give_back(struct asgi *s)
+{
+	PyObject *args = PyTuple_Pack(1, s->step), *kw = PyDict_New(), *res = NULL;
+
+	if (args && kw && PyDict_SetItemString(kw, "context", s->context) == 0)
+		res = PyObject_Call(s->call_soon, args, kw);
+	if (!res)
+		print_error();
+	Py_XDECREF(res);
+	Py_XDECREF(args);
+	Py_XDECREF(kw);
+	Py_CLEAR(s->step);
+	Py_CLEAR(s->context);
+}
+
+/* The task of c. Its first step is in s->step and s->context then, or with the loop. */
+static void make_task(struct conn *c, PyObject *coro)
 {
 	struct asgi *s = c->s;
-	PyObject *args = PyTuple_Pack(1, coro);
+	PyObject *args = PyTuple_Pack(1, coro), *of = NULL;
 
 	if (!args || PyObject_SetAttr(s->loop, s->name[ASGI_call_soon], s->catcher) < 0) {
 		Py_XDECREF(args);
-		return false;
+		return;
 	}
 	c->task = PyObject_Call(s->task_type, args, s->task_args);
 	Py_DECREF(args);
 	if (!c->task)
 		print_error();
-	if (PyObject_DelAttr(s->loop, s->name[ASGI_call_soon]) == 0 && c->task && s->step)
-		return true;
-	Py_CLEAR(c->task);
-	Py_CLEAR(s->step);
-	Py_CLEAR(s->context);
-	return false;
+	if (PyObject_DelAttr(s->loop, s->name[ASGI_call_soon]) < 0)
+		print_error();
+	if (!s->step)
+		return;
+	of = PyObject_GetAttr(s->step, s->name[ASGI_self]);
+	if (!of)
+		PyErr_Clear();
+	if (!of || of != c->task)
+		give_back(s);
+	Py_XDECREF(of);
 }
 
 /* What it raises would have ended the loop; run() of stead_asgi.py lets nothing out. */
@@ -211,7 +253,9 @@ static bool start_task(struct conn *c, PyObject *scope)
 		return false;
 	if (!s->eager)
 		c->task = PyObject_CallFunctionObjArgs(s->create_task, coro, NULL);
-	else if (make_task(c, coro))
+	else
+		make_task(c, coro);
+	if (s->step)
 		first_step(s);
 	Py_DECREF(coro);
 	/* A loop of the app's own may have run it to its end already. */

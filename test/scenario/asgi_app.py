@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import weakref
 
 PLAIN = (b"content-type", b"text/plain")
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -13,6 +14,7 @@ SEEN = []           # what happened, for /seen
 GATE = {}           # events by name, for requests that wait for others
 NUMBER = contextvars.ContextVar("number", default=0)
 TASKS = []          # of /step
+MADE, CAME = [], []  # callbacks of call_while_tasks_are_made()
 BEGUN = [0]         # requests of /among since the loop went on to something else
 PAST = os.path.join(os.environ.get("ASGI_NOTES", HERE), "notes")
 
@@ -37,6 +39,8 @@ async def lifespan(scope, receive, send):
         return
     if os.environ.get("FACTORY"):
         asyncio.get_running_loop().set_task_factory(lambda loop, coro, **more: Own(coro, loop=loop, **more))
+    if os.environ.get("CALLS"):
+        call_while_tasks_are_made(asyncio.get_running_loop())
     scope["state"]["shared"] = []
     scope["state"]["pid"] = os.getpid()
     note("startup %d" % os.getpid())
@@ -50,6 +54,18 @@ async def lifespan(scope, receive, send):
 
 class Own(asyncio.Task):
     pass
+
+
+def call_while_tasks_are_made(loop):
+    """As a finalizer could that the collector runs then: callbacks of every form, from inside Task()."""
+    add, context = weakref.WeakSet.add, contextvars.copy_context()
+
+    def with_calls(self, item):
+        add(self, item)
+        if isinstance(item, asyncio.Task):
+            MADE.append(loop.call_soon(CAME.append, 1))
+            MADE.append(loop.call_soon(lambda: CAME.append(2), context=context))
+    weakref.WeakSet.add = with_calls
 
 
 def beat():
@@ -226,6 +242,9 @@ async def http(scope, receive, send):
             said.append("timed out")
         await answer(send, json.dumps([before, said, me in asyncio.all_tasks(), len(set(TASKS)) == len(TASKS),
                                        all(t.done() for t in TASKS[:-1]), asyncio.current_task() is me]))
+    elif path == "/calls":
+        await asyncio.sleep(0)
+        await answer(send, json.dumps([len(MADE), len(CAME), not any(m.cancelled() for m in MADE)]))
     elif path == "/task":
         await answer(send, type(asyncio.current_task()).__name__)
     elif path == "/hold":

@@ -416,6 +416,14 @@ def test_task_factory(up):
     assert ask(up(env="FACTORY=own"), "/task").text == "Own"
 
 
+def test_callbacks_while_tasks_are_made(up):
+    """call_soon() from inside a Task that is being made is the loop's, and answers come as ever."""
+    one = up(env="CALLS=1")
+    for i in range(1, 4):
+        made, came, handles = json.loads(ask(one, "/calls").text)
+        assert made == came >= 2 * i and handles
+
+
 def test_many_requests_leave_the_loop_time(up):
     """However many requests wait, the loop's other work comes between them."""
     one = up()
