@@ -143,7 +143,8 @@ void up_call_deliver(struct up_conn *n)
 			continue;
 		}
 		len = input(n);
-		used = c->codec->decode(&c->answer, n->in + n->in_at, len, &piece, &head);
+		/* Nothing may lie there: an answer can end without a byte. */
+		used = c->codec->decode(&c->answer, len ? n->in + n->in_at : "", len, &piece, &head);
 		if (used == -CLOSE_UP_BUSY || used == -CLOSE_UP_ROLE) {
 			up_call_refused(c, (enum close_id) - used);
 			return;
