@@ -109,6 +109,8 @@ bool php_detect(struct check *k, bool python);
 /* detect_program.c: a program that the folder names by a Procfile, a config.ru or a package.json:
  * put what runs it, or say why it cannot be run. False: the folder names none. */
 bool program_detect(struct check *k);
+/* Name those lines of a Procfile that nothing runs, beside an app that was found otherwise. */
+void program_others(struct check *k);
 /* Text that another wrote, of a file of the folder: 0 and the packed words of `work`; -ENOENT:
  * there is no such file; else the finding says why not. -ENOMEM. */
 int program_read(struct check *k, const char *file, check_work *work, struct buf *ret);

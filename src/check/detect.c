@@ -296,8 +296,13 @@ int check_detect(struct check *k)
 	left = LOOK_ENTRIES;
 	if (conf_target(k->conf) != NULL ||
 		has_python(
-			openat(k->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), LOOK_DEPTH, &left))
-		return detect_python(k);
+			openat(k->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), LOOK_DEPTH, &left)) {
+		int r = detect_python(k);
+
+		if (r == 0 && conf_target(k->conf) != NULL)
+			program_others(k);
+		return r;
+	}
 	put(k, CONF_POSTGRES_ENABLED, "no");
 	no_app(k,
 		"no app was found: there is neither a Python file nor an index.html in the folder, "

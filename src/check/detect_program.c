@@ -139,6 +139,17 @@ static void put_web(struct check *k, const struct procfile_line *l)
 		k->conf, CONF_NOTE, &pos, "", "its web: line is the program that answers the site");
 }
 
+/* Somebody has seen to that line: a program of its name is written. */
+static bool is_written(const struct check *k, const char *name)
+{
+	for (const struct conf_scope *s = NULL; (s = conf_scope_next(k->conf, s)) != NULL;)
+		if ((conf_scope_section(s) == SECTION_WORKER ||
+			    conf_scope_section(s) == SECTION_TIMER) &&
+			strcmp(conf_scope_arg(s), name) == 0)
+			return true;
+	return false;
+}
+
 /* Those beside web: are no errors, and nothing of them is run. */
 static void tell_others(struct check *k, const struct procfile *f)
 {
@@ -147,7 +158,7 @@ static void tell_others(struct check *k, const struct procfile *f)
 		struct conf_pos pos = {.file = "Procfile", .line = l->line, .col = 1};
 		char todo[256] = "run it before `stead up` and before each `stead reload`";
 
-		if (strcmp(l->name, "web") == 0)
+		if (strcmp(l->name, "web") == 0 || is_written(k, l->name))
 			continue;
 		if (strcmp(l->name, "release") != 0)
 			(void)snprintf(todo, sizeof(todo),
@@ -156,6 +167,31 @@ static void tell_others(struct check *k, const struct procfile *f)
 				l->name);
 		conf_find(k->conf, CONF_NOTE, &pos, todo, "its %s: line is not run", l->name);
 	}
+}
+
+/* The Procfile, allocated; NULL: there is none that can be read, and *ret_r says why. */
+static struct procfile *read_procfile(struct check *k, struct buf *packed, int *ret_r)
+{
+	struct procfile *f = calloc(1, sizeof(*f));
+
+	buf_init(packed, SIZE_MAX);
+	*ret_r = f != NULL ? program_read(k, "Procfile", procfile_work, packed) : -ENOMEM;
+	if (*ret_r == 0 && procfile_take(packed->p, packed->len, f))
+		return f;
+	free(f);
+	return NULL;
+}
+
+void program_others(struct check *k)
+{
+	struct buf packed;
+	int r;
+	struct procfile *f = read_procfile(k, &packed, &r);
+
+	if (f != NULL)
+		tell_others(k, f);
+	buf_done(&packed);
+	free(f);
 }
 
 static const struct procfile_line *web_of(const struct procfile *f)
@@ -169,25 +205,18 @@ static const struct procfile_line *web_of(const struct procfile *f)
 /* By the Procfile alone. */
 static bool procfile_detect(struct check *k)
 {
-	struct procfile *f = calloc(1, sizeof(*f));
-	const struct procfile_line *web = NULL;
 	struct buf packed;
-	bool found = false;
 	int r;
+	struct procfile *f = read_procfile(k, &packed, &r);
+	const struct procfile_line *web = f != NULL ? web_of(f) : NULL;
 
-	buf_init(&packed, SIZE_MAX);
-	r = f != NULL ? program_read(k, "Procfile", procfile_work, &packed) : -ENOMEM;
-	if (r == 0 && procfile_take(packed.p, packed.len, f)) {
-		web = web_of(f);
-		found = web != NULL && !(is_npm_start(&web->command) && node_detect(k));
-		if (found)
-			put_web(k, web);
-		found = web != NULL;
+	if (web != NULL && !(is_npm_start(&web->command) && node_detect(k)))
+		put_web(k, web);
+	if (f != NULL)
 		tell_others(k, f);
-	}
 	buf_done(&packed);
 	free(f);
-	return found || (r < 0 && r != -ENOENT);
+	return web != NULL || (r < 0 && r != -ENOENT);
 }
 
 bool program_detect(struct check *k)

@@ -85,6 +85,18 @@ def test_found(app_folder, name):
     assert not note or any(note in text for text in notes(answer)), notes(answer)
 
 
+def test_other_lines_beside_an_app_of_python(app_folder):
+    """What a Procfile has beside web: is named, until a program of that name is written."""
+    files = {"Procfile": "web: gunicorn app:app\nrelease: flask db upgrade\nworker: celery worker\nclock: python clock.py\n", "app.py": FLASK}
+    answer = check(app_folder(files), status=0)
+    found = {f["line"]: f for f in answer["findings"] if f["file"] == "Procfile"}
+    assert set(found) == {2, 3, 4} and all(f["level"] == "note" for f in found.values()), found
+    assert "[Worker worker]" in found[3]["todo"] and "before `stead up`" in found[2]["todo"]
+    files["stead.conf"] = "[Worker worker]\nExecStart=/bin/true\n[Timer clock]\nExecStart=/bin/true\nOnCalendar=daily\n"
+    answer = check(app_folder(files, "written"), status=0)
+    assert [f["line"] for f in answer["findings"] if f["file"] == "Procfile"] == [2]
+
+
 # name: (files, text, todo, file, line)
 REFUSED = {
     "no JSON": ({"package.json": "{\n\"scripts\": }"}, "this is not JSON", "", "package.json", 2),
