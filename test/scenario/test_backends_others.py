@@ -295,7 +295,7 @@ def test_node_events_are_never_delayed(gate, node):
                 seen += sock.recv(4096)
             began = time.monotonic()
             assert get(bed, f"/next?n={n + 1}").body == b"told 1"
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 4
         assert b"text/event-stream" in seen and b"ontent-encoding" not in seen.lower()
 
 

@@ -51,7 +51,7 @@ def test_the_site_answers_at_once_and_status_says_why(stead, app_folder):
     answer = wait_until("503", lambda: (a := ask(one)).status == 503 and a)
     assert int(answer["Retry-After"]) >= 1
     record = wait_until("its record", lambda: [r for r in one.logs() if r.get("status") == 503])[-1]
-    assert record["close"] == "app_down" and record["ms"] < 1000
+    assert record["close"] == "app_down" and record["ms"] < 5000  # the queue would have let it wait for 10 s
     site = site_of(one)
     assert site["state"] == "failing" and site["trouble"]["down"]
     assert site["trouble"]["status"] == 1 and site["trouble"]["restarts"] >= 3

@@ -164,7 +164,7 @@ def test_a_stop_while_a_gate_drains(stead, folder):
     began = time.monotonic()
     assert one.stop() == 0
     one.gone()
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 25  # by itself it would take half a minute
     client.close()
 
 

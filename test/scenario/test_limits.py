@@ -254,7 +254,7 @@ def test_a_header_that_does_not_come(behind, start):
     with behind.connect() as sock:
         sock.sendall(start)
         assert sock.recv(100) == b""
-    assert 1.5 < time.monotonic() - began < 4
+    assert 1.5 < time.monotonic() - began < 8
     assert behind.counters()["stead_proxy_header_faults_total"] == before + 1
 
 

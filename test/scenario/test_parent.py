@@ -565,11 +565,11 @@ def test_nothing_survives_not_even_a_daemon(bed):
 def test_a_second_signal_ends_it_now(bed):
     worker = start_worker(bed, stop_ms=60000)
     worker.do("ignore 15")
-    time.sleep(0.1)
+    worker.ask("stat /")  # it does
     began = time.monotonic()
     bed.process.send_signal(signal.SIGTERM)
     assert let_go(bed, now=True) == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20  # it was given a minute
     assert pb.descendants_named(bed.dir) == []
 
 

@@ -246,7 +246,7 @@ def test_all_down_then_back_by_a_check(site, servers):
                 assert c.recv(1) == b""
             except ConnectionResetError:
                 pass
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10
     down, = tcpbed.events(one, "TCP_DOWN")
     assert down["tcp"] == "tcp/echo" and down["level"] == "error" and down["todo"]
     servers(named(b"A"), port=gone)

@@ -190,7 +190,7 @@ def test_deadline(site):
     before = pids(one)
     start = time.monotonic()
     answer = ask(one, "/stuck")
-    assert answer.status == 504 and time.monotonic() - start < 5
+    assert answer.status == 504 and time.monotonic() - start < 15
     assert ask(one, "/").status == 200
     wait_until("the stack in the log", lambda: 'in app' in one.cli("logs") and "most recent call first" in one.cli("logs"))
     wait_until("another worker", lambda: pids(one) - before)
