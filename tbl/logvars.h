@@ -32,4 +32,5 @@ LOGVAR(UPSTREAM_RESPONSE_TIME, "upstream_response_time", "seconds from asking it
 LOGVAR(CACHE_STATUS, "upstream_cache_status", "what the cache did: hit, miss, stale, …")
 LOGVAR(SSL_PROTOCOL, "ssl_protocol", "the version of TLS")
 LOGVAR(SSL_CIPHER, "ssl_cipher", "the cipher of TLS")
+LOGVAR(SSL_SERVER_NAME, "ssl_server_name", "the name that the client asked for by SNI, where it is not the host's")
 LOGVAR(CLOSE, "close", "why the request ended: a name of `stead introspect closes`")

@@ -32,6 +32,7 @@ static const struct {
 	{"cache", RECORD_CACHE},
 	{"tls", RECORD_TLS},
 	{"cipher", RECORD_CIPHER},
+	{"sni", RECORD_SNI},
 };
 
 static uint64_t number_of(const json_t *o, const char *name)

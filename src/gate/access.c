@@ -11,6 +11,7 @@
 #include "route.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* "worker 7" */
 static size_t put_worker(char *to, uint32_t slot)
@@ -119,6 +120,15 @@ void access_record(struct req *r)
 	set_fields(r, &rec);
 	if (r->up.kind && r->route)
 		set_upstream(r, &rec, worker);
+	if (r->tls_version) {
+		size_t n = strlen(r->tls_name);
+
+		set_text(&rec, RECORD_TLS, r->tls_version, strlen(r->tls_version));
+		set_text(&rec, RECORD_CIPHER, r->tls_cipher, strlen(r->tls_cipher));
+		/* Nearly always the host, which stands there already. */
+		if (n != r->host_len || strncasecmp(r->tls_name, r->host, n) != 0)
+			set_text(&rec, RECORD_SNI, r->tls_name, n);
+	}
 	if (r->cache_status)
 		set_text(&rec, RECORD_CACHE, r->cache_status, strlen(r->cache_status));
 	set_format(r, &rec, route);

@@ -8,6 +8,7 @@
  * request that fails (RFC 9112; sections in http1_parse.c).
  */
 #include "http1.h"
+#include "tls_server.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -94,6 +95,8 @@ static bool request_new(struct h1 *h)
 		h->close_why = CLOSE_KEEPALIVE_OFF;
 	r->start_us = h->start_us;
 	r->tls = c->listener->tls || c->peer_tls;
+	if (c->tls)
+		tls_conn_describe(c, r);
 	r->conn_nth = c->nth;
 	r->metrics = c->listener->metrics;
 	r->local_port = c->listener->port;

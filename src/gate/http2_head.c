@@ -10,6 +10,7 @@
  * gets a copy of just its size.
  */
 #include "http2.h"
+#include "tls_server.h"
 #include "http1_field.h"
 #include "http1_parse.h"
 
@@ -186,6 +187,8 @@ static bool request_new(struct h2_stream *s)
 	r->version_minor = 1;
 	r->start_us = s->start_us;
 	r->tls = c->listener->tls || c->peer_tls;
+	if (c->tls)
+		tls_conn_describe(c, r);
 	r->conn_nth = c->nth;
 	r->metrics = c->listener->metrics;
 	r->local_port = c->listener->port;

@@ -59,6 +59,7 @@ struct req {
 	uint8_t handler;                /* enum handler */
 	uint8_t version_minor;          /* HTTP/1.x */
 	bool http2;                     /* it came by HTTP/2; version_minor is 1 */
+	const char *tls_version, *tls_cipher, *tls_name; /* of its connection, which has them; NULL: not encrypted here */
 	bool tls;
 	bool metrics;                   /* it came in on the port of Metrics= */
 	bool head_sent, ended, body_done; /* answer's head gone; answer whole; request's body whole */

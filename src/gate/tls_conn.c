@@ -9,6 +9,7 @@
  */
 #include "tls_server.h"
 #include "counters.h"
+#include "req.h"
 
 #include <errno.h>
 #include <openssl/bio.h>
@@ -95,7 +96,6 @@ int tls_conn_begin(struct conn *c)
 	t->conn = c;
 	t->turn.kind = OP_TLS_TURN;
 	t->out.op.kind = OP_TLS_SEND;
-	t->began_us = loop_now_us(g->loop);
 	BIO_set_data(b, t);
 	BIO_set_init(b, 1);
 	SSL_set_bio(t->ssl, b, b);
@@ -145,6 +145,7 @@ static void count_end(struct tls_conn *t, bool good)
 
 static void handshake_over(struct tls_conn *t)
 {
+	const char *name;
 	const unsigned char *alpn;
 	unsigned n;
 
@@ -152,6 +153,9 @@ static void handshake_over(struct tls_conn *t)
 	tls_wait_mode(t->ssl, false);
 	SSL_get0_alpn_selected(t->ssl, &alpn, &n);
 	t->h2 = n == 2 && memcmp(alpn, "h2", 2) == 0;
+	t->version = SSL_get_version(t->ssl);
+	name = SSL_CIPHER_standard_name(SSL_get_current_cipher(t->ssl));
+	t->cipher_name = name ? name : "";
 	count_end(t, true);
 	forget_site(t);
 }
@@ -389,21 +393,11 @@ void tls_conn_free(struct conn *c)
 	c->tls = NULL;
 }
 
-const char *tls_conn_version(const struct conn *c)
-{
-	return SSL_get_version(c->tls->ssl);
-}
-
-const char *tls_conn_cipher(const struct conn *c)
-{
-	const char *name = SSL_CIPHER_standard_name(SSL_get_current_cipher(c->tls->ssl));
-
-	return name ? name : "";
-}
-
-const char *tls_conn_name(const struct conn *c)
+void tls_conn_describe(const struct conn *c, struct req *r)
 {
 	const char *name = SSL_get_servername(c->tls->ssl, TLSEXT_NAMETYPE_host_name);
 
-	return name ? name : "";
+	r->tls_version = c->tls->version;
+	r->tls_cipher = c->tls->cipher_name;
+	r->tls_name = name ? name : "";
 }

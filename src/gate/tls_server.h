@@ -111,7 +111,7 @@ struct tls_conn {
 	const struct snap_site *site; /* the SNI's, while the handshake runs */
 	struct snap *snap;            /* … and its snapshot, referenced */
 	uint32_t site_number;
-	uint64_t began_us;
+	const char *version, *cipher_name; /* "TLSv1.3"; IANA's name */
 };
 
 /* tls_out.c, for tls_conn.c: take a whole record; false: the connection has failed. Go on with what the protocol wants
@@ -135,9 +135,8 @@ void tls_conn_send_cancel(struct conn *c);
 /* Nothing follows: close_notify, and the socket's sending side is shut when all has gone. -errno. */
 int tls_conn_shut(struct conn *c);
 op_done tls_conn_on_turn, tls_conn_on_sent;
-/* "TLSv1.3", the cipher's IANA name, the name that was asked for; "" none. */
-const char *tls_conn_version(const struct conn *c);
-const char *tls_conn_cipher(const struct conn *c);
-const char *tls_conn_name(const struct conn *c);
+/* What its requests' records show. */
+struct req;
+void tls_conn_describe(const struct conn *c, struct req *r);
 
 #endif

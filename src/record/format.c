@@ -212,6 +212,7 @@ static const uint8_t texts[LOGVAR_END] = {
 	[LOGVAR_CACHE_STATUS] = RECORD_CACHE + 1,
 	[LOGVAR_SSL_PROTOCOL] = RECORD_TLS + 1,
 	[LOGVAR_SSL_CIPHER] = RECORD_CIPHER + 1,
+	[LOGVAR_SSL_SERVER_NAME] = RECORD_SNI + 1,
 };
 
 static void put_time(struct record_lines *l, struct buf *b, uint64_t wall_us, enum logvar var)

@@ -31,6 +31,7 @@ enum record_text {
 	RECORD_TLS,      /* version */
 	RECORD_CIPHER,
 	RECORD_FORMAT,   /* of a custom AccessLog= */
+	RECORD_SNI,      /* the name that the client asked for, where it is not the host */
 	RECORD_TEXTS
 };
 enum { RECORD_RAW_MAX = 8 * 1024, RECORD_FORMAT_MAX = 1024, RECORD_LINE_MAX = 12 * 1024 };
@@ -63,7 +64,7 @@ struct record_head {
 	uint16_t port;      /* the client's; 0 unknown */
 	uint16_t close;     /* enum close_id */
 	uint16_t len[RECORD_TEXTS];
-	uint16_t pad[5];
+	uint16_t pad[4];
 };
 _Static_assert(sizeof(struct record_head) == 120, "no hole that would tell what lay on the stack");
 

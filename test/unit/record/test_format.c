@@ -30,7 +30,7 @@ static struct record example(void)
 				   .close = CLOSE_DONE}};
 	static const char *const texts[RECORD_TEXTS] = {"shop", "192.0.2.1", "ann", "GET", "/a/b?c=d&e",
 		"shop.example", "http://x.example/", "curl/8", "", "shop/api", "10.0.0.1:80", "hit", "TLSv1.3",
-		"TLS_AES_128_GCM_SHA256", ""};
+		"TLS_AES_128_GCM_SHA256", "", ""};
 
 	for (unsigned i = 0; i < RECORD_TEXTS; i++)
 		r.text[i] = (struct record_str){texts[i], strlen(texts[i])};
