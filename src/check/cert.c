@@ -493,3 +493,9 @@ int check_cert(struct check *k)
 	free(key_text);
 	return r;
 }
+
+void check_cert_done(struct check *k)
+{
+	X509_STORE_free(k->authorities);
+	k->authorities = NULL;
+}

@@ -85,6 +85,8 @@ int check_read_all(int fd, struct buf *b);
 
 /* cert.c: the files of Certificate= and CertificateKey= of the conf become values. 0 or -errno. */
 int check_cert(struct check *k);
+/* What it keeps for the next. */
+void check_cert_done(struct check *k);
 /* What its child says; as above. */
 bool cert_take_records(struct conf *c, const char *p, size_t bytes, const struct conf_pos *cert, const struct conf_pos *key);
 

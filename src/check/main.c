@@ -89,6 +89,7 @@ int main(void)
 		r = answer(&k);
 	if (r < 0)
 		fatal("check", "%s", strerror(-r));
+	check_cert_done(&k);
 	conf_free(k.conf);
 	free(mem);
 	return 0;

@@ -313,6 +313,8 @@ static void done(struct sites *s)
 	for (unsigned i = 0; i < s->n; i++)
 		free(s->names[i]);
 	free(s->names);
+	if (s->one != NULL)
+		s->k->authorities = s->one->authorities;
 	free(s->one);
 	conf_free(s->defaults);
 	conf_claims_free(s->sites);

@@ -74,6 +74,9 @@ static bool lock_memory(void)
 	(void)setrlimit(RLIMIT_MEMLOCK, &lim);
 	if (lim.rlim_cur == RLIM_INFINITY)
 		return mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
+	/* What will come could fail for the limit; what there is, with the secret in it, may fit.
+	 */
+	(void)mlockall(MCL_CURRENT);
 	return false;
 }
 

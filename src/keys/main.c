@@ -137,7 +137,7 @@ static int started(struct aide *a, struct msg *start)
 		err = k->store ? 0 : -ENOMEM;
 	}
 	/* What the library loads at its first use it loads now. */
-	if (!err && (!OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) || !EVP_sha512()))
+	if (!err && (!OPENSSL_init_crypto(0, NULL) || !EVP_sha512()))
 		err = -EIO;
 	for (unsigned i = 0; i < start->nfds; i++)
 		close(msg_take_fd(start, i));
@@ -287,5 +287,8 @@ int main(void)
 	err = loop_run(l);
 	if (err)
 		fatal("keys", "waiting failed: %s", strerror(-err));
-	return 0;
+	store_free(k->store);
+	explicit_bzero(k->secret, sizeof(k->secret));
+	/* From within, so that what is left still has an owner when somebody looks for memory that has none. */
+	exit(0);
 }

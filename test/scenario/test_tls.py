@@ -3,7 +3,9 @@
 import concurrent.futures
 import os
 import pathlib
+import pwd
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -14,6 +16,7 @@ import pytest
 
 from client import Client
 from program import BUILD, TIMEOUT, free_port, give, wait_until
+from test_root import RootStead
 from tlsbed import certificate, connect, context, fetch, once
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -57,6 +60,8 @@ def test_both_versions(tls, kind):
     old = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{one.secure}", "-tls1_1", "-cipher", "ALL@SECLEVEL=0"],
                          stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, text=True)
     assert "Cipher is (NONE)" in old.stdout, old.stdout
+    record = [r for r in one.logs() if r.get("tls")][-1]
+    assert (record["tls"], record["scheme"], "sni" in record) == ("TLSv1.3", "https", False) and record["cipher"].startswith("TLS_"), record
     # What is not encrypted is sent there.
     got = plain(one, "/x?y=1")
     assert (got.status, got["Location"]) == (308, f"https://a.example:{one.secure}/x?y=1")
@@ -364,3 +369,39 @@ ListenTls=127.0.0.1:{port}
     with pytest.raises(OSError):
         once(port)
     assert plain(one).text == "hello"
+
+
+@pytest.mark.root
+def test_as_root(work, app_folder, request):
+    """Each role under a user of its own: keys in an empty root folder, its memory locked, its secret its own."""
+    port = free_port()
+    folder = app_folder({"public/index.html": "hello", "stead.conf": f"""[Site]
+Root=public
+Certificate=own.crt
+CertificateKey=own.key
+[Server]
+ListenTls=127.0.0.1:{port}
+"""}, name="tlsroot")
+    certificate(folder, "own")
+    one = RootStead(work, folder)
+    try:
+        one.up()
+        for version in (V12, V13):
+            assert once(port, using=context(version=version))[2] == b"hello"
+        pid = one.pid("keys")
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        uid = pwd.getpwnam("stead-keys").pw_uid
+        assert re.search(rf"^Uid:\t{uid}\t{uid}\t", status, re.M) and "Seccomp:\t2" in status, status
+        # A container may not raise the limit; then the log says what is off.
+        off = [r["what"] for r in one.logs() if r.get("event") == "JAIL_SKIPPED"]
+        locked = int(re.search(r"VmLck:\s+(\d+)", status).group(1)) > 1000
+        assert (locked and not off) or off == ["memory of the private keys that is never swapped out"], (off, status)
+        seen = {line.split()[4] for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()}
+        assert not [at for at in seen if at.startswith(("/home", "/etc", "/var/lib/postgresql", "/tmp"))], seen
+        secret = (one.state / "keys" / "secret").stat()
+        assert (secret.st_uid, secret.st_mode & 0o777) == (uid, 0o600)
+        one.kill_and_wait("keys")
+        wait_until("it answers again", lambda: once(port)[0] == 200)
+    finally:
+        one.end()
+        shutil.rmtree(one.state, ignore_errors=True)
