@@ -224,6 +224,142 @@ static void sums_that_go_back(void **state)
 	}
 }
 
+/* One tick: so many requests were given, each after so long in the queue; what there shall be is
+ * up. */
+static enum scale_why sample(
+	struct scaler *s, struct scale_sample *n, uint64_t given, uint64_t wait_us)
+{
+	n->now_ms += SCALE_TICK_MS;
+	n->given += given;
+	n->waited_us += given * wait_us;
+	n->up = s->want;
+	return scale_decide(s, n);
+}
+
+/* How many ticks without a request until it changes its mind. */
+static unsigned calm_ticks(struct scaler *s, struct scale_sample *n)
+{
+	unsigned ticks = 1;
+
+	while (sample(s, n, 0, 0) == SCALE_STAY && ticks < 5000)
+		ticks++;
+	return ticks;
+}
+
+/* Two ticks in a row, and half of what there is each time. What was before the first sample is
+ * nobody's. */
+static void more_by_half(void **state)
+{
+	struct scaler s = {0};
+	struct scale_sample n = {.threads = 1, .queued = 10};
+
+	(void)state;
+	scale_set(&s, 1, 100, 0, 8);
+	assert_int_equal(sample(&s, &n, 1000, 1000000), SCALE_STAY);
+	assert_int_equal(sample(&s, &n, 10, SCALE_WAIT_US), SCALE_STAY);
+	assert_int_equal(sample(&s, &n, 10, SCALE_WAIT_US - 1), SCALE_STAY);
+	assert_int_equal(sample(&s, &n, 10, SCALE_WAIT_US), SCALE_STAY);
+	assert_int_equal(sample(&s, &n, 10, SCALE_WAIT_US), SCALE_QUEUE);
+	assert_int_equal(s.want, 12);
+	/* Nobody left the queue: whoever is in it waits for at least as long. */
+	assert_int_equal(sample(&s, &n, 0, 0), SCALE_STAY);
+	assert_int_equal(sample(&s, &n, 0, 0), SCALE_QUEUE);
+	assert_int_equal(s.want, 18);
+}
+
+static void fewer_by_a_quarter(void **state)
+{
+	static const unsigned wants[] = {12, 9, 7, 6, 5, 4, 3, 2};
+	struct scaler s = {0};
+	struct scale_sample n = {.threads = 1, .running = 1};
+
+	(void)state;
+	scale_set(&s, 1, 100, 0, 16);
+	(void)sample(&s, &n, 0, 0);
+	for (unsigned i = 0; i < ARRAY_LEN(wants); i++) {
+		assert_int_equal(calm_ticks(&s, &n), SCALE_CALM_MS / SCALE_TICK_MS);
+		assert_int_equal(s.want, wants[i]);
+	}
+	/* One that runs is too much for one. */
+	assert_int_equal(calm_ticks(&s, &n), 5000);
+	scale_set(&s, 14, 100, 0, 16);
+	(void)sample(&s, &n, 0, 0);
+	(void)calm_ticks(&s, &n);
+	assert_int_equal(s.want, 14);
+}
+
+/* Waits too short to ask for more are long enough to keep what there is. */
+static void a_little_waiting_is_no_calm(void **state)
+{
+	struct scaler s = {0};
+	struct scale_sample n = {.threads = 1};
+
+	(void)state;
+	scale_set(&s, 1, 8, 0, 8);
+	for (unsigned i = 0; i < 600; i++)
+		assert_int_equal(sample(&s, &n, 1, i % 40 ? 0 : SCALE_CALM_US), SCALE_STAY);
+	for (unsigned i = 0; i < 600; i++)
+		(void)sample(&s, &n, 1, i % 40 ? 0 : SCALE_CALM_US - 1);
+	assert_true(s.want < 8);
+}
+
+/* Each time that more are needed soon after, it waits twice as long before the next time, and 8
+ * minutes at most. */
+static void ever_longer_calm(void **state)
+{
+	static const uint64_t ms[] = {30000, 60000, 120000, 240000, 480000, 480000, 480000};
+	struct scaler s = {0};
+	struct scale_sample n = {.threads = 1};
+
+	(void)state;
+	scale_set(&s, 1, 100, 0, 8);
+	(void)sample(&s, &n, 0, 0);
+	for (unsigned i = 0; i < ARRAY_LEN(ms); i++) {
+		assert_int_equal(calm_ticks(&s, &n) * SCALE_TICK_MS, ms[i]);
+		n.queued = 10;
+		(void)sample(&s, &n, 1, SCALE_WAIT_US);
+		assert_int_equal(sample(&s, &n, 1, SCALE_WAIT_US), SCALE_QUEUE);
+		n.queued = 0;
+	}
+	/* Long after: it is as at first. */
+	for (unsigned i = 0; i < 2 * SCALE_CALM_MAX_MS / SCALE_TICK_MS; i++)
+		(void)sample(&s, &n, 1, SCALE_CALM_US);
+	n.queued = 10;
+	(void)sample(&s, &n, 1, SCALE_WAIT_US);
+	assert_int_equal(sample(&s, &n, 1, SCALE_WAIT_US), SCALE_QUEUE);
+	n.queued = 0;
+	assert_int_equal(calm_ticks(&s, &n) * SCALE_TICK_MS, ms[0]);
+}
+
+/* An open WebSocket is no load, and yet somebody is there. */
+static void an_open_one_is_not_idle(void **state)
+{
+	struct scaler s = {0};
+	struct scale_sample n = {.threads = 1, .open = 1};
+
+	(void)state;
+	scale_set(&s, 1, 1, 1000, 1);
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(sample(&s, &n, 0, 0), SCALE_STAY);
+	n.open = 0;
+	assert_int_equal(calm_ticks(&s, &n), 1000 / SCALE_TICK_MS);
+	assert_int_equal(s.want, 0);
+}
+
+/* A gate's successor counts from nothing: that is no work of all these years. */
+static void a_sum_that_begins_anew(void **state)
+{
+	struct scaler s = {0};
+	struct scale_sample n = {.threads = 1, .worked_us = 1ull << 40};
+
+	(void)state;
+	scale_set(&s, 1, 8, 0, 8);
+	(void)sample(&s, &n, 0, 0);
+	n.worked_us = 0;
+	assert_int_equal(calm_ticks(&s, &n), SCALE_CALM_MS / SCALE_TICK_MS);
+	assert_int_equal(s.want, 6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +372,12 @@ int main(void)
 		cmocka_unit_test(idle),
 		cmocka_unit_test(not_idle),
 		cmocka_unit_test(sums_that_go_back),
+		cmocka_unit_test(more_by_half),
+		cmocka_unit_test(fewer_by_a_quarter),
+		cmocka_unit_test(a_little_waiting_is_no_calm),
+		cmocka_unit_test(ever_longer_calm),
+		cmocka_unit_test(an_open_one_is_not_idle),
+		cmocka_unit_test(a_sum_that_begins_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
