@@ -16,6 +16,7 @@
 enum {
 	APP_SERVICE_FAST_US = 1000, /* only below it is anything given to a busy worker */
 	APP_AHEAD_US = 1000,        /* … and only so much work */
+	APP_AHEAD_SEVERAL_US = 400, /* … where another worker could do it meanwhile */
 	APP_NAP_US = 500,           /* at most so long the gate looks away from busy workers */
 	APP_NAP_PART = 8,           /* … and at most this part of what the queue's first has waited */
 	APP_NAP_MIN_US = 30,        /* a shorter nap saves nothing */

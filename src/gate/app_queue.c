@@ -3,10 +3,10 @@
  *
  * Called for each new request and whenever a worker has room. A worker is given as many requests as
  * it has threads; more only when one takes it less than a millisecond, and then only what it does
- * in a millisecond, so that the two processes need not wake each other for every single request: to
- * wake one costs both of them more than a small request does. What it has not begun after
- * APP_TICK_MS is taken back. Among workers the busy
- * word decides, which counts the requests of every gate.
+ * in a millisecond (less where there are others), so that the two processes need not wake each other
+ * for every single request: to wake one costs both of them more than a small request does. What it has
+ * not begun after APP_TICK_MS is taken back. Among workers the busy word decides, which counts the
+ * requests of every gate.
  */
 #include "app_priv.h"
 #include "lib/must.h"
@@ -195,7 +195,8 @@ static unsigned depth(const struct app_worker *w)
 
 	if (w->link.async || us == 0 || us >= APP_SERVICE_FAST_US || w->hold)
 		return w->link.threads;
-	ahead = max_of(APP_AHEAD_US / us, 1u) + w->link.threads;
+	ahead = w->app->workers->next ? APP_AHEAD_SEVERAL_US : APP_AHEAD_US;
+	ahead = max_of(ahead / us, 1u) + w->link.threads;
 	return ahead < LINK_SEATS ? ahead : LINK_SEATS;
 }
 
