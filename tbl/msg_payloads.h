@@ -91,8 +91,8 @@ struct msg_keys_here {
 	uint32_t pad;
 };
 /* For what a private key may be used. */
-enum sign_purpose { SIGN_TLS13_SERVER = 1, SIGN_TLS12_SERVER = 2 };
-enum { SIGN_CONTENT_MAX = 512, SIGNATURE_MAX = 2048 };
+enum sign_purpose { SIGN_TLS13_SERVER = 1, SIGN_TLS12_SERVER = 2, SIGN_ACME = 3 };
+enum { SIGN_CONTENT_MAX = 512, SIGN_ACME_MAX = 48 * 1024, SIGNATURE_MAX = 2048 };
 struct msg_sign {
 	uint32_t purpose; /* enum sign_purpose */
 	uint32_t scheme;  /* SignatureScheme of RFC 8446 section 4.2.3 */
@@ -101,6 +101,42 @@ struct msg_sign {
 struct msg_signed {
 	uint32_t err; /* 0 or an errno: ENOENT no such key, EPERM not for this purpose */
 	uint32_t pad;
+};
+/* For an account at an authority; for a certificate. */
+enum key_kind { KEY_ACCOUNT = 1, KEY_CERTIFICATE = 2 };
+struct msg_key_make {
+	uint32_t kind;  /* enum key_kind */
+	uint32_t names; /* how many follow */
+};
+struct msg_key_made {
+	uint32_t err;   /* 0 or an errno */
+	uint32_t pad;
+	uint8_t id[32]; /* SHA-256 of its SubjectPublicKeyInfo */
+	uint8_t x[32], y[32]; /* P-256 */
+};
+struct msg_challenge {
+	uint64_t forget_ms; /* so long from now on */
+};
+/* Get one; only ask the authority when it should be renewed; only look which one is served here: then the packed
+ * directory is https://NAME:PORT, and the URL of the account an address. */
+enum cert_what { CERT_GET = 0, CERT_LOOK_RENEWAL = 1, CERT_LOOK_SERVED = 2 };
+struct msg_cert_ask {
+	uint32_t names;
+	uint32_t what;         /* enum cert_what */
+	uint8_t key[32];       /* of the certificate: SHA-256 of its SubjectPublicKeyInfo */
+	uint8_t account_key[32], account_x[32], account_y[32];
+};
+enum cert_outcome { CERT_ISSUED = 1, CERT_FAILED, CERT_RENEWAL, CERT_SERVED };
+struct msg_cert_end {
+	uint32_t outcome;  /* enum cert_outcome */
+	uint32_t limited;  /* FAILED: the authority asks for less */
+	uint32_t chain;    /* ISSUED: so many certificates */
+	uint32_t pad;
+	uint64_t retry_ms; /* FAILED: the authority said when to come again; 0 */
+	uint64_t renew_start_s, renew_end_s, look_again_ms; /* RENEWAL: 0 when it does not say */
+	uint64_t not_before_s, not_after_s;
+	uint8_t id[32];    /* SHA-256 of the chain */
+	uint8_t key[32];
 };
 enum { TICKET_KEYS_MAX = 3 };
 struct ticket_key {

@@ -11,7 +11,7 @@
  */
 #define P(R) (1u << PROC_##R)
 #define P_ALL (~0u)
-#define P_AIDE (P(RESOLVE) | P(AUTH) | P(KEYS))
+#define P_AIDE (P(RESOLVE) | P(AUTH) | P(KEYS) | P(CERTS))
 #define P_PAGED (P(GATE) | P(CTL) | P(LOG))
 #define P_SELF_SERVING (P(GATE) | P(CTL) | P(LOG) | P_AIDE)
 
@@ -82,8 +82,8 @@ MSG(METRICS_ASK, 403, P(GATE), P(CTL), none, 0, 0, "somebody asks at the port of
 MSG(METRICS, 404, P(CTL), P(GATE), none, 1, 1, "the answer: a sealed piece of memory with Prometheus text")
 
 /* gates and resolve */
-MSG(RESOLVE, 410, P(GATE), P(RESOLVE), msg_resolve, 0, 0, "look this host up; then: its name")
-MSG(RESOLVED, 411, P(RESOLVE), P(GATE), msg_resolved, 0, 0, "what came of it; then: 16 bytes for each address, IPv4 in its mapped form, and the name")
+MSG(RESOLVE, 410, P(GATE) | P(CERTS), P(RESOLVE), msg_resolve, 0, 0, "look this host up; then: its name")
+MSG(RESOLVED, 411, P(RESOLVE), P(GATE) | P(CERTS), msg_resolved, 0, 0, "what came of it; then: 16 bytes for each address, IPv4 in its mapped form, and the name")
 
 /* gates and auth */
 MSG(AUTH_CHECK, 420, P(GATE), P(AUTH), none, 0, 0, "packed: the hash, then the password; id: the answer's")
@@ -91,9 +91,21 @@ MSG(AUTH_CHECKED, 421, P(AUTH), P(GATE), msg_auth, 0, 0, "whether they belong to
 
 /* keys, ctl and the gates */
 MSG(KEYS_HERE, 430, P(KEYS), P(CTL), msg_keys_here, 0, 0, "with what to seal for me, and how well I am guarded")
-MSG(SIGN, 431, P(GATE), P(KEYS), msg_sign, 0, 0, "sign for that purpose with that key; then: what to sign; id: the answer's")
-MSG(SIGNED, 432, P(KEYS), P(GATE), msg_signed, 0, 0, "err 0 and the signature, or why there is none")
+MSG(SIGN, 431, P(GATE) | P(CERTS), P(KEYS), msg_sign, 0, 0, "sign for that purpose with that key; then: what to sign; id: the answer's")
+MSG(SIGNED, 432, P(KEYS), P(GATE) | P(CERTS), msg_signed, 0, 0, "err 0 and the signature, or why there is none")
+MSG(KEY_MAKE, 434, P(CTL), P(KEYS), msg_key_make, 0, 0, "make a private key; then packed: the names of the certificate that is asked for with it")
+MSG(KEY_MADE, 435, P(KEYS), P(CTL), msg_key_made, 0, 0, "err 0; then packed: its box, sealed for keys alone, and the request for a certificate (PKCS #10, DER), empty for an account's")
 MSG(TICKET_KEYS, 433, P(KEYS), P(GATE), msg_ticket_keys, 0, 0, "with what session tickets are made and read from now on, the newest first")
+
+/* ctl, certs and the gates */
+MSG(CHALLENGE, 407, P(CTL), P(GATE), msg_challenge, 0, 0, "answer this at /.well-known/acme-challenge/; packed: the token, the text; replayed to each new gate; id: the answer's")
+MSG(CHALLENGED, 408, P(GATE), P(CTL), none, 0, 0, "from now on it is answered here")
+MSG(CERT_ASK, 440, P(CTL), P(CERTS), msg_cert_ask, 0, 0, "get a certificate; then packed: directory, address of mail, request for the certificate in base64url, name of the one that it replaces, URL of the account, URL of the order, each \"\" when there is none, then the host names; id: the job's")
+MSG(CERT_KEEP, 441, P(CERTS), P(CTL), none, 0, 0, "packed: URLs of the account and of the order, to be kept before the job goes on")
+MSG(CERT_KEPT, 442, P(CTL), P(CERTS), none, 0, 0, "they are kept")
+MSG(CERT_OFFER, 443, P(CERTS), P(CTL), none, 0, 0, "packed: a token and a text that all gates shall answer")
+MSG(CERT_OFFERED, 444, P(CTL), P(CERTS), none, 0, 0, "they do")
+MSG(CERT_END, 445, P(CERTS), P(CTL), msg_cert_end, 0, 0, "what came of a job; then packed: URLs of the account and of the order, what failed, what to do, the host name that it is about, serial number, its name for RFC 9773, then each certificate of the chain in DER")
 
 /* ctl and log */
 MSG(LOG_QUERY, 500, P(CTL), P(LOG), msg_log_query, 0, 0, "records that match, then follow; then packed: app name or empty")

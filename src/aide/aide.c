@@ -87,7 +87,8 @@ static void hear_channel(struct aide *a, struct msg *m)
 	int fd;
 
 	if (msg_get(m, &to, sizeof(to), sizeof(to)) < 0 ||
-		(to.role != PROC_GATE && to.role != PROC_CTL))
+		(to.role != PROC_GATE && to.role != PROC_CTL && to.role != PROC_CERTS && to.role != PROC_KEYS &&
+			to.role != PROC_RESOLVE))
 		return;
 	for (unsigned i = 0; i < AIDE_PEERS_MAX && !p; i++)
 		if (!a->peer[i].aide)

@@ -1,6 +1,6 @@
 /*
  * aide.h: the skeleton of a process that helps every gate: its channel to the parent and one to each gate
- * (and to ctl, where the parent makes one).
+ * (and to ctl or another such process, where the parent makes one).
  *
  * The parent starts such a process when the first gate asks for it (WANT) and pairs it with all of them,
  * also with those that come later. It keeps nothing between two questions, so its death costs only a
@@ -19,7 +19,7 @@ struct aide;
 struct aide_peer {
 	struct chan chan;
 	struct aide *aide; /* NULL: this place is free */
-	uint32_t role;     /* enum proc: GATE, or CTL where the parent pairs it with ctl */
+	uint32_t role;     /* enum proc: GATE, or CTL or another aide where the parent pairs it with them */
 	uint32_t index;    /* of the gate */
 	uint64_t generation;
 	bool greeted;

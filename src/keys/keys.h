@@ -3,6 +3,7 @@
  *
  *   sign.c     a question for a signature: its form, whether the purpose allows it, the signature
  *   store.c    the keys: sealed in the vault, opened at first use
+ *   make.c     a new key, and the request for its certificate
  *   tickets.c  the keys of session tickets: made here, the same for all gates
  *   jail.c     what is left to do for a process that has all it needs
  *
@@ -47,8 +48,26 @@ int store_vault(struct store *s, int fd);
 /* 0 and the key, which stays the store's and stands until the next call; -ENOENT; -EBADMSG: its box is damaged or
  * for somebody else. */
 int store_find(struct store *s, const uint8_t id[32], struct evp_pkey_st **ret);
+/* One that was made here, which the store takes: it is found before the vault that will have it has come. */
+void store_put(struct store *s, const uint8_t id[32], struct evp_pkey_st *key);
 /* How many are open. */
 unsigned store_open(const struct store *s);
+
+/* ---- make.c ---- */
+enum { MAKE_NAMES_MAX = 100, MAKE_BOX_MAX = 512, MAKE_CSR_MAX = 32 * 1024 };
+struct key_made {
+	struct evp_pkey_st *key;
+	uint8_t id[32], x[32], y[32];
+	uint8_t box[MAKE_BOX_MAX];
+	size_t box_n;
+	uint8_t *csr; /* PKCS #10 (RFC 2986); NULL: an account's */
+	size_t csr_n;
+};
+/* Of a KEY_MAKE's payload: a key on P-256, sealed for the holder of `to`, and what asks for a certificate for the names.
+ * 0; -EPROTO: it is not in form; -EINVAL: a name that is none; -EIO. *ret is the caller's (make_done()). */
+int make_key(const void *payload, size_t n, const uint8_t to[SEAL_KEY_BYTES], struct key_made *ret);
+/* Frees all but the key, which may have gone to the store (NULL). */
+void make_done(struct key_made *m);
 
 /* ---- tickets.c ---- */
 #define TICKETS_ROTATE_US (12ull * 3600 * 1000000)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "aide/aide.h"
+#include "lib/buf.h"
 #include "lib/durable.h"
 #include "lib/must.h"
 #include "lib/sys.h"
@@ -219,6 +220,30 @@ static void on_wait(struct loop *l, struct op *op, int res)
 	try_waiting(container_of(op, struct keys, wait.op));
 }
 
+static void make(struct keys *k, struct aide_peer *to, const struct msg *m)
+{
+	struct msg_key_made said = {0};
+	struct key_made made;
+	struct buf b;
+	int err = make_key(m->payload, m->h.len, k->here.public_key, &made);
+
+	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof(said));
+	if (!err) {
+		memcpy(said.id, made.id, sizeof(said.id));
+		memcpy(said.x, made.x, sizeof(said.x));
+		memcpy(said.y, made.y, sizeof(said.y));
+		pack_bytes(&b, made.box, made.box_n);
+		pack_bytes(&b, made.csr ? made.csr : (const uint8_t *)"", made.csr_n);
+		err = b.error;
+		store_put(k->store, made.id, made.key);
+		made.key = NULL;
+		make_done(&made);
+	}
+	said.err = (uint32_t)-err;
+	aide_answer(to, MSG_KEY_MADE, m->h.id, &said, sizeof(said), b.p, err ? 0 : b.len);
+	buf_done(&b);
+}
+
 static void heard(struct aide *a, struct aide_peer *from, struct msg *m)
 {
 	struct msg_signed refuse = {.err = EINVAL};
@@ -226,12 +251,17 @@ static void heard(struct aide *a, struct aide_peer *from, struct msg *m)
 	struct sign_ask ask;
 	EVP_PKEY *key;
 
-	if (from->role != PROC_GATE || m->h.type != MSG_SIGN)
+	if (m->h.type == MSG_KEY_MAKE) {
+		make(k, from, m);
 		return;
-	if (sign_parse(m->payload, m->h.len, &ask) < 0)
+	}
+	if (m->h.type != MSG_SIGN)
+		return;
+	/* Gates sign handshakes and certs requests, never the other way round. */
+	if (sign_parse(m->payload, m->h.len, &ask) < 0 || (ask.m.purpose == SIGN_ACME) != (from->role == PROC_CERTS))
 		aide_answer(from, MSG_SIGNED, m->h.id, &refuse, sizeof(refuse), NULL, 0);
 	else if (sign_allowed(&ask) < 0 || store_find(k->store, ask.m.key, &key) != -ENOENT ||
-		 !wait_for_vault(k, from, m))
+		 ask.content_n > SIGN_CONTENT_MAX || !wait_for_vault(k, from, m))
 		answer(k, from, m->h.id, &ask);
 }
 

@@ -45,9 +45,11 @@ static const struct scheme *scheme_of(uint32_t number)
 
 int sign_parse(const void *payload, size_t n, struct sign_ask *ret)
 {
-	if (n < sizeof(ret->m) || n - sizeof(ret->m) > SIGN_CONTENT_MAX || n == sizeof(ret->m))
+	if (n <= sizeof(ret->m))
 		return -EPROTO;
 	memcpy(&ret->m, payload, sizeof(ret->m));
+	if (n - sizeof(ret->m) > (ret->m.purpose == SIGN_ACME ? SIGN_ACME_MAX : SIGN_CONTENT_MAX))
+		return -EPROTO;
 	ret->content = (const uint8_t *)payload + sizeof(ret->m);
 	ret->content_n = n - sizeof(ret->m);
 	return 0;
@@ -85,6 +87,28 @@ static bool is_tls12_server(const uint8_t *p, size_t n)
 	return false;
 }
 
+static bool is_base64url(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* What JWS signs (RFC 7515 section 5.1): two texts in base64url with a dot between; the first begins with
+ * {"alg":"ES256", as our own certs writes it. */
+static bool is_acme(const uint8_t *p, size_t n)
+{
+	static const char begin[] = "eyJhbGciOiJFUzI1NiIs";
+	unsigned dots = 0;
+
+	if (n < sizeof(begin) || memcmp(p, begin, sizeof(begin) - 1) != 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (p[i] == '.')
+			dots++;
+		else if (!is_base64url(p[i]))
+			return false;
+	return dots == 1;
+}
+
 int sign_allowed(const struct sign_ask *ask)
 {
 	const struct scheme *s = scheme_of(ask->m.scheme);
@@ -96,6 +120,8 @@ int sign_allowed(const struct sign_ask *ask)
 		return s->tls13 && is_tls13_server(ask->content, ask->content_n) ? 0 : -EPERM;
 	case SIGN_TLS12_SERVER:
 		return is_tls12_server(ask->content, ask->content_n) ? 0 : -EPERM;
+	case SIGN_ACME:
+		return s->kind == ECDSA && s->bits == 256 && is_acme(ask->content, ask->content_n) ? 0 : -EPERM;
 	default:
 		return -EINVAL;
 	}
@@ -126,7 +152,7 @@ int sign_make(EVP_PKEY *key, const struct sign_ask *ask, uint8_t ret[SIGNATURE_M
 	if (!s || !fits(key, s))
 		return -EPERM;
 	/* TLS 1.3 binds the curve to the scheme, TLS 1.2 does not. */
-	if (s->kind == ECDSA && ask->m.purpose == SIGN_TLS13_SERVER &&
+	if (s->kind == ECDSA && ask->m.purpose != SIGN_TLS12_SERVER &&
 		EVP_PKEY_get_bits(key) != s->bits)
 		return -EPERM;
 	md = EVP_MD_CTX_new();

@@ -170,6 +170,25 @@ int store_find(struct store *s, const uint8_t id[32], EVP_PKEY **ret)
 	return 0;
 }
 
+void store_put(struct store *s, const uint8_t id[32], EVP_PKEY *key)
+{
+	struct open_key *k = *bucket_of(s, id), **at;
+
+	while (k && memcmp(k->id, id, 32) != 0)
+		k = k->chain;
+	if (k) {
+		EVP_PKEY_free(key);
+		return;
+	}
+	k = place_for(s);
+	at = bucket_of(s, id);
+	memcpy(k->id, id, 32);
+	k->key = key;
+	k->chain = *at;
+	*at = k;
+	link_newest(s, k);
+}
+
 unsigned store_open(const struct store *s)
 {
 	return s->n;

@@ -23,7 +23,7 @@ static struct slot *slot_new(struct parent *p, enum proc role, uint32_t index)
 	return s;
 }
 
-static const uint8_t aide_roles[AIDES] = {PROC_RESOLVE, PROC_AUTH, PROC_KEYS};
+static const uint8_t aide_roles[AIDES] = {PROC_RESOLVE, PROC_AUTH, PROC_KEYS, PROC_CERTS};
 
 int core_new(struct parent *p)
 {
@@ -232,12 +232,17 @@ struct run *core_aide(struct parent *p, unsigned i)
 	return listening(p->aide[i]);
 }
 
-struct run *core_keys(struct parent *p)
+struct run *core_aide_of(struct parent *p, enum proc role)
 {
 	for (unsigned i = 0; i < AIDES; i++)
-		if (aide_roles[i] == PROC_KEYS)
+		if (aide_roles[i] == role)
 			return listening(p->aide[i]);
 	return NULL;
+}
+
+struct run *core_keys(struct parent *p)
+{
+	return core_aide_of(p, PROC_KEYS);
 }
 
 struct run *core_ctl(struct parent *p)

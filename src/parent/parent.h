@@ -44,7 +44,7 @@ enum parent_op {
 #define BACKENDS_DIR "/run/stead/backends"
 
 enum {
-	AIDES = 3, /* roles of which one process helps every gate */
+	AIDES = 4, /* roles of which one process helps every gate */
 	GATES_MAX = 60, /* with parent and ctl they fill the 64 ring slots of the log process */
 	RING_PARENT = 0,
 	RING_CTL = 1,
@@ -450,6 +450,8 @@ extern const struct chan_ops core_chan_ops;
 
 /* The process of the private keys; NULL: nobody needed it yet, or it does not listen. */
 struct run *core_keys(struct parent *p);
+/* The same of any aide's role. */
+struct run *core_aide_of(struct parent *p, enum proc role);
 /* The gate in slot i when it can be spoken to, else NULL; the same for ctl and log. */
 struct run *core_gate(struct parent *p, unsigned i);
 struct run *core_ctl(struct parent *p);

@@ -91,7 +91,8 @@ void wire_greet(struct parent *p, struct run *r)
 	case PROC_GATE:
 		pair_up(p, r, core_ctl(p));
 		for (unsigned i = 0; i < AIDES; i++)
-			pair_up(p, r, core_aide(p, i));
+			if (core_aide(p, i) != core_aide_of(p, PROC_CERTS))
+				pair_up(p, r, core_aide(p, i));
 		keep_give_writer(p, r);
 		keep_give_gate(p, r);
 		workers_link_all(p, r);
@@ -103,6 +104,7 @@ void wire_greet(struct parent *p, struct run *r)
 			pair_up(p, r, core_gate(p, i));
 		pair_up(p, r, core_log(p));
 		pair_up(p, r, core_keys(p));
+		pair_up(p, r, core_aide_of(p, PROC_CERTS));
 		keep_give_writer(p, r);
 		keep_give_ctl(p, r);
 		listen_give_ctl(p);
@@ -112,6 +114,13 @@ void wire_greet(struct parent *p, struct run *r)
 	case PROC_AUTH:
 		for (unsigned i = 0; i < p->gates; i++)
 			pair_up(p, r, core_gate(p, i));
+		if (r->slot->role == PROC_RESOLVE)
+			pair_up(p, r, core_aide_of(p, PROC_CERTS));
+		break;
+	case PROC_CERTS:
+		pair_up(p, r, core_keys(p));
+		pair_up(p, r, core_aide_of(p, PROC_RESOLVE));
+		pair_up(p, r, core_ctl(p));
 		break;
 	case PROC_KEYS:
 		/* Before anybody can ask for one of them. */
@@ -119,6 +128,7 @@ void wire_greet(struct parent *p, struct run *r)
 		for (unsigned i = 0; i < p->gates; i++)
 			pair_up(p, r, core_gate(p, i));
 		pair_up(p, r, core_ctl(p));
+		pair_up(p, r, core_aide_of(p, PROC_CERTS));
 		break;
 	case PROC_LOG:
 		pair_up(p, r, core_ctl(p));

@@ -153,7 +153,7 @@ class Bed:
         self.state, self.run, self.roles = (self.dir / n for n in ("state", "run", "roles"))
         for folder in (self.state, self.run, self.roles):
             folder.mkdir(mode=0o755)
-        for role in ("gate", "ctl", "log", "resolve", "auth", "keys", "check", "build", "db", "act"):
+        for role in ("gate", "ctl", "log", "resolve", "auth", "keys", "certs", "check", "build", "db", "act"):
             shutil.copy(RELAY, self.roles / f"stead-{role}")
         shutil.copy(RELAY, self.dir / "app")
         if user is not None:

@@ -88,7 +88,7 @@ static void only_known_purposes_and_schemes(void **state)
 	(void)state;
 	a.m.purpose = 0;
 	assert_int_equal(sign_allowed(&a), -EINVAL);
-	a.m.purpose = SIGN_TLS12_SERVER + 1;
+	a.m.purpose = SIGN_ACME + 1;
 	assert_int_equal(sign_allowed(&a), -EINVAL);
 	a = tls13(0x0203, mem); /* SHA-1 */
 	assert_int_equal(sign_allowed(&a), -EINVAL);
@@ -96,6 +96,38 @@ static void only_known_purposes_and_schemes(void **state)
 	assert_int_equal(sign_allowed(&a), -EPERM);
 	a = tls12(0x0401, mem);
 	assert_int_equal(sign_allowed(&a), 0);
+}
+
+/* A text with one dot in it, as certs writes it, and nothing else; and it is no handshake. */
+static void only_requests_to_authorities(void **state)
+{
+	static const char good[] = "eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ.e30",
+			  *bad[] = {"eyJhbGciOiJFUzI1NiIs", "e30.e30",
+				  "eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ.e30.e30",
+				  "eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ.e3 0",
+				  "eyJhbGciOiJub25lIiwia2lkIjoieCJ9.e30"};
+	struct sign_ask a = {.m = {.purpose = SIGN_ACME, .scheme = 0x0403},
+		.content = (const uint8_t *)good,
+		.content_n = sizeof good - 1};
+	uint8_t mem[256];
+
+	(void)state;
+	assert_int_equal(sign_allowed(&a), 0);
+	a.m.scheme = 0x0503;
+	assert_int_equal(sign_allowed(&a), -EPERM);
+	a.m.purpose = SIGN_TLS13_SERVER;
+	assert_int_equal(sign_allowed(&a), -EPERM);
+	a.m.purpose = SIGN_TLS12_SERVER;
+	assert_int_equal(sign_allowed(&a), -EPERM);
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		a = (struct sign_ask){.m = {.purpose = SIGN_ACME, .scheme = 0x0403},
+			.content = (const uint8_t *)bad[i],
+			.content_n = strlen(bad[i])};
+		assert_int_equal(sign_allowed(&a), -EPERM);
+	}
+	a = tls13(0x0403, mem);
+	a.m.purpose = SIGN_ACME;
+	assert_int_equal(sign_allowed(&a), -EPERM);
 }
 
 static bool verifies(EVP_PKEY *key, const struct sign_ask *a, const char *digest, bool pss,
@@ -170,7 +202,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(only_handshakes),
 		cmocka_unit_test(only_known_purposes_and_schemes),
-		cmocka_unit_test(signatures_hold), cmocka_unit_test(questions_in_form)};
+		cmocka_unit_test(only_requests_to_authorities), cmocka_unit_test(signatures_hold),
+		cmocka_unit_test(questions_in_form)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
