@@ -1,0 +1,226 @@
+/*
+ * certs.h: the process that gets certificates from an authority by ACME (RFC 8555), in one page.
+ *
+ *   answers.c   what an authority says: JSON and header fields, bounded
+ *   chain.c     a certificate chain as it comes, PEM
+ *   problem.c   why something failed, for people
+ *   jws.c       requests in the signed form that an authority takes (RFC 7515)
+ *   order.c     one order as a machine of states: what to ask next, what an answer changes
+ *   http.c      transfers: libcurl on the loop
+ *   job.c       a job of ctl's: drives one order through transfers, signatures and messages
+ *   jail.c      what is left to the process
+ *
+ * The first five touch no descriptor, no clock and no file. Keys stay with the process keys: what
+ * is signed goes there whole. Nothing is kept here: what must outlive this process is ctl's
+ * (CERT_KEEP).
+ */
+#ifndef STEAD_CERTS_H
+#define STEAD_CERTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/buf.h"
+
+enum {
+	ACME_URL_BYTES = 1024,
+	ACME_NONCE_BYTES = 256,
+	ACME_TOKEN_BYTES = 128,
+	ACME_NAME_BYTES = 256,
+	ACME_NAMES_MAX = 100,
+	ACME_TEXT_BYTES = 512,
+	ACME_BODY_MAX = 256 * 1024, /* of an answer */
+	ACME_CHAIN_MAX = 8,
+	ACME_KEY_BYTES = 32,
+};
+
+/* ---- answers.c: each returns 0, or -EBADMSG: it is not what RFC 8555 says. `ret` is untouched
+ * then. Texts are cut where they only explain; URLs, tokens and nonces that do not fit are refused.
+ * ---- */
+struct acme_directory {
+	char new_nonce[ACME_URL_BYTES], new_account[ACME_URL_BYTES], new_order[ACME_URL_BYTES];
+	char renewal_info[ACME_URL_BYTES]; /* RFC 9773; "": it has none */
+	char terms[ACME_URL_BYTES];        /* "" */
+	bool account_bound; /* newAccount needs a key from the authority's customer desk */
+};
+enum acme_status {
+	ACME_PENDING = 1,
+	ACME_PROCESSING,
+	ACME_READY,
+	ACME_VALID,
+	ACME_INVALID,
+	ACME_OVER /* expired and the like */
+};
+struct acme_problem {
+	char type[64]; /* behind urn:ietf:params:acme:error:; "": none is given */
+	char detail[ACME_TEXT_BYTES], name[ACME_NAME_BYTES];
+};
+struct acme_order {
+	enum acme_status status;
+	unsigned nauthz;
+	char finalize[ACME_URL_BYTES],
+		certificate[ACME_URL_BYTES]; /* certificate: "" until it is valid */
+	struct acme_problem problem;
+	char authz[ACME_NAMES_MAX][ACME_URL_BYTES];
+};
+struct acme_authz {
+	enum acme_status status;
+	char name[ACME_NAME_BYTES];
+	char url[ACME_URL_BYTES],
+		token[ACME_TOKEN_BYTES]; /* of its http-01; "": the authority offers none */
+	struct acme_problem problem;     /* of the challenge that failed */
+};
+int answer_directory(const char *p, size_t n, struct acme_directory *ret);
+int answer_order(const char *p, size_t n, struct acme_order *ret);
+int answer_authz(const char *p, size_t n, struct acme_authz *ret);
+int answer_problem(const char *p, size_t n, struct acme_problem *ret);
+/* When to renew (RFC 9773 section 4.2): seconds since 1970, start <= end. */
+int answer_renewal(const char *p, size_t n, uint64_t *ret_start_s, uint64_t *ret_end_s);
+/* Retry-After, RFC 9110 section 10.2.3: in how many ms; 0: none, or it cannot be read; at most a
+ * day. */
+uint64_t answer_retry_after(const char *text, uint64_t now_s);
+/* Is it an https URL that fits, in visible ASCII? Is it what a token or a nonce is written with,
+ * and not empty? */
+bool answer_is_url(const char *text, size_t n);
+bool answer_is_base64url(const char *text, size_t n);
+
+/* ---- chain.c ---- */
+struct acme_chain {
+	unsigned n;
+	struct buf der[ACME_CHAIN_MAX]; /* its own first */
+	uint8_t key[32];                /* SHA-256 of its SubjectPublicKeyInfo */
+	uint8_t id[32];                 /* SHA-256 of all of the chain */
+	uint64_t not_before_s, not_after_s;
+	char serial[48]; /* hex digits */
+	char ari[160];   /* its name for RFC 9773; "": it has no authority key identifier */
+};
+/* PEM as the authority gives it. 0; -EBADMSG; -ENOMEM. The chain is the caller's (chain_done()). */
+int chain_parse(const char *p, size_t n, struct acme_chain *ret);
+void chain_done(struct acme_chain *c);
+/* Is the first one for all of these names? */
+bool chain_covers(const struct acme_chain *c, const char *const *names, unsigned n);
+
+/* ---- problem.c ---- */
+struct acme_fail {
+	char what[ACME_TEXT_BYTES], todo[ACME_TEXT_BYTES]; /* sentences for people */
+	char name[ACME_NAME_BYTES];                        /* the host name that it is about; "" */
+	bool limited;                                      /* the authority asks for less */
+	uint64_t retry_ms;                                 /* it said when to come again; 0 */
+};
+/* What the authority said, in words. `doing`: "making the account", … */
+void problem_say(
+	const struct acme_problem *p, unsigned status, const char *doing, struct acme_fail *ret);
+void problem_set(struct acme_fail *ret, const char *name, const char *todo, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* ---- jws.c ---- */
+struct jws_key {
+	uint8_t id[32];                               /* at keys */
+	uint8_t x[ACME_KEY_BYTES], y[ACME_KEY_BYTES]; /* P-256 */
+};
+void base64url_put(struct buf *b, const void *p, size_t n);
+/* The public key as RFC 7638 writes it, and the SHA-256 of that, base64url: what a key
+ * authorization ends with. */
+void jws_put_jwk(struct buf *b, const struct jws_key *key);
+int jws_thumbprint(const struct jws_key *key, char ret[44]);
+/* What is to be signed: protected header, a dot, payload, each base64url. kid NULL: the key itself
+ * is in it. payload NULL: POST-as-GET. */
+void jws_put_input(struct buf *b, const struct jws_key *key, const char *kid, const char *nonce,
+	const char *url, const char *payload);
+/* The whole request: that input and its signature, which is DER as keys gives it. 0; -EBADMSG. */
+int jws_put(struct buf *b, const char *input, size_t n, const uint8_t *der, size_t der_n);
+
+/* ---- order.c ---- */
+struct order_ask {
+	const char *directory, *contact; /* contact: an address of mail, or "" */
+	const char *csr;                 /* base64url of its DER */
+	const char *replaces;            /* an older certificate's name for RFC 9773, or "" */
+	const char *names[ACME_NAMES_MAX];
+	unsigned nnames;
+	struct jws_key account_key;
+	uint8_t key[32];   /* of the certificate: SHA-256 of its SubjectPublicKeyInfo */
+	bool renewal_only; /* only ask when `replaces` should be renewed */
+	char token[33];    /* chance: the preflight's */
+};
+/* What came back. `error` NULL: there is an answer. */
+struct answer {
+	const char *error;
+	unsigned status;
+	const char *body;
+	size_t body_n;
+	const char *location, *nonce, *retry_after; /* header fields; NULL or "": none */
+};
+enum order_step {
+	STEP_DIRECTORY = 1,
+	STEP_OFFER_PROBE, /* the gates answer a token of our own … */
+	STEP_PROBE,       /* … which is fetched through each name */
+	STEP_ACCOUNT,
+	STEP_KEEP_ACCOUNT,
+	STEP_ORDER,
+	STEP_KEEP_ORDER,
+	STEP_LOOK, /* how does the order stand? */
+	STEP_AUTHZ,
+	STEP_OFFER,
+	STEP_ANSWER, /* the authority may look */
+	STEP_POLL,
+	STEP_FINALIZE,
+	STEP_DOWNLOAD,
+	STEP_RENEWAL,
+	STEP_DONE,
+	STEP_FAILED,
+	STEP_END
+};
+enum order_do {
+	ORDER_GET = 1, /* url */
+	ORDER_HEAD,
+	ORDER_POST,  /* signed: url, payload (NULL: POST-as-GET), by_key */
+	ORDER_KEEP,  /* have `account` and `url` of the order kept, then order_went() */
+	ORDER_OFFER, /* have all gates answer `token` with `text`, then order_went() */
+	ORDER_PROBE, /* fetch that token through each name, then order_probed() */
+	ORDER_WAIT,  /* wait_ms, then order_went() */
+	ORDER_DONE,
+	ORDER_FAILED,
+};
+struct order_next {
+	enum order_do what;
+	const char *url, *payload;
+	bool by_key;
+	const char *token, *text;
+	uint64_t wait_ms;
+};
+struct order {
+	const struct order_ask *ask;
+	char account[ACME_URL_BYTES], url[ACME_URL_BYTES]; /* what is kept */
+	enum order_step step;
+	struct acme_directory directory;
+	struct acme_order at; /* as the authority told last */
+	struct acme_authz authz;
+	unsigned authz_i;
+	char nonce[ACME_NONCE_BYTES];
+	char authorization[ACME_TOKEN_BYTES + 48]; /* token, a dot, the key's thumbprint */
+	struct buf payload;
+	uint64_t wait_ms;    /* not 0: wait first */
+	uint64_t started_ms; /* of what is being waited for */
+	unsigned bad_nonces, troubles, polls, finalizes;
+	bool resumed;                                       /* the order is one that was kept */
+	bool probed, account_anew;                          /* each is done once */
+	struct acme_chain chain;                            /* DONE */
+	uint64_t renew_start_s, renew_end_s, look_again_ms; /* DONE with renewal_only */
+	struct acme_fail fail;                              /* FAILED */
+};
+/* account, url: what was kept of an earlier try, or "". The ask stays the caller's and stands as
+ * long as o. */
+void order_init(struct order *o, const struct order_ask *ask, const char *account, const char *url);
+void order_done(struct order *o);
+/* What to do now. The same until one of those below is called; its texts stand until then. */
+void order_next(struct order *o, struct order_next *ret);
+/* The answer to what order_next() asked. now: any clock of ms; now_s since 1970. */
+void order_answer(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s);
+void order_went(struct order *o);
+/* NULL: the token came back everywhere. Else why not. */
+void order_probed(struct order *o, const struct acme_fail *why);
+void order_fail(struct order *o, const char *name, const char *todo, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+#endif

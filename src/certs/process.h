@@ -1,0 +1,133 @@
+/*
+ * process.h: between the files of the process itself: transfers, jobs, what is left to it.
+ */
+#ifndef STEAD_CERTS_PROCESS_H
+#define STEAD_CERTS_PROCESS_H
+
+#include "aide/aide.h"
+#include "certs.h"
+
+enum { OP_HTTP_IN = OP_USER, OP_HTTP_OUT, OP_HTTP_TIMER, OP_JOB_TIMER, OP_CERTS_END };
+enum {
+	JOBS_MAX = 4,
+	SOCKETS_MAX = 32,
+	ADDRESSES_MAX = 8, /* of one host that are tried */
+	SIGN_JWS_MAX = 48 * 1024,
+};
+
+struct certs;
+struct job;
+
+/* ---- http.c ---- */
+struct socket_place {
+	struct certs *certs;
+	struct lfd lfd;
+	struct op in, out;
+	bool reads, writes;
+};
+struct transfer {
+	struct certs *certs;
+	void *easy, *headers, *resolve; /* libcurl's; NULL: nothing is under way */
+	struct buf body;
+	size_t body_max;
+	const char *post;
+	char location[ACME_URL_BYTES], nonce[ACME_NONCE_BYTES], retry_after[64];
+	char error[256];
+	unsigned status;
+	bool failed;     /* there is no answer; `error` says why */
+	char serial[48]; /* LOOK: hex digits */
+};
+enum transfer_kind {
+	TRANSFER_GET = 1,
+	TRANSFER_HEAD,
+	TRANSFER_POST,
+	TRANSFER_LOOK, /* only which certificate is shown, by whomever */
+};
+struct transfer_ask {
+	enum transfer_kind kind;
+	const char *url;
+	const char *post; /* POST: stands until the end */
+	const char *host; /* of the URL */
+	uint16_t port;
+	const char *addresses; /* of that host, with commas between them; IPv6 in brackets */
+	size_t body_max;
+	bool plain; /* http, not https: the preflight */
+};
+int http_open(struct certs *c);
+/* Behind the last transfer. */
+void http_close(struct certs *c);
+/* job_transferred() is called at its end, never from in here. 0 or -errno: then it is not. */
+int http_start(struct certs *c, struct transfer *t, const struct transfer_ask *ask);
+/* Forget it, whether it is under way or not; its texts are gone. */
+void http_stop(struct transfer *t);
+op_done http_on_readable, http_on_writable, http_on_timer;
+
+/* ---- job.c ---- */
+enum job_wait {
+	WAIT_NOTHING = 0,
+	WAIT_KEYS,    /* a signature */
+	WAIT_KEPT,    /* ctl has written down what must not be lost */
+	WAIT_OFFERED, /* all gates answer the token */
+	WAIT_NAMES,   /* addresses of a host */
+	WAIT_HTTP,
+	WAIT_TIME,
+};
+struct job {
+	struct certs *certs; /* NULL: this place is free */
+	uint64_t id;         /* ctl's */
+	enum job_wait wait;
+	uint64_t sent; /* id of the question to keys or resolve */
+	struct order_ask ask;
+	struct order order;
+	char *texts;            /* what the ask's point into */
+	struct buf input, post; /* what is signed; the signed request */
+	struct transfer transfer;
+	struct timer timer;
+	char host[ACME_NAME_BYTES];
+	uint16_t port;
+	/* the host whose addresses are known */
+	char known[ACME_NAME_BYTES], addresses[ADDRESSES_MAX * 50];
+	/* the preflight */
+	bool looking; /* it only looks which certificate is served */
+	const char *look_at;
+	bool probing;
+	unsigned probe_i, probe_n, probe_at,
+		probe_good; /* name; its addresses: how many, which, how many were good */
+	char probe_address[ADDRESSES_MAX][50];
+	struct acme_fail probe_why; /* of an address that could not be connected to */
+};
+void job_heard_ctl(struct certs *c, struct msg *m);
+void job_signed(struct certs *c, const struct msg *m);
+void job_resolved(struct certs *c, const struct msg *m);
+/* That process can be spoken to again: what is waited for from it is asked once more. */
+void job_peer_up(struct certs *c, uint32_t role);
+/* ctl is gone: whoever comes next asks anew. */
+void job_drop_all(struct certs *c);
+void job_transferred(struct transfer *t);
+op_done job_on_timer;
+/* probe.c: the preflight; each is called when its turn in job.c comes. */
+void probe_begin(struct job *j);
+void probe_resolved(struct job *j, uint32_t err, const uint8_t (*addresses)[16], unsigned n);
+void probe_transferred(struct job *j);
+/* For probe.c. */
+void job_resolve(struct job *j, const char *host);
+void job_go_on(struct job *j);
+void job_address(const uint8_t a[16], char ret[50]);
+
+struct certs {
+	struct aide aide;
+	struct loop *loop;
+	void *multi;       /* libcurl's */
+	char *authorities; /* PEM of whom is believed */
+	size_t authorities_n;
+	struct timer timer;
+	struct socket_place sockets[SOCKETS_MAX];
+	struct job jobs[JOBS_MAX];
+	uint64_t ids;
+};
+struct aide_peer *certs_peer(struct certs *c, uint32_t role); /* NULL: it is not there */
+
+/* ---- jail.c: only connections to the internet from here on. 0 or -errno. For ever. ---- */
+int certs_jail_close(void);
+
+#endif
