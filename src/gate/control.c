@@ -9,6 +9,7 @@
 #include "control.h"
 #include "aides.h"
 #include "cache.h"
+#include "challenge.h"
 #include "conn.h"
 #include "counters.h"
 #include "limiter.h"
@@ -97,6 +98,9 @@ static void ctl_got(struct chan *c, struct msg *m)
 		purge(g, m);
 	} else if (m->h.type == MSG_OVERLAY) {
 		overlay(g, m);
+	} else if (m->h.type == MSG_CHALLENGE) {
+		if (challenge_heard(g, m) == 0)
+			(void)chan_send(&g->ctl, MSG_CHALLENGED, m->h.id, NULL, 0, NULL, 0, NULL, 0);
 	} else if (m->h.type == MSG_METRICS) {
 		scrape_answer(g, m->fds[0]);
 	}

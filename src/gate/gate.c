@@ -18,6 +18,7 @@
 #include "lib/event.h"
 #include "lib/sys.h"
 #include "limiter.h"
+#include "challenge.h"
 #include "maintenance.h"
 #include "mime.h"
 #include "regex.h"
@@ -148,6 +149,7 @@ void gate_free(struct gate *g)
 	admit_free(g);
 	limiter_free(g);
 	maintenance_free(g);
+	challenge_free(g);
 	loop_timer_stop(g->loop, &g->scrape_timer);
 	loop_timer_stop(g->loop, &g->drain_timer);
 	loop_timer_stop(g->loop, &g->accept_timer);

@@ -58,6 +58,7 @@ struct outbuf;
 struct limiter;
 struct admission;
 struct maintenance;
+struct challenges;
 struct listener;
 struct handler_ops;
 struct tls_server;
@@ -126,6 +127,7 @@ struct gate {
 	struct up *up;           /* backends */
 	struct tcp *tcp;         /* connections that are passed on */
 	struct tls_server *tls;  /* towards clients; NULL: none has come */
+	struct challenges *challenges;   /* of certificate authorities; NULL: none has come */
 	struct maintenance *maintenance; /* what ctl said since the snapshot; NULL: nothing */
 
 	bool draining;

@@ -7,6 +7,7 @@
 #include "admit.h"
 #include "auth.h"
 #include "cache.h"
+#include "challenge.h"
 #include "client.h"
 #include "edit.h"
 #include "forward_auth.h"
@@ -26,6 +27,8 @@ struct phase {
 
 static const struct phase phases[] = {
 	{phase_site, NULL},
+	/* Before the site's own rules: who asks cannot keep them. */
+	{phase_challenge, NULL},
 	{phase_client, NULL},
 	{phase_connections, NULL},
 	/* Before anything is said in the clear that somebody between could read or change. */
