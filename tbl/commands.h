@@ -33,6 +33,8 @@ COMMAND(CACHE, "cache", "purge [APP] [URL]", 1, 3, ARG_NONE, "forget answers tha
 	"With URL those of one page: a path, for every name of the site, or http://NAME/PATH as it was asked for. With --tag those whose Cache-Tag or Surrogate-Key names the tag. Prints how many there were.")
 COMMAND(MAINTENANCE, "maintenance", "on|off [APP]", 1, 2, ARG_NONE, "show a page instead of the site, or the site again",
 	"From now on every gate answers the site's requests with status 503, Retry-After and the page of Maintenance=; what runs is finished. The path of Health= is answered as before, when it is not /. It lasts over reloads and restarts until `off`. APP is an app's or a site's name; left out, the folder's own.")
+COMMAND(CERT, "cert", "list | show NAME | renew [NAME]", 1, 2, ARG_NONE, "show certificates, or get one again",
+	"NAME is an app's or a site's name; left out with `renew`, the folder's own. `list` shows each site's certificate, until when it is valid and what hinders its renewal; `show` all that is known of one. `renew` asks the authority at once, also when the last tries failed, and ends when the new certificate is served or it is known why there is none.")
 COMMAND(RELOAD, "reload", "", 0, 0, ARG_NONE, "read the configuration again",
 	"Connections stay open. Values that need more than that are named, with what to do.")
 COMMAND(LOGS, "logs", "[APP]", 0, 1, ARG_APP, "show the access records and the app's output",

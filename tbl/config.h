@@ -144,7 +144,7 @@ CONF(SITE_CERTIFICATE_CHAIN, SITE, "CertificateChain", CONF_TYPE_BASE64, CONF_MA
 CONF(SITE_CERTIFICATE_BOX, SITE, "CertificateBox", CONF_TYPE_BASE64, 0, "", 0, 0, "", WHEN_RELOAD, "what was read from CertificateKey=, sealed",
 	"In base64: what the certificate and its key are known by, and the key as only the process that signs can read it. Found by CertificateKey=; it is not meant to be written by hand.", "CertificateBox=MAA=")
 CONF(SITE_HTTPS, SITE, "Https", CONF_TYPE_ENUM, 0, "auto", 0, 0, "auto own off", WHEN_RELOAD, "whether the site is served over TLS",
-	"`auto` and `own`: with the certificate of Certificate=. `off`: not at all, also when there is one.", "Https=off")
+	"`auto`: with the certificate of Certificate=, or with one that stead gets by itself (AcmeEmail=). `own`: with that of Certificate= only. `off`: not at all, also when there is one.", "Https=off")
 CONF(SITE_HTTP, SITE, "Http", CONF_TYPE_ENUM, 0, "redirect", 0, 0, "redirect serve off", WHEN_RELOAD, "what becomes of requests that come unencrypted",
 	"Once the site has a certificate. `redirect`: they are sent to https with 308, but not where a proxy of TrustedProxies= says that the client's own connection is encrypted. `serve`: they are answered. `off`: they are refused with 403.", "Http=serve")
 CONF(SITE_HSTS, SITE, "Hsts", CONF_TYPE_TIME, 0, "180d", 0, 94608000000, "ms", WHEN_RELOAD, "how long browsers ask for the site over TLS only",
@@ -306,8 +306,10 @@ CONF(SERVER_METRICS, SERVER, "Metrics", CONF_TYPE_LOCAL, 0, "off", 0, 0, "", WHE
 CONF(SERVER_SITES, SERVER, "Sites", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "a folder of sites without a folder of their own",
 	"Each NAME.conf in it is a site, with [Site], [Route PATH] and [Upstream NAME]: files, redirects, other servers, and no app. Its paths are relative to that folder; its name is the file's unless Name= says another. A file that is wrong is told, and its last good version serves on; a name in Domain= belongs to the first of two files that claim it. Relative to the app's folder.", "Sites=sites")
 CONF_LATER_KEY(SERVER, "Address")
-CONF_LATER_KEY(SERVER, "AcmeEmail")
-CONF_LATER_KEY(SERVER, "AcmeDirectory")
+CONF(SERVER_ACME_EMAIL, SERVER, "AcmeEmail", CONF_TYPE_STRING, 0, "", 0, 254, "bytes", WHEN_RELOAD, "get certificates by itself, with this address for the authority's mails",
+	"With it you agree to the terms of the authority of AcmeDirectory= (Let's Encrypt: https://letsencrypt.org/repository/). Each site with public names in Domain= and Alias=, without Certificate= and with Https=auto gets a certificate, which is renewed when two thirds of its life are over. The authority connects to port 80 of each name, so Listen= needs it; wildcards are left out. `stead cert list` shows them.", "AcmeEmail=admin@example.org")
+CONF(SERVER_ACME_DIRECTORY, SERVER, "AcmeDirectory", CONF_TYPE_URL, 0, "https://acme-v02.api.letsencrypt.org/directory", 1, 1000, "bytes", WHEN_RELOAD, "the authority that certificates are got from",
+	"The URL of its ACME directory (RFC 8555). Its own certificate must be of an authority that this machine trusts. The default is Let's Encrypt.", "AcmeDirectory=https://acme-staging-v02.api.letsencrypt.org/directory")
 CONF_LATER_KEY(SERVER, "AcmeFallback")
 CONF_LATER_KEY(SERVER, "DnsListen")
 CONF_LATER_KEY(SERVER, "Resolver")

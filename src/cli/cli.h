@@ -19,6 +19,7 @@
 struct cli {
 	struct conf_args args;
 	bool json, quiet, tty;
+	bool whole;            /* `cert`: all of each */
 	char state[PATH_MAX];  /* the instance's state folder */
 	char run[256];         /* `up`: its runtime folder */
 	char folder[PATH_MAX]; /* `up`: the app's folder, absolute */
@@ -73,6 +74,9 @@ bool show_formatted(const struct cli *c, const json_t *o);
 int show_format_set(struct cli *c, const char *text);
 /* ---- show_status.c ---- */
 void show_status(const struct cli *c, const json_t *status);
+/* ---- verb_cert.c ---- */
+void show_certificate(const json_t *o, bool whole);
+void show_certificates(const json_t *list, bool whole);
 /* ctl cannot read what other users' processes cost; whoever asks may be able to. */
 void show_measure(json_t *status);
 
@@ -96,6 +100,7 @@ int verb_stop(struct cli *c);
 int verb_reload(struct cli *c);
 int verb_cache(struct cli *c);
 int verb_maintenance(struct cli *c);
+int verb_cert(struct cli *c);
 int verb_restart(struct cli *c);
 int verb_logs(struct cli *c);
 int verb_metrics(struct cli *c);

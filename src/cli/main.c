@@ -82,6 +82,7 @@ static const struct {
 	[VERB_STOP] = {verb_stop},
 	[VERB_RESTART] = {verb_restart},
 	[VERB_CACHE] = {verb_cache},
+	[VERB_CERT] = {verb_cert},
 	[VERB_RELOAD] = {verb_reload},
 	[VERB_MAINTENANCE] = {verb_maintenance},
 	[VERB_LOGS] = {verb_logs},

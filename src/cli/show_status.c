@@ -242,6 +242,10 @@ void show_status(const struct cli *c, const json_t *status)
 		(void)puts("\ntimers");
 	json_array_foreach(json_object_get(status, "timers"), i, o)
 		show_timer(o);
+	if (json_array_size(json_object_get(status, "certificates"))) {
+		(void)puts("\ncertificates");
+		show_certificates(json_object_get(status, "certificates"), false);
+	}
 	db = json_object_get(status, "database");
 	if (json_is_object(db))
 		show_database(db);

@@ -46,6 +46,7 @@ static int show_answer(struct cli *c, const json_t *end)
 	json_t *status = json_object_get(end, "status");
 	json_int_t code = json_integer_value(json_object_get(end, "exit"));
 	const json_t *purged = json_object_get(end, "purged");
+	const json_t *certificates = json_object_get(end, "certificates");
 	const json_t *maintenance = json_object_get(end, "maintenance");
 
 	if (json_is_integer(purged) && !c->json && !c->quiet)
@@ -54,6 +55,8 @@ static int show_answer(struct cli *c, const json_t *end)
 		(void)printf("%s %s\n", json_string_value(json_object_get(end, "site")),
 			json_is_true(maintenance) ? "is in maintenance; `stead maintenance off` ends it"
 						  : "answers again");
+	if (json_is_array(certificates) && !c->json && !c->quiet)
+		show_certificates(certificates, c->whole);
 	if (json_is_object(status))
 		show_measure(status);
 	if (json_is_object(status) && !c->json)

@@ -82,8 +82,24 @@ static void check_twice(struct conf *c, enum conf_key k, const char *what)
 		}
 }
 
+static void check_acme(struct conf *c)
+{
+	const struct conf_value *email = c->at->head[CONF_SERVER_ACME_EMAIL];
+	const struct conf_value *directory = c->at->head[CONF_SERVER_ACME_DIRECTORY];
+	const char *at = email != NULL ? strchr(email->text, '@') : NULL;
+
+	if (email != NULL && email->text[0] != '\0' &&
+		(at == NULL || at == email->text || at[1] == '\0' || strpbrk(email->text, " ,;<>\"?") != NULL || strchr(at + 1, '@') != NULL))
+		conf_find(c, CONF_ERROR, &email->pos, "write one address, like admin@example.org",
+			"AcmeEmail=: \"%.60s\" is not an address of mail", email->text);
+	if (directory != NULL && strncmp(directory->text, "https://", 8) != 0)
+		conf_find(c, CONF_ERROR, &directory->pos, "write its URL with https://",
+			"AcmeDirectory=: an authority is not asked in the clear");
+}
+
 static void check_tls(struct conf *c)
 {
+	check_acme(c);
 	for (const struct conf_value *v = c->at->head[CONF_SITE_PROTOCOLS]; v != NULL; v = v->next)
 		if (strcmp(v->text, "h1") != 0 && strcmp(v->text, "h2") != 0)
 			conf_find(c, CONF_ERROR, &v->pos, "write h1, h2, or both",
@@ -201,6 +217,10 @@ static void fill_tls(struct conf *c, struct conf_app *a)
 	a->chain = texts_of(c, CONF_SITE_CERTIFICATE_CHAIN);
 	a->certificate_box = text_of(c, CONF_SITE_CERTIFICATE_BOX);
 	a->https = number_of(c, CONF_SITE_HTTPS) != OFF && a->chain != NULL && a->chain[0] != NULL;
+	a->https_auto = number_of(c, CONF_SITE_HTTPS) == 0 && (a->chain == NULL || a->chain[0] == NULL) &&
+			!is_written(c, CONF_SITE_CERTIFICATE);
+	a->acme_email = text_of(c, CONF_SERVER_ACME_EMAIL);
+	a->acme_directory = text_of(c, CONF_SERVER_ACME_DIRECTORY);
 	a->http = (enum conf_http)number_of(c, CONF_SITE_HTTP);
 	a->hsts_ms = number_of(c, CONF_SITE_HSTS);
 	a->hsts_written = is_written(c, CONF_SITE_HSTS);

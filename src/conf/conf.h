@@ -303,6 +303,7 @@ struct conf_program {
 };
 
 enum conf_access_log { CONF_ACCESS_LOG_JSON, CONF_ACCESS_LOG_OFF, CONF_ACCESS_LOG_COMBINED, CONF_ACCESS_LOG_FORMAT };
+#define CONF_ACME_DIRECTORY "https://acme-v02.api.letsencrypt.org/directory"
 enum conf_http { CONF_HTTP_REDIRECT, CONF_HTTP_SERVE, CONF_HTTP_OFF };
 enum conf_postgres { CONF_POSTGRES_AUTO, CONF_POSTGRES_YES, CONF_POSTGRES_NO };
 struct conf_app {
@@ -357,6 +358,8 @@ struct conf_app {
 	enum conf_http http;
 	uint64_t hsts_ms;
 	bool hsts_written;           /* … with any certificate */
+	bool https_auto;             /* one shall be got by itself: none is written, and Https= is auto */
+	const char *acme_email, *acme_directory; /* email "": nobody agreed to an authority's terms */
 	bool http1, http2;           /* over TLS */
 	const char *const *listen_tls;
 	bool listen_tls_default;

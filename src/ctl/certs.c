@@ -48,6 +48,8 @@ static void keys_got(struct chan *ch, struct msg *m)
 			chan_close(ch);
 		return;
 	}
+	if (m->h.type == MSG_KEY_MADE)
+		acme_key_made(c, m);
 	if (m->h.type != MSG_KEYS_HERE || msg_get(m, &here, sizeof here, sizeof here) < 0)
 		return;
 	if (!c->keys.known && !(here.guards & KEYS_LOCKED))
@@ -60,6 +62,7 @@ static void keys_got(struct chan *ch, struct msg *m)
 	c->keys.known = true;
 	if (c->up)
 		up_advance(c->up);
+	acme_turn(c);
 }
 
 static void keys_gone(struct chan *ch, int why)
@@ -68,6 +71,7 @@ static void keys_gone(struct chan *ch, int why)
 
 	(void)why;
 	c->keys.greeted = false;
+	acme_keys_gone(c);
 }
 
 static const struct chan_ops keys_ops = {keys_allowed, keys_got, keys_gone};
@@ -102,7 +106,7 @@ static bool site_has(const struct site *s)
 
 bool certs_any(const struct conf_app *conf, const struct site_list *sites)
 {
-	if (conf->https)
+	if (conf->https || acme_wants(conf))
 		return true;
 	for (unsigned i = 0; i < sites->n; i++)
 		if (site_has(sites->all[i]))
@@ -179,13 +183,48 @@ static bool put_key(struct site_build *b, uint8_t *box, size_t n)
 	return true;
 }
 
+bool certs_put_key(struct site_build *b, const uint8_t id[32], const void *box, size_t n)
+{
+	uint8_t *copy = malloc(sizeof(struct cert_box) + n);
+
+	if (!copy) {
+		b->no_memory = true;
+		return false;
+	}
+	memset(copy, 0, sizeof(struct cert_box));
+	memcpy(copy + offsetof(struct cert_box, key), id, 32);
+	memcpy(copy + sizeof(struct cert_box), box, n);
+	if (put_key(b, copy, sizeof(struct cert_box) + n))
+		return true;
+	free(copy);
+	return false;
+}
+
+void certs_serve(
+	struct site_build *b, const struct conf_app *conf, struct snap_site *site, bool trusted)
+{
+	site->https_port = b->https_port;
+	site->flags |= (conf->http == CONF_HTTP_REDIRECT ? SNAP_SITE_HTTP_REDIRECT : 0) |
+		       (conf->http == CONF_HTTP_OFF ? SNAP_SITE_HTTP_OFF : 0) |
+		       (conf->http1 ? 0 : SNAP_SITE_NO_HTTP1) |
+		       (conf->http2 ? 0 : SNAP_SITE_NO_HTTP2);
+	/* A browser that has seen it takes no other certificate for so long: not one that only a
+	 * test trusts. */
+	if (trusted || conf->hsts_written)
+		site->hsts_s = (uint32_t)min_of(conf->hsts_ms / 1000, (uint64_t)UINT32_MAX);
+}
+
 void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
 {
 	struct cert_box head;
 	uint8_t *box;
 	size_t n = 0;
 
-	if (!conf->https || !b->https_port)
+	if (!conf->https) {
+		acme_put(b, conf, site);
+		return;
+	}
+	if (!b->https_port)
 		return;
 	box = decode(conf->certificate_box, &n);
 	if (!box || n <= sizeof head || n > sizeof head + VAULT_BOX_MAX) {
@@ -197,15 +236,8 @@ void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_si
 		free(box);
 		return;
 	}
-	site->https_port = b->https_port;
-	site->flags |= (conf->http == CONF_HTTP_REDIRECT ? SNAP_SITE_HTTP_REDIRECT : 0) |
-		       (conf->http == CONF_HTTP_OFF ? SNAP_SITE_HTTP_OFF : 0) |
-		       (conf->http1 ? 0 : SNAP_SITE_NO_HTTP1) |
-		       (conf->http2 ? 0 : SNAP_SITE_NO_HTTP2);
-	/* A browser that has seen it takes no other certificate for so long: not one that only a
-	 * test trusts. */
-	if (head.trusted || conf->hsts_written)
-		site->hsts_s = (uint32_t)min_of(conf->hsts_ms / 1000, (uint64_t)UINT32_MAX);
+	acme_own(b, head.not_after_s);
+	certs_serve(b, conf, site, head.trusted != 0);
 }
 
 int certs_send_vault(struct site_build *b)

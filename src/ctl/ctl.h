@@ -30,7 +30,8 @@
 #include "lib/must.h"
 #include "tbl/tbl.h"
 
-#include "certs.h"
+#include "cert.h" /* and certs.h */
+#include "maintenance.h"
 #include "programs.h"
 #include "request.h"
 #include "site.h"
@@ -49,6 +50,7 @@ enum ctl_op {
 	OP_SCALE_TIMER,
 	OP_TIMED,
 	OP_TIMED_JUMP,
+	OP_ACME,
 	CTL_OP_KINDS
 };
 
@@ -129,6 +131,8 @@ struct client {
 	uint64_t query;      /* of the log, 0: none */
 	json_t *lines;       /* status: the app's last ones, being gathered */
 	uint64_t maintaining; /* maintenance: the snapshot that says it; 0: none is waited for */
+	struct cert *renewing; /* cert renew: the one that is waited for */
+	char renew_from[48];   /* … and its serial number before */
 	uint64_t purging;    /* of the gate that forgets stored answers, 0: none */
 	uint64_t generation; /* restart: what the workers must be newer than */
 };
@@ -237,6 +241,7 @@ struct gate_peer {
 	uint32_t index;
 	uint64_t generation;
 	bool greeted;
+	uint64_t challenged; /* the last token that it said it answers */
 	uint64_t loaded; /* the snapshot's generation that it said it serves */
 	const struct counters_page *counters;
 	uint64_t counters_generation;
@@ -472,24 +477,6 @@ void scaling_told(struct ctl *c, unsigned count);
 void scaling_resume(struct ctl *c, bool keep);
 op_done scaling_on_timer;
 
-/* ---- maintenance.c: sites that show a page instead of themselves ---- */
-struct maintenance {
-	struct {
-		uint32_t number;
-		bool on;
-	} *all; /* of every site that ever was in it */
-	unsigned n;
-	uint64_t token[2]; /* shows a gate that a request is the probe */
-};
-int state_make_maintenance(struct ctl *c);
-int state_load_maintenance(struct ctl *c);
-bool maintenance_is(const struct ctl *c, uint32_t site);
-/* A new gate is told of all. */
-void maintenance_tell(struct gate_peer *g);
-void maintenance_start(struct client *cl);
-/* A gate has taken a snapshot, or it took too long. */
-void maintenance_settle(struct client *cl);
-void maintenance_late(struct client *cl);
 /* ---- trouble.c: workers that do not come up ---- */
 /* A worker changed. */
 void trouble_update(struct ctl *c);
@@ -536,6 +523,7 @@ struct ctl {
 	struct gate_peer gate[CTL_GATES_MAX];
 	struct log_peer log;
 	struct ctl_keys keys;
+	struct certs certs;
 	char https[CTL_LISTEN_MAX * CTL_ADDRESS_MAX]; /* where TLS is spoken, blank-separated */
 	struct logring_writer ring;
 	struct op flush;

@@ -115,6 +115,8 @@ void ctl_started(struct ctl *c)
 	if (err == 0)
 		err = state_load_maintenance(c);
 	if (err == 0)
+		err = state_load_certs(c);
+	if (err == 0)
 		err = sys_random(c->maintenance.token, sizeof c->maintenance.token);
 	if (err < 0)
 		fatal("ctl", "%s/state.db cannot be used: %s", c->state_dir, strerror(-err));
@@ -141,6 +143,7 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_SCALE_TIMER] = scaling_on_timer,
 	[OP_TIMED] = timers_on_timer,
 	[OP_TIMED_JUMP] = timers_on_jump,
+	[OP_ACME] = acme_on_timer,
 };
 
 int main(void)
@@ -166,6 +169,7 @@ int main(void)
 	logring_flush(&c->ring);
 	control_close(c);
 	timers_free(c);
+	certs_free(c);
 	state_close(c);
 	return 0;
 }

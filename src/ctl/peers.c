@@ -98,6 +98,7 @@ static void gate_got(struct chan *ch, struct msg *m)
 		}
 		trouble_tell(g);
 		maintenance_tell(g);
+		acme_gate_up(g);
 		return;
 	}
 	if (m->h.type == MSG_SNAP_LOADED && msg_get(m, &snap, sizeof snap, sizeof snap) == 0) {
@@ -109,6 +110,8 @@ static void gate_got(struct chan *ch, struct msg *m)
 		else
 			tell_snapshot(g->ctl);
 	}
+	if (m->h.type == MSG_CHALLENGED)
+		acme_gate_knows(g, m->h.id);
 	if (m->h.type == MSG_CACHE_PURGED)
 		purge_told(g->ctl, m);
 	if (m->h.type == MSG_METRICS_ASK)
@@ -118,6 +121,8 @@ static void gate_got(struct chan *ch, struct msg *m)
 	if (g->ctl->up)
 		up_advance(g->ctl->up);
 	verbs_settle(g->ctl);
+	if (m->h.type == MSG_SNAP_LOADED)
+		acme_turn(g->ctl);
 }
 
 static void gate_gone(struct chan *ch, int why)
@@ -127,6 +132,7 @@ static void gate_gone(struct chan *ch, int why)
 	(void)why;
 	g->greeted = false;
 	g->loaded = 0;
+	acme_settle(g->ctl);
 }
 
 static const struct chan_ops gate_ops = {gate_allowed, gate_got, gate_gone};
@@ -224,6 +230,9 @@ static void hear_channel(struct ctl *c, struct msg *m)
 	} else if (err == 0 && to.role == PROC_KEYS) {
 		fd = msg_take_fd(m, 0);
 		err = certs_channel(c, fd);
+	} else if (err == 0 && to.role == PROC_CERTS) {
+		fd = msg_take_fd(m, 0);
+		err = acme_channel(c, fd);
 	}
 	if (err < 0 && fd >= 0)
 		close(fd);
@@ -369,7 +378,7 @@ int peers_init(struct ctl *c)
 
 	for (unsigned i = 0; i < CTL_GATES_MAX; i++)
 		c->gate[i].chan.lfd.fd = -1;
-	c->log.chan.lfd.fd = c->keys.chan.lfd.fd = -1;
+	c->log.chan.lfd.fd = c->keys.chan.lfd.fd = c->certs.chan.lfd.fd = -1;
 	c->log.ctl = c;
 	err = chan_init(&c->parent, c->loop, 3, &parent_ops, c);
 	if (err == 0) {

@@ -27,6 +27,8 @@ static const struct {
 	{"metrics", REQUEST_METRICS},
 	{"purge", REQUEST_PURGE},
 	{"maintenance", REQUEST_MAINTENANCE},
+	{"cert-list", REQUEST_CERT_LIST},
+	{"cert-renew", REQUEST_CERT_RENEW},
 	{"ping", REQUEST_PING},
 };
 

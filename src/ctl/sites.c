@@ -245,8 +245,10 @@ int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, 
 		snap_writer_free(b.w);
 		return err;
 	}
+	acme_begin(&b, conf);
 	put_own(&b, conf);
 	put_others(&b, conf, sites);
+	acme_end(&b);
 	/* Kept, so that a ctl which comes after this one never gives the same number again. */
 	err = b.no_memory ? -ENOMEM : state_meta_set(c, "snapshot", generation);
 	err = state_end(c, mine, err);

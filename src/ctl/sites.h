@@ -31,6 +31,10 @@ struct site_build {
 };
 /* certs.c: the site's certificate, and what hangs on it. */
 void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site);
+/* That key too; a copy. False: there is no memory. */
+bool certs_put_key(struct site_build *b, const uint8_t id[32], const void *box, size_t n);
+/* What of the configuration is about TLS, for a site that has a certificate. */
+void certs_serve(struct site_build *b, const struct conf_app *conf, struct snap_site *site, bool trusted);
 /* The keys of all that were put, to the parent, when they are not those that it has. 0 or -errno. */
 int certs_send_vault(struct site_build *b);
 void certs_done(struct site_build *b);

@@ -130,6 +130,8 @@ static int make_schema(struct ctl *c)
 		if (err == 0)
 			err = state_make_maintenance(c);
 		if (err == 0)
+			err = state_make_cert(c);
+		if (err == 0)
 			err = state_meta_set(c, "version", SCHEMA_VERSION);
 		if (err == 0)
 			err = state_meta_set(c, "min_reader", SCHEMA_MIN_READER);
@@ -147,6 +149,8 @@ static int make_schema(struct ctl *c)
 	/* One that was made before there were such sites. */
 	if (err == 0)
 		err = state_make_site(c);
+	if (err == 0)
+		err = state_make_cert(c);
 	return err ? err : state_make_maintenance(c);
 }
 

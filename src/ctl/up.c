@@ -36,6 +36,7 @@ void up_forget(struct up *u)
 	json_decref(u->tail);
 	c->up = NULL;
 	free(u);
+	acme_turn(c);
 }
 
 void up_free(struct ctl *c)

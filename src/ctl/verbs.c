@@ -101,6 +101,8 @@ void client_on_timer(struct loop *l, struct op *op, int res)
 		purge_late(cl);
 	if (cl->maintaining)
 		maintenance_late(cl);
+	if (cl->renewing)
+		cert_renew_late(cl);
 	if (cl->lines)
 		trouble_lines_end(cl);
 	if (cl->restarting)
@@ -171,6 +173,14 @@ void verbs_run(struct client *cl)
 	case REQUEST_MAINTENANCE:
 		if (is_ours(cl))
 			maintenance_start(cl);
+		break;
+	case REQUEST_CERT_LIST:
+		if (is_ours(cl))
+			cert_list_start(cl);
+		break;
+	case REQUEST_CERT_RENEW:
+		if (is_ours(cl))
+			cert_renew_start(cl);
 		break;
 	case REQUEST_LOGS:
 		logs_start(cl);

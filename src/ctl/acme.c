@@ -1,0 +1,579 @@
+/*
+ * acme.c: certificates that stead gets by itself (RFC 8555): which sites want one, when each is got
+ * and got again, and the way of each: a key is made by keys, an order is driven by certs, tokens go
+ * to the gates, the chain goes into the next snapshot.
+ *
+ * Called when a snapshot is made (which tells who wants one), with messages of keys, certs and
+ * gates, and by its timer. Everything that a successor must know is in the state before the next
+ * step is done (state_cert.c): a ctl or a certs that dies at any point costs time, and never a
+ * second certificate. Only names of the configuration are asked for.
+ */
+#include "sites.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base64.h"
+#include "lib/sys.h"
+#include "snap/vault.h"
+
+enum { LOOK_S = 3600, DAY_S = 86400, SHORT_S = 10 * DAY_S };
+
+/* ---- who wants one ---- */
+
+/* A name that an authority can be asked for by http-01: a public one, and not a whole range of
+ * them. */
+static bool is_public(const char *name)
+{
+	static const char *const local[] = {
+		".localhost", ".local", ".internal", ".home.arpa", ".invalid", ".onion"};
+	size_t n = strlen(name);
+
+	if (!strchr(name, '.') || strchr(name, '*') || strchr(name, ':') ||
+		name[strspn(name, "0123456789.")] == '\0')
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(local); i++)
+		if (n >= strlen(local[i]) && strcmp(name + n - strlen(local[i]), local[i]) == 0)
+			return false;
+	return n < 254;
+}
+
+static void put_names(struct buf *b, unsigned *n, const char *const *names)
+{
+	for (; names && *names; names++)
+		if (is_public(*names) && *n < CERT_NAMES_MAX) {
+			if ((*n)++)
+				buf_putc(b, ' ');
+			buf_puts(b, *names);
+		}
+}
+
+/* Blank-separated, the caller's; NULL: there are none. */
+static char *names_of(const struct conf_app *conf)
+{
+	char *text = NULL;
+	unsigned n = 0;
+	struct buf b;
+
+	buf_init(&b, CERT_NAMES_MAX * 256);
+	put_names(&b, &n, conf->domains);
+	put_names(&b, &n, conf->aliases);
+	if (n && !b.error)
+		text = strdup(buf_str(&b));
+	buf_done(&b);
+	return text;
+}
+
+bool acme_wants(const struct conf_app *conf)
+{
+	return conf->acme_email[0] != '\0';
+}
+
+void acme_begin(struct site_build *b, const struct conf_app *conf)
+{
+	struct certs *certs = &b->c->certs;
+
+	certs->build++;
+	(void)snprintf(certs->contact, sizeof certs->contact, "%s", conf->acme_email);
+	(void)snprintf(certs->directory, sizeof certs->directory, "%s", conf->acme_directory);
+}
+
+static void want(struct site_build *b, struct cert *cert, char *names)
+{
+	free(cert->wanted);
+	cert->wanted = names;
+	cert->own = false;
+	cert->number = b->number;
+	cert->seen = b->c->certs.build;
+}
+
+void acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
+{
+	struct certs *certs = &b->c->certs;
+	struct cert *cert = cert_find(b->c, b->name);
+	char *names =
+		certs->contact[0] && conf->https_auto && b->https_port ? names_of(conf) : NULL;
+	struct snap_cert put;
+
+	if (names && !cert)
+		cert = cert_add(b->c, b->name);
+	if (!names || !cert) {
+		free(names);
+		return;
+	}
+	want(b, cert, names);
+	if (!cert->n)
+		return;
+	put = (struct snap_cert){.not_after_s = cert->not_after_s};
+	memcpy(put.id, cert->id, sizeof put.id);
+	memcpy(put.key, cert->key.id, sizeof put.key);
+	if (!certs_put_key(b, cert->key.id, cert->key.box, cert->key.box_n))
+		return;
+	site->cert =
+		snap_put_cert(b->w, &put, (const void *const *)cert->der, cert->der_n, cert->n) + 1;
+	certs_serve(b, conf, site, strcmp(certs->directory, CONF_ACME_DIRECTORY) == 0);
+}
+
+void acme_own(struct site_build *b, uint64_t until_s)
+{
+	struct cert *cert = cert_find(b->c, b->name);
+
+	if (!cert)
+		cert = cert_add(b->c, b->name);
+	if (!cert)
+		return;
+	want(b, cert, NULL);
+	cert->own = true;
+	cert->own_until_s = until_s;
+}
+
+void acme_end(struct site_build *b)
+{
+	struct certs *certs = &b->c->certs;
+
+	for (struct cert *cert = certs->all; cert; cert = cert->next)
+		if (cert->seen != certs->build) {
+			free(cert->wanted);
+			cert->wanted = NULL;
+		}
+	for (const struct acme_account *a = certs->accounts; a; a = a->next)
+		if (a->key.box)
+			(void)certs_put_key(b, a->key.id, a->key.box, a->key.box_n);
+}
+
+/* ---- when ---- */
+
+static uint64_t now_s(struct ctl *c)
+{
+	return loop_wall_us(c->loop) / 1000000;
+}
+
+static uint64_t chance(uint64_t below)
+{
+	uint64_t n = 0;
+
+	return below && sys_random(&n, sizeof n) == 0 ? n % below : 0;
+}
+
+/* At a random second behind two thirds of its life, of a short one behind half of it, so that many
+ * do not come at once. */
+uint64_t acme_renewal_of(const struct cert *cert)
+{
+	uint64_t life = cert->not_after_s - cert->not_before_s;
+
+	return cert->not_before_s + (life < SHORT_S ? life / 2 : life * 2 / 3) +
+	       chance(life / 20 + 1);
+}
+
+/* ---- limits, below those of authorities: 300 orders in 3 hours, 5 certificates for the same names
+ * in a week ---- What is spent is kept as the time at which it is made good again (GCRA). */
+enum { ORDERS_S = 3 * 3600, ORDER_S = ORDERS_S / 250, SAME_S = 7 * DAY_S, SAME_ONE_S = SAME_S / 4 };
+
+/* 0, or in how many seconds there is one more. */
+static uint64_t wait_for(uint64_t spent_s, uint64_t now, uint64_t one_s, uint64_t all_s)
+{
+	uint64_t then = max_of(spent_s, now) + one_s;
+
+	/* A clock that went back owes nothing that nobody could have spent. */
+	return then > now + all_s && spent_s <= now + all_s ? then - now - all_s : 0;
+}
+
+static uint64_t spend(uint64_t spent_s, uint64_t now, uint64_t one_s, uint64_t all_s)
+{
+	uint64_t then = max_of(spent_s, now) + one_s;
+
+	return min_of(then, now + all_s);
+}
+
+void acme_spend(struct ctl *c, struct cert *cert)
+{
+	cert->spent_s = spend(cert->spent_s, now_s(c), SAME_ONE_S, SAME_S);
+}
+
+static uint64_t pause_of(unsigned failures)
+{
+	static const uint64_t pauses[] = {60, 600, 6000, DAY_S};
+	uint64_t s = pauses[min_of(failures, (unsigned)ARRAY_LEN(pauses)) - 1];
+
+	return s + chance(s / 4 + 1);
+}
+
+static bool is_due(const struct cert *cert, uint64_t now)
+{
+	if (!cert->wanted || cert->job)
+		return false;
+	/* Other names than those it is for: at once, but not again and again. */
+	if (!cert->failures && strcmp(cert->wanted, cert->names) != 0)
+		return true;
+	return cert->next_s <= now;
+}
+
+static bool may_look(const struct cert *cert)
+{
+	return cert->wanted && cert->n && cert->ari[0] && !cert->job;
+}
+
+static void arm(struct ctl *c)
+{
+	uint64_t now = now_s(c), wait = LOOK_S;
+	bool any = false;
+
+	for (const struct cert *cert = c->certs.all; cert; cert = cert->next) {
+		uint64_t at = cert->next_s;
+
+		if (!cert->wanted || cert->job || cert->making)
+			continue;
+		any = true;
+		if (may_look(cert))
+			at = min_of(at, cert->look_s);
+		wait = min_of(wait, cert->check || at <= now ? 1 : at - now);
+	}
+	c->certs.timer.op.kind = OP_ACME;
+	loop_timer_stop(c->loop, &c->certs.timer);
+	if (any)
+		loop_timer_in(c->loop, &c->certs.timer, wait * 1000);
+}
+
+void acme_on_timer(struct loop *l, struct op *op, int res)
+{
+	(void)l;
+	(void)res;
+	acme_turn(container_of(op, struct ctl, certs.timer.op));
+}
+
+void acme_failed(struct ctl *c, struct cert *cert, const char *about, const char *what,
+	const char *todo, uint64_t wait_s)
+{
+	cert->failures++;
+	cert->next_s = now_s(c) + max_of(pause_of(cert->failures), wait_s);
+	(void)snprintf(cert->what, sizeof cert->what, "%s", what);
+	(void)snprintf(cert->todo, sizeof cert->todo, "%s", todo);
+	(void)snprintf(cert->about, sizeof cert->about, "%s", about);
+	(void)state_save_cert(c, cert);
+	say(c, EV_CERT_FAILED, "site", cert->site, "name", about, "why", what, "help", todo, NULL);
+}
+
+/* ---- keys ---- */
+
+/* Each of these names; how many. */
+static uint32_t put_each(struct buf *b, const char *names)
+{
+	uint32_t count = 0;
+
+	for (; *names; count++) {
+		size_t n = strcspn(names, " ");
+		char name[256];
+
+		(void)snprintf(name, sizeof name, "%.*s", (int)min_of(n, sizeof name - 1), names);
+		pack_str(b, name);
+		names += n + strspn(names + n, " ");
+	}
+	return count;
+}
+
+static void ask_key(struct ctl *c, struct cert *cert, uint64_t id)
+{
+	struct msg_key_make m = {.kind = cert ? KEY_CERTIFICATE : KEY_ACCOUNT};
+	struct buf b;
+
+	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof m);
+	m.names = put_each(&b, cert ? cert->wanted : "");
+	if (!b.error)
+		(void)chan_send(&c->keys.chan, MSG_KEY_MAKE, id, &m, sizeof m, b.p, b.len, NULL, 0);
+	buf_done(&b);
+}
+
+static bool take_key(
+	struct cert_key *key, const struct msg_key_made *said, const char *box, size_t n)
+{
+	void *copy = n && n <= VAULT_BOX_MAX ? malloc(n) : NULL;
+
+	if (!copy)
+		return false;
+	memcpy(copy, box, n);
+	free(key->box);
+	memcpy(key->id, said->id, sizeof key->id);
+	key->box = copy;
+	key->box_n = n;
+	return true;
+}
+
+static char *base64url(const void *p, size_t n)
+{
+	char *text = malloc((n + 2) / 3 * 4 + 1);
+
+	if (!text)
+		return NULL;
+	base64_encode(p, n, text);
+	for (char *at = text; *at; at++)
+		*at = *at == '+' ? '-' : *at == '/' ? '_' : *at == '=' ? '\0' : *at;
+	return text;
+}
+
+static void account_made(struct ctl *c, struct acme_account *a, const struct msg_key_made *said,
+	const char *box, size_t n)
+{
+	a->making = false;
+	if (said->err || !take_key(&a->key, said, box, n))
+		return;
+	memcpy(a->x, said->x, sizeof a->x);
+	memcpy(a->y, said->y, sizeof a->y);
+	/* Kept before it is used, also by the keys process that comes after this one. */
+	if (state_save_account(c, a) == 0)
+		(void)sites_again(c);
+}
+
+static void cert_made(struct ctl *c, struct cert *cert, const struct msg_key_made *said,
+	const char *box, size_t n, const char *csr, size_t csr_n)
+{
+	char *text = NULL, *asked = NULL;
+
+	cert->making = false;
+	cert->making_id = 0;
+	if (!said->err && cert->wanted && csr_n) {
+		text = base64url(csr, csr_n);
+		asked = strdup(cert->wanted);
+	}
+	if (!text || !asked || !take_key(&cert->asked_key, said, box, n)) {
+		free(text);
+		free(asked);
+		if (cert->wanted)
+			acme_failed(c, cert, "", "a private key could not be made",
+				"see `stead logs`; it is tried again by itself", 0);
+		return;
+	}
+	free(cert->csr);
+	free(cert->asked);
+	cert->csr = text;
+	cert->asked = asked;
+	cert->order[0] = '\0';
+	(void)state_save_cert(c, cert);
+}
+
+void acme_key_made(struct ctl *c, const struct msg *m)
+{
+	struct msg_key_made said;
+	const char *box, *csr;
+	struct unpack u;
+	size_t n, csr_n;
+
+	if (msg_get(m, &said, sizeof said, sizeof said) < 0)
+		return;
+	box = msg_tail(m, sizeof said, &n);
+	unpack_init(&u, box, n);
+	box = unpack_bytes(&u, &n);
+	csr = unpack_bytes(&u, &csr_n);
+	if (u.bad)
+		n = csr_n = 0;
+	for (struct acme_account *a = c->certs.accounts; a; a = a->next)
+		if (a->making && m->h.id == c->certs.account_id) {
+			account_made(c, a, &said, box, n);
+			break;
+		}
+	for (struct cert *cert = c->certs.all; cert; cert = cert->next)
+		if (cert->making && cert->making_id == m->h.id)
+			cert_made(c, cert, &said, box, n, csr, csr_n);
+	acme_turn(c);
+}
+
+void acme_keys_gone(struct ctl *c)
+{
+	for (struct acme_account *a = c->certs.accounts; a; a = a->next)
+		a->making = false;
+	for (struct cert *cert = c->certs.all; cert; cert = cert->next)
+		cert->making = false;
+}
+
+/* The account at the authority of now; NULL: not yet. */
+static struct acme_account *account(struct ctl *c)
+{
+	struct acme_account *a = c->certs.accounts;
+
+	while (a && strcmp(a->directory, c->certs.directory) != 0)
+		a = a->next;
+	if (a && a->key.box)
+		return a;
+	if (!a) {
+		a = calloc(1, sizeof *a);
+		if (!a)
+			return NULL;
+		(void)snprintf(a->directory, sizeof a->directory, "%s", c->certs.directory);
+		a->next = c->certs.accounts;
+		c->certs.accounts = a;
+	}
+	if (!a->making) {
+		a->making = true;
+		c->certs.account_id = ++c->ids;
+		ask_key(c, NULL, c->certs.account_id);
+	}
+	return NULL;
+}
+
+/* ---- jobs ---- */
+
+static void send_job(struct ctl *c, struct cert *cert, struct msg_cert_ask *m, struct buf *b)
+{
+	if (!b->error && chan_send(&c->certs.chan, MSG_CERT_ASK, c->ids + 1, m, sizeof *m, b->p,
+				 b->len, NULL, 0) == 0) {
+		cert->job = ++c->ids;
+		cert->what_job = (enum cert_what)m->what;
+		c->certs.jobs++;
+	}
+	buf_done(b);
+}
+
+static void start_job(struct ctl *c, struct cert *cert, const struct acme_account *a)
+{
+	struct msg_cert_ask m = {.what = CERT_GET};
+	struct buf b;
+
+	memcpy(m.key, cert->asked_key.id, sizeof m.key);
+	memcpy(m.account_key, a->key.id, sizeof m.account_key);
+	memcpy(m.account_x, a->x, sizeof m.account_x);
+	memcpy(m.account_y, a->y, sizeof m.account_y);
+	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof m);
+	pack_str(&b, a->directory);
+	pack_str(&b, c->certs.contact);
+	pack_str(&b, cert->csr);
+	/* Of the same names only: then the authority does not count it. */
+	pack_str(&b, cert->n && strcmp(cert->names, cert->asked) == 0 ? cert->ari : "");
+	pack_str(&b, a->url);
+	pack_str(&b, cert->order);
+	m.names = put_each(&b, cert->asked);
+	send_job(c, cert, &m, &b);
+}
+
+/* Jobs that only look: when to renew (RFC 9773) … */
+static void look_renewal(struct ctl *c, struct cert *cert)
+{
+	struct msg_cert_ask m = {.what = CERT_LOOK_RENEWAL};
+	struct buf b;
+
+	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof m);
+	pack_str(&b, c->certs.directory);
+	pack_str(&b, "");
+	pack_str(&b, "");
+	pack_str(&b, cert->ari);
+	pack_str(&b, "");
+	pack_str(&b, "");
+	send_job(c, cert, &m, &b);
+}
+
+/* … and which certificate is served. */
+static void look_served(struct ctl *c, struct cert *cert)
+{
+	struct msg_cert_ask m = {.what = CERT_LOOK_SERVED};
+	size_t n = strcspn(c->https, " "), name = strcspn(cert->names, " ");
+	const char *colon = memrchr(c->https, ':', n);
+	char url[400], address[CTL_ADDRESS_MAX];
+	struct buf b;
+
+	cert->check--;
+	if (!colon || n >= sizeof address)
+		return;
+	/* Of every address one that leads to this machine. */
+	(void)snprintf(address, sizeof address, "%.*s", (int)(colon - c->https), c->https);
+	if (strcmp(address, "0.0.0.0") == 0 || !address[0])
+		(void)snprintf(address, sizeof address, "127.0.0.1");
+	else if (strcmp(address, "[::]") == 0)
+		(void)snprintf(address, sizeof address, "[::1]");
+	(void)snprintf(url, sizeof url, "https://%.*s%.*s/", (int)min_of(name, (size_t)255),
+		cert->names, (int)(n - (size_t)(colon - c->https)), colon);
+	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof m);
+	pack_str(&b, url);
+	for (unsigned i = 0; i < 3; i++)
+		pack_str(&b, "");
+	pack_str(&b, address);
+	pack_str(&b, "");
+	send_job(c, cert, &m, &b);
+}
+
+static void want_processes(struct ctl *c)
+{
+	struct msg_want certs = {.role = PROC_CERTS}, resolve = {.role = PROC_RESOLVE};
+
+	certs_want(c);
+	if (c->certs.wanted)
+		return;
+	c->certs.wanted = true;
+	(void)parent_send(c, MSG_WANT, 0, &resolve, sizeof resolve, NULL, 0, NULL, 0);
+	(void)parent_send(c, MSG_WANT, 0, &certs, sizeof certs, NULL, 0, NULL, 0);
+}
+
+/* May another order be placed now? If not, it is said when. */
+static bool is_within(struct ctl *c, struct cert *cert, struct acme_account *a)
+{
+	uint64_t now = now_s(c), wait = wait_for(cert->spent_s, now, SAME_ONE_S, SAME_S);
+
+	if (wait) {
+		acme_failed(c, cert, "",
+			"4 certificates for these names were got within a week; authorities give 5",
+			"wait: it is tried again by itself when there is room", wait);
+		cert_renewed(c, cert);
+		return false;
+	}
+	wait = wait_for(a->spent_s, now, ORDER_S, ORDERS_S);
+	if (wait) {
+		cert->next_s = now + wait;
+		return false;
+	}
+	a->spent_s = spend(a->spent_s, now, ORDER_S, ORDERS_S);
+	return state_save_account(c, a) == 0;
+}
+
+/* The next step of one that is due. */
+static void advance(struct ctl *c, struct cert *cert)
+{
+	struct acme_account *a = account(c);
+
+	if (!a || cert->making)
+		return;
+	if (strcmp(cert->asked, cert->wanted) != 0) {
+		cert->making = true;
+		cert->making_id = ++c->ids;
+		ask_key(c, cert, cert->making_id);
+	} else if (cert->order[0] || is_within(c, cert, a)) {
+		start_job(c, cert, a);
+	}
+}
+
+void acme_turn(struct ctl *c)
+{
+	uint64_t now = now_s(c);
+
+	/* Not while what is live changes: an authority would look at what is not there yet. */
+	if (!c->certs.contact[0] || !c->live_us || c->up || c->stopping || !sites_loaded(c))
+		return;
+	for (struct cert *cert = c->certs.all; cert; cert = cert->next) {
+		bool due = is_due(cert, now), look = may_look(cert) && cert->look_s <= now;
+
+		if (!due && !look && !(cert->check && !cert->job))
+			continue;
+		want_processes(c);
+		if (!c->keys.greeted || !c->keys.known || !c->certs.greeted ||
+			c->certs.jobs == CERT_JOBS_MAX)
+			continue;
+		if (cert->check)
+			look_served(c, cert);
+		else if (due)
+			advance(c, cert);
+		else
+			look_renewal(c, cert);
+	}
+	arm(c);
+}
+
+void acme_renew(struct ctl *c, struct cert *cert)
+{
+	/* An order under way is the one that is meant; what only looks is not waited for. */
+	if (!cert->making && !(cert->job && cert->what_job == CERT_GET)) {
+		cert->next_s = 0;
+		cert->failures = 0;
+		cert->check = 0;
+		(void)state_save_cert(c, cert);
+	}
+	acme_turn(c);
+}

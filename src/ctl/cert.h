@@ -1,0 +1,162 @@
+/*
+ * cert.h: certificates that stead gets by itself: what is wanted, what is kept, what is under way.
+ *
+ *   state_cert.c   the tables `cert` and `acme_account`
+ *   acme.c         who wants one and when; keys, and the beginning of jobs
+ *   acme_job.c     what the process certs says of them; tokens for the gates
+ *   cert_verbs.c   `stead cert`, and what `stead status` says of them
+ */
+#ifndef STEAD_CTL_CERT_H
+#define STEAD_CTL_CERT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <jansson.h>
+
+#include "certs.h"
+#include "lib/chan.h"
+#include "tbl/tbl.h"
+
+struct ctl;
+struct client;
+struct site_build;
+struct snap_site;
+struct conf_app;
+struct gate_peer;
+
+enum {
+	CERT_CHAIN_MAX = 8,
+	CERT_NAMES_MAX = 100,
+	CERT_URL_MAX = 1024,
+	CERT_TEXT_MAX = 512,
+	CERT_JOBS_MAX = 4, /* at once, of all sites */
+	CERT_DER_MAX = 64 * 1024,
+};
+
+/* A private key, which only the process keys can read. */
+struct cert_key {
+	uint8_t id[32]; /* SHA-256 of its SubjectPublicKeyInfo */
+	void *box;      /* NULL: there is none */
+	size_t box_n;
+};
+/* The account at one authority; a row of acme_account. */
+struct acme_account {
+	struct acme_account *next;
+	char directory[CERT_URL_MAX], url[CERT_URL_MAX]; /* url "": not made there yet */
+	struct cert_key key;
+	uint64_t spent_s; /* of the orders that it may place */
+	uint8_t x[32], y[32];
+	bool making;
+};
+/* One site's; a row of cert, by the site's name. */
+struct cert {
+	struct cert *next;
+	char site[64];
+	char *names; /* for which there is one, blank-separated; "": there is none */
+	/* what serves */
+	struct cert_key key;
+	void *der[CERT_CHAIN_MAX];
+	size_t der_n[CERT_CHAIN_MAX];
+	unsigned n;
+	uint8_t id[32]; /* SHA-256 of the chain */
+	uint64_t not_before_s, not_after_s;
+	char serial[48], ari[160];
+	/* what is being got */
+	char *asked; /* names of the order and its key; "" none */
+	struct cert_key asked_key;
+	char *csr; /* base64url */
+	char order[CERT_URL_MAX];
+	/* when, and what came of the last try */
+	uint64_t next_s;
+	unsigned failures; /* in a row */
+	uint64_t spent_s;  /* of what these names are given in a week: see limits in acme.c */
+	char what[CERT_TEXT_MAX], todo[CERT_TEXT_MAX], about[256];
+	/* of now only */
+	char *wanted;                   /* NULL: nobody wants it */
+	uint32_t number;                /* of the site */
+	bool making;                    /* a key is being made */
+	uint64_t job, making_id, offer; /* 0: none is under way */
+	bool own;                       /* it is of Certificate=; then only until when is known */
+	uint64_t own_until_s;
+	enum cert_what what_job; /* … and what it does */
+	uint64_t look_s;         /* when the authority is asked next when to renew */
+	uint64_t from_s, to_s;   /* what it said last */
+	uint8_t check;           /* look which one is served: so often, until it is this one */
+	unsigned seen;           /* the build that wanted it last */
+};
+struct cert_challenge {
+	uint64_t id, until_ms;
+	char token[128], text[192];
+};
+enum { CERT_CHALLENGES_MAX = 128 };
+struct certs {
+	struct cert *all;
+	struct acme_account *accounts;
+	struct chan chan; /* to the process certs */
+	bool wanted, greeted;
+	char directory[CERT_URL_MAX], contact[256]; /* "": nobody agreed to an authority's terms */
+	unsigned build;
+	unsigned jobs;
+	uint64_t account_id; /* of the question for an account's key */
+	struct timer timer;
+	struct cert_challenge challenges[CERT_CHALLENGES_MAX];
+	unsigned challenges_at;
+};
+
+/* ---- state_cert.c ---- */
+int state_make_cert(struct ctl *c);
+int state_load_certs(struct ctl *c);
+/* What of it is kept, as it stands now. */
+int state_save_cert(struct ctl *c, const struct cert *cert);
+int state_save_account(struct ctl *c, const struct acme_account *a);
+struct cert *cert_find(struct ctl *c, const char *site);
+/* One with nothing in it, in the list. NULL without memory. */
+struct cert *cert_add(struct ctl *c, const char *site);
+void certs_free(struct ctl *c);
+
+/* ---- acme.c ---- */
+/* A snapshot is being made: what its sites want is told now, one after the other, … */
+void acme_begin(struct site_build *b, const struct conf_app *conf);
+/* … this one; its certificate, when there is one. */
+void acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site);
+/* … and these were all: their keys go into the vault, and what is missing is got. */
+void acme_end(struct site_build *b);
+/* Is there anything to do, or will there be? Sites with names, and somebody who agreed to an
+ * authority's terms. */
+bool acme_wants(const struct conf_app *conf);
+/* The last try came to nothing: it is written down, told, and tried again later, not before wait_s
+ * are over. */
+void acme_failed(struct ctl *c, struct cert *cert, const char *about, const char *what,
+	const char *todo, uint64_t wait_s);
+/* Of what these names are given in a week one more is used. */
+void acme_spend(struct ctl *c, struct cert *cert);
+/* When one should be renewed: a random second. Since 1970. */
+uint64_t acme_renewal_of(const struct cert *cert);
+/* Do what can be done now. Called after each event. */
+void acme_turn(struct ctl *c);
+/* ---- acme_job.c ---- */
+/* The parent gave ctl its end of a channel to certs. Takes fd; on an error it stays the caller's.
+ */
+int acme_channel(struct ctl *c, int fd);
+void acme_key_made(struct ctl *c, const struct msg *m);
+void acme_keys_gone(struct ctl *c);
+/* A new gate is told all tokens; a gate knows this one; a gate is gone. */
+void acme_gate_up(struct gate_peer *g);
+void acme_gate_knows(struct gate_peer *g, uint64_t id);
+void acme_settle(struct ctl *c);
+/* That site has one of its own. */
+void acme_own(struct site_build *b, uint64_t until_s);
+/* Get it again, now. */
+void acme_renew(struct ctl *c, struct cert *cert);
+op_done acme_on_timer;
+
+/* ---- cert_verbs.c ---- */
+void cert_list_start(struct client *cl);
+void cert_renew_start(struct client *cl);
+void cert_renew_late(struct client *cl);
+/* A job of it has ended, well or not. */
+void cert_renewed(struct ctl *c, const struct cert *cert);
+json_t *certs_json(struct ctl *c, const char *site);
+
+#endif

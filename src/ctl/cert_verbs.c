@@ -1,0 +1,182 @@
+/*
+ * cert_verbs.c: `stead cert list|show|renew`, and what `stead status` says of certificates.
+ *
+ * Called by verbs.c, status.c and, when a certificate was got or was not, by acme.c. Owns nothing.
+ */
+#include "ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { PATIENCE_MS = 20 * 60 * 1000 };
+
+static json_t *day(uint64_t s)
+{
+	char text[32] = "";
+	time_t at = (time_t)s;
+	struct tm tm;
+
+	if (s && gmtime_r(&at, &tm))
+		(void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return json_string(text);
+}
+
+static json_t *words(const char *text)
+{
+	json_t *list = json_array();
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		(void)json_array_append_new(list, json_stringn(text, n));
+		text += n + strspn(text + n, " ");
+	}
+	return list;
+}
+
+/* Is it time that somebody sees to it: less than a third of its life is left, and it should be
+ * renewed by now. */
+static bool is_late(const struct ctl *c, const struct cert *cert)
+{
+	uint64_t now = loop_wall_us(c->loop) / 1000000,
+		 life = cert->not_after_s - cert->not_before_s;
+
+	return cert->n && now > cert->not_before_s + life * 2 / 3 + life / 15;
+}
+
+static const char *state_of(const struct ctl *c, const struct cert *cert)
+{
+	if (cert->own)
+		return "served";
+	if (cert->failures)
+		return cert->n ? "served, renewal fails" : "failing";
+	if (cert->job || cert->making)
+		return cert->n ? "served, being renewed" : "being got";
+	return !cert->n ? "waiting" : is_late(c, cert) ? "served, renewal is late" : "served";
+}
+
+static json_t *cert_json(const struct ctl *c, const struct cert *cert)
+{
+	json_t *o = json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:i}", "site", cert->site, "state",
+		state_of(c, cert), "from", cert->own ? "Certificate=" : c->certs.directory, "names",
+		words(cert->n          ? cert->names
+			: cert->wanted ? cert->wanted
+				       : ""),
+		"serial", cert->serial, "until",
+		day(cert->own ? cert->own_until_s : cert->not_after_s), "failures",
+		(int)cert->failures);
+
+	if (o && !cert->own) {
+		(void)json_object_set_new(o, "next", day(cert->job ? 0 : cert->next_s));
+		(void)json_object_set_new(o, "wanted", words(cert->wanted ? cert->wanted : ""));
+		(void)json_object_set_new(o, "error", json_string(cert->what));
+		(void)json_object_set_new(o, "todo", json_string(cert->todo));
+		(void)json_object_set_new(o, "about", json_string(cert->about));
+	}
+	return o;
+}
+
+json_t *certs_json(struct ctl *c, const char *site)
+{
+	json_t *list = json_array();
+
+	for (const struct cert *cert = c->certs.all; cert; cert = cert->next)
+		if (cert->seen == c->certs.build && (cert->wanted || cert->own) &&
+			(!site[0] || strcmp(site, cert->site) == 0))
+			(void)json_array_append_new(list, cert_json(c, cert));
+	return list;
+}
+
+/* The site that the request names, or the folder's own. */
+static const char *site_named(const struct client *cl)
+{
+	const struct site *site = verbs_site(cl);
+
+	return site ? site->name : cl->ctl->app.name;
+}
+
+static bool is_live(struct client *cl)
+{
+	if (cl->ctl->live_us)
+		return true;
+	client_end(cl, VERB_EXIT_NOT_RUNNING, "Nothing is live here: not running.",
+		"`stead up` takes the folder live", NULL);
+	return false;
+}
+
+void cert_list_start(struct client *cl)
+{
+	json_t *list;
+
+	if (!is_live(cl))
+		return;
+	list = certs_json(cl->ctl, cl->req.app[0] ? site_named(cl) : "");
+	if (cl->req.app[0] && json_array_size(list) == 0) {
+		json_decref(list);
+		client_end(cl, VERB_EXIT_NO_SUCH,
+			"This site has no certificate, and none is got for it.",
+			"AcmeEmail= in [Server] gets one by itself, for public names in Domain=; "
+			"Certificate= names one that you have",
+			NULL);
+		return;
+	}
+	client_end(cl, VERB_EXIT_DONE, "", "", json_pack("{s:o}", "certificates", list));
+}
+
+/* ---- renew ---- */
+
+void cert_renew_start(struct client *cl)
+{
+	struct ctl *c = cl->ctl;
+	struct cert *cert;
+
+	if (!is_live(cl))
+		return;
+	cert = cert_find(c, site_named(cl));
+	if (!cert || !cert->wanted) {
+		client_end(cl, VERB_EXIT_NO_SUCH,
+			cert && cert->own && cert->seen == c->certs.build
+				? "This site has a certificate of your own, in Certificate=."
+				: "No certificate is got for this site.",
+			cert && cert->own ? "renew the file, then `stead reload`"
+					  : "AcmeEmail= in [Server] gets one by itself, for public "
+					    "names in Domain=",
+			NULL);
+		return;
+	}
+	cl->renewing = cert;
+	(void)snprintf(cl->renew_from, sizeof cl->renew_from, "%s", cert->serial);
+	client_progress(cl, "cert", "asking the authority", UINT32_MAX);
+	loop_timer_in(c->loop, &cl->timer, PATIENCE_MS);
+	acme_renew(c, cert);
+}
+
+void cert_renew_late(struct client *cl)
+{
+	cl->renewing = NULL;
+	client_end(cl, VERB_EXIT_FAILED,
+		"The authority has not answered for 20 minutes; it goes on.",
+		"`stead cert list` shows how it stands", NULL);
+}
+
+void cert_renewed(struct ctl *c, const struct cert *cert)
+{
+	char text[CERT_TEXT_MAX + 300];
+
+	for (struct client *cl = c->clients; cl; cl = cl->next) {
+		/* Without a failure it is one that was not there when it was asked for. */
+		if (cl->renewing != cert ||
+			(!cert->failures && strcmp(cl->renew_from, cert->serial) == 0))
+			continue;
+		cl->renewing = NULL;
+		loop_timer_stop(c->loop, &cl->timer);
+		(void)snprintf(text, sizeof text, "There is no new certificate: %s%s%s.",
+			cert->about, cert->about[0] ? ": " : "", cert->what);
+		if (cert->failures)
+			client_end(cl, VERB_EXIT_FAILED, text, cert->todo, NULL);
+		else
+			client_end(cl, VERB_EXIT_DONE, "", "",
+				json_pack("{s:[o]}", "certificates", cert_json(c, cert)));
+	}
+}
