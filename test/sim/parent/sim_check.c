@@ -18,6 +18,41 @@ static void check_backoff(const struct slot *s)
 		must(s->wait_ms >= n * 8 / 10 && s->wait_ms <= n * 12 / 10);
 	if (s->wait_ms != 0 && n == 0)
 		must(s->wait_ms >= 25600); /* half of the cap or near it, minus 20 % */
+	/* What cannot even be started is not tried without a pause. */
+	must(s->status != 127 || s->wait_ms != 0);
+}
+
+void death_begins(const struct run *r, struct dying *ret)
+{
+	const struct slot *s = r->slot;
+
+	*ret = (struct dying){s->backoff_ms, s->unready, r->up_ms, s->at_once};
+}
+
+static bool says_ready(const struct slot *s)
+{
+	return s->role != PROC_POSTGRES &&
+	       (s->role != PROC_SERVICE || s->set->spec->set.ready != SERVICE_SPAWNED);
+}
+
+void check_death(const struct run *r, const struct dying *was)
+{
+	const struct slot *s = r->slot;
+	struct world *w = s->parent->sim;
+	bool ready = was->up_ms != 0;
+	bool steady = ready && loop_now_ms(w->loop) - was->up_ms >= UP_STEADY_MS;
+
+	if (r->phase != PHASE_BACKOFF)
+		return;
+	must(!s->at_once && s->unready == was->unready + !ready);
+	if (was->at_once || steady)
+		must(s->wait_ms == 0);
+	else
+		must((s->wait_ms != 0) == (was->backoff_ms != 0));
+	if (ready && says_ready(s))
+		must(s->wait_ms <= BACKOFF_READY_MAX_MS * 6 / 5);
+	w->jittered += s->wait_ms % BACKOFF_FIRST_MS != 0;
+	w->longest += s->backoff_ms == BACKOFF_MAX_MS && s->wait_ms >= BACKOFF_MAX_MS * 4 / 5;
 }
 
 /* Of a [Timer]: it rests between its runs. */

@@ -94,6 +94,10 @@ static int sim_spawn(struct parent *p, struct run *r)
 	if (chance(w, 300))
 		f->die_ms = now + 1 + below(w, chance(w, 500) ? 500 : 30000);
 	f->status = chance(w, 500) ? -SIGSEGV : (int)below(w, 3);
+	if (w->crashing && r->slot->set != NULL) {
+		f->ready_ms = 0;
+		f->die_ms = now + 1 + below(w, 20);
+	}
 	r->child.pid = ++w->next_pid;
 	if (r->slot->set != NULL)
 		r->spec = spec_ref(r->slot->set->spec);
@@ -273,6 +277,7 @@ static void fake_on_timer(struct loop *l, struct op *op, int res)
 	struct world *w = f->world;
 	struct run *r = f->run;
 	uint64_t now = loop_now_ms(l);
+	struct dying was;
 
 	(void)res;
 	if (f->die_ms != 0 && f->die_ms <= now) {
@@ -281,7 +286,9 @@ static void fake_on_timer(struct loop *l, struct op *op, int res)
 		w->deaths++;
 		r->child.pid = 0;
 		r->slot->status = f->status;
+		death_begins(r, &was);
 		watch_event(r, WATCH_DIED);
+		check_death(r, &was);
 		return;
 	}
 	if (f->hello_ms != 0 && f->hello_ms <= now) {
@@ -454,6 +461,9 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 		stop_hurry(w->p);
 	}
 	w->spawn_fails = chance(w, w->spawn_fails ? 900 : 5);
+	/* Nobody asks for anything else that would end its pauses. */
+	if (w->crashing && w->p->sets != NULL)
+		ctl = NULL;
 	if (ctl != NULL && chance(w, 60))
 		ask_set(w, ctl);
 	if (ctl != NULL && chance(w, 20) && w->p->stop_step == STOP_NOT)
@@ -487,7 +497,7 @@ static unsigned open_fds(void)
 
 /* What all lives together have seen. */
 struct seen {
-	unsigned starts, recycled, woken, timed;
+	unsigned starts, recycled, woken, timed, jittered, longest;
 };
 
 static void live(uint64_t seed, struct seen *seen)
@@ -515,6 +525,9 @@ static void live(uint64_t seed, struct seen *seen)
 	must(core_new(p) == 0);
 	w->stop_ms = 1 + below(w, chance(w, 300) ? 2000 : LIFE_MS_MAX);
 	w->hurry_ms = chance(w, 300) ? 1 + below(w, 8000) : 0;
+	w->crashing = chance(w, 30);
+	if (w->crashing)
+		w->stop_ms = LIFE_MS_MAX;
 	slot_want(p->log);
 	slot_want(p->ctl);
 	for (unsigned i = 0; i < p->gates; i++)
@@ -530,6 +543,8 @@ static void live(uint64_t seed, struct seen *seen)
 	seen->recycled += w->recycled;
 	seen->woken += w->woken;
 	seen->timed += w->once_runs;
+	seen->jittered += w->jittered;
+	seen->longest += w->longest;
 	parent_done(p);
 	loop_timer_stop(w->loop, &w->driver);
 	loop_free(w->loop);
@@ -559,6 +574,7 @@ int main(void)
 	}
 	must(seeds < 100 ||
 		(seen.recycled > seeds && seen.woken > seeds / 10 && seen.timed > seeds));
+	must(seeds < 100 || (seen.jittered > seeds && seen.longest > 0));
 	printf("%lu lives, %u processes, %u of them replaced for their age, %u sets woken, %u runs "
 	       "of a timer\n",
 		seeds, seen.starts, seen.recycled, seen.woken, seen.timed);

@@ -55,6 +55,9 @@ struct world {
 	unsigned alive, deaths, starts, swept, recycled, woken;
 	uint32_t release; /* makes each PROC_SET differ */
 	bool spawn_fails;
+	bool crashing;     /* whatever an app starts ends at once, as long as this life lasts */
+	unsigned jittered; /* pauses that were not exactly the doubled ones */
+	unsigned longest;  /* pauses of the most that they can be */
 	uint32_t once_asked,
 		once_run; /* the numbers of a [Timer]'s runs: the last asked for, the last begun */
 	uint64_t once_ms; /* when it was asked for */
@@ -74,6 +77,14 @@ void timer_ask(struct world *w, struct run *ctl);
 void timer_spawned(struct world *w, const struct run *r);
 /* sim_check.c: after every step. True: everything has stopped. */
 bool check_all(void *world);
+/* A death, before and after the parent hears of it: what it makes of the next pause. */
+struct dying {
+	uint32_t backoff_ms, unready;
+	uint64_t up_ms;
+	bool at_once;
+};
+void death_begins(const struct run *r, struct dying *ret);
+void check_death(const struct run *r, const struct dying *was);
 /* A process is said to be replaced for a limit of its life. */
 void check_recycled(struct world *w, const void *event, size_t n);
 
