@@ -160,6 +160,50 @@ static void handshake_over(struct tls_conn *t)
 	forget_site(t);
 }
 
+void tls_job_over(struct tls_server *ts)
+{
+	struct tls_conn *t = ts->first;
+
+	if (!t || ts->jobs >= TLS_JOBS_MAX)
+		return;
+	ts->first = t->behind;
+	if (!ts->first)
+		ts->last = NULL;
+	t->behind = NULL;
+	t->queued = false;
+	loop_defer(ts->gate->loop, &t->turn);
+}
+
+/* Stacks are bounded: who comes while all of them are taken waits for one. */
+static bool wait_for_job(struct tls_conn *t)
+{
+	struct tls_server *ts = t->conn->gate->tls;
+
+	if (t->signing || ts->jobs < TLS_JOBS_MAX)
+		return false;
+	if (!t->queued) {
+		*(ts->last ? &ts->last->behind : &ts->first) = t;
+		ts->last = t;
+		t->queued = true;
+	}
+	return true;
+}
+
+static void leave_queue(struct tls_conn *t)
+{
+	struct tls_server *ts = t->conn->gate->tls;
+	struct tls_conn *before = NULL, *at = ts->first;
+
+	if (!t->queued)
+		return;
+	for (; at != t; at = at->behind)
+		before = at;
+	*(before ? &before->behind : &ts->first) = t->behind;
+	if (ts->last == t)
+		ts->last = before;
+	t->queued = false;
+}
+
 /* False: it is not over, or never will be. */
 static bool handshake(struct tls_conn *t)
 {
@@ -168,7 +212,11 @@ static bool handshake(struct tls_conn *t)
 
 	if (t->ready)
 		return true;
+	if (wait_for_job(t))
+		return false;
 	res = step(t);
+	/* It may have needed none. */
+	tls_job_over(c->gate->tls);
 	if (res == 1 && !t->failed) {
 		handshake_over(t);
 		return true;
@@ -228,7 +276,7 @@ static void want_raw(struct tls_conn *t)
 {
 	struct conn *c = t->conn;
 
-	if (t->raw_waits || c->eof || t->signing)
+	if (t->raw_waits || c->eof || t->signing || t->queued)
 		return;
 	if (t->held) {
 		must(!t->cipher_n);
@@ -367,6 +415,7 @@ void tls_conn_end(struct conn *c)
 	struct tls_conn *t = c->tls;
 	struct loop *l = c->gate->loop;
 
+	leave_queue(t);
 	if (t->signing)
 		leave_handshake(t);
 	if (t->ready && !t->shut && !t->failed && !t->sending)

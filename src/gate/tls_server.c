@@ -60,9 +60,12 @@ int tls_sign(struct tls_server *ts, const struct msg_sign *what, const uint8_t *
 		return -EINVAL;
 	ts->waits = &w;
 	w.conn->signing = true;
+	ts->jobs++;
 	ask(ts, &w);
 	tls_wait(ts, &w);
 	w.conn->signing = false;
+	ts->jobs--;
+	tls_job_over(ts);
 	for (at = &ts->waits; *at != &w; at = &(*at)->next)
 		;
 	*at = w.next;

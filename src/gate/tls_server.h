@@ -20,6 +20,7 @@
 enum {
 	TLS_CERTS_MAX = 512,           /* certificates that are kept read */
 	TLS_RECORD_BYTES = 16 * 1024,  /* of plain text in a record */
+	TLS_JOBS_MAX = 256,            /* handshakes that wait for their signature, each with a stack; more wait for these */
 	TLS_HANDSHAKE_MAX = 64 * 1024, /* bytes that a client may send before its handshake is over */
 };
 
@@ -53,6 +54,8 @@ struct tls_server {
 	struct msg_ticket_keys tickets; /* n 0: none came yet */
 	struct sign_wait *waits;
 	uint64_t sign_ids;
+	unsigned jobs; /* signatures that are waited for */
+	struct tls_conn *first, *last; /* whose handshakes wait for one of those to end */
 	struct tls_conn *current; /* whose handshake is on the stack */
 	struct bio_method_st *bio;
 	char scratch[TLS_RECORD_BYTES]; /* plain text of a record that is put together */
@@ -67,6 +70,9 @@ extern const struct aide_user_ops tls_user_ops;
 /* Sign by asking keys: from inside a handshake. 0 or an errno, negative. */
 int tls_sign(struct tls_server *ts, const struct msg_sign *ask, const uint8_t *content, size_t n,
 	uint8_t *ret, size_t *ret_n);
+
+/* A job of a handshake is over: the next one may begin. */
+void tls_job_over(struct tls_server *ts);
 
 /* tls_wait_async.c, tls_wait_blocking.c: how. Has SSL objects begin their handshake so; then wait until w->done. */
 void tls_wait_mode(struct ssl_st *ssl, bool on);
@@ -106,7 +112,8 @@ struct tls_conn {
 	uint32_t cipher_n;
 	char *held;              /* the loop's buffer that `cipher` lies in, when it is kept */
 	uint32_t in_bytes;       /* received before the handshake was over */
-	bool raw_waits, sending, inside, ready, h2, shut, ended, failed, signing;
+	bool raw_waits, sending, inside, ready, h2, shut, ended, failed, signing, queued;
+	struct tls_conn *behind; /* the next one that waits for a job */
 	uint8_t why;             /* enum close_id of a failure */
 	const struct snap_site *site; /* the SNI's, while the handshake runs */
 	struct snap *snap;            /* … and its snapshot, referenced */

@@ -92,11 +92,6 @@ struct snap_str snap_put_str(struct snap_writer *w, const char *s)
 	return put_bytes(w, s ? s : "", s ? strlen(s) : 0);
 }
 
-struct snap_str snap_put_bytes(struct snap_writer *w, const void *p, size_t n)
-{
-	return put_bytes(w, p, n);
-}
-
 uint32_t snap_put_cert(struct snap_writer *w, const struct snap_cert *cert, const void *const *der,
 	const size_t *der_n, unsigned n)
 {

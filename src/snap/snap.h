@@ -174,7 +174,6 @@ enum snap_site_flag {
 	SNAP_SITE_HTTP_OFF = 4,      /* … is refused */
 	SNAP_SITE_NO_HTTP1 = 8,      /* not spoken over TLS */
 	SNAP_SITE_NO_HTTP2 = 16,
-	SNAP_SITE_CLIENT_CERT = 32,  /* over TLS clients are asked for a certificate of one of `client_cas` */
 };
 struct snap_site {
 	struct snap_str name;
@@ -196,7 +195,6 @@ struct snap_site {
 	uint64_t cache_disk;
 	uint32_t flags;       /* enum snap_site_flag */
 	uint32_t cert;        /* index of its certificate + 1; 0: it is not served over TLS */
-	struct snap_list client_cas; /* struct snap_str in the sites' segment: DER of each */
 	uint32_t hsts_s;      /* Strict-Transport-Security; 0: none */
 	uint16_t https_port;  /* where it is redirected to */
 	uint16_t pad;
@@ -302,8 +300,6 @@ uint32_t snap_put_tcp(struct snap_writer *w, const struct snap_tcp *tcp);
 /* `der` are its chain's, its own first; `id`, `key` and not_after_s as in struct snap_cert. */
 uint32_t snap_put_cert(struct snap_writer *w, const struct snap_cert *cert, const void *const *der, const size_t *der_n,
 	unsigned n);
-/* Any bytes, at most 64 KB. */
-struct snap_str snap_put_bytes(struct snap_writer *w, const void *p, size_t n);
 /* A site with its routes; routes[0] is its own. `regexes`, `next`, `path_max` and `paths` are filled in
  * here. Routes of one path keep their order. */
 uint32_t snap_put_site(struct snap_writer *w, const struct snap_site *site, const struct snap_route *routes,

@@ -405,3 +405,36 @@ ListenTls=127.0.0.1:{port}
     finally:
         one.end()
         shutil.rmtree(one.state, ignore_errors=True)
+
+
+def test_more_handshakes_than_stacks(tls):
+    """While keys stands still more handshakes come than may wait with a stack of their own: the rest waits for those."""
+    one = tls(site="HeaderTimeoutSec=30s\n")
+    once(one.secure)
+    pid = one.pid("keys")
+    using, waiting = context(), []
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(400):
+            raw = socket.create_connection(("127.0.0.1", one.secure), TIMEOUT)
+            raw.setblocking(False)
+            sock = using.wrap_socket(raw, server_hostname="a.example", do_handshake_on_connect=False)
+            with pytest.raises(ssl.SSLWantReadError):
+                sock.do_handshake()
+            waiting.append(sock)
+        for sock in waiting[::7]:  # some lose patience, in the queue and with a stack
+            sock.close()
+        assert answers_plain(one)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    for sock in waiting:
+        if sock.fileno() >= 0:
+            sock.settimeout(TIMEOUT)
+            sock.do_handshake()
+            assert fetch(sock)[2] == b"hello"
+            sock.close()
+    assert answers(one)
+
+
+def answers_plain(one):
+    return plain(one).status == 308
