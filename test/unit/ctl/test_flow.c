@@ -489,6 +489,48 @@ static void test_processes(void **state)
 	rig_done(&r);
 }
 
+/* What gates are told: down while starts come to nothing and while one more is tried; a worker that
+ * is up ends it, and so does it when none is wanted any more. */
+static void test_trouble(void **state)
+{
+	struct rig r;
+	struct msg_proc_state st = {.role = PROC_WORKER,
+		.app = APP_NUMBER,
+		.generation = 5,
+		.phase = PHASE_BACKOFF,
+		.backoff_ms = 1500,
+		.unready = 1};
+	static const struct {
+		uint32_t phase, unready, backoff_ms;
+		bool down;
+		uint32_t retry_after_s;
+	} steps[] = {
+		{PHASE_BACKOFF, 1, 1500, false, 0},
+		{PHASE_STARTING, 1, 0, false, 0},
+		{PHASE_BACKOFF, 2, 1500, true, 3},
+		{PHASE_STARTING, 2, 0, true, 3},
+		{PHASE_BACKOFF, 3, 3000, true, 4},
+		{PHASE_STARTING, 3, 0, true, 4},
+		{PHASE_UP, 0, 0, false, 0},
+		{PHASE_BACKOFF, 2, 500, true, 2},
+		{PHASE_DOWN, 2, 0, false, 0},
+	};
+
+	(void)state;
+	rig_init(&r);
+	r.c->role = PROC_WORKER;
+	for (unsigned i = 0; i < ARRAY_LEN(steps); i++) {
+		st.phase = steps[i].phase;
+		st.unready = steps[i].unready;
+		st.backoff_ms = steps[i].backoff_ms;
+		procs_heard(r.c, &st);
+		trouble_update(r.c);
+		assert_int_equal(r.c->trouble.down, steps[i].down);
+		assert_int_equal(r.c->trouble.retry_after_s, steps[i].retry_after_s);
+	}
+	rig_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_ask_answered),
@@ -498,7 +540,8 @@ int main(void)
 		cmocka_unit_test(test_values_are_checked_again),
 		cmocka_unit_test(test_verbs_on_the_socket),
 		cmocka_unit_test(test_up_with_a_port_in_use),
-		cmocka_unit_test(test_up_whose_client_goes_away), cmocka_unit_test(test_processes)};
+		cmocka_unit_test(test_up_whose_client_goes_away), cmocka_unit_test(test_processes),
+		cmocka_unit_test(test_trouble)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
