@@ -60,6 +60,20 @@ class Held:
         self.client.close()
 
 
+def on_each_gate(one, count):
+    """{gate: so many kept connections}"""
+    gates, held = one.pids("gate"), {}
+    for pid in gates:
+        others = [p for p in gates if p != pid]
+        for other in others:
+            os.kill(other, signal.SIGSTOP)  # so that this one takes them all
+        held[pid] = [Client(one.port) for _ in range(count)]
+        assert {c.ask().status for c in held[pid]} == {200}
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+    return held
+
+
 def close(clients):
     for c in clients:
         c.close()
@@ -74,8 +88,10 @@ def test_bounded_over_all_gates(site, gates):
     idle = [Client(one.port) for _ in range(40)]
     assert {c.ask().status for c in idle} == {200}
     for i in range(4):
+        clients = [c for held in on_each_gate(one, 30 // gates).values() for c in held]
         first = Held(one, f"round{i}")
-        clients = [start(one, "/mark?x") for _ in range(30)]
+        for c in clients:
+            c.send(b"GET /mark?x HTTP/1.1\r\nHost: a\r\n\r\n")
         # One that a gate gives to a worker which another gate keeps busy waits as well; and gates that look at the
         # same moment both see the last place.
         most = 10 + gates + gates - 1
@@ -166,14 +182,8 @@ def test_dead_requests_are_never_run(site, method):
 def test_two_gates_are_served_alike(site, promise):
     """As many clients on each of two gates, more than the workers can serve: neither gate's wait longer."""
     one = site("[Site]\nQueue=256\n[Python]\nWorkers=2\n[Server]\nGates=2\n")
-    by_gate, gates = {}, one.pids("gate")
-    assert len(gates) == 2
-    for pid in gates:
-        other = gates[pid == gates[0]]
-        os.kill(other, signal.SIGSTOP)  # so that this one takes them all
-        by_gate[pid] = [Client(one.port) for _ in range(10)]
-        assert {c.ask().status for c in by_gate[pid]} == {200}
-        os.kill(other, signal.SIGCONT)
+    by_gate = on_each_gate(one, 10)
+    assert len(by_gate) == 2
     seen = {pid: [] for pid in by_gate}
     over = threading.Event()
 
