@@ -301,6 +301,8 @@ CONF(SERVER_LISTEN_TLS, SERVER, "ListenTls", CONF_TYPE_ADDR, CONF_MANY, "127.0.0
 	"As Listen=. The default is listened on once a site has a certificate; an empty value: nowhere. `stead up --https` comes before it.", "ListenTls=0.0.0.0:443 [::]:443")
 CONF(SERVER_GATES, SERVER, "Gates", CONF_TYPE_COUNT, 0, "cores", 1, 60, "processes", WHEN_RELOAD, "how many processes speak to clients",
 	"`cores` is one for each processor core; with one or two cores it is one, because the apps need the other.", "Gates=2")
+CONF(SERVER_DRAIN_MAX, SERVER, "DrainMaxSec", CONF_TYPE_TIME, 0, "1h", 0, 7 * 86400 * 1000ull, "", WHEN_RELOAD, "how long tunnels of a gate that leaves may live on",
+	"Of a gate that is too many since a reload lowered Gates=: WebSockets, other upgrades and connections of [Tcp] go on until they end by themselves, at most so long; clients of an app's WebSockets are told 5 s before (1001). Requests have 30 s, or this where it is less. `stead stop` waits no longer than 5 s for anybody.", "DrainMaxSec=10min")
 CONF(SERVER_METRICS, SERVER, "Metrics", CONF_TYPE_LOCAL, 0, "off", 0, 0, "", WHEN_RELOAD, "the local address that Prometheus reads at",
 	"GET /metrics there gives what `stead metrics` prints. The address is one of this machine (127.0.0.1, [::1]); everybody on it may read.", "Metrics=127.0.0.1:9145")
 CONF(SERVER_SITES, SERVER, "Sites", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "a folder of sites without a folder of their own",
@@ -316,7 +318,6 @@ CONF_LATER_KEY(SERVER, "Resolver")
 CONF_LATER_KEY(SERVER, "LogMax")
 CONF_LATER_KEY(SERVER, "LogTo")
 CONF_LATER_KEY(SERVER, "AllowUsers")
-CONF_LATER_KEY(SERVER, "DrainMaxSec")
 
 /* [Service]: systemd's names and meaning */
 CONF(SERVICE_ENVIRONMENT, SERVICE, "Environment", CONF_TYPE_ENV, CONF_MANY | CONF_DETECT | CONF_SPECIFIERS, "", 0, 1024, "", WHEN_RESTART, "variables for the app",

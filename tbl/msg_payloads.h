@@ -51,6 +51,7 @@ struct msg_purged {
 };
 struct msg_stop {
 	uint32_t drain_ms;
+	uint32_t tunnel_ms; /* gates: tunnels may live on so long, and take leave in time; they are cut no sooner than requests */
 };
 struct msg_worker {
 	uint32_t app;      /* ctl's number for the app; in a snapshot the same */
@@ -264,8 +265,8 @@ struct msg_proc_ref {
 	uint32_t role, app;
 };
 struct msg_gates {
-	uint32_t count; /* from 1 on */
-	uint32_t pad;
+	uint32_t count;        /* from 1 on */
+	uint32_t drain_max_ms; /* what a surplus one has for its tunnels, and at most for its requests */
 };
 /* PROBE: who sends this token in Stead-Probe is ctl, and sees the site behind its maintenance. */
 enum overlay_kind { OVERLAY_APP_DOWN = 1, OVERLAY_MAINTENANCE = 2, OVERLAY_PROBE = 3 };

@@ -304,6 +304,7 @@ void conf_app_fill(struct conf *c)
 	a->listen = texts_of(c, CONF_SERVER_LISTEN);
 	a->listen_default = listen == NULL || listen->origin == CONF_FROM_DEFAULT;
 	a->gates = (unsigned)number_of(c, CONF_SERVER_GATES);
+	a->drain_max_ms = number_of(c, CONF_SERVER_DRAIN_MAX);
 	a->sites = text_of(c, CONF_SERVER_SITES);
 	conf_service_fill(c);
 	conf_php_fill(c);

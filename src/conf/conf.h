@@ -366,6 +366,7 @@ struct conf_app {
 	const char *const *listen;   /* ADDR:PORT with a numeric address */
 	bool listen_default;         /* nobody wrote it */
 	unsigned gates;
+	uint64_t drain_max_ms;
 
 	const struct conf_route *routes; /* [0] is the site's own; then [Route]s in the file's order */
 	unsigned nroutes;

@@ -18,7 +18,7 @@ enum { GATE_TRIES = 3, SILENT_S = 3 };
 
 int gates_send(struct ctl *c, const struct conf_app *conf)
 {
-	struct msg_gates m = {.count = conf->gates};
+	struct msg_gates m = {.count = conf->gates, .drain_max_ms = (uint32_t)conf->drain_max_ms};
 	int err = parent_send(c, MSG_GATES, 0, &m, sizeof m, NULL, 0, NULL, 0);
 
 	if (err == 0)

@@ -29,26 +29,46 @@ static size_t put_worker(char *to, uint32_t slot)
 	return sizeof(word) - 1 + n;
 }
 
+enum { KEPT_SITE, KEPT_UPSTREAM, KEPT_FORMAT, KEPT_TEXTS };
+static const enum record_text kept_texts[KEPT_TEXTS] = {
+	RECORD_SITE, RECORD_UPSTREAM, RECORD_FORMAT};
+
+struct access_kept {
+	struct snap_site site;
+	struct snap_route route;
+	struct record_str text[KEPT_TEXTS];
+};
+
 static void set_str(const struct req *r, struct record *rec, enum record_text i, struct snap_str s)
 {
+	for (unsigned k = 0; r->kept && k < KEPT_TEXTS; k++)
+		if (kept_texts[k] == i)
+			rec->text[i] = r->kept->text[k];
+	if (r->kept)
+		return;
 	rec->text[i].p = snap_str(r->snap, s, &rec->text[i].n);
 }
 
-static void set_upstream(const struct req *r, struct record *rec, char *worker)
+static void set_upstream_name(const struct req *r, struct record *rec)
 {
 	const struct snap_upstream *u;
 	const struct snap_app *a;
 
+	if (r->kept)
+		set_str(r, rec, RECORD_UPSTREAM, (struct snap_str){0});
+	else if (r->up.kind == REQ_UP_APP && (a = snap_app(r->snap, r->route->app)))
+		set_str(r, rec, RECORD_UPSTREAM, a->name);
+	else if (r->up.kind != REQ_UP_APP && (u = snap_upstream(r->snap, r->route->upstream)))
+		set_str(r, rec, RECORD_UPSTREAM, u->name);
+}
+
+static void set_upstream(const struct req *r, struct record *rec, char *worker)
+{
+	set_upstream_name(r, rec);
 	if (r->up.kind == REQ_UP_APP) {
-		a = snap_app(r->snap, r->route->app);
-		if (a)
-			set_str(r, rec, RECORD_UPSTREAM, a->name);
 		if (r->up.asked)
 			rec->text[RECORD_SERVER] = (struct record_str){worker, put_worker(worker, r->up.slot)};
 	} else {
-		u = snap_upstream(r->snap, r->route->upstream);
-		if (u)
-			set_str(r, rec, RECORD_UPSTREAM, u->name);
 		rec->text[RECORD_SERVER] = (struct record_str){r->up.server, r->up.server_len};
 	}
 	rec->head.upstream_status = r->up.status;
@@ -84,6 +104,34 @@ static void set_format(const struct req *r, struct record *rec, const struct sna
 		rec->head.flags |= RECORD_COMBINED;
 	else if (route && route->access == SNAP_ACCESS_FORMAT)
 		set_str(r, rec, RECORD_FORMAT, route->access_format);
+}
+
+void access_keep(struct req *r)
+{
+	struct access_kept *k =
+		r->snap && r->site && r->route ? arena_alloc(&r->arena, sizeof(*k)) : NULL;
+	struct record rec = {0};
+
+	if (!k)
+		return;
+	set_str(r, &rec, RECORD_SITE, r->site->name);
+	set_upstream_name(r, &rec);
+	set_format(r, &rec, r->route);
+	for (unsigned i = 0; i < KEPT_TEXTS; i++) {
+		const struct record_str *t = &rec.text[kept_texts[i]];
+		const char *p = t->n ? arena_strndup(&r->arena, t->p, t->n) : "";
+
+		if (!p)
+			return;
+		k->text[i] = (struct record_str){p, t->n};
+	}
+	k->site = *r->site;
+	k->route = *r->route;
+	r->site = &k->site;
+	r->route = &k->route;
+	r->kept = k;
+	snap_unref(r->snap);
+	r->snap = NULL;
 }
 
 void access_record(struct req *r)

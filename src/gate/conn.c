@@ -469,13 +469,18 @@ void conn_on_timer(struct loop *l, struct op *op, int res)
 	conn_leave(c);
 }
 
-void conn_end_all(struct gate *g, bool idle, enum close_id why)
+static bool has_tunnel(const struct conn *c)
+{
+	return (c->h1 && c->h1->tunnel) || (c->h2 && http2_has_tunnel(c));
+}
+
+void conn_end_all(struct gate *g, enum conn_which which, enum close_id why)
 {
 	struct conn *next;
 
 	for (struct conn *c = g->conns; c; c = next) {
 		next = c->next;
-		if (!idle || is_idle(c))
+		if (which == CONN_ALL || !has_tunnel(c))
 			conn_end(c, why);
 	}
 }

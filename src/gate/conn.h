@@ -113,8 +113,9 @@ void conn_watch(struct conn *c);
 uint64_t conn_idle_due(const struct conn *c);
 /* The timer fires in ms at the latest. */
 void conn_wake_in(struct conn *c, uint64_t ms);
-/* All connections of the gate: the idle ones of them when `idle`. */
-void conn_end_all(struct gate *g, bool idle, enum close_id why);
+/* The gate's connections: all, or those that carry no tunnel. */
+enum conn_which { CONN_ALL, CONN_NO_TUNNEL };
+void conn_end_all(struct gate *g, enum conn_which which, enum close_id why);
 /* Spare objects, at the gate's end. */
 void conn_free_spares(struct gate *g);
 

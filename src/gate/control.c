@@ -255,10 +255,18 @@ static void hear_log_page(struct gate *g, struct msg *m)
 		loop_defer(g->loop, &g->access_flush);
 }
 
-static void stop_serving(struct gate *g, uint32_t drain_ms)
+static void stop_serving(struct gate *g, const struct msg_stop *stop)
 {
-	gate_drain(g, drain_ms);
-	to_app_on_drain(g->to_app);
+	gate_drain(g, stop->drain_ms, stop->tunnel_ms);
+	to_app_on_drain(g->to_app, gate_leaves(g));
+}
+
+void control_on_drain(struct loop *l, struct op *op, int res)
+{
+	struct gate *g = container_of(op, struct gate, drain_timer.op);
+
+	to_app_on_drain(g->to_app, gate_leaves(g));
+	drain_on_timer(l, op, res);
 }
 
 static void hear(struct gate *g, struct msg *m)
@@ -299,7 +307,7 @@ static void hear(struct gate *g, struct msg *m)
 		break;
 	case MSG_STOP:
 		if (msg_get(m, &stop, sizeof(stop), sizeof(stop)) == 0)
-			stop_serving(g, stop.drain_ms);
+			stop_serving(g, &stop);
 		break;
 	default:
 		break;

@@ -12,6 +12,9 @@ extern const struct stream_ops *const gate_protos[PROTO_END];
 int control_open(struct gate *g, int fd);
 void control_close(struct gate *g);
 
+/* The drain timer: of the gate (drain_on_timer()), and tunnels of apps take leave. */
+op_done control_on_drain;
+
 /* main.c: START came; all that must be open is open. 0, or -errno and the gate ends. */
 int control_started(struct gate *g);
 

@@ -40,6 +40,7 @@ enum {
 	BUDGET_BYTES = 16 * 1024 * 1024,
 	FDS_RESERVED = 1024, /* of files, links, channels */
 	DRAIN_IDLE_MS = 5000,
+	LEAVE_MS = 5000, /* before their end clients of tunnels are told */
 };
 
 static unsigned conns_bound(void)
@@ -132,7 +133,7 @@ void gate_free(struct gate *g)
 		return;
 	g->draining = false;
 	accept_unlisten_all(g);
-	conn_end_all(g, false, CLOSE_DRAINED);
+	conn_end_all(g, CONN_ALL, CLOSE_DRAINED);
 	cache_free(g);
 	conn_free_spares(g);
 	outbuf_free_spares(g);
@@ -188,14 +189,42 @@ void gate_left(struct gate *g)
 		gate_drained(g);
 }
 
-void gate_drain(struct gate *g, uint32_t drain_ms)
+bool gate_leaves(const struct gate *g)
+{
+	return g->draining && loop_now_ms(g->loop) >= g->tunnel_leave_ms;
+}
+
+static void arm_drain(struct gate *g)
+{
+	uint64_t now = loop_now_ms(g->loop), at = g->tunnel_end_ms;
+
+	if (now < g->drain_end_ms)
+		at = g->drain_end_ms;
+	if (now < g->tunnel_leave_ms)
+		at = min_of(at, g->tunnel_leave_ms);
+	loop_timer(g->loop, &g->drain_timer, is_used(g) ? at : now);
+}
+
+static void bound_drain(struct gate *g, uint64_t drain_end_ms, uint64_t tunnel_end_ms)
+{
+	g->drain_end_ms = min_of(g->drain_end_ms, drain_end_ms);
+	g->tunnel_end_ms = min_of(g->tunnel_end_ms, tunnel_end_ms);
+	g->tunnel_end_ms = max_of(g->tunnel_end_ms, g->drain_end_ms);
+	tunnel_end_ms -= min_of(tunnel_end_ms, (uint64_t)LEAVE_MS);
+	g->tunnel_leave_ms = min_of(g->tunnel_leave_ms, tunnel_end_ms);
+	arm_drain(g);
+}
+
+void gate_drain(struct gate *g, uint32_t drain_ms, uint32_t tunnel_ms)
 {
 	uint64_t now = loop_now_ms(g->loop);
 
-	if (g->draining)
+	if (g->draining) {
+		bound_drain(g, now + drain_ms, now + tunnel_ms);
 		return;
+	}
 	g->draining = true;
-	g->drain_end_ms = now + drain_ms;
+	g->drain_end_ms = g->tunnel_end_ms = g->tunnel_leave_ms = UINT64_MAX;
 	g->drain_began_ms = now;
 	/* A client that reuses a connection just now finds it open, and is told to close by its
 	 * answer. */
@@ -206,7 +235,7 @@ void gate_drain(struct gate *g, uint32_t drain_ms)
 		if (c->h2)
 			http2_drain(c);
 	}
-	loop_timer(g->loop, &g->drain_timer, is_used(g) ? g->drain_end_ms : now);
+	bound_drain(g, now + drain_ms, now + tunnel_ms);
 }
 
 void gate_hello(struct chan *c)
@@ -247,17 +276,24 @@ void gate_event(struct gate *g, enum event ev, const char *name, ...)
 	loop_defer(g->loop, &g->access_flush);
 }
 
-/* Nobody is left, or the time is over. */
+/* Nobody is left, or the time of some is over. */
 void drain_on_timer(struct loop *l, struct op *op, int res)
 {
 	struct gate *g = container_of(op, struct gate, drain_timer.op);
+	uint64_t now = loop_now_ms(l);
 
-	(void)l;
 	(void)res;
 	if (!is_used(g)) {
 		gate_drained(g);
 		return;
 	}
-	conn_end_all(g, false, CLOSE_DRAINED);
-	tcp_end_all(g, CLOSE_DRAINED);
+	if (now >= g->tunnel_end_ms) {
+		conn_end_all(g, CONN_ALL, CLOSE_DRAINED);
+		tcp_end_all(g, CLOSE_DRAINED);
+		return;
+	}
+	if (now >= g->drain_end_ms)
+		conn_end_all(g, CONN_NO_TUNNEL, CLOSE_DRAINED);
+	if (g->draining && is_used(g))
+		arm_drain(g);
 }

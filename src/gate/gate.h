@@ -131,7 +131,7 @@ struct gate {
 	struct maintenance *maintenance; /* what ctl said since the snapshot; NULL: nothing */
 
 	bool draining;
-	uint64_t drain_began_ms, drain_end_ms;
+	uint64_t drain_began_ms, drain_end_ms, tunnel_end_ms, tunnel_leave_ms;
 	uint32_t drain_idle_ms; /* for each connection, from then or from its last answer on */
 	struct scrape *scrapes; /* requests on the port of Metrics= that wait for ctl */
 	struct timer scrape_timer;
@@ -147,9 +147,12 @@ int gate_new(struct gate **ret_gate, struct loop *l, const struct stream_ops *co
 void gate_free(struct gate *g);
 /* The snapshot that serves from now on; takes the reference. */
 void gate_set_snap(struct gate *g, struct snap *s);
-/* Begin to end: no new connections, answers say close, all of it over in drain_ms. gate_drained()
- * is called when nothing is left; it is main.c's (or the test's) to end the loop there. */
-void gate_drain(struct gate *g, uint32_t drain_ms);
+/* Begin to end: no new connections, answers say close, all of it over in drain_ms but tunnels,
+ * which have tunnel_ms. Again: not later than that. gate_drained() is called when nothing is left.
+ */
+void gate_drain(struct gate *g, uint32_t drain_ms, uint32_t tunnel_ms);
+/* Is it time for tunnels to take leave of their clients? */
+bool gate_leaves(const struct gate *g);
 void gate_drained(struct gate *g);
 /* A connection is gone: while draining, it may have been the last. */
 void gate_left(struct gate *g);

@@ -277,6 +277,15 @@ void http2_on_turn(struct loop *l, struct op *op, int res)
 	http2_run(h->conn);
 }
 
+bool http2_has_tunnel(const struct conn *c)
+{
+	const struct h2_stream *s = c->h2->streams;
+
+	while (s && !s->tunnel)
+		s = s->next;
+	return s;
+}
+
 void http2_drain(struct conn *c)
 {
 	struct h2 *h = c->h2;

@@ -135,6 +135,7 @@ void http2_timer(struct conn *c);
 bool http2_is_idle(const struct conn *c);
 /* The gate is ending: say so; what comes until drain_idle_ms is taken. */
 void http2_drain(struct conn *c);
+bool http2_has_tunnel(const struct conn *c);
 /* Look at the connection again: now if its run() is on the stack, else at the turn's end. */
 void http2_kick(struct h2 *h);
 /* Take no further stream, finish those that are, and end with this reason. */

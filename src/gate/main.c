@@ -41,7 +41,7 @@ static op_done *const gate_ops[OP_GATE_END] = {
 	[OP_H2_SEND] = http2_on_send,
 	[OP_H2_TURN] = http2_on_turn,
 	[OP_ACCESS_FLUSH] = access_on_flush,
-	[OP_DRAIN_TIMER] = drain_on_timer,
+	[OP_DRAIN_TIMER] = control_on_drain,
 	[OP_AUTH_TICK] = auth_on_tick,
 	[OP_SCRAPE_TIMER] = scrape_on_timer,
 	TCP_OP_TABLE,

@@ -43,9 +43,12 @@ struct req {
 	struct gate *gate;
 	struct stream *stream;
 	struct arena arena;
-	struct snap *snap;              /* held until req_done() */
+	struct snap
+		*snap; /* held until req_done(); NULL: there is none, or it is a tunnel by now */
 	const struct snap_site *site;
 	const struct snap_route *route;
+	const struct access_kept
+		*kept; /* of a tunnel: what site and route are copied to, and their texts */
 
 	uint64_t id;                    /* gate generation in the upper 24 bits, then a sequence; never reused */
 	uint64_t public_id[2];          /* what others are told: nobody can guess one; req_id() */

@@ -6,6 +6,7 @@
  * filters costs one test of a byte more than none. Owns the descriptor of a file that filters have
  * to see.
  */
+#include "access.h"
 #include "cache.h"
 #include "filter.h"
 #include "gate.h"
@@ -201,6 +202,7 @@ int req_resp_tunnel(struct req *r)
 		return -EPIPE;
 	r->tunnel = true;
 	r->body_done = false;
+	access_keep(r);
 	return ops_of(r)->tunnel(r->gate, r->stream);
 }
 

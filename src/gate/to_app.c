@@ -190,10 +190,11 @@ void to_app_on_overlay(struct to_app *t, const struct msg_overlay *o)
 		app_fail(app->first, CLOSE_APP_DOWN, o->retry_after_s);
 }
 
-void to_app_on_drain(struct to_app *t)
+void to_app_on_drain(struct to_app *t, bool leave)
 {
 	app_awake(t);
-	app_tunnels_away(t);
+	if (leave && !t->away)
+		app_tunnels_away(t);
 }
 
 unsigned to_app_active(const struct to_app *t)

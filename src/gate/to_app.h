@@ -79,8 +79,8 @@ void to_app_on_worker_drain(struct to_app *t, const struct msg_worker *w);
 /* OVERLAY_APP_DOWN; others are ignored. */
 void to_app_on_overlay(struct to_app *t, const struct msg_overlay *o);
 
-/* The gate ends: tunnels take leave of their clients, now and as they begin. */
-void to_app_on_drain(struct to_app *t);
+/* The gate ends. leave: tunnels take leave of their clients, now (once) and as they begin. */
+void to_app_on_drain(struct to_app *t, bool leave);
 
 /* Requests waiting or running, and tunnels; 0: nothing stands in the way of ending. */
 unsigned to_app_active(const struct to_app *t);

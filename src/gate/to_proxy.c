@@ -326,7 +326,8 @@ static void on_trailers(struct up_call *c, const struct field *f, unsigned n)
 
 static const char *name_of(const struct proxy *p)
 {
-	return snap_str(p->r->snap, p->call.ask.up->name, NULL);
+	return p->r->snap ? snap_str(p->r->snap, p->call.ask.up->name, NULL)
+			  : ""; /* of a tunnel nobody says anything */
 }
 
 static void on_log(struct up_call *c, const char *data, size_t n)

@@ -39,6 +39,7 @@ int core_new(struct parent *p)
 		if ((p->aide[i] = slot_new(p, (enum proc)aide_roles[i], 0)) == NULL)
 			return -ENOMEM;
 	p->gates_wanted = p->gates;
+	p->drain_max_ms = DRAIN_MS;
 	return 0;
 }
 
@@ -59,9 +60,9 @@ int core_want(struct parent *p, struct msg *m)
 
 /* Slots stay once they are made: one that is not wanted is empty when its gate has drained, and the
  * first `count` of them are the wanted ones, so every index that ctl knows keeps its meaning. */
-static int gates_set(struct parent *p, uint32_t count)
+static int gates_set(struct parent *p, uint32_t count, uint32_t drain_max_ms)
 {
-	if (count < 1 || count > GATES_MAX)
+	if (count < 1 || count > GATES_MAX || drain_max_ms > DRAIN_MAX_MS)
 		return -EINVAL;
 	if (p->stop_step != STOP_NOT)
 		return -ESHUTDOWN;
@@ -69,13 +70,16 @@ static int gates_set(struct parent *p, uint32_t count)
 		if ((p->gate[p->gates] = slot_new(p, PROC_GATE, p->gates)) == NULL)
 			return -ENOMEM;
 	p->gates_wanted = count;
+	p->drain_max_ms = drain_max_ms;
 	for (unsigned i = 0; i < p->gates; i++) {
 		bool wanted = i < count;
 
 		/* One that is wanted already keeps its pause after a death. */
-		if (wanted && !p->gate[i]->wanted)
+		if (wanted && !p->gate[i]->wanted) {
 			slot_want(p->gate[i]);
-		else if (!wanted && p->gate[i]->wanted)
+			/* Its successor waits for the place. */
+			gate_hurry(p->gate[i], DRAIN_MS, STOP_DRAIN_MS);
+		} else if (!wanted && p->gate[i]->wanted)
 			slot_unwant(p->gate[i]);
 	}
 	return 0;
@@ -87,7 +91,7 @@ void core_gates(struct parent *p, struct msg *m)
 	struct msg_done done = {.err = EINVAL};
 
 	if (msg_get(m, &ask, sizeof(ask), sizeof(ask)) == 0)
-		done.err = (uint32_t)-gates_set(p, ask.count);
+		done.err = (uint32_t)-gates_set(p, ask.count, ask.drain_max_ms);
 	tell_ctl(p, MSG_DONE, m->h.id, &done, sizeof(done), NULL, 0, NULL, 0);
 }
 

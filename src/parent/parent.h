@@ -12,9 +12,8 @@
  * program (making a process, signalling it, sending to it, random numbers) goes through struct
  * parent_ops, so that the whole of watch, workers and stop runs in a simulation.
  *
- * The parent reads no byte from outside: its inputs are its arguments, messages of the processes
- * that it started itself (checked against tbl/msgs.h), the kernel's notices, and as root
- * /etc/passwd.
+ * The parent reads no byte from outside: its inputs are its arguments, messages of what it started
+ * itself (checked against tbl/msgs.h), the kernel's notices, and as root /etc/passwd.
  */
 #ifndef STEAD_PARENT_H
 #define STEAD_PARENT_H
@@ -63,6 +62,7 @@ enum {
 	UNREADY_STOP_MS = 500, /* gate, ctl and log that were never ready */
 	DRAIN_MS = 30 * 1000, /* a replaced worker's running requests */
 	STOP_DRAIN_MS = 5 * 1000,
+	DRAIN_MAX_MS = 7 * 86400 * 1000, /* the most that DrainMaxSec= can be */
 	STOP_TWICE_MS = 300,  /* signals so close together are one */
 	STUCK_GRACE_MS = 500, /* between the request for stacks and the kill */
 	BACKOFF_FIRST_MS = 100,
@@ -288,6 +288,7 @@ void slot_init(struct slot *s, struct parent *p, enum proc role, uint32_t index,
 /* Start it when nothing of it runs; end a backoff's wait. */
 void slot_want(struct slot *s);
 void slot_unwant(struct slot *s);
+void gate_hurry(struct slot *s, uint32_t drain_ms, uint32_t tunnel_ms); /* one that ends: no later than that */
 /* Start a new generation; new before old when the role allows it. */
 void slot_replace(struct slot *s, bool rolling);
 /* A stuck worker: its successor starts now, it gets its grace. */
@@ -373,6 +374,7 @@ struct parent {
 	unsigned cgroups_left; /* folders that were still busy when their process was buried */
 	unsigned gates;        /* how many slots there are; they only grow */
 	unsigned gates_wanted; /* the first so many of them shall serve */
+	uint32_t drain_max_ms; /* what others have for their tunnels */
 	bool root, detached;
 	bool ctl_first; /* no ctl was ever ready here: one that cannot start ends the whole */
 	bool settle_due;

@@ -75,16 +75,6 @@ void stop_hurry(struct parent *p)
 			hurry(p, s);
 }
 
-/* A gate that was draining already, because it was not wanted, gets no longer than the others. */
-static void bound_drain(struct parent *p, struct slot *s)
-{
-	uint64_t last = loop_now_ms(p->loop) + STOP_DRAIN_MS + CORE_STOP_MS;
-	struct run *r = slot_run(s);
-
-	if (r->phase == PHASE_STOPPING && r->timer.at_ms > last)
-		loop_timer_in(p->loop, &r->timer, STOP_DRAIN_MS + CORE_STOP_MS);
-}
-
 void stop_begin(struct parent *p, const char *why)
 {
 	if (p->stop_step != STOP_NOT)
@@ -93,7 +83,8 @@ void stop_begin(struct parent *p, const char *why)
 	p->stop_ms = loop_now_ms(p->loop);
 	say_text(p, EV_STOPPING, "why", why, NULL, NULL);
 	for (unsigned i = 0; i < p->gates; i++) {
-		bound_drain(p, p->gate[i]);
+		/* One that was leaving already has no longer than the others. */
+		gate_hurry(p->gate[i], STOP_DRAIN_MS, STOP_DRAIN_MS);
 		slot_unwant(p->gate[i]);
 	}
 	parent_settle_soon(p);

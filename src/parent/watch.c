@@ -231,24 +231,37 @@ static void act_term(struct run *r)
 {
 	struct slot *s = r->slot;
 	struct parent *p = s->parent;
-	/* A gate that goes while the site stays has a replaced worker's time: its requests are not in
-	 * anybody's way. */
+	/* A gate that goes while the site stays has a replaced worker's time, and its tunnels have
+	 * longer: they are not in anybody's way. */
 	bool stays = s->role == PROC_GATE && p->stop_step == STOP_NOT;
-	struct msg_stop stop = {
-		.drain_ms = p->stop_now ? 0 : stays ? DRAIN_MS : STOP_DRAIN_MS};
+	uint32_t most = p->stop_now ? 0 : stays ? p->drain_max_ms : STOP_DRAIN_MS;
+	struct msg_stop stop = {.drain_ms = min_of(most, (uint32_t)DRAIN_MS), .tunnel_ms = most};
 	uint32_t wait = stop_ms(r);
 
 	/* One that is not ready yet has nothing to drain, and may never hear the message. */
 	if (is_core(s) && r->phase == PHASE_STARTING) {
-		stop.drain_ms = 0;
+		stop = (struct msg_stop){0};
 		wait = min_of(wait, (uint32_t)UNREADY_STOP_MS);
 	}
 	if (is_core(s) && p->ops->send(p, r, MSG_STOP, 0, &stop, sizeof(stop), NULL, 0, NULL, 0))
-		wait += stop.drain_ms;
+		wait += stop.tunnel_ms;
 	else
 		p->ops->signal(p, r, r->spec != NULL ? r->spec->stop_signal : SIGTERM);
 	r->wants_kill = false;
 	phase_set(r, PHASE_STOPPING, wait);
+}
+
+void gate_hurry(struct slot *s, uint32_t drain_ms, uint32_t tunnel_ms)
+{
+	struct msg_stop stop = {.drain_ms = drain_ms, .tunnel_ms = tunnel_ms};
+	uint32_t wait = max_of(drain_ms, tunnel_ms) + CORE_STOP_MS;
+	struct parent *p = s->parent;
+	struct run *r = slot_run(s);
+
+	if (r->phase != PHASE_STOPPING || r->timer.at_ms <= loop_now_ms(p->loop) + wait)
+		return;
+	(void)p->ops->send(p, r, MSG_STOP, 0, &stop, sizeof(stop), NULL, 0, NULL, 0);
+	loop_timer_in(p->loop, &r->timer, wait);
 }
 
 static void act_kill_because(struct run *r, const char *why)

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import struct
+import threading
 
 import pytest
 
@@ -340,6 +341,40 @@ def test_going_away(up):  # noqa: F811
         ws.close()
     one.process.wait(30)
     assert one.notes.read_text().count("disconnect 1001") == 5
+
+
+def test_a_gate_that_leaves(up):  # noqa: F811
+    """Gates= lowered: WebSockets live on there for DrainMaxSec=, and take leave when their time ends or the place is
+    wanted again."""
+    one = up("[Server]\nGates=2\nDrainMaxSec=1h\n")
+    text = (one.folder / "stead.conf").read_text()
+
+    def reload(gates, drain):
+        (one.folder / "stead.conf").write_text(text.replace("Gates=2", f"Gates={gates}").replace("=1h", f"={drain}"))
+        one.cli("reload")
+
+    def gate(index):
+        return next((p["pid"] for p in one.status()["processes"] if (p["role"], p["index"]) == ("gate", index)), None)
+    first, second = gate(0), gate(1)
+    for gates, drain in ((1, "1h"), (1, "1s")):
+        os.kill(first, signal.SIGSTOP)  # so that the other one takes it
+        ws = WebSocket(one.port)
+        os.kill(first, signal.SIGCONT)
+        reload(gates, drain)
+        if drain == "1h":
+            ws.say("alive")
+            assert ws.hear() == "alive" and second in one.pids("gate")
+            asker = threading.Thread(target=reload, args=(2, "1h"))
+            asker.start()
+        assert ws.closing()[0] == 1001
+        ws.put(CLOSE, close_payload(1001))
+        assert ws.ended()
+        ws.close()
+        wait_until("its end", lambda: second not in one.pids("gate"))
+        if drain == "1h":
+            asker.join()
+            second = wait_until("its successor", lambda: len(one.pids("gate")) == 2 and gate(1))
+    assert one.pids("gate") == [first]
 
 
 def test_no_pong(up):  # noqa: F811

@@ -179,7 +179,7 @@ def drained(peer, quiet=0.1):
 
 def test_a_sender_of_what_is_not_its_own_is_replaced(bed):
     gate = bed.gate[0]
-    gate.send("SHUTDOWN", struct.pack("<I", 0))
+    gate.send("SHUTDOWN", struct.pack("<II", 0, 0))
     assert gate.ended()
     bed.next("stead-gate").ready()
 
@@ -537,7 +537,7 @@ def test_the_end_goes_gates_apps_database_ctl_log(bed):
     assert bed.set(role="postgres", app=0, flags=0, name="postgres", argv=("pg",), stop="INT") == 0
     postgres = bed.next("pg")
     bed.process.send_signal(signal.SIGTERM)
-    assert struct.unpack("<I", bed.gate[0].until("STOP").body)[0] == 5000
+    assert struct.unpack("<II", bed.gate[0].until("STOP").body) == (5000, 5000)
     assert not worker.ended(0.1)
     bed.gate[0].do("exit 0")
     assert worker.ended() and postgres.ended()
@@ -583,7 +583,7 @@ def test_the_lifelines_end_stops_it(make):
 
 
 def test_ctl_asks_for_the_end(bed):
-    bed.ctl.send("SHUTDOWN", struct.pack("<I", 0))
+    bed.ctl.send("SHUTDOWN", struct.pack("<II", 0, 0))
     assert let_go(bed) == 0
 
 

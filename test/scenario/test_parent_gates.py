@@ -1,5 +1,6 @@
 """The parent with the test as its ctl: more and fewer gates (GATES)."""
 
+import signal
 import struct
 
 import pytest
@@ -10,9 +11,14 @@ from test_parent import assert_bound, bed, drained, make, state_of
 __all__ = ["bed", "make"]  # fixtures
 
 
-def ask_gates(bed, count):
-    bed.ctl.send("GATES", struct.pack("<II", count, 0), ident=9)
+def ask_gates(bed, count, drain_max_ms=3600000):
+    bed.ctl.send("GATES", struct.pack("<II", count, drain_max_ms), ident=9)
     return struct.unpack_from("<I", bed.ctl.until("DONE", lambda m: m.id == 9).body)[0]
+
+
+def told_to_stop(gate):
+    """The time for its requests, and for its tunnels."""
+    return struct.unpack("<II", gate.until("STOP").body)
 
 
 def test_a_new_gate_is_wired_and_one_too_many_drains(bed):
@@ -26,8 +32,7 @@ def test_a_new_gate_is_wired_and_one_too_many_drains(bed):
     state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
     assert ask_gates(bed, 2) == 0  # nothing to do
     assert ask_gates(bed, 1) == 0
-    drain_ms, = struct.unpack_from("<I", second.until("STOP").body)
-    assert drain_ms == 30000
+    assert told_to_stop(second) == (30000, 3600000)
     second.kill()
     state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.DOWN)
     # The same place again; the other gate heard nothing of all this.
@@ -40,16 +45,36 @@ def test_a_gate_that_is_wanted_again_while_it_drains(bed):
     assert ask_gates(bed, 2) == 0
     second = bed.next("stead-gate").ready()
     state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
-    assert ask_gates(bed, 1) == 0 and ask_gates(bed, 2) == 0
-    second.until("STOP")
+    assert ask_gates(bed, 1, 20000) == 0
+    assert told_to_stop(second) == (20000, 20000)
+    assert ask_gates(bed, 2) == 0 and ask_gates(bed, 1) == 0  # it has less time left than it would be given
+    assert not any(m.name == "STOP" for m in drained(second))
+    assert ask_gates(bed, 2) == 0
     second.kill()
     bed.next("stead-gate").ready()
     state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
 
 
+def test_a_gate_with_tunnels_makes_room(bed):
+    """Its successor, or the end of all, waits for its place: what has an hour is told of seconds."""
+    assert ask_gates(bed, 2) == 0
+    for last in (False, True):
+        second = bed.next("stead-gate").ready()
+        state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
+        assert ask_gates(bed, 1) == 0
+        assert told_to_stop(second) == (30000, 3600000)
+        if last:
+            bed.process.send_signal(signal.SIGTERM)
+            assert told_to_stop(second) == (5000, 5000)
+        else:
+            assert ask_gates(bed, 2) == 0
+            assert told_to_stop(second) == (30000, 5000)
+        second.do("exit 0")
+
+
 @pytest.mark.parametrize("count", [0, 61, 2 ** 32 - 1])
 def test_a_number_of_gates_that_is_refused(bed, count):
-    assert ask_gates(bed, count) == 22
+    assert ask_gates(bed, count) == 22 and ask_gates(bed, 1, 2 ** 31) == 22
     assert ask_gates(bed, 1) == 0
 
 

@@ -8,6 +8,7 @@ import time
 
 from backendbed import answer, keep
 from gatebed import Answer, request
+from program import wait_until
 from proxybed import bed, ask, break_idle, description, echo, get, lines_of  # noqa: F401 - a fixture
 
 
@@ -195,3 +196,80 @@ def test_no_upgrade(bed):
                    {"Upgrade": "websocket", "Connection": "upgrade", "version": "HTTP/1.0"}):
         _, told, _ = lines_of(get(gate, **fields))
         assert not [f for f in told if f.startswith("upgrade")]
+
+
+def snapshots(gate):
+    """How many snapshots the gate has mapped."""
+    with open(f"/proc/{gate.pid}/maps", encoding="ascii") as maps:
+        return sum("/memfd:stead-sites" in line for line in maps)
+
+
+def switching(talk):
+    """101, then an echo; what is for /slow never gets an answer."""
+    line, _ = talk.head()
+    if " /slow " in line:
+        talk.reader.read(1)
+        return
+    talk.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+    while data := talk.sock.recv(100):
+        talk.send(data)
+
+
+class Tunnel:
+    def __init__(self, gate):
+        self.sock = gate.connect()
+        self.reader = self.sock.makefile("rb")
+        self.sock.sendall(request("/up", Connection="upgrade", Upgrade="echo"))
+        assert Answer(self.reader).status == 101
+
+    def echoes(self, data=b"hello"):
+        self.sock.sendall(data)
+        assert self.reader.read(len(data)) == data
+        return True
+
+    def ended(self):
+        try:
+            return self.reader.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+def test_a_tunnel_holds_no_snapshot(bed):
+    """It outlives reloads, and its record has the names that were its own when it began."""
+    gate, backend = bed(switching)
+    once = snapshots(gate)
+    assert once >= 1
+    tunnel = Tunnel(gate)
+    for name in ("b", "c"):
+        what = description([backend.server])
+        what["sites"][0]["name"], what["upstreams"][0]["name"] = name, f"u{name}"
+        what["sites"][0]["routes"][0]["upstream"] = f"u{name}"
+        gate.snap(what)
+        assert tunnel.echoes()
+    assert snapshots(gate) == once
+    tunnel.sock.close()
+    record = gate.records(1)[0]
+    assert (record["site"], record["upstream"], record["status"]) == ("a", "u", 101)
+
+
+def test_a_gate_that_leaves(bed):
+    """Requests have one time and tunnels another; both can be cut short, and then it is gone."""
+    gate, _ = bed(switching)
+    tunnel = Tunnel(gate)
+    with gate.connect() as slow:
+        slow.sendall(request("/slow"))
+        wait_until("it to be asked", lambda: gate.counters()["stead_requests_active"] == 2)
+        gate.say("stop 300 600000")
+        assert slow.makefile("rb").read() == b""
+    assert {r["close"] for r in gate.records(1)} == {"drained"}
+    assert tunnel.echoes() and gate.process.poll() is None
+    gate.say("stop 600000 600000")  # never later than was said before
+    gate.say("stop 0 0")
+    assert tunnel.ended()
+
+
+def test_the_time_of_tunnels_ends(bed):
+    gate, _ = bed(switching)
+    tunnel = Tunnel(gate)
+    gate.say("stop 100 700")
+    assert tunnel.echoes() and tunnel.ended()

@@ -391,7 +391,7 @@ static void run(struct world *w)
 		if (steps % 64 == 0)
 			count_records(w);
 		if (steps == STEPS_MAX / 2)
-			gate_drain(w->h.g, 3000);
+			gate_drain(w->h.g, 3000, 3000);
 	}
 }
 

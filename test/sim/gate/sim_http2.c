@@ -284,7 +284,7 @@ static void run(struct world *w)
 		for (unsigned i = 0; i < w->connected; i++)
 			client_turn(&w->clients[i]);
 		if (steps == STEPS_MAX / 2)
-			gate_drain(w->h.g, 3000);
+			gate_drain(w->h.g, 3000, 3000);
 	}
 }
 

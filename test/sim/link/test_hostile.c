@@ -156,7 +156,7 @@ static unsigned run_seed(uint64_t seed)
 	/* The hostile one dies; everything left must come to its end by the good one, or by a
 	 * deadline. */
 	to_app_on_worker_gone(w->g.t, &w->m[bad - w->peers]);
-	to_app_on_drain(w->g.t);
+	to_app_on_drain(w->g.t, true);
 	sim_calm(w->sim);
 	for (unsigned i = 0; i < 3000; i++) {
 		peer_step(good);

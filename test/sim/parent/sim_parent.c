@@ -155,7 +155,7 @@ static bool sim_send(struct parent *p, struct run *to, uint16_t type, uint64_t i
 	if (f == NULL || !to->greeted)
 		return false;
 	if (type == MSG_STOP && !f->deaf)
-		fake_die_in(f, below(w, 6000), 0);
+		fake_die_in(f, below(w, 6000 + ((const struct msg_stop *)a)->tunnel_ms), 0);
 	if (type == MSG_WORKER_DRAIN && !chance(w, 100))
 		gate_says_idle(w, to, MSG_WORKER_IDLE, a, a_len);
 	if (type == MSG_SERVICE_DRAIN && !chance(w, 100))
@@ -368,7 +368,8 @@ static void ask_gates(struct world *w, struct run *ctl)
 {
 	uint32_t was = w->p->gates_wanted;
 	struct msg_gates m = {
-		.count = chance(w, 100) ? GATES_MAX + (uint32_t)below(w, 2) : (uint32_t)below(w, 5)};
+		.count = chance(w, 100) ? GATES_MAX + (uint32_t)below(w, 2) : (uint32_t)below(w, 5),
+		.drain_max_ms = (uint32_t)below(w, chance(w, 500) ? 1000 : 5 * 60 * 1000)};
 	bool fits = m.count >= 1 && m.count <= GATES_MAX && w->p->stop_step == STOP_NOT;
 
 	/* Sixty gates have more processes than there are fakes. */

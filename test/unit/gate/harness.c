@@ -359,7 +359,9 @@ static void obey(struct harness *t, char *line, const char *folder)
 	else if (!strcmp(line, "unlisten"))
 		send_msg(t->chan, MSG_UNLISTEN, &l, sizeof(l), NULL, 0, NULL, 0);
 	else if (!strcmp(line, "stop")) {
-		stop.drain_ms = arg ? (uint32_t)strtoul(arg, NULL, 10) : 1000;
+		stop.drain_ms = stop.tunnel_ms = arg ? (uint32_t)strtoul(arg, &arg, 10) : 1000;
+		if (arg && *arg)
+			stop.tunnel_ms = (uint32_t)strtoul(arg, NULL, 10);
 		send_msg(t->chan, MSG_STOP, &stop, sizeof(stop), NULL, 0, NULL, 0);
 	}
 	printf("ok\n");
