@@ -142,14 +142,24 @@ void app_given(struct app_worker *w, int given, int back)
 	tell_gates(w->app, w->t);
 }
 
+/* Probes stand before all others, also before those that were given to a worker and came back. */
+static struct app_req *behind_probes(const struct app *app)
+{
+	struct app_req *a = app->first;
+
+	while (a && a->probe)
+		a = a->next;
+	return a;
+}
+
 void app_enqueue(struct app_req *a, bool front)
 {
 	struct app *app = a->app;
 
 	a->state = APP_REQ_QUEUED;
 	a->queued_us = loop_now_us(a->t->env.loop);
-	a->next = front ? app->first : NULL;
-	a->prev = front ? NULL : app->last;
+	a->next = front ? behind_probes(app) : NULL;
+	a->prev = a->next ? a->next->prev : app->last;
 	if (a->next)
 		a->next->prev = a;
 	else

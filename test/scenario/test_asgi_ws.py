@@ -308,6 +308,7 @@ def test_not_under_deadlines(up):  # noqa: F811
 def test_a_worker_dies(up):  # noqa: F811
     """Only the WebSockets of the worker that was killed are closed."""
     one = up(workers=2)
+    wait_until("both workers", lambda: [p["phase"] for p in one.status()["processes"] if p["role"] == "worker"] == ["up"] * 2)
     sockets, by_pid = [], {}
     while len(by_pid) < 2 or min(map(len, by_pid.values())) < 3:
         ws = WebSocket(one.port)
