@@ -33,7 +33,7 @@ EVENT(STATE_ERROR, 1050, LEVEL_CRITICAL, "what error", "state could not be writt
 EVENT(LOG_DROPPED, 1060, LEVEL_WARNING, "bytes records ring", "records were lost because they came faster than the disk takes them", "")
 EVENT(LOG_RING_BROKEN, 1061, LEVEL_ERROR, "ring", "a process wrote garbage into its log ring, which is read no more", "this is a bug in stead: please report it; it is read again once that process is started anew")
 EVENT(LOG_STREAM_REFUSED, 1062, LEVEL_ERROR, "role index app why", "the output of a process cannot be read; it waits when its pipe is full", "stop other apps here, or start stead with a higher limit of open files (ulimit -n)")
-EVENT(JAIL_SKIPPED, 1070, LEVEL_INFO, "what", "stead does not run as root, so this protection is off", "run stead as root for it")
+EVENT(JAIL_SKIPPED, 1070, LEVEL_INFO, "what", "this protection is off: stead does not run as root, or this machine does not let it", "run stead as root for it; in a container, let it have what it lacks (RLIMIT_MEMLOCK, user namespaces, seccomp)")
 EVENT(RATE_LIMITED, 1080, LEVEL_WARNING, "site client refused", "requests beyond RateLimit= were answered with 429; `refused` counts since the line before", "raise RateLimit= if these are people; Deny= keeps a network out")
 EVENT(CONNS_LIMITED, 1081, LEVEL_WARNING, "client refused", "connections beyond ConnectionsMax= were refused; `refused` counts since the line before", "raise ConnectionsMax= if these are people behind one address; name a proxy in TrustedProxies=")
 EVENT(SIGN_REFUSED, 1105, LEVEL_ERROR, "error refused", "the process of the private keys did not sign for a handshake, which failed", "error 2: it has no such key; `stead reload` sends all keys again. Anything else is a bug in stead: please report it")
