@@ -143,43 +143,18 @@ static struct tls_conn *conn_of(const SSL *ssl)
 	return SSL_get_app_data(ssl);
 }
 
-/* The one host name of the extension (RFC 6066 section 3). False: it is malformed. "" none is asked
- * for. */
-static bool read_sni(SSL *ssl, char name[256], size_t *ret_n)
-{
-	const unsigned char *p;
-	size_t n, len;
-
-	*ret_n = 0;
-	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) != 1)
-		return true;
-	if (n < 5 || (size_t)(p[0] << 8 | p[1]) != n - 2 || p[2] != TLSEXT_NAMETYPE_host_name)
-		return false;
-	len = (size_t)(p[3] << 8 | p[4]);
-	if (len == 0 || len > 255 || len > n - 5)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		char c = (char)p[5 + i];
-
-		if (c <= ' ' || c == 0x7f || (c & 0x80))
-			return false;
-		name[i] = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
-	}
-	/* A dot at the end is the same name. */
-	*ret_n = len > 1 && name[len - 1] == '.' ? len - 1 : len;
-	return true;
-}
-
 static int on_hello(SSL *ssl, int *ret_alert, void *arg)
 {
 	struct tls_server *ts = arg;
 	struct tls_conn *t = conn_of(ssl);
-	char name[256];
-	size_t n;
+	const unsigned char *sni;
+	char name[TLS_NAME_MAX];
+	size_t sni_n, n = 0;
 
 	if (t->site) /* a second hello, after a HelloRetryRequest */
 		return SSL_CLIENT_HELLO_SUCCESS;
-	if (!read_sni(ssl, name, &n)) {
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &sni, &sni_n) == 1 &&
+		!tls_sni_read(sni, sni_n, name, &n)) {
 		*ret_alert = SSL_AD_DECODE_ERROR;
 		return SSL_CLIENT_HELLO_ERROR;
 	}

@@ -2,6 +2,7 @@
  * tls_server.h: TLS towards clients (RFC 8446, RFC 5246): what all connections of a gate share, and one connection.
  *
  *   tls_server.c  the context: versions, ciphers, which certificate, which protocol (ALPN), tickets
+ *   tls_sni.c     the name that a client asks for
  *   tls_certs.c   certificates that have been read: a bounded table by the snapshot's id of them
  *   tls_key.c     keys as OpenSSL sees them: a provider whose signatures are asked of the process keys
  *   tls_wait*.c   what a handshake does until its signature comes
@@ -21,6 +22,7 @@ enum {
 	TLS_CERTS_MAX = 512,           /* certificates that are kept read */
 	TLS_RECORD_BYTES = 16 * 1024,  /* of plain text in a record */
 	TLS_JOBS_MAX = 256,            /* handshakes that wait for their signature, each with a stack; more wait for these */
+	TLS_NAME_MAX = 256,            /* more than a host name has */
 	TLS_HANDSHAKE_MAX = 64 * 1024, /* bytes that a client may send before its handshake is over */
 };
 
@@ -79,6 +81,10 @@ void tls_wait_mode(struct ssl_st *ssl, bool on);
 void tls_wait(struct tls_server *ts, struct sign_wait *w);
 /* An answer, for whoever waits for it. */
 void tls_heard(struct gate *g, struct msg *m);
+
+/* tls_sni.c: of the extension's n bytes the first host name, in small letters and without a dot at its end; not
+ * terminated. False: it is malformed. */
+bool tls_sni_read(const uint8_t *p, size_t n, char ret[TLS_NAME_MAX], size_t *ret_n);
 
 /* tls_certs.c. 0 and references that are the table's; -ENOMEM; -EBADMSG. */
 struct tls_cert {
