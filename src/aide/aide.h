@@ -52,4 +52,15 @@ int aide_open(struct aide *a, struct loop *l, enum proc role, const struct aide_
 /* To a gate; a full or broken channel closes it (the gate asks again). */
 void aide_answer(struct aide_peer *to, uint16_t type, uint64_t id, const void *p, size_t n, const void *q, size_t m);
 
+/* filter.c: what an aide may still call, beside what each of them needs (messages, memory, time, the end). */
+struct aide_filter {
+	const int *more; /* numbers of system calls, as SCMP_SYS() has them */
+	size_t n;
+	bool internet; /* sockets of IPv4 and IPv6 may be made */
+	bool lenient;  /* anything else fails with EPERM, so that libraries do without; or it ends the process */
+};
+/* From here on. 0; -errno: there is no filter. Nothing in a build with a sanitizer (filter_off.c), whose run time
+ * needs calls of its own. */
+int aide_filter(const struct aide_filter *f);
+
 #endif

@@ -13,7 +13,4 @@ enum { AUTH_PASSWORD_MAX = 512 /* what crypt(3) takes */ };
  * An unknown or unsafe kind of hash (DES, MD5) is nobody's. Equal time wherever the two differ. */
 bool auth_verify(const char *hash, const char *password);
 
-/* jail.c: only what checking needs from here on. 0 or -errno. */
-int auth_jail_close(void);
-
 #endif
