@@ -11,10 +11,10 @@
  * Built as a module _steadlink in bench/ of the build folder; run by stead_worker.py with
  * STEAD_LINK_DIR there and INPROCESS_PORT=PORT.
  */
-#include "gate/app_priv.h"
-#include "gate/http1_parse.h"
-#include "gate/req.h"
-#include "gate/target.h"
+#include "gate/app/app_priv.h"
+#include "gate/http/http1_parse.h"
+#include "gate/request/req.h"
+#include "gate/http/target.h"
 #include "lib/must.h"
 #include "link/link_env.h"
 #include "link/link_worker.h"

@@ -2,7 +2,7 @@
  * fake_gate.h: the gate around the app handler, as small as tests need it: requests without a
  * protocol.
  *
- * Tests of the link run src/gate/to_app.c and app_*.c for real; routing, HTTP and snapshots are
+ * Tests of the link run src/gate/app/to_app.c and app_*.c for real; routing, HTTP and snapshots are
  * played here. A fake client takes as many bytes as its `room` says.
  */
 #ifndef STEAD_TEST_FAKE_GATE_H
