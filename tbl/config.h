@@ -146,9 +146,9 @@ CONF(SITE_CERTIFICATE_BOX, SITE, "CertificateBox", CONF_TYPE_BASE64, 0, "", 0, 0
 CONF(SITE_HTTPS, SITE, "Https", CONF_TYPE_ENUM, 0, "auto", 0, 0, "auto own off", WHEN_RELOAD, "whether the site is served over TLS",
 	"`auto`: with the certificate of Certificate=, or with one that stead gets by itself (AcmeEmail=). `own`: with that of Certificate= only. `off`: not at all, also when there is one.", "Https=off")
 CONF(SITE_HTTP, SITE, "Http", CONF_TYPE_ENUM, 0, "redirect", 0, 0, "redirect serve off", WHEN_RELOAD, "what becomes of requests that come unencrypted",
-	"Once the site has a certificate. `redirect`: they are sent to https with 308, but not where a proxy of TrustedProxies= says that the client's own connection is encrypted. `serve`: they are answered. `off`: they are refused with 403.", "Http=serve")
+	"Once the site has a certificate. `redirect`: those for a name that the certificate is for are sent to https with 308, but not where a proxy of TrustedProxies= says that the client's own connection is encrypted, and never those for localhost, *.localhost, *.test and 127.0.0.1; the others are answered. `serve`: they are answered. `off`: they are refused with 403.", "Http=serve")
 CONF(SITE_HSTS, SITE, "Hsts", CONF_TYPE_TIME, 0, "180d", 0, 94608000000, "ms", WHEN_RELOAD, "how long browsers ask for the site over TLS only",
-	"Sent as Strict-Transport-Security over TLS, once the certificate is one that browsers trust; when it is written here, with any certificate. 0 is never.", "Hsts=365d")
+	"Sent as Strict-Transport-Security over TLS, once the certificate is one that browsers trust; when it is written here, with any certificate. Never sent for local names. 0 is never.", "Hsts=365d")
 CONF(SITE_PROTOCOLS, SITE, "Protocols", CONF_TYPE_LIST, CONF_MANY, "h1 h2", 0, 2, "words", WHEN_RELOAD, "the protocols that are spoken over TLS",
 	"`h1` is HTTP/1.1, `h2` HTTP/2; the client chooses by ALPN.", "Protocols=h1")
 CONF_LATER_KEY(SITE, "Persist")

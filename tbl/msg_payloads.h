@@ -293,13 +293,14 @@ struct msg_check_ask {
 	uint32_t pad;
 	uint8_t seal_for[32];
 };
-/* What CertificateBox= begins with, in base64; the sealed key follows. */
+/* What CertificateBox= begins with, in base64; texts and the sealed key follow (snap/cert_box.h). */
 struct cert_box {
 	uint8_t id[32];  /* SHA-256 of the chain */
 	uint8_t key[32]; /* SHA-256 of the key's SubjectPublicKeyInfo */
 	uint64_t not_after_s;
 	uint32_t trusted; /* 1: this machine's authorities do */
 	uint32_t pad;
+	uint64_t not_before_s;
 };
 /* CHECK_SITES: what a record is. */
 enum site_record { SITE_RECORD_FILE = 1, SITE_RECORD_VALUE = 2, SITE_RECORD_END = 3 };

@@ -5,6 +5,7 @@
  * compute (sandbox.c); what it says is input. The private key is sealed there for the process keys,
  * so that nobody behind it can read it. Owns nothing; what was read of the key is wiped.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/core_names.h>
@@ -29,12 +30,14 @@
 #include "lib/must.h"
 #include "lib/sys.h"
 #include "seal/seal.h"
+#include "snap/cert_box.h"
 
 enum {
 	CHAIN_MAX = 16,
 	DER_MAX = 32 * 1024,
 	RECORDS_MAX = 1024 * 1024,
 	NAMES_MAX = 128,
+	SERIAL_BYTES_MAX = 23,
 	SOON_DAYS = 14
 };
 enum record { FINDING_CERT = 1, FINDING_KEY, DER, BOX, END };
@@ -159,12 +162,17 @@ static void look_at_names(struct work *w, X509 *leaf)
 	}
 }
 
-/* Seconds since 1970 at which it ends. */
-static int64_t end_of(const X509 *leaf)
+/* In seconds since 1970. */
+static int64_t seconds_of(const ASN1_TIME *at)
 {
 	struct tm tm;
 
-	return ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+	return ASN1_TIME_to_tm(at, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+static int64_t end_of(const X509 *leaf)
+{
+	return seconds_of(X509_get0_notAfter(leaf));
 }
 
 static void look_at_time(struct work *w, const X509 *leaf)
@@ -202,15 +210,94 @@ static bool is_trusted(struct work *w, X509 *leaf, STACK_OF(X509) * all)
 	return good;
 }
 
-/* The chain's id, the key's id, when it ends, whether it is trusted; then the sealed key, if it is
- * to be sealed. */
+/* ---- what it is for, and whose ---- */
+
+static void put_name(struct buf *b, const void *p, size_t n)
+{
+	static const char taken[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.*:";
+	char text[256];
+
+	if (n == 0 || n >= sizeof(text) || b->len + n + 1 > CERT_NAMES_TEXT_MAX)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		char c = ((const char *)p)[i];
+
+		text[i] = (char)(c >= 'A' && c <= 'Z' ? c | 32 : c);
+		/* What no browser asks for is no name. */
+		if (!text[i] || !strchr(taken, text[i]))
+			return;
+	}
+	if (b->len)
+		buf_putc(b, ' ');
+	buf_put(b, text, n);
+}
+
+static void put_address(struct buf *b, const uint8_t *p, size_t n)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if ((n == 4 || n == 16) && inet_ntop(n == 4 ? AF_INET : AF_INET6, p, text, sizeof(text)))
+		put_name(b, text, strlen(text));
+}
+
+/* Of subjectAltName only: nothing else counts for a browser (RFC 6125 section 6.4.4). */
+static void put_names(struct buf *b, X509 *leaf)
+{
+	GENERAL_NAMES *all = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(all); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
+
+		if (name->type == GEN_DNS)
+			put_name(b, ASN1_STRING_get0_data(name->d.dNSName),
+				(size_t)ASN1_STRING_length(name->d.dNSName));
+		else if (name->type == GEN_IPADD)
+			put_address(b, ASN1_STRING_get0_data(name->d.iPAddress),
+				(size_t)ASN1_STRING_length(name->d.iPAddress));
+	}
+	GENERAL_NAMES_free(all);
+}
+
+/* As a person names it: its common name, else its organisation. */
+static void issuer_of(const X509 *leaf, char ret[CERT_ISSUER_TEXT_MAX])
+{
+	static const int nids[] = {NID_commonName, NID_organizationName, NID_organizationalUnitName};
+
+	ret[0] = '\0';
+	for (size_t i = 0; i < sizeof(nids) / sizeof(nids[0]) && ret[0] == '\0'; i++)
+		(void)X509_NAME_get_text_by_NID(
+			X509_get_issuer_name(leaf), nids[i], ret, CERT_ISSUER_TEXT_MAX);
+	for (char *p = ret; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+}
+
+static void serial_of(const X509 *leaf, char ret[CERT_SERIAL_TEXT_MAX])
+{
+	static const char hex[] = "0123456789abcdef";
+	const ASN1_INTEGER *serial = X509_get0_serialNumber(leaf);
+	const uint8_t *p = ASN1_STRING_get0_data(serial);
+	int n = min_of(ASN1_STRING_length(serial), (int)SERIAL_BYTES_MAX);
+
+	for (int i = 0; i < n; i++) {
+		ret[2 * i] = hex[p[i] >> 4];
+		ret[2 * i + 1] = hex[p[i] & 15];
+	}
+	ret[2 * max_of(n, 0)] = '\0';
+}
+
+/* All that ctl and the gates need to know of it, and the sealed key, if it is to be sealed. */
 static bool put_box(
 	struct work *w, X509 *leaf, STACK_OF(X509) * all, EVP_PKEY *key, const struct buf *chain)
 {
 	uint8_t plain[DER_MAX], box[DER_MAX + SEAL_MORE_BYTES];
+	char issuer[CERT_ISSUER_TEXT_MAX], serial[CERT_SERIAL_TEXT_MAX];
 	struct cert_box head = {.not_after_s = (uint64_t)max_of(end_of(leaf), (int64_t)0),
+		.not_before_s = (uint64_t)max_of(
+			seconds_of(X509_get0_notBefore(leaf)), (int64_t)0),
 		.trusted = is_trusted(w, leaf, all)};
 	unsigned char *spki = NULL, *at = plain;
+	struct buf names, whole;
 	int n = i2d_PUBKEY(key, &spki), der_n = i2d_PrivateKey(key, NULL);
 	bool good =
 		n > 0 && der_n > 0 && der_n <= DER_MAX && i2d_PrivateKey(key, &at) == der_n &&
@@ -220,11 +307,24 @@ static bool put_box(
 
 	explicit_bzero(plain, sizeof(plain));
 	OPENSSL_free(spki);
-	if (good) {
-		pack_u32(&w->out, BOX);
-		pack_bytes(&w->out, &head, sizeof(head));
-		pack_bytes(&w->out, box, (size_t)der_n + SEAL_MORE_BYTES);
-	}
+	if (!good)
+		return false;
+	issuer_of(leaf, issuer);
+	serial_of(leaf, serial);
+	buf_init(&names, CERT_NAMES_TEXT_MAX + 1);
+	buf_init(&whole, RECORDS_MAX);
+	put_names(&names, leaf);
+	cert_box_put(&whole, &(struct cert_box_view){.head = head,
+				     .names = buf_str(&names),
+				     .issuer = issuer,
+				     .serial = serial,
+				     .box = (const char *)box,
+				     .box_n = (size_t)der_n + SEAL_MORE_BYTES});
+	pack_u32(&w->out, BOX);
+	pack_bytes(&w->out, whole.p, whole.len);
+	good = !whole.error && !names.error;
+	buf_done(&names);
+	buf_done(&whole);
 	return good;
 }
 
@@ -320,15 +420,12 @@ static bool take_finding(
 
 static bool take_box(struct conf *c, struct unpack *u, const struct conf_pos *pos)
 {
-	uint8_t all[sizeof(struct cert_box) + DER_MAX + SEAL_MORE_BYTES];
-	size_t n, m;
-	const char *head = unpack_bytes(u, &n), *box = unpack_bytes(u, &m);
+	struct cert_box_view v;
+	size_t n;
+	const char *box = unpack_bytes(u, &n);
 
-	if (u->bad || n != sizeof(struct cert_box) || m > DER_MAX + SEAL_MORE_BYTES)
-		return false;
-	memcpy(all, head, n);
-	memcpy(all + n, box, m);
-	return put_base64(c, "CertificateBox", all, n + m, pos) == 0;
+	return !u->bad && cert_box_read(box, n, &v) &&
+	       put_base64(c, "CertificateBox", box, n, pos) == 0;
 }
 
 bool cert_take_records(struct conf *c, const char *p, size_t bytes, const struct conf_pos *cert,

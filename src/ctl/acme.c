@@ -113,11 +113,12 @@ void acme_put(struct site_build *b, const struct conf_app *conf, struct snap_sit
 	if (!certs_put_key(b, cert->key.id, cert->key.box, cert->key.box_n))
 		return;
 	site->cert =
-		snap_put_cert(b->w, &put, (const void *const *)cert->der, cert->der_n, cert->n) + 1;
+		snap_put_cert(b->w, &put, (const void *const *)cert->der, cert->der_n, cert->n,
+			cert->names) + 1;
 	certs_serve(b, conf, site, strcmp(certs->directory, CONF_ACME_DIRECTORY) == 0);
 }
 
-void acme_own(struct site_build *b, uint64_t until_s)
+void acme_own(struct site_build *b, const struct cert_box_view *v)
 {
 	struct cert *cert = cert_find(b->c, b->name);
 
@@ -127,7 +128,11 @@ void acme_own(struct site_build *b, uint64_t until_s)
 		return;
 	want(b, cert, NULL);
 	cert->own = true;
-	cert->own_until_s = until_s;
+	cert->own_until_s = v->head.not_after_s;
+	(void)snprintf(cert->own_serial, sizeof cert->own_serial, "%s", v->serial);
+	(void)snprintf(cert->own_issuer, sizeof cert->own_issuer, "%s", v->issuer);
+	free(cert->own_names);
+	cert->own_names = strdup(v->names);
 }
 
 void acme_end(struct site_build *b)

@@ -16,6 +16,7 @@
 
 #include "certs.h"
 #include "lib/chan.h"
+#include "snap/cert_box.h"
 #include "tbl/tbl.h"
 
 struct ctl;
@@ -77,8 +78,10 @@ struct cert {
 	uint32_t number;                /* of the site */
 	bool making;                    /* a key is being made */
 	uint64_t job, making_id, offer; /* 0: none is under way */
-	bool own;                       /* it is of Certificate=; then only until when is known */
+	bool own;                       /* it is of Certificate=; then these are of it: */
 	uint64_t own_until_s;
+	char own_serial[CERT_SERIAL_TEXT_MAX], own_issuer[CERT_ISSUER_TEXT_MAX];
+	char *own_names; /* NULL: not known */
 	enum cert_what what_job; /* … and what it does */
 	uint64_t look_s;         /* when the authority is asked next when to renew */
 	uint64_t from_s, to_s;   /* what it said last */
@@ -146,7 +149,7 @@ void acme_gate_up(struct gate_peer *g);
 void acme_gate_knows(struct gate_peer *g, uint64_t id);
 void acme_settle(struct ctl *c);
 /* That site has one of its own. */
-void acme_own(struct site_build *b, uint64_t until_s);
+void acme_own(struct site_build *b, const struct cert_box_view *v);
 /* Get it again, now. */
 void acme_renew(struct ctl *c, struct cert *cert);
 op_done acme_on_timer;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PATIENCE_MS = 20 * 60 * 1000 };
+enum { PATIENCE_MS = 20 * 60 * 1000, SOON_S = 14 * 86400 };
 
 static json_t *day(uint64_t s)
 {
@@ -45,10 +45,18 @@ static bool is_late(const struct ctl *c, const struct cert *cert)
 	return cert->n && now > cert->not_before_s + life * 2 / 3 + life / 15;
 }
 
+/* Of one that nobody here renews. */
+static const char *own_state(const struct ctl *c, uint64_t until_s)
+{
+	uint64_t now = loop_wall_us(c->loop) / 1000000;
+
+	return until_s < now ? "served, is over" : until_s < now + SOON_S ? "served, ends soon" : "served";
+}
+
 static const char *state_of(const struct ctl *c, const struct cert *cert)
 {
 	if (cert->own)
-		return "served";
+		return own_state(c, cert->own_until_s);
 	if (cert->failures)
 		return cert->n ? "served, renewal fails" : "failing";
 	if (cert->job || cert->making)
@@ -58,12 +66,12 @@ static const char *state_of(const struct ctl *c, const struct cert *cert)
 
 static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 {
-	json_t *o = json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:i}", "site", cert->site, "state",
-		state_of(c, cert), "from", cert->own ? "Certificate=" : c->certs.directory, "names",
-		words(cert->n          ? cert->names
-			: cert->wanted ? cert->wanted
-				       : ""),
-		"serial", cert->serial, "until",
+	const char *names = cert->n ? cert->names : cert->wanted ? cert->wanted : "";
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:i}", "site", cert->site, "state",
+		state_of(c, cert), "from", cert->own ? "Certificate=" : c->certs.directory, "issuer",
+		cert->own ? cert->own_issuer : "", "names",
+		words(cert->own ? (cert->own_names ? cert->own_names : "") : names), "serial",
+		cert->own ? cert->own_serial : cert->serial, "until",
 		day(cert->own ? cert->own_until_s : cert->not_after_s), "failures",
 		(int)cert->failures);
 

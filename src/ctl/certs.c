@@ -15,6 +15,7 @@
 
 #include "lib/base64.h"
 #include "lib/sys.h"
+#include "snap/cert_box.h"
 #include "snap/vault.h"
 
 enum { CHAIN_MAX = 16 };
@@ -143,16 +144,16 @@ static void *decode(const char *text, size_t *ret_n)
 }
 
 static bool put_chain(struct site_build *b, const struct conf_app *conf,
-	const struct cert_box *head, uint32_t *ret)
+	const struct cert_box_view *v, uint32_t *ret)
 {
-	struct snap_cert cert = {.not_after_s = head->not_after_s};
+	struct snap_cert cert = {.not_after_s = v->head.not_after_s};
 	void *der[CHAIN_MAX];
 	size_t der_n[CHAIN_MAX];
 	unsigned n = 0;
 	bool good = true;
 
-	memcpy(cert.id, head->id, sizeof cert.id);
-	memcpy(cert.key, head->key, sizeof cert.key);
+	memcpy(cert.id, v->head.id, sizeof cert.id);
+	memcpy(cert.key, v->head.key, sizeof cert.key);
 	while (good && conf->chain[n]) {
 		void *one = n < CHAIN_MAX ? decode(conf->chain[n], &der_n[n]) : NULL;
 
@@ -161,13 +162,15 @@ static bool put_chain(struct site_build *b, const struct conf_app *conf,
 			der[n++] = one;
 	}
 	if (good)
-		*ret = snap_put_cert(b->w, &cert, (const void *const *)der, der_n, n) + 1;
+		*ret = snap_put_cert(b->w, &cert, (const void *const *)der, der_n, n, v->names) + 1;
 	while (n)
 		free(der[--n]);
 	return good;
 }
 
-static bool put_key(struct site_build *b, uint8_t *box, size_t n)
+/* Takes `mem`, in which the box and its id lie. */
+static bool put_key(
+	struct site_build *b, void *mem, const uint8_t *id, const void *box, size_t box_n)
 {
 	struct vault_key *more = reallocarray(b->keys, b->keys_n + 1, sizeof *more);
 
@@ -176,25 +179,21 @@ static bool put_key(struct site_build *b, uint8_t *box, size_t n)
 		return false;
 	}
 	b->keys = more;
-	/* The memory is the build's now; its id stands in its head. */
-	more[b->keys_n++] = (struct vault_key){.id = box + offsetof(struct cert_box, key),
-		.box = box + sizeof(struct cert_box),
-		.box_n = n - sizeof(struct cert_box)};
+	more[b->keys_n++] = (struct vault_key){.id = id, .box = box, .box_n = box_n, .mem = mem};
 	return true;
 }
 
 bool certs_put_key(struct site_build *b, const uint8_t id[32], const void *box, size_t n)
 {
-	uint8_t *copy = malloc(sizeof(struct cert_box) + n);
+	uint8_t *copy = malloc(32 + n);
 
 	if (!copy) {
 		b->no_memory = true;
 		return false;
 	}
-	memset(copy, 0, sizeof(struct cert_box));
-	memcpy(copy + offsetof(struct cert_box, key), id, 32);
-	memcpy(copy + sizeof(struct cert_box), box, n);
-	if (put_key(b, copy, sizeof(struct cert_box) + n))
+	memcpy(copy, id, 32);
+	memcpy(copy + 32, box, n);
+	if (put_key(b, copy, copy, copy + 32, n))
 		return true;
 	free(copy);
 	return false;
@@ -216,7 +215,7 @@ void certs_serve(
 
 void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
 {
-	struct cert_box head;
+	struct cert_box_view v;
 	uint8_t *box;
 	size_t n = 0;
 
@@ -227,17 +226,13 @@ void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_si
 	if (!b->https_port)
 		return;
 	box = decode(conf->certificate_box, &n);
-	if (!box || n <= sizeof head || n > sizeof head + VAULT_BOX_MAX) {
+	if (!box || !cert_box_read(box, n, &v) || !put_chain(b, conf, &v, &site->cert) ||
+		!put_key(b, box, box + offsetof(struct cert_box, key), v.box, v.box_n)) {
 		free(box);
 		return;
 	}
-	memcpy(&head, box, sizeof head);
-	if (!put_chain(b, conf, &head, &site->cert) || !put_key(b, box, n)) {
-		free(box);
-		return;
-	}
-	acme_own(b, head.not_after_s);
-	certs_serve(b, conf, site, head.trusted != 0);
+	acme_own(b, &v);
+	certs_serve(b, conf, site, v.head.trusted != 0);
 }
 
 int certs_send_vault(struct site_build *b)
@@ -265,6 +260,6 @@ int certs_send_vault(struct site_build *b)
 void certs_done(struct site_build *b)
 {
 	for (size_t i = 0; i < b->keys_n; i++)
-		free((uint8_t *)b->keys[i].box - sizeof(struct cert_box));
+		free(b->keys[i].mem);
 	free(b->keys);
 }

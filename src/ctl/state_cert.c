@@ -47,6 +47,7 @@ static void cert_free(struct cert *cert)
 	free(cert->asked);
 	free(cert->csr);
 	free(cert->wanted);
+	free(cert->own_names);
 	free(cert->key.box);
 	free(cert->asked_key.box);
 	free(cert);

@@ -93,15 +93,18 @@ struct snap_str snap_put_str(struct snap_writer *w, const char *s)
 }
 
 uint32_t snap_put_cert(struct snap_writer *w, const struct snap_cert *cert, const void *const *der,
-	const size_t *der_n, unsigned n)
+	const size_t *der_n, unsigned n, const char *names)
 {
+	size_t names_n = names ? strlen(names) : 0;
 	struct snap_str all[SNAP_CHAIN_MAX];
 	struct snap_cert to = *cert;
 
-	if (n == 0 || n > SNAP_CHAIN_MAX) {
+	if (n == 0 || n > SNAP_CHAIN_MAX || names_n > SNAP_STRING_MAX) {
 		fail(w, -EINVAL);
 		return SNAP_NONE;
 	}
+	to.names = (struct snap_str){(uint32_t)w->certs_heap.len, (uint32_t)names_n};
+	buf_put(&w->certs_heap, names, names_n);
 	for (unsigned i = 0; i < n; i++) {
 		all[i] = (struct snap_str){(uint32_t)w->certs_heap.len, (uint32_t)der_n[i]};
 		if (der_n[i] == 0 || der_n[i] > SNAP_STRING_MAX)

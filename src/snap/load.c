@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/hostname.h"
 #include "lib/must.h"
 #include "lib/sys.h"
 
@@ -278,6 +279,15 @@ const uint8_t *snap_cert_der(
 
 	*ret_n = all ? all[i].len : 0;
 	return all ? at_part(part, all[i].off, all[i].len, 1, 1) : NULL;
+}
+
+bool snap_cert_covers(
+	const struct snap *s, const struct snap_cert *cert, const char *host, size_t len)
+{
+	const char *names =
+		at_part(&s->parts[s->certs_part], cert->names.off, cert->names.len, 1, 1);
+
+	return names && hostname_among(names, cert->names.len, host, len);
 }
 
 const struct snap_upstream *snap_upstream(const struct snap *s, uint32_t i)

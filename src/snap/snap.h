@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAP_MAGIC 0x31504e5344545331ull
-enum { SNAP_VERSION = 5, SNAP_SEGMENTS_MAX = 32 };
+enum { SNAP_VERSION = 6, SNAP_SEGMENTS_MAX = 32 };
 enum snap_kind { SNAP_SITES = 1, SNAP_CERTS = 2, SNAP_ZONE = 3 };
 
 struct snap_str {
@@ -234,6 +234,7 @@ struct snap_cert {
 	uint8_t key[32]; /* SHA-256 of its SubjectPublicKeyInfo: the key's name at keys */
 	uint64_t not_after_s; /* since 1970 */
 	uint32_t chain, chain_n; /* struct snap_str: DER, its own first */
+	struct snap_str names;   /* host names and addresses that it is for: lower case, one blank between them */
 };
 struct snap_certs {
 	struct snap_seg_head head;
@@ -261,6 +262,8 @@ const struct snap_cert *snap_cert(const struct snap *s, uint32_t i);
 unsigned snap_ncerts(const struct snap *s);
 /* One of its chain. NULL: there are no more. */
 const uint8_t *snap_cert_der(const struct snap *s, const struct snap_cert *cert, uint32_t i, size_t *ret_n);
+/* Is it for that host (lower case, without port)? */
+bool snap_cert_covers(const struct snap *s, const struct snap_cert *cert, const char *host, size_t len);
 /* exact > wildcard > default; NULL when there is none. host: lower case without port. ret_flags (may be
  * NULL): enum snap_host_flag of the name that matched, 0 for the default site. */
 const struct snap_site *snap_site_by_host(const struct snap *s, const char *host, size_t len, uint32_t *ret_flags);
@@ -297,9 +300,10 @@ struct snap_list snap_put_list(struct snap_writer *w, const void *items, size_t 
 uint32_t snap_put_app(struct snap_writer *w, const struct snap_app *app);
 uint32_t snap_put_upstream(struct snap_writer *w, const struct snap_upstream *up);
 uint32_t snap_put_tcp(struct snap_writer *w, const struct snap_tcp *tcp);
-/* `der` are its chain's, its own first; `id`, `key` and not_after_s as in struct snap_cert. */
+/* `der` are its chain's, its own first; `names` as in struct snap_cert, NULL is ""; `id`, `key` and not_after_s
+ * too. */
 uint32_t snap_put_cert(struct snap_writer *w, const struct snap_cert *cert, const void *const *der, const size_t *der_n,
-	unsigned n);
+	unsigned n, const char *names);
 /* A site with its routes; routes[0] is its own. `regexes`, `next`, `path_max` and `paths` are filled in
  * here. Routes of one path keep their order. */
 uint32_t snap_put_site(struct snap_writer *w, const struct snap_site *site, const struct snap_route *routes,

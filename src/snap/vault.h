@@ -24,6 +24,7 @@ struct vault_entry {
 struct vault_key {
 	const uint8_t *id, *box;
 	size_t box_n;
+	void *mem; /* the caller's own: where the two lie */
 };
 /* What a mapping holds, once vault_check() has looked at it. */
 struct vault {

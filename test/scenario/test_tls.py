@@ -26,7 +26,8 @@ BIG = bytes(range(256)) * 16 * 1024
 @pytest.fixture
 def tls(stead, app_folder, work):
     """up(TEXT) gives a site with a certificate; `secure` is its port for TLS."""
-    def up(more="", kind="ec", gates=1, site="", files=(), names=("a.example", "*.a.example"), **options):
+    def up(more="", kind="ec", gates=1, site="", files=(), names=("a.example", "*.a.example"), addresses=(),
+           **options):
         port = free_port()
         folder = app_folder({"public/index.html": "hello", "public/big.bin": BIG, **dict(files), "stead.conf": f"""[Site]
 Domain=a.example
@@ -39,7 +40,7 @@ ListenTls=127.0.0.1:{port}
 Gates={gates}
 {more}
 """})
-        certificate(folder, "own", names, kind)
+        certificate(folder, "own", names, kind, addresses=addresses)
         give(folder)
         one = stead(folder, **options)
         one.secure, one.folder = port, folder
@@ -112,10 +113,10 @@ def test_resumed_everywhere(tls):
     assert not once(one.secure, using=context(), session=None)[3]["reused"]
 
 
-def plain(one, path="/", headers=()):
+def plain(one, path="/", headers=(), host="a.example"):
     """A request in the clear."""
     with Client(one.port) as client:
-        client.host = "a.example"
+        client.host = host
         return client.ask(path, headers={"Connection": "close", **dict(headers)})
 
 
@@ -440,3 +441,32 @@ def test_more_handshakes_than_stacks(tls):
 
 def answers_plain(one):
     return plain(one).status == 308
+
+
+# A certificate for a.example, one level below it, and one address: who is sent to https, and who is answered as before.
+FITS = [("a.example", True), ("A.Example:8080", True), ("x.a.example", True), ("a.example.", True), ("192.0.2.7", True),
+        ("[2001:db8::7]", True), ("x.y.a.example", False), ("b.example", False), ("127.0.0.1", False), ("192.0.2.8", False),
+        ("[::1]", False), ("localhost", False), ("shop.localhost", False), ("shop.test", False), ("intranet", False)]
+
+
+def test_redirects_only_where_a_name_fits(tls):
+    """Http=redirect (the default) sends to https only by names that the certificate has, and never by a local one, also
+    when it has that. What a proxy of TrustedProxies= got encrypted is answered; nobody else can say so."""
+    names = ("a.example", "*.a.example", "localhost", "shop.test")
+    one = tls(names=names, addresses=("192.0.2.7", "2001:db8::7", "127.0.0.1"), site="Alias=b.example\nHsts=1d\n")
+    for host, sent in FITS:
+        got = plain(one, "/", host=host)
+        if sent:
+            bare = host.lower().split(":80")[0].rstrip(".")
+            assert (got.status, got["Location"]) == (308, f"https://{bare}:{one.secure}/"), host
+        elif host == "b.example":  # an alias leads to the site's name first
+            assert (got.status, got["Location"]) == (308, "http://a.example/"), host
+        else:
+            assert (got.status, got.text) == (200, "hello"), host
+    # Who is no trusted proxy says nothing that counts.
+    assert plain(one, headers={"X-Forwarded-Proto": "https"}).status == 308
+    # HSTS would hold for every app that is ever at a local name.
+    assert "Strict-Transport-Security" in once(one.secure)[1]
+    for host in ("localhost", "shop.test", "127.0.0.1"):
+        status, head, body, _ = once(one.secure, name=host)
+        assert (status, body) == (200, b"hello") and "Strict-Transport-Security" not in head, host

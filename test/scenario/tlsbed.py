@@ -12,12 +12,12 @@ KINDS = {"ec": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": 
          "ed25519": ["-newkey", "ed25519"]}
 
 
-def certificate(folder, name, names=("a.example",), kind="ec", days=30):
+def certificate(folder, name, names=("a.example",), kind="ec", days=30, addresses=()):
     """Makes NAME.crt and NAME.key in the folder, signed by itself."""
     folder = pathlib.Path(folder)
     subprocess.run(["openssl", "req", "-x509", *KINDS[kind], "-nodes", "-keyout", folder / f"{name}.key",
                     "-out", folder / f"{name}.crt", "-days", str(days), "-subj", f"/CN={names[0]}",
-                    "-addext", "subjectAltName=" + ",".join(f"DNS:{n}" for n in names)],
+                    "-addext", "subjectAltName=" + ",".join([*(f"DNS:{n}" for n in names), *(f"IP:{a}" for a in addresses)])],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=TIMEOUT)
     (folder / f"{name}.key").chmod(0o600)
     return folder / f"{name}.crt"

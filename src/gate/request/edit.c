@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/hostname.h"
+
 static bool named(const struct field *f, const char *name, size_t n)
 {
 	return f->name_len == n && !memcmp(f->name, name, n);
@@ -80,8 +82,10 @@ static bool head(struct req *r, struct resp_head *h, bool end)
 	const struct snap_route *route = req_route(r);
 
 	(void)end;
-	/* RFC 6797 section 7.1; an app that says it itself knows better. */
-	if (route && r->tls && r->site->hsts_s && !filter_field(h, "strict-transport-security")) {
+	/* RFC 6797 section 7.1; an app that says it itself knows better. Of a local name it would hold for all
+	 * that is ever served there. */
+	if (route && r->tls && r->site->hsts_s && !hostname_is_local(r->host, r->host_len) &&
+		!filter_field(h, "strict-transport-security")) {
 		char *age = arena_printf(&r->arena, "max-age=%u", r->site->hsts_s);
 
 		if (age)

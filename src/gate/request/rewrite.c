@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "lib/hostname.h"
+
 static enum phase_end answer(struct req *r, unsigned status, const char *to, size_t n)
 {
 	struct field f = {"Location", to, 8, (uint32_t)n};
@@ -49,6 +51,16 @@ static void put_port(char ret[8], uint16_t port)
 	memmove(ret, at, strlen(at) + 1);
 }
 
+/* Would a client that is sent to https meet a certificate with the name that it asks for? Never is it sent there by a
+ * local name: whatever a browser learns of one (a redirect that it keeps) holds for all other apps there. */
+static bool fits(const struct req *r)
+{
+	const struct snap_cert *cert = r->site->cert ? snap_cert(r->snap, r->site->cert - 1) : NULL;
+
+	return cert && !hostname_is_local(r->host, r->host_len) &&
+	       snap_cert_covers(r->snap, cert, r->host, r->host_len);
+}
+
 enum phase_end phase_https(struct req *r)
 {
 	const char *raw = r->path_raw;
@@ -57,10 +69,12 @@ enum phase_end phase_https(struct req *r)
 
 	if (r->tls || !(r->site->flags & (SNAP_SITE_HTTP_REDIRECT | SNAP_SITE_HTTP_OFF)) || r->metrics)
 		return PHASE_NEXT;
-	if (r->site->flags & SNAP_SITE_HTTP_OFF || !r->host_len || !n || *raw != '/') {
+	if (r->site->flags & SNAP_SITE_HTTP_OFF) {
 		req_fail(r, CLOSE_HTTPS_ONLY, 0);
 		return PHASE_ANSWERED;
 	}
+	if (!n || *raw != '/' || !fits(r))
+		return PHASE_NEXT;
 	if (r->site->https_port != HTTPS_PORT)
 		put_port(port, r->site->https_port);
 	to = arena_printf(&r->arena, "https://%.*s%s%.*s%s%.*s", (int)r->host_len, r->host, port, (int)n, raw,

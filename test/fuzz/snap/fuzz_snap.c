@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/sys.h"
 #include "snap/snap.h"
 #include "snap/snap_priv.h"
 
@@ -51,6 +52,48 @@ static void touch_upstream(const struct snap *s, const struct snap_upstream *up)
 		(void)snap_str(s, server->name, NULL);
 }
 
+/* As the segment of certificates, whose checks hold: what stands in it is another matter. */
+static void touch_certs(const uint8_t *data, size_t size)
+{
+	struct {
+		struct snap_root root;
+		struct snap_segref seg[2];
+	} top = {.root = {.magic = SNAP_MAGIC, .version = SNAP_VERSION, .segments = 2}};
+	struct snap_sites sites = {
+		.head = {.magic = SNAP_MAGIC, .version = SNAP_VERSION, .kind = SNAP_SITES}};
+	const struct snap_seg_head head = {
+		.magic = SNAP_MAGIC, .version = SNAP_VERSION, .kind = SNAP_CERTS};
+	struct snap_part parts[3] = {
+		{(const char *)&top, sizeof top}, {(const char *)&sites, sizeof sites}};
+	const struct snap_cert *cert;
+	struct snap *s = NULL;
+	char *copy = malloc(size);
+	volatile unsigned touched = 0; /* so that what is read cannot be left out */
+	size_t n;
+
+	if (!copy)
+		return;
+	memcpy(copy, data, size);
+	memcpy(copy, &head, sizeof head);
+	parts[2] = (struct snap_part){copy, size};
+	for (unsigned i = 0; i < 2; i++)
+		top.seg[i] = (struct snap_segref){.kind = i ? SNAP_CERTS : SNAP_SITES,
+			.bytes = parts[i + 1].bytes,
+			.checksum = sys_checksum(parts[i + 1].map, parts[i + 1].bytes)};
+	top.root.checksum = sys_checksum(&top, sizeof top);
+	if (snap_check(parts, 3, &s) == 0)
+		for (uint32_t i = 0; i < 16 && (cert = snap_cert(s, i)); i++) {
+			(void)snap_cert_covers(s, cert, "www.shop.example", 16);
+			for (uint32_t k = 0; k < 20; k++) {
+				const uint8_t *der = snap_cert_der(s, cert, k, &n);
+
+				touched += der && n ? der[0] + der[n - 1] : 0u;
+			}
+		}
+	snap_unref(s);
+	free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct snap s = {.refs = 1, .nparts = 1};
@@ -59,6 +102,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct snap_site *site;
 	char *copy;
 
+	if (size >= sizeof(struct snap_certs))
+		touch_certs(data, size);
 	if (size < sizeof(struct snap_sites))
 		return 0;
 	copy = malloc(size);

@@ -48,7 +48,7 @@ static int vault(const struct made *m, size_t n)
 	int fd;
 
 	for (size_t i = 0; i < n; i++)
-		keys[i] = (struct vault_key){m[i].id, m[i].box, m[i].box_n};
+		keys[i] = (struct vault_key){.id = m[i].id, .box = m[i].box, .box_n = m[i].box_n};
 	assert_int_equal(vault_make(keys, n, &fd), 0);
 	free(keys);
 	return fd;

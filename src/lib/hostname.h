@@ -1,0 +1,21 @@
+/*
+ * hostname.h: host names and addresses as a Host field or a certificate has them, compared as
+ * texts.
+ *
+ * All take lower case without a port; an IPv6 address may stand in its brackets. Pure; a length
+ * says where a text ends, so it needs no NUL.
+ */
+#ifndef STEAD_LIB_HOSTNAME_H
+#define STEAD_LIB_HOSTNAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Is it a name that never leaves this machine, or is for tests (RFC 6761 sections 6.2 and 6.3):
+ * localhost, test, what lies below these, 127.0.0.0/8, ::1? */
+bool hostname_is_local(const char *p, size_t n);
+/* Is it among these names, which stand with one blank between them? A name that begins with "*." is
+ * for one label there (RFC 6125 section 6.4.3), and for no address. */
+bool hostname_among(const char *names, size_t names_n, const char *p, size_t n);
+
+#endif
