@@ -487,6 +487,10 @@ static void refused(struct order *o, const struct answer *a, uint64_t now_s)
 	} else if (o->step == STEP_ORDER && o->ask->replaces[0] && a->status < 500 &&
 		   !why.limited && strcmp(p.type, "alreadyReplaced") == 0) {
 		o->directory.renewal_info[0] = '\0'; /* the order is made without it */
+	} else if (o->step == STEP_FINALIZE && strcmp(p.type, "orderNotReady") == 0 &&
+		   ++o->finalizes <= FINALIZES_MAX) {
+		/* It has the request already: its answer was lost on the way. */
+		go(o, STEP_LOOK);
 	} else if (a->status >= 500 || why.limited) {
 		trouble(o, a, now_s, &why);
 	} else if ((o->step == STEP_LOOK || o->step == STEP_AUTHZ) && drop_order(o)) {

@@ -198,8 +198,8 @@ static void looked(struct ctl *c, struct cert *cert, const char *serial, const c
 	cert_renewed(c, cert);
 }
 
-/* The authority said when to renew. It can only make it earlier: what it does not say, or says too
- * late, leaves two thirds of the life. */
+/* The authority said when to renew, and may say another time later. It can only make it earlier: what it does not say, or
+ * says too late, leaves two thirds of the life. */
 static void renewal_told(struct ctl *c, struct cert *cert, const struct msg_cert_end *m)
 {
 	uint64_t now = loop_wall_us(c->loop) / 1000000, at = 0;
@@ -213,13 +213,11 @@ static void renewal_told(struct ctl *c, struct cert *cert, const struct msg_cert
 		return;
 	cert->from_s = m->renew_start_s;
 	cert->to_s = m->renew_end_s;
-	if (sys_random(&at, sizeof at) < 0)
+	if (cert->failures || sys_random(&at, sizeof at) < 0)
 		return;
 	at = m->renew_start_s + at % (m->renew_end_s - m->renew_start_s + 1);
-	if (at < cert->next_s && !cert->failures) {
-		cert->next_s = at;
-		(void)state_save_cert(c, cert);
-	}
+	cert->next_s = min_of(at, acme_renewal_of(cert));
+	(void)state_save_cert(c, cert);
 }
 
 static void ended(struct ctl *c, struct cert *cert, const struct msg *msg)

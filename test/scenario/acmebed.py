@@ -169,3 +169,13 @@ class Between:
 
     def log(self):
         return (self.net.work / "between.out").read_text(errors="replace")
+
+
+def finish(made):
+    """The end of a test's instances: nothing of them is left, and no sanitizer found anything."""
+    left = [p for one in made for p in one.end()]
+    for one in made:
+        print(one.output(), one.log_tail())
+    assert not left, f"processes left over: {left}"
+    found = [line for one in made for line in one.sanitizer_reports()]
+    assert not found, "\n".join(found[:20])

@@ -16,6 +16,7 @@ import tempfile
 
 import pytest
 
+import acmebed
 import program
 
 TOP = program.TOP
@@ -48,6 +49,14 @@ def work():
     program.give(folder)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def net(work):
+    """A network of its own; see acmebed.py."""
+    one = acmebed.Net(work)
+    yield one
+    one.end()
 
 
 @pytest.fixture

@@ -21,13 +21,6 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture
-def net(work):
-    one = acmebed.Net(work)
-    yield one
-    one.end()
-
-
-@pytest.fixture
 def bed(net, work, app_folder):
     """stead(…) on a site with a public name, not started yet."""
     made = []
@@ -39,12 +32,7 @@ def bed(net, work, app_folder):
         made.append(acmebed.Stead(net, work, folder, number=len(made), **options))
         return made[-1]
     yield make
-    left = [p for one in made for p in one.end()]
-    for one in made:
-        print(one.output(), one.log_tail())
-    assert not left, f"processes left over: {left}"
-    found = [line for one in made for line in one.sanitizer_reports()]
-    assert not found, "\n".join(found[:20])
+    acmebed.finish(made)
 
 
 def test_a_name_becomes_https(net, bed):
