@@ -103,8 +103,9 @@ MSG(CHALLENGED, 408, P(GATE), P(CTL), none, 0, 0, "from now on it is answered he
 MSG(CERT_ASK, 440, P(CTL), P(CERTS), msg_cert_ask, 0, 0, "get a certificate; then packed: directory, address of mail, request for the certificate in base64url, name of the one that it replaces, URL of the account, URL of the order, each \"\" when there is none, then the host names; id: the job's")
 MSG(CERT_KEEP, 441, P(CERTS), P(CTL), none, 0, 0, "packed: URLs of the account and of the order, to be kept before the job goes on")
 MSG(CERT_KEPT, 442, P(CTL), P(CERTS), none, 0, 0, "they are kept")
-MSG(CERT_OFFER, 443, P(CERTS), P(CTL), none, 0, 0, "packed: a token and a text that all gates shall answer")
+MSG(CERT_OFFER, 443, P(CERTS), P(CTL), msg_cert_offer, 0, 0, "have a name proved that way; then packed: the name, or \"\" for any, a token and the text that answers it")
 MSG(CERT_OFFERED, 444, P(CTL), P(CERTS), none, 0, 0, "they do")
+MSG(CERT_WITHDRAW, 446, P(CERTS), P(CTL), msg_cert_offer, 0, 0, "it is proved; then packed as in CERT_OFFER, the text empty")
 MSG(CERT_END, 445, P(CERTS), P(CTL), msg_cert_end, 0, 0, "what came of a job; then packed: URLs of the account and of the order, what failed, what to do, the host name that it is about, serial number, its name for RFC 9773, then each certificate of the chain in DER")
 
 /* ctl and log */

@@ -18,7 +18,7 @@ from promises_rows import ROWS
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 LARGE = {"STEAD_LOAD_REQUESTS": "1000000", "STEAD_LOAD_RELOADS": "50", "STEAD_MUTATIONS": "1000000",
-         "STEAD_MUTATIONS_READ": "3000", "STEAD_TREES": "1000", "STEAD_PROMISES_SLOW": "1"}
+         "STEAD_MUTATIONS_READ": "3000", "STEAD_TREES": "1000", "STEAD_CERT_SITES": "200", "STEAD_PROMISES_SLOW": "1"}
 
 
 def run(options):

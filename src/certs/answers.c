@@ -201,40 +201,50 @@ int answer_order(const char *p, size_t n, struct acme_order *ret)
 /* One of its challenges. False: it is one that we would use, and malformed. */
 static bool get_challenge(const json_t *c, struct acme_authz *a)
 {
+	static const char *const types[CERT_WAYS] = {
+		[CERT_BY_HTTP] = "http-01", [CERT_BY_TLS] = "tls-alpn-01", [CERT_BY_DNS] = "dns-01"};
 	const char *type = json_string_value(json_object_get(c, "type"));
 	const json_t *token = json_object_get(c, "token"), *error = json_object_get(c, "error");
-	size_t n = json_string_length(token);
+	size_t n = json_string_length(token), way = 0;
+	struct acme_challenge *ret;
 
 	if (json_is_object(error) && !a->problem.detail[0])
 		get_problem(error, &a->problem);
-	if (!type || strcmp(type, "http-01") != 0)
+	while (type && way < CERT_WAYS && strcmp(type, types[way]) != 0)
+		way++;
+	if (!type || way == CERT_WAYS)
 		return true;
-	if (!json_is_string(token) || n >= sizeof a->token ||
+	ret = &a->by[way];
+	if (!json_is_string(token) || n >= sizeof ret->token ||
 		!answer_is_base64url(json_string_value(token), n))
 		return false;
-	memcpy(a->token, json_string_value(token), n + 1);
-	return get_url(c, "url", true, a->url);
+	memcpy(ret->token, json_string_value(token), n + 1);
+	ret->begun = status_of(c) > ACME_PENDING;
+	return get_url(c, "url", true, ret->url);
 }
 
 int answer_authz(const char *p, size_t n, struct acme_authz *ret)
 {
-	struct acme_authz a = {0};
-	json_t *o = read_object(p, n), *list;
+	struct acme_authz *a = calloc(1, sizeof *a);
+	json_t *o = a ? read_object(p, n) : NULL, *list;
 	bool good = o != NULL;
 
 	if (good) {
-		a.status = status_of(o);
-		get_words(json_object_get(o, "identifier"), "value", a.name, sizeof a.name);
+		a->status = status_of(o);
+		a->wildcard = json_is_true(json_object_get(o, "wildcard"));
+		get_words(json_object_get(o, "identifier"), "value", a->name, sizeof a->name);
 		list = json_object_get(o, "challenges");
-		good = a.status && a.name[0] && json_is_array(list);
+		good = a->status && a->name[0] && json_is_array(list);
 		for (size_t i = 0; good && i < json_array_size(list); i++)
-			good = get_challenge(json_array_get(list, i), &a);
-		if (!a.problem.name[0])
-			(void)snprintf(a.problem.name, sizeof a.problem.name, "%s", a.name);
+			good = get_challenge(json_array_get(list, i), a);
+		if (!a->problem.name[0])
+			(void)snprintf(
+				a->problem.name, sizeof a->problem.name, "%s", a->name);
 	}
-	json_decref(o);
 	if (good)
-		*ret = a;
+		*ret = *a;
+	json_decref(o);
+	free(a);
 	return good ? 0 : -EBADMSG;
 }
 

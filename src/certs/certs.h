@@ -6,11 +6,12 @@
  *   problem.c   why something failed, for people
  *   jws.c       requests in the signed form that an authority takes (RFC 7515)
  *   order.c     one order as a machine of states: what to ask next, what an answer changes
+ *   proof.c     its middle: proofs of several names at a time
  *   http.c      transfers: libcurl on the loop
  *   job.c       a job of ctl's: drives one order through transfers, signatures and messages
  *   jail.c      what is left to the process
  *
- * The first five touch no descriptor, no clock and no file. Keys stay with the process keys: what
+ * The first six touch no descriptor, no clock and no file. Keys stay with the process keys: what
  * is signed goes there whole. Nothing is kept here: what must outlive this process is ctl's
  * (CERT_KEEP).
  */
@@ -22,6 +23,7 @@
 #include <stdint.h>
 
 #include "lib/buf.h"
+#include "tbl/tbl.h"
 
 enum {
 	ACME_URL_BYTES = 1024,
@@ -64,12 +66,17 @@ struct acme_order {
 	struct acme_problem problem;
 	char authz[ACME_NAMES_MAX][ACME_URL_BYTES];
 };
+/* One way to prove a name. */
+struct acme_challenge {
+	char url[ACME_URL_BYTES], token[ACME_TOKEN_BYTES]; /* "": the authority offers none */
+	bool begun; /* the authority was told that it may look */
+};
 struct acme_authz {
 	enum acme_status status;
 	char name[ACME_NAME_BYTES];
-	char url[ACME_URL_BYTES],
-		token[ACME_TOKEN_BYTES]; /* of its http-01; "": the authority offers none */
-	struct acme_problem problem;     /* of the challenge that failed */
+	bool wildcard; /* of the names below that one */
+	struct acme_challenge by[CERT_WAYS];
+	struct acme_problem problem; /* of the challenge that failed */
 };
 int answer_directory(const char *p, size_t n, struct acme_directory *ret);
 int answer_order(const char *p, size_t n, struct acme_order *ret);
@@ -142,6 +149,7 @@ struct order_ask {
 	uint8_t key[32];   /* of the certificate: SHA-256 of its SubjectPublicKeyInfo */
 	bool renewal_only; /* only ask when `replaces` should be renewed */
 	char token[33];    /* chance: the preflight's */
+	enum cert_way way; /* how names are proved */
 };
 /* What came back. `error` NULL: there is an answer. */
 struct answer {
@@ -164,6 +172,7 @@ enum order_step {
 	STEP_OFFER,
 	STEP_ANSWER, /* the authority may look */
 	STEP_POLL,
+	STEP_WITHDRAW,
 	STEP_FINALIZE,
 	STEP_DOWNLOAD,
 	STEP_RENEWAL,
@@ -176,7 +185,8 @@ enum order_do {
 	ORDER_HEAD,
 	ORDER_POST,  /* signed: url, payload (NULL: POST-as-GET), by_key */
 	ORDER_KEEP,  /* have `account` and `url` of the order kept, then order_went() */
-	ORDER_OFFER, /* have all gates answer `token` with `text`, then order_went() */
+	ORDER_OFFER, /* have what `way` needs for `name` put in its place, then order_went() */
+	ORDER_WITHDRAW, /* … and taken away; nothing waits for that: order_went() at once */
 	ORDER_PROBE, /* fetch that token through each name, then order_probed() */
 	ORDER_WAIT,  /* wait_ms, then order_went() */
 	ORDER_DONE,
@@ -186,9 +196,21 @@ struct order_next {
 	enum order_do what;
 	const char *url, *payload;
 	bool by_key;
-	const char *token, *text;
+	enum cert_way way;
+	const char *name, *token;
+	const char *text; /* what answers: the key authorization by HTTP, else its SHA-256: hex digits
+			     by TLS, base64url by DNS */
 	uint64_t wait_ms;
 };
+/* A name whose proof is under way. */
+struct proof {
+	unsigned authz;
+	enum cert_way way;
+	char name[ACME_NAME_BYTES];
+	struct acme_challenge challenge;
+	uint64_t started_ms; /* 0: the authority was told by an earlier try */
+};
+enum { ORDER_PROOFS_MAX = 16 /* at a time, of an order */ };
 struct order {
 	const struct order_ask *ask;
 	char account[ACME_URL_BYTES], url[ACME_URL_BYTES]; /* what is kept */
@@ -196,9 +218,12 @@ struct order {
 	struct acme_directory directory;
 	struct acme_order at; /* as the authority told last */
 	struct acme_authz authz;
-	unsigned authz_i;
+	unsigned authz_i; /* the next one that is looked at; those before it are proved or under way */
+	struct proof proof[ORDER_PROOFS_MAX];
+	unsigned nproofs, proof_i, rounds;
+	uint64_t asked_ms; /* for how long the authority wants to be left alone, in this round */
 	char nonce[ACME_NONCE_BYTES];
-	char authorization[ACME_TOKEN_BYTES + 48]; /* token, a dot, the key's thumbprint */
+	char authorization[ACME_TOKEN_BYTES + 80]; /* what answers the newest: see order_next.text */
 	struct buf payload;
 	uint64_t wait_ms;    /* not 0: wait first */
 	uint64_t started_ms; /* of what is being waited for */

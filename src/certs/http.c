@@ -187,8 +187,9 @@ int http_open(struct certs *c)
 	(void)curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
 	(void)curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, want_time);
 	(void)curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-	/* Old connections would be spoken to at addresses that are not the name's any more. */
-	(void)curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 2L);
+	/* One for each job that speaks to its authority; more would be spoken to at addresses that
+	 * are not the name's any more. */
+	(void)curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)JOBS_MAX);
 	return 0;
 }
 
@@ -281,10 +282,11 @@ static bool set_up(struct certs *c, struct transfer *t, const struct transfer_as
 	SET(CURLOPT_WRITEDATA, t);
 	SET(CURLOPT_HEADERFUNCTION, take_head);
 	SET(CURLOPT_HEADERDATA, t);
-	if (ask->plain)
+	if (ask->plain || ask->kind == TRANSFER_LOOK) {
 		SET(CURLOPT_FRESH_CONNECT, 1L);
+		SET(CURLOPT_FORBID_REUSE, 1L);
+	}
 	if (ask->kind == TRANSFER_LOOK) {
-		SET(CURLOPT_FRESH_CONNECT, 1L);
 		SET(CURLOPT_CONNECT_ONLY, 1L);
 		SET(CURLOPT_CERTINFO, 1L);
 	}

@@ -230,18 +230,31 @@ static void prepare_post(struct job *j, const struct order_next *next)
 		sign(j);
 }
 
-static void ask_ctl(struct job *j, const struct order_next *next)
+static void have_kept(struct job *j)
 {
-	bool keep = next->what == ORDER_KEEP;
 	struct buf b;
 
 	buf_init(&b, 8 * ACME_URL_BYTES);
-	pack_str(&b, keep ? j->order.account : next->token);
-	pack_str(&b, keep ? j->order.url : next->text);
-	j->wait = keep ? WAIT_KEPT : WAIT_OFFERED;
+	pack_str(&b, j->order.account);
+	pack_str(&b, j->order.url);
+	j->wait = WAIT_KEPT;
 	if (b.error == 0)
-		tell(j, PROC_CTL, keep ? MSG_CERT_KEEP : MSG_CERT_OFFER, j->id, b.p, b.len, NULL,
-			0);
+		tell(j, PROC_CTL, MSG_CERT_KEEP, j->id, b.p, b.len, NULL, 0);
+	buf_done(&b);
+}
+
+/* What proves a name is put in its place, or taken away. */
+static void have_offered(struct job *j, const struct order_next *next, enum msg_type type)
+{
+	struct msg_cert_offer m = {.way = next->way};
+	struct buf b;
+
+	buf_init(&b, 4 * ACME_URL_BYTES);
+	pack_str(&b, next->name);
+	pack_str(&b, next->token);
+	pack_str(&b, next->text);
+	if (b.error == 0)
+		tell(j, PROC_CTL, type, j->id, &m, sizeof m, b.p, b.len);
 	buf_done(&b);
 }
 
@@ -260,8 +273,16 @@ void job_go_on(struct job *j)
 		prepare_post(j, &next);
 		break;
 	case ORDER_KEEP:
+		have_kept(j);
+		break;
 	case ORDER_OFFER:
-		ask_ctl(j, &next);
+		j->wait = WAIT_OFFERED;
+		have_offered(j, &next, MSG_CERT_OFFER);
+		break;
+	case ORDER_WITHDRAW:
+		have_offered(j, &next, MSG_CERT_WITHDRAW);
+		order_went(&j->order);
+		job_go_on(j);
 		break;
 	case ORDER_PROBE:
 		probe_begin(j);
@@ -426,6 +447,7 @@ static bool read_ask(
 	for (ask->nnames = 0; ask->nnames < said.names; ask->nnames++)
 		ask->names[ask->nnames] = unpack_str(&u);
 	ask->renewal_only = said.what == CERT_LOOK_RENEWAL;
+	ask->way = (enum cert_way)min_of(said.way, (uint32_t)CERT_BY_DNS);
 	j->looking = said.what == CERT_LOOK_SERVED;
 	j->look_at = *ret_account;
 	memcpy(ask->key, said.key, sizeof ask->key);

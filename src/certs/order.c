@@ -8,10 +8,12 @@
  * how it stands and goes on there. An order whose URL was not kept yet stays pending at the
  * authority and ends by itself; no certificate comes of it.
  *
+ * How names are proved is proof.c's.
+ *
  * Bounds: 20 refused nonces in a row, 3 troubles of the network or of the authority's own in a row,
  * 15 min of waiting for one thing.
  */
-#include "certs.h"
+#include "order.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,9 +25,6 @@ enum {
 	BAD_NONCES_MAX = 20,
 	TROUBLES_MAX = 3,
 	TROUBLE_MS = 1000, /* doubled each time */
-	POLL_MS = 1000,    /* grows by as much each time, to POLL_MS_MAX */
-	POLL_MS_MAX = 10 * 1000,
-	WAIT_MS_MAX = 15 * 60 * 1000,
 	FINALIZES_MAX = 5,
 	PAYLOAD_MAX = 32 * 1024,
 };
@@ -59,7 +58,7 @@ void order_fail(struct order *o, const char *name, const char *todo, const char 
 	o->step = STEP_FAILED;
 }
 
-static void go(struct order *o, enum order_step step)
+void order_go(struct order *o, enum order_step step)
 {
 	o->step = step;
 	o->troubles = o->polls = 0;
@@ -127,14 +126,6 @@ static const char *at_url(struct order *o)
 {
 	return o->url;
 }
-static const char *at_authz(struct order *o)
-{
-	return o->at.authz[o->authz_i];
-}
-static const char *at_challenge(struct order *o)
-{
-	return o->authz.url;
-}
 static const char *at_finalize(struct order *o)
 {
 	return o->at.finalize;
@@ -160,20 +151,25 @@ static const char *at_renewal(struct order *o)
 
 /* ---- what an answer changes ---- */
 
+uint64_t order_pause(unsigned polls, uint64_t asked_ms)
+{
+	uint64_t own_ms = (uint64_t)POLL_MS << (polls < 10 ? polls : 10);
+
+	/* The authority knows best. */
+	return asked_ms ? max_of(asked_ms, (uint64_t)POLL_MS)
+			: min_of(own_ms, (uint64_t)POLL_MS_MAX);
+}
+
 /* The same again, a little later. False: it has been long enough. */
 static bool wait_more(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s)
 {
-	uint64_t asked = answer_retry_after(a->retry_after, now_s);
-
 	if (!o->started_ms)
 		o->started_ms = now_ms ? now_ms : 1;
-	o->polls++;
-	o->wait_ms = asked ? max_of(asked, (uint64_t)POLL_MS)
-			   : min_of((uint64_t)o->polls * POLL_MS, (uint64_t)POLL_MS_MAX);
+	o->wait_ms = order_pause(o->polls++, answer_retry_after(a->retry_after, now_s));
 	return now_ms + o->wait_ms < o->started_ms + WAIT_MS_MAX;
 }
 
-static void is_garbled(struct order *o, const char *what)
+void order_garbled(struct order *o, const char *what)
 {
 	order_fail(o, "",
 		"see that the URL is an ACME directory; the authority's status page may say more",
@@ -187,29 +183,29 @@ static void heard_directory(
 	(void)now_ms;
 	(void)now_s;
 	if (answer_directory(a->body, a->body_n, &o->directory) < 0)
-		is_garbled(o, "itself");
+		order_garbled(o, "itself");
 	else if (o->ask->renewal_only && !o->directory.renewal_info[0])
-		go(o, STEP_DONE);
+		order_go(o, STEP_DONE);
 	else if (o->ask->renewal_only)
-		go(o, STEP_RENEWAL);
+		order_go(o, STEP_RENEWAL);
 	else if (o->directory.account_bound && !o->account[0])
 		order_fail(o, "", "choose another authority with AcmeDirectory=",
 			"the authority issues to its customers only");
 	else if (o->url[0] && o->account[0])
-		go(o, STEP_LOOK);
+		order_go(o, STEP_LOOK);
 	else
-		go(o, STEP_OFFER_PROBE);
+		order_go(o, STEP_OFFER_PROBE);
 }
 
 static void heard_renewal(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s)
 {
 	(void)now_ms;
 	if (answer_renewal(a->body, a->body_n, &o->renew_start_s, &o->renew_end_s) < 0) {
-		is_garbled(o, "the renewal");
+		order_garbled(o, "the renewal");
 		return;
 	}
 	o->look_again_ms = answer_retry_after(a->retry_after, now_s);
-	go(o, STEP_DONE);
+	order_go(o, STEP_DONE);
 }
 
 /* A new resource's URL. False: failed. */
@@ -219,7 +215,7 @@ static bool take_location(
 	size_t n = a->location ? strlen(a->location) : 0;
 
 	if (!n || !answer_is_url(a->location, n)) {
-		is_garbled(o, what);
+		order_garbled(o, what);
 		return false;
 	}
 	memcpy(ret, a->location, n + 1);
@@ -231,7 +227,7 @@ static void heard_account(struct order *o, const struct answer *a, uint64_t now_
 	(void)now_ms;
 	(void)now_s;
 	if (take_location(o, a, "the account", o->account))
-		go(o, STEP_KEEP_ACCOUNT);
+		order_go(o, STEP_KEEP_ACCOUNT);
 }
 
 static void heard_order(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s)
@@ -239,26 +235,28 @@ static void heard_order(struct order *o, const struct answer *a, uint64_t now_ms
 	(void)now_ms;
 	(void)now_s;
 	if (answer_order(a->body, a->body_n, &o->at) < 0)
-		is_garbled(o, "the order");
-	else if (take_location(o, a, "the order", o->url))
-		go(o, STEP_KEEP_ORDER);
+		order_garbled(o, "the order");
+	else if (take_location(o, a, "the order", o->url)) {
+		o->authz_i = o->nproofs = 0;
+		order_go(o, STEP_KEEP_ORDER);
+	}
 }
 
 /* An order that was kept is of no use any more: make another, once. */
-static bool drop_order(struct order *o)
+bool order_drop(struct order *o)
 {
 	if (!o->resumed)
 		return false;
 	o->resumed = false;
 	o->url[0] = '\0';
-	go(o, STEP_OFFER_PROBE);
+	order_go(o, STEP_OFFER_PROBE);
 	return true;
 }
 
 static void heard_look(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s)
 {
 	if (answer_order(a->body, a->body_n, &o->at) < 0) {
-		is_garbled(o, "the order");
+		order_garbled(o, "the order");
 		return;
 	}
 	switch (o->at.status) {
@@ -266,13 +264,13 @@ static void heard_look(struct order *o, const struct answer *a, uint64_t now_ms,
 		/* Behind the last of its names the authority still has to see that they are all
 		 * good. */
 		if (o->authz_i < o->at.nauthz)
-			go(o, STEP_AUTHZ);
+			order_go(o, STEP_AUTHZ);
 		else if (!wait_more(o, a, now_ms, now_s))
 			order_fail(o, "", "it is tried again by itself",
 				"the authority did not get on with the order within 15 min");
 		break;
 	case ACME_READY:
-		go(o, STEP_FINALIZE);
+		order_go(o, STEP_FINALIZE);
 		break;
 	case ACME_PROCESSING:
 		if (!wait_more(o, a, now_ms, now_s))
@@ -280,80 +278,15 @@ static void heard_look(struct order *o, const struct answer *a, uint64_t now_ms,
 				"the authority did not issue within 15 min");
 		break;
 	case ACME_VALID:
-		go(o, STEP_DOWNLOAD);
+		order_go(o, STEP_DOWNLOAD);
 		break;
 	default:
-		if (drop_order(o))
+		if (order_drop(o))
 			break;
 		problem_say(&o->at.problem, a->status, "the order", &o->fail);
 		o->step = STEP_FAILED;
 		o->url[0] = '\0';
 	}
-}
-
-static void next_authz(struct order *o)
-{
-	o->authz_i++;
-	go(o, o->authz_i < o->at.nauthz ? STEP_AUTHZ : STEP_LOOK);
-}
-
-static void authz_failed(struct order *o, unsigned status)
-{
-	problem_say(&o->authz.problem, status, "the proof for that name", &o->fail);
-	o->step = STEP_FAILED;
-	/* The order is spent; the next try begins with another. */
-	o->url[0] = '\0';
-}
-
-static void heard_authz(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s)
-{
-	char thumb[44];
-
-	(void)now_ms;
-	(void)now_s;
-	if (answer_authz(a->body, a->body_n, &o->authz) < 0) {
-		is_garbled(o, "a name's proof");
-	} else if (o->authz.status == ACME_VALID) {
-		next_authz(o);
-	} else if (o->authz.status != ACME_PENDING) {
-		if (!drop_order(o))
-			authz_failed(o, a->status);
-	} else if (!o->authz.token[0]) {
-		order_fail(o, o->authz.name,
-			"choose another authority with AcmeDirectory=, or bring a certificate: "
-			"Certificate=",
-			"the authority offers no proof by HTTP (http-01) for it");
-	} else if (jws_thumbprint(&o->ask->account_key, thumb) < 0) {
-		order_fail(
-			o, "", "report it: this is a bug in stead", "the proof cannot be computed");
-	} else {
-		(void)snprintf(
-			o->authorization, sizeof o->authorization, "%s.%s", o->authz.token, thumb);
-		go(o, STEP_OFFER);
-	}
-}
-
-static void heard_challenge(
-	struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s)
-{
-	(void)a;
-	(void)now_s;
-	go(o, STEP_POLL);
-	o->started_ms = now_ms ? now_ms : 1;
-	o->wait_ms = POLL_MS;
-}
-
-static void heard_poll(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s)
-{
-	if (answer_authz(a->body, a->body_n, &o->authz) < 0)
-		is_garbled(o, "a name's proof");
-	else if (o->authz.status == ACME_VALID)
-		next_authz(o);
-	else if (o->authz.status != ACME_PENDING)
-		authz_failed(o, a->status);
-	else if (!wait_more(o, a, now_ms, now_s))
-		order_fail(o, o->authz.name, "it is tried again by itself",
-			"the authority did not look at it within 15 min");
 }
 
 static void heard_finalize(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s)
@@ -365,7 +298,7 @@ static void heard_finalize(struct order *o, const struct answer *a, uint64_t now
 		return;
 	/* It takes time: look how it stands. */
 	wait = o->wait_ms ? o->wait_ms : POLL_MS;
-	go(o, STEP_LOOK);
+	order_go(o, STEP_LOOK);
 	o->wait_ms = wait;
 	if (++o->finalizes > FINALIZES_MAX)
 		order_fail(o, "", "it is tried again by itself",
@@ -385,7 +318,7 @@ static void heard_chain(struct order *o, const struct answer *a, uint64_t now_ms
 		order_fail(o, "", "it is tried again by itself",
 			"the authority's certificate is not the one that was asked for");
 	else
-		go(o, STEP_DONE);
+		order_go(o, STEP_DONE);
 }
 
 /* ---- the steps ---- */
@@ -409,13 +342,14 @@ static const struct step {
 	[STEP_ORDER] = {ORDER_POST, at_order, put_order, false, heard_order, 0, "the order"},
 	[STEP_KEEP_ORDER] = {ORDER_KEEP, .then = STEP_LOOK},
 	[STEP_LOOK] = {ORDER_POST, at_url, NULL, false, heard_look, 0, "a look at the order"},
-	[STEP_AUTHZ] = {ORDER_POST, at_authz, NULL, false, heard_authz, 0,
+	[STEP_AUTHZ] = {ORDER_POST, proof_at_authz, NULL, false, proof_heard_authz, 0,
 		"a look at a name's proof"},
-	[STEP_OFFER] = {ORDER_OFFER, .then = STEP_ANSWER},
-	[STEP_ANSWER] = {ORDER_POST, at_challenge, put_nothing, false, heard_challenge, 0,
+	[STEP_OFFER] = {ORDER_OFFER},
+	[STEP_ANSWER] = {ORDER_POST, proof_at_challenge, put_nothing, false, proof_heard_begun, 0,
 		"the proof for a name"},
-	[STEP_POLL] = {ORDER_POST, at_authz, NULL, false, heard_poll, 0,
+	[STEP_POLL] = {ORDER_POST, proof_at_poll, NULL, false, proof_heard_poll, 0,
 		"a look at a name's proof"},
+	[STEP_WITHDRAW] = {ORDER_WITHDRAW},
 	[STEP_FINALIZE] = {ORDER_POST, at_finalize, put_csr, false, heard_finalize, 0,
 		"the request for the certificate"},
 	[STEP_DOWNLOAD] = {ORDER_POST, at_certificate, NULL, false, heard_chain, 0,
@@ -433,9 +367,12 @@ void order_next(struct order *o, struct order_next *ret)
 	if (o->wait_ms) {
 		ret->what = ORDER_WAIT;
 		ret->wait_ms = o->wait_ms;
-	} else if (s->what == ORDER_OFFER) {
-		ret->token = o->step == STEP_OFFER ? o->authz.token : o->ask->token;
-		ret->text = o->step == STEP_OFFER ? o->authorization : o->ask->token;
+	} else if (o->step == STEP_OFFER_PROBE) {
+		ret->way = CERT_BY_HTTP;
+		ret->name = "";
+		ret->token = ret->text = o->ask->token;
+	} else if (o->step == STEP_OFFER || o->step == STEP_WITHDRAW) {
+		proof_next(o, ret);
 	} else if (s->what == ORDER_POST && !o->nonce[0]) {
 		ret->what = ORDER_HEAD;
 		ret->url = o->directory.new_nonce;
@@ -483,17 +420,17 @@ static void refused(struct order *o, const struct answer *a, uint64_t now_s)
 		o->account_anew = true;
 		o->account[0] = o->url[0] = '\0';
 		o->resumed = false;
-		go(o, STEP_ACCOUNT);
+		order_go(o, STEP_ACCOUNT);
 	} else if (o->step == STEP_ORDER && o->ask->replaces[0] && a->status < 500 &&
 		   !why.limited && strcmp(p.type, "alreadyReplaced") == 0) {
 		o->directory.renewal_info[0] = '\0'; /* the order is made without it */
 	} else if (o->step == STEP_FINALIZE && strcmp(p.type, "orderNotReady") == 0 &&
 		   ++o->finalizes <= FINALIZES_MAX) {
 		/* It has the request already: its answer was lost on the way. */
-		go(o, STEP_LOOK);
+		order_go(o, STEP_LOOK);
 	} else if (a->status >= 500 || why.limited) {
 		trouble(o, a, now_s, &why);
-	} else if ((o->step == STEP_LOOK || o->step == STEP_AUTHZ) && drop_order(o)) {
+	} else if ((o->step == STEP_LOOK || o->step == STEP_AUTHZ) && order_drop(o)) {
 		return;
 	} else {
 		o->fail = why;
@@ -525,7 +462,7 @@ void order_answer(struct order *o, const struct answer *a, uint64_t now_ms, uint
 		refused(o, a, now_s);
 	} else if (for_nonce) {
 		if (!o->nonce[0])
-			is_garbled(o, "nonces");
+			order_garbled(o, "nonces");
 	} else {
 		o->bad_nonces = 0;
 		s->heard(o, a, now_ms, now_s);
@@ -540,8 +477,11 @@ void order_went(struct order *o)
 		o->wait_ms = 0;
 		return;
 	}
-	must(s->what == ORDER_KEEP || s->what == ORDER_OFFER);
-	go(o, s->then);
+	must(s->what == ORDER_KEEP || s->what == ORDER_OFFER || s->what == ORDER_WITHDRAW);
+	if (o->step == STEP_OFFER || o->step == STEP_WITHDRAW)
+		proof_went(o);
+	else
+		order_go(o, s->then);
 }
 
 void order_probed(struct order *o, const struct acme_fail *why)
@@ -551,6 +491,6 @@ void order_probed(struct order *o, const struct acme_fail *why)
 		o->fail = *why;
 		o->step = STEP_FAILED;
 	} else {
-		go(o, o->account[0] ? STEP_ORDER : STEP_ACCOUNT);
+		order_go(o, o->account[0] ? STEP_ORDER : STEP_ACCOUNT);
 	}
 }

@@ -9,8 +9,8 @@
 
 enum { OP_HTTP_IN = OP_USER, OP_HTTP_OUT, OP_HTTP_TIMER, OP_JOB_TIMER, OP_CERTS_END };
 enum {
-	JOBS_MAX = 4,
-	SOCKETS_MAX = 32,
+	JOBS_MAX = CERT_ASKS_MAX,
+	SOCKETS_MAX = 64,
 	ADDRESSES_MAX = 8, /* of one host that are tried */
 	SIGN_JWS_MAX = 48 * 1024,
 };

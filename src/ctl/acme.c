@@ -1,10 +1,9 @@
 /*
- * acme.c: certificates that stead gets by itself (RFC 8555): which sites want one, when each is got
- * and got again, and the way of each: a key is made by keys, an order is driven by certs, tokens go
- * to the gates, the chain goes into the next snapshot.
+ * acme.c: certificates that stead gets by itself (RFC 8555): when each is got and got again, and the
+ * way of each: a key is made by keys, an order is driven by certs, tokens go to the gates, the chain
+ * goes into the next snapshot. Which sites want one is acme_want.c's.
  *
- * Called when a snapshot is made (which tells who wants one), with messages of keys, certs and
- * gates, and by its timer. Everything that a successor must know is in the state before the next
+ * Called when a snapshot has been made, with messages of keys, certs and gates, and by its timer. Everything that a successor must know is in the state before the next
  * step is done (state_cert.c): a ctl or a certs that dies at any point costs time, and never a
  * second certificate. Only names of the configuration are asked for.
  */
@@ -21,133 +20,6 @@
 #include "snap/vault.h"
 
 enum { LOOK_S = 3600, DAY_S = 86400, SHORT_S = 10 * DAY_S };
-
-/* ---- who wants one ---- */
-
-/* A name that an authority can be asked for by http-01: a public one, and not a whole range of
- * them. */
-static bool is_public(const char *name)
-{
-	static const char *const local[] = {
-		".localhost", ".local", ".internal", ".home.arpa", ".invalid", ".onion"};
-	size_t n = strlen(name);
-
-	if (!strchr(name, '.') || strchr(name, '*') || strchr(name, ':') ||
-		name[strspn(name, "0123456789.")] == '\0')
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(local); i++)
-		if (n >= strlen(local[i]) && strcmp(name + n - strlen(local[i]), local[i]) == 0)
-			return false;
-	return n < 254;
-}
-
-static void put_names(struct buf *b, unsigned *n, const char *const *names)
-{
-	for (; names && *names; names++)
-		if (is_public(*names) && *n < CERT_NAMES_MAX) {
-			if ((*n)++)
-				buf_putc(b, ' ');
-			buf_puts(b, *names);
-		}
-}
-
-/* Blank-separated, the caller's; NULL: there are none. */
-static char *names_of(const struct conf_app *conf)
-{
-	char *text = NULL;
-	unsigned n = 0;
-	struct buf b;
-
-	buf_init(&b, CERT_NAMES_MAX * 256);
-	put_names(&b, &n, conf->domains);
-	put_names(&b, &n, conf->aliases);
-	if (n && !b.error)
-		text = strdup(buf_str(&b));
-	buf_done(&b);
-	return text;
-}
-
-bool acme_wants(const struct conf_app *conf)
-{
-	return conf->acme_email[0] != '\0';
-}
-
-void acme_begin(struct site_build *b, const struct conf_app *conf)
-{
-	struct certs *certs = &b->c->certs;
-
-	certs->build++;
-	(void)snprintf(certs->contact, sizeof certs->contact, "%s", conf->acme_email);
-	(void)snprintf(certs->directory, sizeof certs->directory, "%s", conf->acme_directory);
-}
-
-static void want(struct site_build *b, struct cert *cert, char *names)
-{
-	free(cert->wanted);
-	cert->wanted = names;
-	cert->own = false;
-	cert->number = b->number;
-	cert->seen = b->c->certs.build;
-}
-
-void acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
-{
-	struct certs *certs = &b->c->certs;
-	struct cert *cert = cert_find(b->c, b->name);
-	char *names =
-		certs->contact[0] && conf->https_auto && b->https_port ? names_of(conf) : NULL;
-	struct snap_cert put;
-
-	if (names && !cert)
-		cert = cert_add(b->c, b->name);
-	if (!names || !cert) {
-		free(names);
-		return;
-	}
-	want(b, cert, names);
-	if (!cert->n)
-		return;
-	put = (struct snap_cert){.not_after_s = cert->not_after_s};
-	memcpy(put.id, cert->id, sizeof put.id);
-	memcpy(put.key, cert->key.id, sizeof put.key);
-	if (!certs_put_key(b, cert->key.id, cert->key.box, cert->key.box_n))
-		return;
-	site->cert =
-		snap_put_cert(b->w, &put, (const void *const *)cert->der, cert->der_n, cert->n,
-			cert->names) + 1;
-	certs_serve(b, conf, site, strcmp(certs->directory, CONF_ACME_DIRECTORY) == 0);
-}
-
-void acme_own(struct site_build *b, const struct cert_box_view *v)
-{
-	struct cert *cert = cert_find(b->c, b->name);
-
-	if (!cert)
-		cert = cert_add(b->c, b->name);
-	if (!cert)
-		return;
-	want(b, cert, NULL);
-	cert->own = true;
-	cert->own_until_s = v->head.not_after_s;
-	(void)snprintf(cert->own_serial, sizeof cert->own_serial, "%s", v->serial);
-	(void)snprintf(cert->own_issuer, sizeof cert->own_issuer, "%s", v->issuer);
-	free(cert->own_names);
-	cert->own_names = strdup(v->names);
-}
-
-void acme_end(struct site_build *b)
-{
-	struct certs *certs = &b->c->certs;
-
-	for (struct cert *cert = certs->all; cert; cert = cert->next)
-		if (cert->seen != certs->build) {
-			free(cert->wanted);
-			cert->wanted = NULL;
-		}
-	for (const struct acme_account *a = certs->accounts; a; a = a->next)
-		if (a->key.box)
-			(void)certs_put_key(b, a->key.id, a->key.box, a->key.box_n);
-}
 
 /* ---- when ---- */
 
@@ -208,7 +80,7 @@ static uint64_t pause_of(unsigned failures)
 
 static bool is_due(const struct cert *cert, uint64_t now)
 {
-	if (!cert->wanted || cert->job)
+	if (!cert->wanted || cert->job || cert->refused)
 		return false;
 	/* Other names than those it is for: at once, but not again and again. */
 	if (!cert->failures && strcmp(cert->wanted, cert->names) != 0)
@@ -232,6 +104,8 @@ static void arm(struct ctl *c)
 		if (!cert->wanted || cert->job || cert->making)
 			continue;
 		any = true;
+		if (cert->refused)
+			at = UINT64_MAX;
 		if (may_look(cert))
 			at = min_of(at, cert->look_s);
 		wait = min_of(wait, cert->check || at <= now ? 1 : at - now);
@@ -545,6 +419,16 @@ static void advance(struct ctl *c, struct cert *cert)
 	}
 }
 
+/* Sites for which a key is being made: an order follows each. */
+static unsigned keys_made(const struct ctl *c)
+{
+	unsigned n = 0;
+
+	for (const struct cert *cert = c->certs.all; cert; cert = cert->next)
+		n += cert->making;
+	return n;
+}
+
 void acme_turn(struct ctl *c)
 {
 	uint64_t now = now_s(c);
@@ -559,7 +443,7 @@ void acme_turn(struct ctl *c)
 			continue;
 		want_processes(c);
 		if (!c->keys.greeted || !c->keys.known || !c->certs.greeted ||
-			c->certs.jobs == CERT_JOBS_MAX)
+			c->certs.jobs + keys_made(c) >= CERT_ASKS_MAX)
 			continue;
 		if (cert->check)
 			look_served(c, cert);
@@ -573,6 +457,10 @@ void acme_turn(struct ctl *c)
 
 void acme_renew(struct ctl *c, struct cert *cert)
 {
+	if (cert->refused) {
+		cert_renewed(c, cert);
+		return;
+	}
 	/* An order under way is the one that is meant; what only looks is not waited for. */
 	if (!cert->making && !(cert->job && cert->what_job == CERT_GET)) {
 		cert->next_s = 0;

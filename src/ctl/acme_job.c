@@ -1,9 +1,8 @@
 /*
- * acme_job.c: what certs says of the jobs that it drives: tokens for the gates, what must be kept,
- * how it ended.
+ * acme_job.c: what certs says of the jobs that it drives: what must be kept, how it ended.
  *
- * Called with messages of certs and of gates, and when either comes or goes. Owns the tokens that
- * gates answer, which each new gate is told again; acme.c says when a job begins.
+ * Called with messages of certs, and when it comes or goes. Owns the channel to it; acme.c says when
+ * a job begins, acme_offer.c has what proves a name.
  */
 #include "ctl.h"
 
@@ -14,78 +13,7 @@
 
 #include "lib/sys.h"
 
-enum { CHALLENGE_MS = 60 * 60 * 1000, LOOK_S = 3600, LOOKS_S = 10 * 3600, CHECKS = 5 };
-
-/* ---- tokens ---- */
-
-static void tell_challenge(struct gate_peer *g, const struct cert_challenge *ch, uint64_t now_ms)
-{
-	struct msg_challenge m = {.forget_ms = ch->until_ms > now_ms ? ch->until_ms - now_ms : 0};
-	struct buf b;
-
-	if (!m.forget_ms || !g->greeted || !chan_open(&g->chan))
-		return;
-	buf_init(&b, 1024);
-	pack_str(&b, ch->token);
-	pack_str(&b, ch->text);
-	if (!b.error)
-		(void)chan_send(&g->chan, MSG_CHALLENGE, ch->id, &m, sizeof m, b.p, b.len, NULL, 0);
-	buf_done(&b);
-}
-
-void acme_gate_up(struct gate_peer *g)
-{
-	struct certs *certs = &g->ctl->certs;
-
-	g->challenged = 0;
-	/* The oldest first: who knows one knows all before it. */
-	for (unsigned i = 0; i < CERT_CHALLENGES_MAX; i++)
-		tell_challenge(g,
-			&certs->challenges[(certs->challenges_at + i) % CERT_CHALLENGES_MAX],
-			loop_now_ms(g->ctl->loop));
-}
-
-static bool all_know(const struct ctl *c, uint64_t id)
-{
-	for (unsigned i = 0; i < CTL_GATES_MAX; i++)
-		if (c->gate[i].greeted && chan_open(&c->gate[i].chan) && c->gate[i].challenged < id)
-			return false;
-	return true;
-}
-
-void acme_settle(struct ctl *c)
-{
-	for (struct cert *cert = c->certs.all; cert; cert = cert->next)
-		if (cert->job && cert->offer && all_know(c, cert->offer)) {
-			cert->offer = 0;
-			(void)chan_send(&c->certs.chan, MSG_CERT_OFFERED, cert->job, NULL, 0, NULL,
-				0, NULL, 0);
-		}
-}
-
-void acme_gate_knows(struct gate_peer *g, uint64_t id)
-{
-	g->challenged = max_of(g->challenged, id);
-	acme_settle(g->ctl);
-}
-
-static void offer(struct ctl *c, struct cert *cert, const char *token, const char *text)
-{
-	struct certs *certs = &c->certs;
-	struct cert_challenge *ch = &certs->challenges[certs->challenges_at];
-
-	if (strlen(token) >= sizeof ch->token || strlen(text) >= sizeof ch->text)
-		return;
-	certs->challenges_at = (certs->challenges_at + 1) % CERT_CHALLENGES_MAX;
-	*ch = (struct cert_challenge){
-		.id = ++c->ids, .until_ms = loop_now_ms(c->loop) + CHALLENGE_MS};
-	memcpy(ch->token, token, strlen(token) + 1);
-	memcpy(ch->text, text, strlen(text) + 1);
-	cert->offer = ch->id;
-	for (unsigned i = 0; i < CTL_GATES_MAX; i++)
-		tell_challenge(&c->gate[i], ch, loop_now_ms(c->loop));
-	acme_settle(c);
-}
+enum { LOOK_S = 3600, LOOKS_S = 10 * 3600, CHECKS = 5 };
 
 /* ---- what certs says ---- */
 
@@ -227,6 +155,7 @@ static void ended(struct ctl *c, struct cert *cert, const struct msg *msg)
 	struct unpack u;
 	size_t n;
 
+	acme_offers_end(c, cert->job);
 	cert->job = cert->offer = 0;
 	c->certs.jobs--;
 	if (msg_get(msg, &m, sizeof m, sizeof m) < 0)
@@ -271,15 +200,19 @@ static void heard(struct ctl *c, const struct msg *m)
 		ended(c, cert, m);
 		return;
 	}
+	if (m->h.type == MSG_CERT_OFFER) {
+		acme_offer(c, cert, m);
+		return;
+	}
+	if (m->h.type == MSG_CERT_WITHDRAW) {
+		acme_withdraw(c, cert, m);
+		return;
+	}
 	unpack_init(&u, m->payload, m->h.len);
 	first = unpack_str(&u);
 	second = unpack_str(&u);
-	if (!unpack_done(&u))
-		return;
-	if (m->h.type == MSG_CERT_OFFER)
-		offer(c, cert, first, second);
 	/* Not kept: it does not go on, and who comes next begins where it was. */
-	else if (m->h.type == MSG_CERT_KEEP && keep(c, cert, first, second) == 0)
+	if (unpack_done(&u) && m->h.type == MSG_CERT_KEEP && keep(c, cert, first, second) == 0)
 		(void)chan_send(
 			&c->certs.chan, MSG_CERT_KEPT, cert->job, NULL, 0, NULL, 0, NULL, 0);
 }
@@ -314,6 +247,7 @@ static void certs_gone(struct chan *ch, int why)
 	(void)why;
 	c->certs.greeted = false;
 	c->certs.jobs = 0;
+	acme_offers_left(c);
 	for (struct cert *cert = c->certs.all; cert; cert = cert->next)
 		cert->job = cert->offer = 0;
 }

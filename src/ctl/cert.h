@@ -2,8 +2,10 @@
  * cert.h: certificates that stead gets by itself: what is wanted, what is kept, what is under way.
  *
  *   state_cert.c   the tables `cert` and `acme_account`
- *   acme.c         who wants one and when; keys, and the beginning of jobs
- *   acme_job.c     what the process certs says of them; tokens for the gates
+ *   acme_want.c    who wants one, for which names
+ *   acme.c         when it is got; keys, and the beginning of jobs
+ *   acme_job.c     what the process certs says of them
+ *   acme_offer.c   what proves a name, for as long as its authority may look: tokens for the gates
  *   cert_verbs.c   `stead cert`, and what `stead status` says of them
  */
 #ifndef STEAD_CTL_CERT_H
@@ -31,7 +33,6 @@ enum {
 	CERT_NAMES_MAX = 100,
 	CERT_URL_MAX = 1024,
 	CERT_TEXT_MAX = 512,
-	CERT_JOBS_MAX = 4, /* at once, of all sites */
 	CERT_DER_MAX = 64 * 1024,
 };
 
@@ -78,6 +79,7 @@ struct cert {
 	uint32_t number;                /* of the site */
 	bool making;                    /* a key is being made */
 	uint64_t job, making_id, offer; /* 0: none is under way */
+	bool refused;                   /* such a one cannot be got, whoever asks: see `what` */
 	bool own;                       /* it is of Certificate=; then these are of it: */
 	uint64_t own_until_s;
 	char own_serial[CERT_SERIAL_TEXT_MAX], own_issuer[CERT_ISSUER_TEXT_MAX];
@@ -88,11 +90,14 @@ struct cert {
 	uint8_t check;           /* look which one is served: so often, until it is this one */
 	unsigned seen;           /* the build that wanted it last */
 };
+/* What gates answer to an authority. */
 struct cert_challenge {
-	uint64_t id, until_ms;
+	uint64_t id, until_ms; /* until_ms 0: this place is free */
+	uint64_t job;          /* for which it is; 0: that one ended with its process */
 	char token[128], text[192];
 };
-enum { CERT_CHALLENGES_MAX = 128 };
+/* Each job has its names' and the preflight's; what a dead certs left has room beside them. Gates have as much. */
+enum { CERT_CHALLENGES_MAX = 256 };
 struct certs {
 	struct cert *all;
 	struct acme_account *accounts;
@@ -104,7 +109,6 @@ struct certs {
 	uint64_t account_id; /* of the question for an account's key */
 	struct timer timer;
 	struct cert_challenge challenges[CERT_CHALLENGES_MAX];
-	unsigned challenges_at;
 };
 
 /* ---- state_cert.c ---- */
@@ -118,16 +122,19 @@ struct cert *cert_find(struct ctl *c, const char *site);
 struct cert *cert_add(struct ctl *c, const char *site);
 void certs_free(struct ctl *c);
 
-/* ---- acme.c ---- */
+/* ---- acme_want.c ---- */
 /* A snapshot is being made: what its sites want is told now, one after the other, … */
 void acme_begin(struct site_build *b, const struct conf_app *conf);
 /* … this one; its certificate, when there is one. */
 void acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site);
+/* … that one has one of its own … */
+void acme_own(struct site_build *b, const struct cert_box_view *v);
 /* … and these were all: their keys go into the vault, and what is missing is got. */
 void acme_end(struct site_build *b);
 /* Is there anything to do, or will there be? Sites with names, and somebody who agreed to an
  * authority's terms. */
 bool acme_wants(const struct conf_app *conf);
+/* ---- acme.c ---- */
 /* The last try came to nothing: it is written down, told, and tried again later, not before wait_s
  * are over. */
 void acme_failed(struct ctl *c, struct cert *cert, const char *about, const char *what,
@@ -144,12 +151,17 @@ void acme_turn(struct ctl *c);
 int acme_channel(struct ctl *c, int fd);
 void acme_key_made(struct ctl *c, const struct msg *m);
 void acme_keys_gone(struct ctl *c);
+/* ---- acme_offer.c ---- */
+/* CERT_OFFER and CERT_WITHDRAW of a job. */
+void acme_offer(struct ctl *c, struct cert *cert, const struct msg *m);
+void acme_withdraw(struct ctl *c, const struct cert *cert, const struct msg *m);
+/* That job has ended; so have all, because certs is gone: another one may go on with them. */
+void acme_offers_end(struct ctl *c, uint64_t job);
+void acme_offers_left(struct ctl *c);
 /* A new gate is told all tokens; a gate knows this one; a gate is gone. */
 void acme_gate_up(struct gate_peer *g);
 void acme_gate_knows(struct gate_peer *g, uint64_t id);
 void acme_settle(struct ctl *c);
-/* That site has one of its own. */
-void acme_own(struct site_build *b, const struct cert_box_view *v);
 /* Get it again, now. */
 void acme_renew(struct ctl *c, struct cert *cert);
 op_done acme_on_timer;

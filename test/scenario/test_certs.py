@@ -25,10 +25,10 @@ def bed(net, work, app_folder):
     """stead(…) on a site with a public name, not started yet."""
     made = []
 
-    def make(pebble, more="", names=DOMAIN, gates=1, **options):
+    def make(pebble, more="", names=DOMAIN, gates=1, server="", **options):
         folder = app_folder(acmebed.site(pebble, more=more, names=names))
         file = folder / "stead.conf"
-        file.write_text(file.read_text() + f"Gates={gates}\n")
+        file.write_text(file.read_text() + f"Gates={gates}\n{server}")
         made.append(acmebed.Stead(net, work, folder, number=len(made), **options))
         return made[-1]
     yield make

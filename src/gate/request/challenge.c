@@ -71,6 +71,12 @@ int challenge_heard(struct gate *g, const struct msg *m)
 	if (!g->challenges)
 		return -ENOMEM;
 	at = place_for(g->challenges, token, strlen(token));
+	if (!said.forget_ms) {
+		/* Its place is free, if it has one: another's stays. */
+		if (at->token_len == strlen(token) && memcmp(at->token, token, at->token_len) == 0)
+			at->until_ms = 0;
+		return 0;
+	}
 	at->until_ms = loop_now_ms(g->loop) + said.forget_ms + 1;
 	at->token_len = (uint32_t)strlen(token);
 	at->text_len = (uint32_t)strlen(text);

@@ -71,8 +71,12 @@ static void authz(const char *p, size_t n)
 	if (answer_authz(p, n, &a) < 0)
 		return;
 	is_words(a.name, sizeof a.name);
-	must(!a.token[0] || answer_is_base64url(a.token, strlen(a.token)));
-	is_url(a.url, a.token[0] != '\0');
+	for (unsigned way = 0; way < CERT_WAYS; way++) {
+		const struct acme_challenge *c = &a.by[way];
+
+		must(!c->token[0] || answer_is_base64url(c->token, strlen(c->token)));
+		is_url(c->url, c->token[0] != '\0');
+	}
 	is_problem(&a.problem);
 }
 

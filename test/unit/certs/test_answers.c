@@ -87,8 +87,10 @@ static void authz(void **state)
 				 "h\",\"token\":\"abc-_\"}]}",
 				 &a),
 		0);
-	assert_string_equal(a.token, "abc-_");
-	assert_string_equal(a.url, "https://a/h");
+	assert_string_equal(a.by[CERT_BY_HTTP].token, "abc-_");
+	assert_string_equal(a.by[CERT_BY_HTTP].url, "https://a/h");
+	assert_string_equal(a.by[CERT_BY_DNS].token, "zz");
+	assert_false(a.by[CERT_BY_HTTP].begun || a.wildcard || a.by[CERT_BY_TLS].token[0]);
 	/* It would become part of a path. */
 	assert_int_equal(
 		READ(answer_authz,

@@ -1,0 +1,176 @@
+/*
+ * acme_want.c: which sites want a certificate that stead gets by itself, for which names; their
+ * certificates and keys go into the snapshot and the vault.
+ *
+ * Called when a snapshot is made, for one site after the other. Owns nothing but what stands in
+ * struct cert of the wishes. Only names of the configuration are asked for.
+ */
+#include "sites.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A name that an authority can be asked for by http-01: a public one, and not a whole range of
+ * them. */
+static bool is_public(const char *name)
+{
+	static const char *const local[] = {
+		".localhost", ".local", ".internal", ".home.arpa", ".invalid", ".onion"};
+	size_t n = strlen(name);
+
+	if (!strchr(name, '.') || strchr(name, '*') || strchr(name, ':') ||
+		name[strspn(name, "0123456789.")] == '\0')
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(local); i++)
+		if (n >= strlen(local[i]) && strcmp(name + n - strlen(local[i]), local[i]) == 0)
+			return false;
+	return n < 254;
+}
+
+/* How many there are; the first CERT_NAMES_MAX of them go behind one another. */
+static unsigned put_names(struct buf *b, unsigned n, const char *const *names)
+{
+	for (; names && *names; names++)
+		if (is_public(*names) && n++ < CERT_NAMES_MAX) {
+			if (n > 1)
+				buf_putc(b, ' ');
+			buf_puts(b, *names);
+		}
+	return n;
+}
+
+/* Blank-separated, the caller's; NULL: there are none. */
+static char *names_of(const struct conf_app *conf, unsigned *ret_n)
+{
+	char *text = NULL;
+	struct buf b;
+
+	buf_init(&b, CERT_NAMES_MAX * 256);
+	*ret_n = put_names(&b, 0, conf->domains);
+	*ret_n = put_names(&b, *ret_n, conf->aliases);
+	if (*ret_n && !b.error)
+		text = strdup(buf_str(&b));
+	buf_done(&b);
+	return text;
+}
+
+bool acme_wants(const struct conf_app *conf)
+{
+	return conf->acme_email[0] != '\0';
+}
+
+void acme_begin(struct site_build *b, const struct conf_app *conf)
+{
+	struct certs *certs = &b->c->certs;
+
+	certs->build++;
+	(void)snprintf(certs->contact, sizeof certs->contact, "%s", conf->acme_email);
+	(void)snprintf(certs->directory, sizeof certs->directory, "%s", conf->acme_directory);
+}
+
+static void want(struct site_build *b, struct cert *cert, char *names)
+{
+	free(cert->wanted);
+	cert->wanted = names;
+	cert->own = false;
+	cert->number = b->number;
+	cert->seen = b->c->certs.build;
+}
+
+/* Nothing is asked for until the configuration is another one. It is told once. */
+static void refuse(struct ctl *c, struct cert *cert, const char *what, const char *todo)
+{
+	cert->refused = true;
+	if (strcmp(cert->what, what) != 0)
+		acme_failed(c, cert, "", what, todo, 0);
+}
+
+/* It can be asked for. What was said against it is of the past. */
+static void allow(struct cert *cert)
+{
+	cert->failures = 0;
+	cert->next_s = 0;
+	cert->what[0] = cert->todo[0] = cert->about[0] = '\0';
+}
+
+/* Too much for one certificate? */
+static void look_at_count(struct ctl *c, struct cert *cert, unsigned n)
+{
+	bool was_refused = cert->refused;
+	char what[160];
+
+	cert->refused = false;
+	if (n <= CERT_NAMES_MAX) {
+		if (was_refused)
+			allow(cert);
+		return;
+	}
+	(void)snprintf(what, sizeof what,
+		"the site has %u public names in Domain= and Alias=; a certificate holds %d", n,
+		(int)CERT_NAMES_MAX);
+	refuse(c, cert, what,
+		"divide the names between several sites, each with at most that many; until then the "
+		"site is served with what it has");
+}
+
+void acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
+{
+	struct certs *certs = &b->c->certs;
+	struct cert *cert = cert_find(b->c, b->name);
+	unsigned n = 0;
+	char *names =
+		certs->contact[0] && conf->https_auto && b->https_port ? names_of(conf, &n) : NULL;
+	struct snap_cert put;
+
+	if (names && !cert)
+		cert = cert_add(b->c, b->name);
+	if (!names || !cert) {
+		free(names);
+		return;
+	}
+	want(b, cert, names);
+	look_at_count(b->c, cert, n);
+	if (!cert->n)
+		return;
+	put = (struct snap_cert){.not_after_s = cert->not_after_s};
+	memcpy(put.id, cert->id, sizeof put.id);
+	memcpy(put.key, cert->key.id, sizeof put.key);
+	if (!certs_put_key(b, cert->key.id, cert->key.box, cert->key.box_n))
+		return;
+	site->cert =
+		snap_put_cert(b->w, &put, (const void *const *)cert->der, cert->der_n, cert->n,
+			cert->names) + 1;
+	certs_serve(b, conf, site, strcmp(certs->directory, CONF_ACME_DIRECTORY) == 0);
+}
+
+void acme_own(struct site_build *b, const struct cert_box_view *v)
+{
+	struct cert *cert = cert_find(b->c, b->name);
+
+	if (!cert)
+		cert = cert_add(b->c, b->name);
+	if (!cert)
+		return;
+	want(b, cert, NULL);
+	cert->own = true;
+	cert->own_until_s = v->head.not_after_s;
+	(void)snprintf(cert->own_serial, sizeof cert->own_serial, "%s", v->serial);
+	(void)snprintf(cert->own_issuer, sizeof cert->own_issuer, "%s", v->issuer);
+	free(cert->own_names);
+	cert->own_names = strdup(v->names);
+}
+
+void acme_end(struct site_build *b)
+{
+	struct certs *certs = &b->c->certs;
+
+	for (struct cert *cert = certs->all; cert; cert = cert->next)
+		if (cert->seen != certs->build) {
+			free(cert->wanted);
+			cert->wanted = NULL;
+		}
+	for (const struct acme_account *a = certs->accounts; a; a = a->next)
+		if (a->key.box)
+			(void)certs_put_key(b, a->key.id, a->key.box, a->key.box_n);
+}
