@@ -1,7 +1,9 @@
-"""The parent with the test as its ctl: more and fewer gates (GATES)."""
+"""The parent with the test as its ctl: more and fewer gates (GATES); how soon a successor comes."""
 
 import signal
+import statistics
 import struct
+import time
 
 import pytest
 
@@ -82,3 +84,16 @@ def test_only_ctl_says_how_many_gates(bed):
     bed.gate[0].send("GATES", struct.pack("<II", 2, 0))
     assert bed.gate[0].ended()  # its channel is broken: it is killed and replaced
     assert struct.unpack_from("<IIQI", bed.next("stead-gate").begin().start.body)[3] == 1
+
+
+@pytest.mark.promise
+def test_how_soon_the_first_restart_comes(bed, promise):
+    """That no pause is made is the simulation's to see (sim_check.c), on a clock of its own; here it is only measured."""
+    took = []
+    for victim, name in ((bed.ctl, "stead-ctl"), (bed.log, "stead-log"), (bed.gate[0], "stead-gate")):
+        died = time.monotonic()
+        victim.kill()
+        assert bed.next(name)
+        took.append((time.monotonic() - died) * 1000)
+    promise("restart latency", f"{statistics.median(took):.1f} ms to the first word of ctl, log or gate, when they do nothing else "
+            f"(median of {len(took)})", statistics.median(took) <= 5)

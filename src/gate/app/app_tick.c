@@ -75,7 +75,7 @@ static void tick_worker(struct app_worker *w, uint64_t now_us, struct seen *all)
 		return;
 	for (unsigned seat = 0; (s = app_seat_next(w, &seat)); seat++)
 		look_at(w, s, seat, now_us, &seen);
-	if (seen.hung && !w->stuck) {
+	if (seen.hung) {
 		app_stuck(w, EV_WORKER_HUNG, 0, NULL);
 		app_withdraw(w);
 	} else if (seen.waits && w->given > w->link.threads) {
@@ -84,8 +84,6 @@ static void tick_worker(struct app_worker *w, uint64_t now_us, struct seen *all)
 	} else if (seen.waits && free_elsewhere(w)) {
 		app_withdraw(w);
 	}
-	if (seen.hung)
-		app_say_idle(w);
 	all->unbegun |= seen.unbegun;
 	all->abandoned |= seen.abandoned;
 }

@@ -395,5 +395,4 @@ void to_app_done_deadline(struct loop *l, struct op *op, int res)
 	req_fail(r, CLOSE_APP_TIMEOUT, 0);
 	/* What it has not begun goes to others; its siblings may finish. */
 	app_withdraw(w);
-	app_say_idle(w);
 }

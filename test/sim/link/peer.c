@@ -133,7 +133,7 @@ static void hello(struct peer *p)
 	p->wake_wr = got[2];
 	fds[1] = p->status_fd;
 	link_hello_fill(&h);
-	h.threads = 1;
+	h.threads = p->threads ? p->threads : 1;
 	h.concurrency = p->async ? 100 : 0;
 	h.form = p->async ? LINK_FORM_FIELDS : LINK_FORM_CGI;
 	if (p->hostile && sim_chance(p->sim, 150))

@@ -19,6 +19,7 @@ struct peer {
 	int status_fd;
 	bool up, closed, hostile;
 	bool async; /* many requests at once, and tunnels */
+	unsigned threads; /* 0: one */
 	bool deaf;  /* never reads what it is given */
 	bool pieces; /* answers in three frames */
 	unsigned number;       /* said in each answer, with the request's id */

@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void check_backoff(const struct slot *s)
+static void check_backoff(struct slot *s)
 {
+	const struct loop *l = s->parent->loop;
 	uint32_t n = s->backoff_ms == BACKOFF_MAX_MS ? 0 : s->backoff_ms / 2;
 
 	must(s->wait_ms <= BACKOFF_MAX_MS && s->backoff_ms <= BACKOFF_MAX_MS);
+	/* What is said is what is waited, and without a pause it is due now. */
+	must(slot_run(s)->timer.at_ms <= loop_now_ms(l) + s->wait_ms);
 	if (s->backoff_ms != 0 && s->backoff_ms != BACKOFF_MAX_MS)
 		must(s->backoff_ms % BACKOFF_FIRST_MS == 0 &&
 			__builtin_popcount(s->backoff_ms / BACKOFF_FIRST_MS) == 1);
@@ -71,6 +74,8 @@ static unsigned check_slot(struct world *w, struct slot *s)
 
 		must(run_alive(r) == lives);
 		must(!lives || fake_of(w, r) != NULL);
+		if (lives)
+			stuck_check(w, fake_of(w, r));
 		if (lives && r->phase != PHASE_UP)
 			must(r->timer.at_ms != 0);
 		if (lives && fake_of(w, r)->killed)

@@ -11,6 +11,7 @@
  *   - at most two generations share a slot; only the newest is starting or waiting, and when it is
  * up the older one is on its way out;
  *   - a backoff is within ± 20 % of 100 ms · 2ⁿ, grows, and is never above 60 s;
+ *   - the first pause is none: its end is due in the millisecond of the death;
  *   - generations only grow;
  *   - of a set at most one process is replaced because of a limit of its life, unless ctl asked for more.
  *
@@ -114,6 +115,7 @@ static void sim_signal(struct parent *p, struct run *r, int sig)
 
 	must(f != NULL); /* a signal goes to a living process only */
 	must(sig != SIGUSR1 || (r->spec->set.flags & PROC_SET_STACKS) != 0);
+	stuck_check_signal(w, r, f, sig);
 	if (sig == SIGKILL)
 		f->killed = true;
 	if (sig == SIGKILL)
@@ -187,8 +189,8 @@ static uint64_t sim_rss(struct parent *p, const struct run *r)
 
 static void sim_stacks(struct parent *p, struct run *r)
 {
-	(void)p;
 	must(run_alive(r));
+	((struct world *)p->sim)->stacks++;
 }
 
 static void sim_sweep(struct parent *p)
@@ -232,14 +234,18 @@ void hear(struct world *w, struct run *from, uint16_t type, const void *payload,
 	hear_message(w->p, from, &m);
 }
 
-static void worker_says(struct world *w, const struct run *r, uint16_t type, uint32_t reason)
+void worker_says(struct world *w, const struct run *r, uint16_t type, uint32_t reason)
 {
 	struct msg_worker m = {.app = r->slot->set->app,
 		.slot = r->slot->index,
 		.generation = r->generation,
 		.reason = reason};
 	struct run *gate = core_gate(w->p, (unsigned)below(w, w->p->gates));
+	struct fake *f = fake_of(w, r);
 
+	w->heard = gate;
+	if (f != NULL && type == MSG_WORKER_BAD)
+		f->bad = true;
 	if (gate != NULL)
 		hear(w, gate, type, &m, sizeof(m));
 }
@@ -425,7 +431,7 @@ static void fate(struct world *w)
 	else if (chance(w, 500))
 		worker_ran(w, f->run);
 	else if (chance(w, 500))
-		worker_says(w, f->run, MSG_WORKER_STUCK, CLOSE_APP_TIMEOUT);
+		stuck_says(w, f->run);
 	else
 		worker_says(w, f->run, MSG_WORKER_BAD, reasons[below(w, ARRAY_LEN(reasons))]);
 }
@@ -460,6 +466,7 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 	if (w->hurry_ms != 0 && w->p->stop_step != STOP_NOT && now >= w->stop_ms + w->hurry_ms) {
 		w->hurry_ms = 0;
 		stop_hurry(w->p);
+		stuck_all(w);
 	}
 	w->spawn_fails = chance(w, w->spawn_fails ? 900 : 5);
 	/* Nobody asks for anything else that would end its pauses. */
@@ -498,7 +505,7 @@ static unsigned open_fds(void)
 
 /* What all lives together have seen. */
 struct seen {
-	unsigned starts, recycled, woken, timed, jittered, longest;
+	unsigned starts, recycled, woken, timed, jittered, longest, stuck;
 };
 
 static void live(uint64_t seed, struct seen *seen)
@@ -546,6 +553,7 @@ static void live(uint64_t seed, struct seen *seen)
 	seen->timed += w->once_runs;
 	seen->jittered += w->jittered;
 	seen->longest += w->longest;
+	seen->stuck += w->stuck;
 	parent_done(p);
 	loop_timer_stop(w->loop, &w->driver);
 	loop_free(w->loop);
@@ -575,7 +583,7 @@ int main(void)
 	}
 	must(seeds < 100 ||
 		(seen.recycled > seeds && seen.woken > seeds / 10 && seen.timed > seeds));
-	must(seeds < 100 || (seen.jittered > seeds && seen.longest > 0));
+	must(seeds < 100 || (seen.jittered > seeds && seen.longest > 0 && seen.stuck > seeds));
 	printf("%lu lives, %u processes, %u of them replaced for their age, %u sets woken, %u runs "
 	       "of a timer\n",
 		seeds, seen.starts, seen.recycled, seen.woken, seen.timed);

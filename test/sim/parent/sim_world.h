@@ -29,6 +29,9 @@ struct fake {
 	bool deaf;                           /* ignores what asks it to end */
 	bool killed;
 	int status;
+	uint64_t stuck_ms, grace_ms; /* said to be stuck; asked to end therefore */
+	uint64_t term_ms;            /* asked to end, for whatever reason */
+	bool bad; /* it broke its link besides */
 };
 
 /* A gate's answer that is under way. */
@@ -62,6 +65,8 @@ struct world {
 		once_run; /* the numbers of a [Timer]'s runs: the last asked for, the last begun */
 	uint64_t once_ms; /* when it was asked for */
 	unsigned once_runs;
+	unsigned stacks, stuck;  /* stacks asked for; workers that were stuck while they served */
+	const struct run *heard; /* who said the last word of a worker; NULL: there was no gate */
 };
 
 /* The living process of that run, or NULL. */
@@ -75,6 +80,14 @@ void service_check_told(const void *service);
 /* ctl asks for a run of a [Timer], or once more for the last one; one is about to be spawned. */
 void timer_ask(struct world *w, struct run *ctl);
 void timer_spawned(struct world *w, const struct run *r);
+/* What a gate says of that worker. */
+void worker_says(struct world *w, const struct run *r, uint16_t type, uint32_t reason);
+/* sim_stuck.c */
+void stuck_says(struct world *w, struct run *r);
+/* Every worker that serves is told to be stuck. */
+void stuck_all(struct world *w);
+void stuck_check_signal(struct world *w, const struct run *r, struct fake *f, int sig);
+void stuck_check(const struct world *w, const struct fake *f);
 /* sim_check.c: after every step. True: everything has stopped. */
 bool check_all(void *world);
 /* A death, before and after the parent hears of it: what it makes of the next pause. */

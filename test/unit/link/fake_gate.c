@@ -61,6 +61,17 @@ static void say(struct gate *g, enum msg_type type, const struct msg_worker *w)
 	}
 }
 
+static void event(struct gate *g, enum event ev, const char *app, uint32_t slot, uint64_t ms,
+	const char *text)
+{
+	(void)app;
+	(void)slot;
+	(void)ms;
+	(void)text;
+	g->hung += ev == EV_WORKER_HUNG;
+	g->deadlines += ev == EV_REQUEST_DEADLINE;
+}
+
 void fake_gate_init(struct gate *g, struct loop *l)
 {
 	struct to_app_env env = {
@@ -72,6 +83,7 @@ void fake_gate_init(struct gate *g, struct loop *l)
 		.budget_used = &g->budget_used,
 		.budget_max = 16 * 1024 * 1024,
 		.say = say,
+		.event = event,
 	};
 
 	memset(g, 0, sizeof(*g));

@@ -21,6 +21,7 @@ struct gate {
 	uint64_t budget_used;
 	uint64_t next_id;
 	unsigned ups, bads, idles, stucks;
+	unsigned hung, deadlines; /* events */
 	unsigned other_bads; /* of these, workers of the other app */
 	enum close_id last_bad;
 	struct snap_site site;
