@@ -48,7 +48,7 @@ COMMAND(COMPLETION, "completion", "SHELL", 1, 1, ARG_SHELL, "print the completio
 
 OPTION(STATE, "state", 0, "DIR", V_ALL, ARG_FOLDER, "the state folder (default: FOLDER/.stead, or $STEAD_STATE)")
 OPTION(HTTP, "http", 0, "ADDR:PORT", V(UP), ARG_NONE, "listen here (default: 127.0.0.1:8080)")
-OPTION(HTTPS, "https", 0, "ADDR:PORT", V(UP), ARG_NONE, "listen here for TLS (default: 127.0.0.1:8443, once there is a certificate)")
+OPTION(HTTPS, "https", 0, "ADDR:PORT", V(UP), ARG_NONE, "listen here for TLS (default: 127.0.0.1:8443, when nobody else does)")
 OPTION(DETACH, "detach", 'd', "", V(UP), ARG_NONE, "return when the site is live; it runs on")
 OPTION(FOLLOW, "follow", 'f', "", V(LOGS), ARG_NONE, "go on with each new line")
 OPTION(LINES, "lines", 'n', "N", V(LOGS), ARG_NONE, "how many of the last lines (default: 100)")

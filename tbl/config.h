@@ -144,7 +144,7 @@ CONF(SITE_CERTIFICATE_CHAIN, SITE, "CertificateChain", CONF_TYPE_BASE64, CONF_MA
 CONF(SITE_CERTIFICATE_BOX, SITE, "CertificateBox", CONF_TYPE_BASE64, 0, "", 0, 0, "", WHEN_RELOAD, "what was read from CertificateKey=, sealed",
 	"In base64: what the certificate and its key are known by, and the key as only the process that signs can read it. Found by CertificateKey=; it is not meant to be written by hand.", "CertificateBox=MAA=")
 CONF(SITE_HTTPS, SITE, "Https", CONF_TYPE_ENUM, 0, "auto", 0, 0, "auto own off", WHEN_RELOAD, "whether the site is served over TLS",
-	"`auto`: with the certificate of Certificate=, or with one that stead gets by itself (AcmeEmail=). `own`: with that of Certificate= only. `off`: not at all, also when there is one.", "Https=off")
+	"`auto`: with the certificate of Certificate=, or with one that stead gets by itself (AcmeEmail=), or with the one for local names (ListenTls=). `own`: with that of Certificate= only. `off`: not at all, also when there is one.", "Https=off")
 CONF(SITE_HTTP, SITE, "Http", CONF_TYPE_ENUM, 0, "redirect", 0, 0, "redirect serve off", WHEN_RELOAD, "what becomes of requests that come unencrypted",
 	"Once the site has a certificate. `redirect`: those for a name that the certificate is for are sent to https with 308, but not where a proxy of TrustedProxies= says that the client's own connection is encrypted, and never those for localhost, *.localhost, *.test and 127.0.0.1; the others are answered. `serve`: they are answered. `off`: they are refused with 403.", "Http=serve")
 CONF(SITE_HSTS, SITE, "Hsts", CONF_TYPE_TIME, 0, "180d", 0, 94608000000, "ms", WHEN_RELOAD, "how long browsers ask for the site over TLS only",
@@ -298,7 +298,7 @@ CONF_LATER_KEY(POSTGRES, "WalMax")
 CONF(SERVER_LISTEN, SERVER, "Listen", CONF_TYPE_ADDR, CONF_MANY, "127.0.0.1:8080", 1, 16, "addresses", WHEN_UP, "the addresses to listen on",
 	"ADDR:PORT, [ADDR6]:PORT, or :PORT for every IPv4 address; port 0 takes a free one. `stead up --http` comes before it.", "Listen=0.0.0.0:80 [::]:80")
 CONF(SERVER_LISTEN_TLS, SERVER, "ListenTls", CONF_TYPE_ADDR, CONF_MANY, "127.0.0.1:8443", 0, 16, "addresses", WHEN_RELOAD, "the addresses to listen on for TLS",
-	"As Listen=. The default is listened on once a site has a certificate; an empty value: nowhere. `stead up --https` comes before it.", "ListenTls=0.0.0.0:443 [::]:443")
+	"As Listen=. The default is tried, and left out when somebody else has it or there is no certificate; an empty value: nowhere. `stead up --https` comes before it. Where all of them are this machine's own, or nobody wrote them, sites without a certificate are served with one for localhost, 127.0.0.1, ::1 and those of their names that end in .localhost or .test; it is of an authority of yours alone, which browsers believe after `stead cert trust`.", "ListenTls=0.0.0.0:443 [::]:443")
 CONF(SERVER_GATES, SERVER, "Gates", CONF_TYPE_COUNT, 0, "cores", 1, 60, "processes", WHEN_RELOAD, "how many processes speak to clients",
 	"`cores` is one for each processor core; with one or two cores it is one, because the apps need the other.", "Gates=2")
 CONF(SERVER_DRAIN_MAX, SERVER, "DrainMaxSec", CONF_TYPE_TIME, 0, "1h", 0, 7 * 86400 * 1000ull, "", WHEN_RELOAD, "how long tunnels of a gate that leaves may live on",

@@ -22,6 +22,8 @@ struct msg_start {
 	uint64_t generation; /* of this process: +1 for each spawn of anything, never reused */
 	uint32_t gates;      /* how many gates there shall be */
 	uint32_t root;       /* 1: the parent is root and this process is jailed */
+	uint32_t ca;         /* keys: 1: fd 1 is the folder of the user's own certificate authority; ctl: 1: keys has that */
+	uint32_t pad;
 };
 struct msg_channel {
 	uint32_t role, index;
@@ -86,10 +88,12 @@ struct msg_vault {
 	uint64_t generation; /* of ctl's: a later one replaces an earlier one */
 };
 enum keys_guard { KEYS_LOCKED = 1, KEYS_FILTERED = 2 };
+enum { CA_NAME_MAX = 64 };
 struct msg_keys_here {
 	uint8_t public_key[32]; /* X25519 */
 	uint32_t guards;        /* enum keys_guard: memory that is never swapped, system calls that are filtered */
-	uint32_t pad;
+	uint32_t ca_err;        /* why there is no authority where there should be one; an errno */
+	char ca[CA_NAME_MAX];   /* what the user's own authority is called, different for each; "": there is none */
 };
 /* For what a private key may be used. */
 enum sign_purpose { SIGN_TLS13_SERVER = 1, SIGN_TLS12_SERVER = 2, SIGN_ACME = 3 };
@@ -103,8 +107,8 @@ struct msg_signed {
 	uint32_t err; /* 0 or an errno: ENOENT no such key, EPERM not for this purpose */
 	uint32_t pad;
 };
-/* For an account at an authority; for a certificate. */
-enum key_kind { KEY_ACCOUNT = 1, KEY_CERTIFICATE = 2 };
+/* For an account at an authority; for a certificate; with one of the user's own authority at once. */
+enum key_kind { KEY_ACCOUNT = 1, KEY_CERTIFICATE = 2, KEY_LOCAL = 3 };
 struct msg_key_make {
 	uint32_t kind;  /* enum key_kind */
 	uint32_t names; /* how many follow */

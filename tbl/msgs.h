@@ -18,7 +18,7 @@
 MSG(HELLO, 1, P_ALL, P_ALL, msg_hello, 0, 0, "versions spoken and the build; first on every channel")
 
 /* the parent tells */
-MSG(START, 100, P(PARENT), P_SELF_SERVING, msg_start, 0, 2, "who you are; then: state path, runtime path, roles path. log: fd 0 its folder, fd 1 its last page if any; gate: fd 0 the counters page of the one before it, if any; keys: fd 0 its folder, fd 1 what the one before it had kept (KEYS_KEEP), if anything")
+MSG(START, 100, P(PARENT), P_SELF_SERVING, msg_start, 0, 3, "who you are; then: state path, runtime path, roles path. log: fd 0 its folder, fd 1 its last page if any; gate: fd 0 the counters page of the one before it, if any; keys: fd 0 its folder, then that of the user's own certificate authority, if there is one (msg_start.ca), then what the one before it had kept (KEYS_KEEP), if anything")
 MSG(CHANNEL, 101, P(PARENT), P_SELF_SERVING, msg_channel, 1, 1, "one end of a fresh channel to a peer")
 MSG(LISTENER, 102, P(PARENT), P(GATE), msg_listener, 1, 1, "accept here; then: the address as text")
 MSG(UNLISTEN, 103, P(PARENT), P(GATE), msg_listener, 0, 0, "close that listener")
@@ -93,8 +93,8 @@ MSG(AUTH_CHECKED, 421, P(AUTH), P(GATE), msg_auth, 0, 0, "whether they belong to
 MSG(KEYS_HERE, 430, P(KEYS), P(CTL), msg_keys_here, 0, 0, "with what to seal for me, and how well I am guarded")
 MSG(SIGN, 431, P(GATE) | P(CERTS), P(KEYS), msg_sign, 0, 0, "sign for that purpose with that key; then: what to sign; id: the answer's")
 MSG(SIGNED, 432, P(KEYS), P(GATE) | P(CERTS), msg_signed, 0, 0, "err 0 and the signature, or why there is none")
-MSG(KEY_MAKE, 434, P(CTL), P(KEYS), msg_key_make, 0, 0, "make a private key; then packed: the names of the certificate that is asked for with it")
-MSG(KEY_MADE, 435, P(KEYS), P(CTL), msg_key_made, 0, 0, "err 0; then packed: its box, sealed for keys alone, and the request for a certificate (PKCS #10, DER), empty for an account's")
+MSG(KEY_MAKE, 434, P(CTL), P(KEYS), msg_key_make, 0, 0, "make a private key; then packed: the names of the certificate that is asked for with it, or that is made")
+MSG(KEY_MADE, 435, P(KEYS), P(CTL), msg_key_made, 0, 0, "err 0; then packed: its box, sealed for keys alone, and the request for a certificate (PKCS #10, DER), empty for an account's; of a local one: what CertificateBox= is, and the certificate (DER)")
 MSG(TICKET_KEYS, 433, P(KEYS), P(GATE), msg_ticket_keys, 0, 0, "with what session tickets are made and read from now on, the newest first")
 
 /* ctl, certs and the gates */

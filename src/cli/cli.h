@@ -28,6 +28,7 @@ struct cli {
 	struct record_lines *lines;
 	char http[128]; /* `up`: numeric ADDR:PORT, "" when it was not given */
 	char https[64]; /* the same for TLS */
+	char ca[PATH_MAX]; /* the folder of the user's own certificate authority; "": none */
 };
 
 /* ---- instance.c: which instance ---- */
@@ -35,6 +36,9 @@ struct cli {
 /* Where the program of the app of that state folder makes its sockets. */
 void instance_runtime(const char *state, char *ret, size_t cap);
 int instance_for_up(struct cli *c);
+/* Where the user's own certificate authority lies: $STEAD_CA ("": nowhere), as root /var/lib/stead/ca, else below his data
+ * folder. False: nowhere. */
+bool instance_ca(char ret[PATH_MAX]);
 int instance_find(struct cli *c);
 /* The folder of the roles' executables: beside this one. 0 or -errno. */
 int instance_roles(char *ret, size_t cap);

@@ -210,6 +210,30 @@ static int publish_worker(struct cli *c)
 		   : 0;
 }
 
+bool instance_ca(char ret[PATH_MAX])
+{
+	const char *given = getenv("STEAD_CA"), *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+	int n = -1;
+
+	if (given)
+		n = given[0] == '/' ? snprintf(ret, PATH_MAX, "%s", given) : -1;
+	else if (geteuid() == 0)
+		n = snprintf(ret, PATH_MAX, "/var/lib/stead/ca");
+	else if (data && data[0] == '/')
+		n = snprintf(ret, PATH_MAX, "%s/stead/ca", data);
+	else if (home && home[0] == '/')
+		n = snprintf(ret, PATH_MAX, "%s/.local/share/stead/ca", home);
+	return n > 0 && n < PATH_MAX;
+}
+
+/* As root the parent makes it, for the process that holds its key. Without one all else is as it was. */
+static void make_ca(struct cli *c)
+{
+	if (!instance_ca(c->ca) || make_parents(c->ca) < 0 ||
+		(geteuid() != 0 && make_own(c->ca, 0700) < 0))
+		c->ca[0] = '\0';
+}
+
 int instance_for_up(struct cli *c)
 {
 	const char *folder = c->args.nargs ? c->args.arg[0] : ".";
@@ -240,6 +264,7 @@ int instance_for_up(struct cli *c)
 		return VERB_EXIT_NOT_PERMITTED;
 	}
 	ignore_in_git(c->state);
+	make_ca(c);
 	err = publish_worker(c);
 	return err ? err : make_run(c);
 }

@@ -46,7 +46,7 @@ static _Noreturn void exec_parent(const struct up *u, int lifeline, int err_fd)
 {
 	char path[PATH_MAX + 16], fd[16];
 	const struct cli *c = u->c;
-	const char *argv[12] = {path, "--state", c->state, "--run", c->run, "--roles", c->roles};
+	const char *argv[14] = {path, "--state", c->state, "--run", c->run, "--roles", c->roles};
 	unsigned n = 7;
 	sigset_t none;
 
@@ -55,6 +55,10 @@ static _Noreturn void exec_parent(const struct up *u, int lifeline, int err_fd)
 	(void)snprintf(path, sizeof path, "%s/stead-parent", c->roles);
 	/* Ctrl-C is for the CLI, which asks for a graceful stop. */
 	(void)setsid();
+	if (c->ca[0]) {
+		argv[n++] = "--ca";
+		argv[n++] = c->ca;
+	}
 	if (u->detach) {
 		argv[n++] = "--detached";
 		(void)dup2(err_fd, STDOUT_FILENO);

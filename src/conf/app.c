@@ -228,6 +228,8 @@ static void fill_tls(struct conf *c, struct conf_app *a)
 	a->http2 = has_word(c, CONF_SITE_PROTOCOLS, "h2");
 	a->listen_tls = texts_of(c, CONF_SERVER_LISTEN_TLS);
 	a->listen_tls_default = !is_written(c, CONF_SERVER_LISTEN_TLS);
+	a->listen_tls_command = c->at->head[CONF_SERVER_LISTEN_TLS] != NULL &&
+				c->at->head[CONF_SERVER_LISTEN_TLS]->origin == CONF_FROM_COMMAND;
 }
 
 static void fill_site(struct conf *c, struct conf_app *a)

@@ -362,7 +362,8 @@ struct conf_app {
 	const char *acme_email, *acme_directory; /* email "": nobody agreed to an authority's terms */
 	bool http1, http2;           /* over TLS */
 	const char *const *listen_tls;
-	bool listen_tls_default;
+	bool listen_tls_default;     /* nobody wrote it */
+	bool listen_tls_command;     /* it is of --https */
 	const char *const *listen;   /* ADDR:PORT with a numeric address */
 	bool listen_default;         /* nobody wrote it */
 	unsigned gates;

@@ -137,29 +137,13 @@ void acme_failed(struct ctl *c, struct cert *cert, const char *about, const char
 
 /* ---- keys ---- */
 
-/* Each of these names; how many. */
-static uint32_t put_each(struct buf *b, const char *names)
-{
-	uint32_t count = 0;
-
-	for (; *names; count++) {
-		size_t n = strcspn(names, " ");
-		char name[256];
-
-		(void)snprintf(name, sizeof name, "%.*s", (int)min_of(n, sizeof name - 1), names);
-		pack_str(b, name);
-		names += n + strspn(names + n, " ");
-	}
-	return count;
-}
-
 static void ask_key(struct ctl *c, struct cert *cert, uint64_t id)
 {
 	struct msg_key_make m = {.kind = cert ? KEY_CERTIFICATE : KEY_ACCOUNT};
 	struct buf b;
 
 	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof m);
-	m.names = put_each(&b, cert ? cert->wanted : "");
+	m.names = certs_pack_names(&b, cert ? cert->wanted : "");
 	if (!b.error)
 		(void)chan_send(&c->keys.chan, MSG_KEY_MAKE, id, &m, sizeof m, b.p, b.len, NULL, 0);
 	buf_done(&b);
@@ -321,7 +305,7 @@ static void start_job(struct ctl *c, struct cert *cert, const struct acme_accoun
 	pack_str(&b, cert->n && strcmp(cert->names, cert->asked) == 0 ? cert->ari : "");
 	pack_str(&b, a->url);
 	pack_str(&b, cert->order);
-	m.names = put_each(&b, cert->asked);
+	m.names = certs_pack_names(&b, cert->asked);
 	send_job(c, cert, &m, &b);
 }
 

@@ -114,7 +114,7 @@ static void look_at_count(struct ctl *c, struct cert *cert, unsigned n)
 		"site is served with what it has");
 }
 
-void acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
+bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
 {
 	struct certs *certs = &b->c->certs;
 	struct cert *cert = cert_find(b->c, b->name);
@@ -127,21 +127,22 @@ void acme_put(struct site_build *b, const struct conf_app *conf, struct snap_sit
 		cert = cert_add(b->c, b->name);
 	if (!names || !cert) {
 		free(names);
-		return;
+		return false;
 	}
 	want(b, cert, names);
 	look_at_count(b->c, cert, n);
 	if (!cert->n)
-		return;
+		return true;
 	put = (struct snap_cert){.not_after_s = cert->not_after_s};
 	memcpy(put.id, cert->id, sizeof put.id);
 	memcpy(put.key, cert->key.id, sizeof put.key);
 	if (!certs_put_key(b, cert->key.id, cert->key.box, cert->key.box_n))
-		return;
+		return true;
 	site->cert =
 		snap_put_cert(b->w, &put, (const void *const *)cert->der, cert->der_n, cert->n,
 			cert->names) + 1;
 	certs_serve(b, conf, site, strcmp(certs->directory, CONF_ACME_DIRECTORY) == 0);
+	return true;
 }
 
 void acme_own(struct site_build *b, const struct cert_box_view *v)

@@ -6,6 +6,7 @@
  *   acme.c         when it is got; keys, and the beginning of jobs
  *   acme_job.c     what the process certs says of them
  *   acme_offer.c   what proves a name, for as long as its authority may look: tokens for the gates
+ *   stored.h       those that lie in the state as they were handed over
  *   cert_verbs.c   `stead cert`, and what `stead status` says of them
  */
 #ifndef STEAD_CTL_CERT_H
@@ -19,6 +20,7 @@
 #include "certs.h"
 #include "lib/chan.h"
 #include "snap/cert_box.h"
+#include "stored.h"
 #include "tbl/tbl.h"
 
 struct ctl;
@@ -101,6 +103,8 @@ enum { CERT_CHALLENGES_MAX = 256 };
 struct certs {
 	struct cert *all;
 	struct acme_account *accounts;
+	struct stored_cert *stored;
+	struct cert_local local;
 	struct chan chan; /* to the process certs */
 	bool wanted, greeted;
 	char directory[CERT_URL_MAX], contact[256]; /* "": nobody agreed to an authority's terms */
@@ -125,8 +129,8 @@ void certs_free(struct ctl *c);
 /* ---- acme_want.c ---- */
 /* A snapshot is being made: what its sites want is told now, one after the other, … */
 void acme_begin(struct site_build *b, const struct conf_app *conf);
-/* … this one; its certificate, when there is one. */
-void acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site);
+/* … this one; its certificate, when there is one. False: it wants none. */
+bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site);
 /* … that one has one of its own … */
 void acme_own(struct site_build *b, const struct cert_box_view *v);
 /* … and these were all: their keys go into the vault, and what is missing is got. */
@@ -173,5 +177,8 @@ void cert_renew_late(struct client *cl);
 /* A job of it has ended, well or not. */
 void cert_renewed(struct ctl *c, const struct cert *cert);
 json_t *certs_json(struct ctl *c, const char *site);
+/* A time as ISO 8601; "" for 0. Blank-separated words as a list. */
+json_t *certs_day(uint64_t s);
+json_t *certs_words(const char *text);
 
 #endif

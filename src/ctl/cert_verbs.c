@@ -11,7 +11,7 @@
 
 enum { PATIENCE_MS = 20 * 60 * 1000, SOON_S = 14 * 86400 };
 
-static json_t *day(uint64_t s)
+json_t *certs_day(uint64_t s)
 {
 	char text[32] = "";
 	time_t at = (time_t)s;
@@ -22,7 +22,7 @@ static json_t *day(uint64_t s)
 	return json_string(text);
 }
 
-static json_t *words(const char *text)
+json_t *certs_words(const char *text)
 {
 	json_t *list = json_array();
 
@@ -70,14 +70,14 @@ static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:i}", "site", cert->site, "state",
 		state_of(c, cert), "from", cert->own ? "Certificate=" : c->certs.directory, "issuer",
 		cert->own ? cert->own_issuer : "", "names",
-		words(cert->own ? (cert->own_names ? cert->own_names : "") : names), "serial",
+		certs_words(cert->own ? (cert->own_names ? cert->own_names : "") : names), "serial",
 		cert->own ? cert->own_serial : cert->serial, "until",
-		day(cert->own ? cert->own_until_s : cert->not_after_s), "failures",
+		certs_day(cert->own ? cert->own_until_s : cert->not_after_s), "failures",
 		(int)cert->failures);
 
 	if (o && !cert->own) {
-		(void)json_object_set_new(o, "next", day(cert->job ? 0 : cert->next_s));
-		(void)json_object_set_new(o, "wanted", words(cert->wanted ? cert->wanted : ""));
+		(void)json_object_set_new(o, "next", certs_day(cert->job ? 0 : cert->next_s));
+		(void)json_object_set_new(o, "wanted", certs_words(cert->wanted ? cert->wanted : ""));
 		(void)json_object_set_new(o, "error", json_string(cert->what));
 		(void)json_object_set_new(o, "todo", json_string(cert->todo));
 		(void)json_object_set_new(o, "about", json_string(cert->about));
@@ -87,8 +87,11 @@ static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 
 json_t *certs_json(struct ctl *c, const char *site)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *local = local_json(c);
 
+	if (local && (!site[0] || (c->certs.local.own && strcmp(site, c->app.name) == 0)))
+		(void)json_array_append(list, local);
+	json_decref(local);
 	for (const struct cert *cert = c->certs.all; cert; cert = cert->next)
 		if (cert->seen == c->certs.build && (cert->wanted || cert->own) &&
 			(!site[0] || strcmp(site, cert->site) == 0))

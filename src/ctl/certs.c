@@ -32,6 +32,12 @@ void certs_want(struct ctl *c)
 	(void)parent_send(c, MSG_WANT, 0, &m, sizeof m, NULL, 0, NULL, 0);
 }
 
+void certs_await(struct ctl *c)
+{
+	c->keys.awaited = true;
+	certs_want(c);
+}
+
 static bool keys_allowed(struct chan *ch, const struct msg_head *h, unsigned nfds)
 {
 	(void)ch;
@@ -49,7 +55,7 @@ static void keys_got(struct chan *ch, struct msg *m)
 			chan_close(ch);
 		return;
 	}
-	if (m->h.type == MSG_KEY_MADE)
+	if (m->h.type == MSG_KEY_MADE && !local_made(c, m))
 		acme_key_made(c, m);
 	if (m->h.type != MSG_KEYS_HERE || msg_get(m, &here, sizeof here, sizeof here) < 0)
 		return;
@@ -60,10 +66,13 @@ static void keys_got(struct chan *ch, struct msg *m)
 		say(c, EV_JAIL_SKIPPED, "what", "seccomp filter of the private keys' process",
 			NULL);
 	memcpy(c->keys.public_key, here.public_key, sizeof c->keys.public_key);
+	memcpy(c->keys.ca, here.ca, sizeof c->keys.ca - 1);
+	c->keys.ca_err = here.ca_err;
 	c->keys.known = true;
 	if (c->up)
 		up_advance(c->up);
 	acme_turn(c);
+	local_turn(c);
 }
 
 static void keys_gone(struct chan *ch, int why)
@@ -73,6 +82,7 @@ static void keys_gone(struct chan *ch, int why)
 	(void)why;
 	c->keys.greeted = false;
 	acme_keys_gone(c);
+	local_keys_gone(c);
 }
 
 static const struct chan_ops keys_ops = {keys_allowed, keys_got, keys_gone};
@@ -105,10 +115,13 @@ static bool site_has(const struct site *s)
 	return false;
 }
 
-bool certs_any(const struct conf_app *conf, const struct site_list *sites)
+bool certs_any(const struct ctl *c, const struct conf_app *conf, const struct site_list *sites)
 {
 	if (conf->https || acme_wants(conf))
 		return true;
+	for (const struct stored_cert *s = c->certs.stored; s; s = s->next)
+		if (strcmp(s->site, STORED_LOCAL) != 0)
+			return true;
 	for (unsigned i = 0; i < sites->n; i++)
 		if (site_has(sites->all[i]))
 			return true;
@@ -124,10 +137,27 @@ void certs_resume(struct ctl *c)
 	for (unsigned i = 0; i < c->sites.n && !any; i++)
 		any = site_has(c->sites.all[i]);
 	if (any)
+		certs_await(c);
+	else if (c->certs.stored)
 		certs_want(c);
 }
 
 /* ---- the snapshot and the vault ---- */
+
+uint32_t certs_pack_names(struct buf *b, const char *names)
+{
+	uint32_t count = 0;
+
+	for (; *names; count++) {
+		size_t n = strcspn(names, " ");
+		char name[256];
+
+		(void)snprintf(name, sizeof name, "%.*s", (int)min_of(n, sizeof name - 1), names);
+		pack_str(b, name);
+		names += n + strspn(names + n, " ");
+	}
+	return count;
+}
 
 static void *decode(const char *text, size_t *ret_n)
 {
@@ -199,14 +229,19 @@ bool certs_put_key(struct site_build *b, const uint8_t id[32], const void *box, 
 	return false;
 }
 
+void certs_speak(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
+{
+	site->https_port = b->https_port;
+	site->flags |= (conf->http1 ? 0 : SNAP_SITE_NO_HTTP1) |
+		       (conf->http2 ? 0 : SNAP_SITE_NO_HTTP2);
+}
+
 void certs_serve(
 	struct site_build *b, const struct conf_app *conf, struct snap_site *site, bool trusted)
 {
-	site->https_port = b->https_port;
+	certs_speak(b, conf, site);
 	site->flags |= (conf->http == CONF_HTTP_REDIRECT ? SNAP_SITE_HTTP_REDIRECT : 0) |
-		       (conf->http == CONF_HTTP_OFF ? SNAP_SITE_HTTP_OFF : 0) |
-		       (conf->http1 ? 0 : SNAP_SITE_NO_HTTP1) |
-		       (conf->http2 ? 0 : SNAP_SITE_NO_HTTP2);
+		       (conf->http == CONF_HTTP_OFF ? SNAP_SITE_HTTP_OFF : 0);
 	/* A browser that has seen it takes no other certificate for so long: not one that only a
 	 * test trusts. */
 	if (trusted || conf->hsts_written)
@@ -220,7 +255,9 @@ void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_si
 	size_t n = 0;
 
 	if (!conf->https) {
-		acme_put(b, conf, site);
+		/* Until one is got a local name has its own; a public one has none. */
+		if (!acme_put(b, conf, site))
+			local_put(b, conf, site);
 		return;
 	}
 	if (!b->https_port)

@@ -51,6 +51,7 @@ enum ctl_op {
 	OP_TIMED,
 	OP_TIMED_JUMP,
 	OP_ACME,
+	OP_LOCAL,
 	CTL_OP_KINDS
 };
 
@@ -341,6 +342,7 @@ struct up {
 	unsigned tcp_n, tcp_old_n, tcp_left;
 	uint64_t tcp_id;
 	bool tcp_asked, tcp_bound;
+	bool https_off; /* as it was before */
 	uint32_t deaths;    /* of workers that never came up */
 	struct timer timer; /* the patience as a whole */
 	struct probe probe;

@@ -117,6 +117,8 @@ void ctl_started(struct ctl *c)
 	if (err == 0)
 		err = state_load_certs(c);
 	if (err == 0)
+		err = state_load_stored(c);
+	if (err == 0)
 		err = sys_random(c->maintenance.token, sizeof c->maintenance.token);
 	if (err < 0)
 		fatal("ctl", "%s/state.db cannot be used: %s", c->state_dir, strerror(-err));
@@ -144,6 +146,7 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_TIMED] = timers_on_timer,
 	[OP_TIMED_JUMP] = timers_on_jump,
 	[OP_ACME] = acme_on_timer,
+	[OP_LOCAL] = local_on_timer,
 };
 
 int main(void)
@@ -170,6 +173,8 @@ int main(void)
 	control_close(c);
 	timers_free(c);
 	certs_free(c);
+	stored_free_all(c);
+	local_free(c);
 	state_close(c);
 	return 0;
 }

@@ -28,6 +28,7 @@ void resume(struct ctl *c)
 	const struct conf_app *conf;
 	struct conf *held;
 	char why[256] = "";
+	uint64_t off;
 	int err = 0;
 
 	if (state_meta_get(c, "snapshot", &c->snap_generation) < 0)
@@ -42,6 +43,8 @@ void resume(struct ctl *c)
 		return;
 	}
 	c->live_us = loop_wall_us(c->loop);
+	if (state_meta_get(c, "https off", &off) == 0)
+		c->certs.local.off = off != 0;
 	ctl_adopt(c, conf);
 	up_tcp_https(c, conf, &c->sites);
 	scaling_resume(c, true);

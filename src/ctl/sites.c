@@ -174,7 +174,7 @@ static void put_own(struct site_build *b, const struct conf_app *conf)
 	b->number = APP_NUMBER;
 	b->own = true;
 	b->gates = conf->gates;
-	b->https_port = https_port(conf);
+	b->https_port = b->c->certs.local.off && conf->listen_tls_default ? 0 : https_port(conf);
 	app.name = snap_put_str(b->w, b->name);
 	if (wants_role(conf) == PROC_WORKER)
 		(void)snap_put_app(b->w, &app);
@@ -246,6 +246,7 @@ int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, 
 		return err;
 	}
 	acme_begin(&b, conf);
+	local_begin(&b, conf);
 	put_own(&b, conf);
 	put_others(&b, conf, sites);
 	acme_end(&b);
@@ -262,6 +263,8 @@ int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, 
 		c->snap_generation = generation;
 	certs_done(&b);
 	snap_writer_free(b.w);
+	if (err == 0)
+		local_end(&b);
 	return err;
 }
 

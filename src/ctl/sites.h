@@ -34,6 +34,8 @@ void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_si
 /* That key too; a copy. False: there is no memory. */
 bool certs_put_key(struct site_build *b, const uint8_t id[32], const void *box, size_t n);
 /* What of the configuration is about TLS, for a site that has a certificate. */
+void certs_speak(struct site_build *b, const struct conf_app *conf, struct snap_site *site);
+/* The same, and what becomes of requests in the clear. */
 void certs_serve(struct site_build *b, const struct conf_app *conf, struct snap_site *site, bool trusted);
 /* The keys of all that were put, to the parent, when they are not those that it has. 0 or -errno. */
 int certs_send_vault(struct site_build *b);

@@ -383,6 +383,8 @@ static int save(struct up *u)
 		err = state_save_app(u->ctl, &u->app);
 	if (err == 0)
 		err = state_save_sites(u->ctl, &u->ctl->sites, &u->sites);
+	if (err == 0)
+		err = state_meta_set(u->ctl, "https off", u->ctl->certs.local.off);
 	return state_end(u->ctl, mine, err);
 }
 
@@ -534,7 +536,8 @@ static void advance_live(struct up *u)
 		start_workers(u);
 	if (u->db == DB_READY)
 		up_db_sync(u);
-	if (u->failing || !u->snap_sent || !sites_loaded(u->ctl) || !app_there(u) || !u->bound)
+	if (u->failing || !u->snap_sent || !sites_loaded(u->ctl) || !app_there(u) || !u->bound ||
+		!local_settled(u->ctl))
 		return;
 	/* What the app says from its first request on is to be read by somebody. */
 	if (!u->reload && procs_count(u->ctl, PROC_LOG, 0, PHASE_UP) == 0)

@@ -76,7 +76,7 @@ static void look_again(struct up *u)
 	u->sites_bytes = 0;
 	u->check_asked = false;
 	u->resealing = true;
-	certs_want(u->ctl);
+	certs_await(u->ctl);
 	up_advance(u);
 }
 
@@ -171,7 +171,7 @@ void up_check(struct up *u)
 	struct buf b;
 
 	/* Whom to seal for is known in a moment. */
-	if (u->ctl->keys.wanted && !u->ctl->keys.known)
+	if (u->ctl->keys.awaited && !u->ctl->keys.known)
 		return;
 	ask.seals = u->seals = u->ctl->keys.known;
 	memcpy(ask.seal_for, u->ctl->keys.public_key, sizeof ask.seal_for);

@@ -126,12 +126,17 @@ void listen_url(const struct app *a, char ret[static CTL_URL_MAX])
 	(void)snprintf(ret, CTL_URL_MAX, "http://%s", address);
 }
 
-static void add_urls(json_t *list, const char *scheme, const char *at)
+/* By the name that its certificate is for, where that is the local one. */
+static void add_urls(json_t *list, const char *scheme, const char *at, bool local)
 {
 	while (*at) {
-		int n = (int)strcspn(at, " ");
+		int n = (int)strcspn(at, " "), colon = n;
 
-		(void)json_array_append_new(list, json_sprintf("%s://%.*s", scheme, n, at));
+		while (local && colon && at[colon] != ':')
+			colon--;
+		(void)json_array_append_new(list,
+			local ? json_sprintf("%s://localhost%.*s", scheme, n - colon, at + colon)
+			      : json_sprintf("%s://%.*s", scheme, n, at));
 		at += n;
 		at += strspn(at, " ");
 	}
@@ -141,7 +146,7 @@ json_t *listen_urls(const struct ctl *c, const struct app *a)
 {
 	json_t *list = json_array();
 
-	add_urls(list, "http", a->http);
-	add_urls(list, "https", c->https);
+	add_urls(list, "http", a->http, false);
+	add_urls(list, "https", c->https, local_serves_own(c));
 	return list;
 }

@@ -33,12 +33,15 @@ static bool has(const struct up_tcp *list, unsigned n, uint32_t number)
 	return false;
 }
 
-/* Those of ListenTls=; the default only when there is a certificate. */
-static const char *const *tls_addresses(const struct conf_app *conf, const struct site_list *sites)
+/* Those of ListenTls=; the default only when there is a certificate or will be one, and it was to be had. */
+static const char *const *tls_addresses(
+	const struct ctl *c, const struct conf_app *conf, const struct site_list *sites)
 {
 	static const char *const none[] = {NULL};
+	bool idle = conf->listen_tls_default &&
+		    (c->certs.local.off || (!certs_any(c, conf, sites) && !local_may(c, conf)));
 
-	return !conf->listen_tls || (conf->listen_tls_default && !certs_any(conf, sites)) ? none : conf->listen_tls;
+	return !conf->listen_tls || idle ? none : conf->listen_tls;
 }
 
 void up_tcp_https(struct ctl *c, const struct conf_app *conf, const struct site_list *sites)
@@ -46,7 +49,7 @@ void up_tcp_https(struct ctl *c, const struct conf_app *conf, const struct site_
 	size_t n = 0;
 
 	c->https[0] = '\0';
-	for (const char *const *a = tls_addresses(conf, sites); *a && n < sizeof c->https; a++)
+	for (const char *const *a = tls_addresses(c, conf, sites); *a && n < sizeof c->https; a++)
 		n += (size_t)snprintf(c->https + n, sizeof c->https - n, "%s%s", n ? " " : "", *a);
 }
 
@@ -74,7 +77,7 @@ static unsigned gather(struct ctl *c, const struct conf_app *conf, const struct 
 			.number = tcp_listener_number(c, key), .kind = LISTENER_METRICS};
 		(void)snprintf(t->address, sizeof t->address, "%s", conf->metrics);
 	}
-	for (const char *const *a = tls_addresses(conf, sites); *a && n < CTL_TCP_MAX; a++) {
+	for (const char *const *a = tls_addresses(c, conf, sites); *a && n < CTL_TCP_MAX; a++) {
 		struct up_tcp *t = &ret[n++];
 		char key[CTL_ADDRESS_MAX + 16];
 
@@ -115,10 +118,29 @@ static bool is_sites(const struct up *u, const char *address)
 	return false;
 }
 
+/* The default of ListenTls= is tried: nobody asked for it, so nothing fails for it. */
+static bool is_tried(const struct up *u, const struct up_tcp *t)
+{
+	return t->kind == LISTENER_TLS && u->c->listen_tls_default;
+}
+
+static void leave_out(struct up *u, unsigned i, const char *why)
+{
+	char text[300];
+
+	(void)snprintf(text, sizeof text, "https is not served: %s %s.", u->tcp[i].address, why);
+	client_finding(u->client, CONF_NOTE, "", 0, 0, text,
+		"choose another address with --https or ListenTls=; ListenTls= without a value: none");
+	u->ctl->certs.local.off = true;
+	u->tcp[i] = u->tcp[--u->tcp_n];
+}
+
 static bool refuse_sites(struct up *u)
 {
 	for (unsigned i = 0; i < u->tcp_n; i++)
-		if (is_sites(u, u->tcp[i].address)) {
+		if (is_sites(u, u->tcp[i].address) && is_tried(u, &u->tcp[i])) {
+			leave_out(u, i--, "is where the site is answered without encryption");
+		} else if (is_sites(u, u->tcp[i].address)) {
 			bool tls = u->tcp[i].kind == LISTENER_TLS;
 
 			up_fail(u, VERB_EXIT_USAGE,
@@ -138,11 +160,14 @@ void up_tcp_bind(struct up *u)
 
 	u->tcp_asked = true;
 	gather_old(u);
-	u->tcp_n = u->tcp_left = gather(c, u->c, &u->sites, u->tcp);
-	u->tcp_id = c->ids + 1;
-	u->tcp_bound = u->tcp_n == 0;
+	u->https_off = c->certs.local.off;
+	c->certs.local.off = false;
+	u->tcp_n = gather(c, u->c, &u->sites, u->tcp);
 	if (refuse_sites(u))
 		return;
+	u->tcp_left = u->tcp_n;
+	u->tcp_id = c->ids + 1;
+	u->tcp_bound = u->tcp_n == 0;
 	for (unsigned i = 0; i < u->tcp_n; i++) {
 		struct up_tcp *t = &u->tcp[i];
 		struct msg_listener m = {.listener = t->number, .kind = t->kind};
@@ -172,6 +197,8 @@ static const struct app_value *written(const struct up *u, const struct up_tcp *
 
 void up_tcp_give_back(struct up *u)
 {
+	if (u->tcp_asked)
+		u->ctl->certs.local.off = u->https_off;
 	for (unsigned i = 0; i < u->tcp_n; i++)
 		if (u->tcp[i].fresh && !u->tcp[i].err)
 			close_one(u->ctl, &u->tcp[i]);
@@ -222,6 +249,14 @@ bool up_tcp_heard(struct ctl *c, uint64_t id, uint32_t err)
 	u->tcp[id - u->tcp_id].err = err;
 	if (--u->tcp_left > 0 || u->failing)
 		return true;
+	for (unsigned i = 0; i < u->tcp_n; i++)
+		if (u->tcp[i].err && is_tried(u, &u->tcp[i])) {
+			char why[120];
+
+			(void)snprintf(why, sizeof why, "cannot be listened on (%s)",
+				strerror((int)u->tcp[i].err));
+			leave_out(u, i--, why);
+		}
 	refused(u);
 	if (u->failing)
 		return true;

@@ -4,10 +4,11 @@
  *   sign.c     a question for a signature: its form, whether the purpose allows it, the signature
  *   store.c    the keys: sealed in the vault, opened at first use
  *   make.c     a new key, and the request for its certificate
+ *   ca.h       the user's own certificate authority, for local names
  *   tickets.c  the keys of session tickets: made here, the same for all gates
  *   jail.c     what is left to do for a process that has all it needs
  *
- * Nothing here but jail.c, main.c touches a descriptor, a clock or a file.
+ * Nothing here but jail.c, main.c, ca_store.c touches a descriptor, a clock or a file.
  */
 #ifndef STEAD_KEYS_H
 #define STEAD_KEYS_H
@@ -16,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ca.h"
 #include "seal/seal.h"
 #include "snap/vault.h"
 #include "tbl/tbl.h"
@@ -60,12 +62,16 @@ struct key_made {
 	uint8_t id[32], x[32], y[32];
 	uint8_t box[MAKE_BOX_MAX];
 	size_t box_n;
-	uint8_t *csr; /* PKCS #10 (RFC 2986); NULL: an account's */
+	uint8_t *csr; /* PKCS #10 (RFC 2986); of a local one the certificate itself; NULL: an account's */
 	size_t csr_n;
+	uint8_t *whole; /* of a local one: what CertificateBox= is; else NULL */
+	size_t whole_n;
 };
-/* Of a KEY_MAKE's payload: a key on P-256, sealed for the holder of `to`, and what asks for a certificate for the names.
- * 0; -EPROTO: it is not in form; -EINVAL: a name that is none; -EIO. *ret is the caller's (make_done()). */
-int make_key(const void *payload, size_t n, const uint8_t to[SEAL_KEY_BYTES], struct key_made *ret);
+/* Of a KEY_MAKE's payload: a key on P-256, sealed for the holder of `to`, and what asks for a certificate for the names,
+ * or the certificate that `ca` made at now_s. 0; -EPROTO: it is not in form; -EINVAL: a name that is none, or not a local
+ * one; -ENOENT: there is no such authority; -EIO. *ret is the caller's (make_done()). */
+int make_key(const void *payload, size_t n, const uint8_t to[SEAL_KEY_BYTES], const struct ca *ca, uint64_t now_s,
+	struct key_made *ret);
 /* Frees all but the key, which may have gone to the store (NULL). */
 void make_done(struct key_made *m);
 

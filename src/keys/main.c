@@ -38,6 +38,7 @@ struct keys {
 	struct aide aide;
 	struct store *store;
 	struct tickets tickets;
+	struct ca ca;
 	struct timer rotate, wait;
 	uint8_t secret[SEAL_KEY_BYTES];
 	struct msg_keys_here here;
@@ -121,18 +122,34 @@ static void on_rotate(struct loop *l, struct op *op, int res)
 	rotate(container_of(op, struct keys, rotate.op), false);
 }
 
+/* Without it there are no certificates for local names, and all else is as it was. */
+static void read_ca(struct keys *k, int dir)
+{
+	int err = ca_open(dir, loop_wall_us(k->aide.loop) / 1000000, &k->ca);
+
+	k->here.ca_err = (uint32_t)-err;
+	memcpy(k->here.ca, k->ca.name, sizeof(k->here.ca));
+}
+
 static int started(struct aide *a, struct msg *start)
 {
 	struct keys *k = a->own;
+	struct msg_start st;
+	unsigned kept;
 	int err;
 
-	if (start->nfds < 1)
+	if (msg_get(start, &st, sizeof(st), sizeof(st)) < 0)
+		return -EPROTO;
+	kept = st.ca ? 2 : 1;
+	if (start->nfds < kept)
 		return -EPROTO;
 	err = read_secret(k, start->fds[0]);
 	if (!err)
 		err = seal_public(k->secret, k->here.public_key);
 	if (!err)
-		err = read_tickets(k, start->nfds > 1 ? start->fds[1] : -1);
+		err = read_tickets(k, start->nfds > kept ? start->fds[kept] : -1);
+	if (!err && st.ca)
+		read_ca(k, start->fds[1]);
 	if (!err) {
 		k->store = store_new(k->secret);
 		err = k->store ? 0 : -ENOMEM;
@@ -225,14 +242,16 @@ static void make(struct keys *k, struct aide_peer *to, const struct msg *m)
 	struct msg_key_made said = {0};
 	struct key_made made;
 	struct buf b;
-	int err = make_key(m->payload, m->h.len, k->here.public_key, &made);
+	int err = make_key(m->payload, m->h.len, k->here.public_key, &k->ca,
+		loop_wall_us(k->aide.loop) / 1000000, &made);
 
 	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof(said));
 	if (!err) {
 		memcpy(said.id, made.id, sizeof(said.id));
 		memcpy(said.x, made.x, sizeof(said.x));
 		memcpy(said.y, made.y, sizeof(said.y));
-		pack_bytes(&b, made.box, made.box_n);
+		pack_bytes(&b, made.whole ? made.whole : made.box,
+			made.whole ? made.whole_n : made.box_n);
 		pack_bytes(&b, made.csr ? made.csr : (const uint8_t *)"", made.csr_n);
 		err = b.error;
 		store_put(k->store, made.id, made.key);
@@ -318,6 +337,7 @@ int main(void)
 	if (err)
 		fatal("keys", "waiting failed: %s", strerror(-err));
 	store_free(k->store);
+	ca_done(&k->ca);
 	explicit_bzero(k->secret, sizeof(k->secret));
 	/* From within, so that what is left still has an owner when somebody looks for memory that has none. */
 	exit(0);

@@ -6,6 +6,7 @@
  */
 #include "keys.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -19,6 +20,7 @@
 
 #include "lib/buf.h"
 #include "lib/chan.h"
+#include "lib/hostname.h"
 
 enum { NAME_MAX_BYTES = 253, NAMES_TEXT_MAX = MAKE_NAMES_MAX * (NAME_MAX_BYTES + 6) };
 
@@ -39,8 +41,28 @@ static bool is_name(const char *p)
 	return true;
 }
 
-/* "DNS:a,DNS:b"; the caller's to free. NULL: there is a name that is none. */
-static char *names_text(struct unpack *u, uint32_t n, int *ret_err)
+/* What a local certificate may be for: a name, a name with a wildcard, an address in its one spelling. */
+static bool is_local(const char *p)
+{
+	struct in6_addr a;
+	char again[INET6_ADDRSTRLEN];
+	int family = strchr(p, ':') ? AF_INET6 : AF_INET;
+
+	if (inet_pton(family, p, &a) == 1)
+		return inet_ntop(family, &a, again, sizeof(again)) && strcmp(again, p) == 0 &&
+		       hostname_is_local(p, strlen(p));
+	return is_name(p) && hostname_is_local(p, strlen(p));
+}
+
+static const char *kind_of(const char *name)
+{
+	struct in6_addr a;
+
+	return inet_pton(AF_INET, name, &a) == 1 || inet_pton(AF_INET6, name, &a) == 1 ? "IP" : "DNS";
+}
+
+/* "DNS:a,IP:b"; the caller's to free. NULL: there is a name that is none. */
+static char *names_text(struct unpack *u, uint32_t n, bool local, int *ret_err)
 {
 	struct buf b;
 	char *text = malloc(NAMES_TEXT_MAX);
@@ -54,10 +76,10 @@ static char *names_text(struct unpack *u, uint32_t n, int *ret_err)
 
 		if (u->bad)
 			*ret_err = -EPROTO;
-		else if (!is_name(name))
+		else if (local ? !is_local(name) : !is_name(name))
 			*ret_err = -EINVAL;
 		else
-			buf_printf(&b, "%sDNS:%s", i ? "," : "", name);
+			buf_printf(&b, "%s%s:%s", i ? "," : "", kind_of(name), name);
 	}
 	if (!*ret_err && (!unpack_done(u) || b.error || b.len >= NAMES_TEXT_MAX))
 		*ret_err = -EPROTO;
@@ -132,7 +154,42 @@ static int describe(EVP_PKEY *key, const uint8_t to[SEAL_KEY_BYTES], struct key_
 	return err;
 }
 
-int make_key(const void *payload, size_t n, const uint8_t to[SEAL_KEY_BYTES], struct key_made *ret)
+/* The certificate at once, of the user's own authority. */
+static int make_local(
+	const struct ca *ca, const char *list, uint64_t now_s, struct key_made *m)
+{
+	char *names = malloc(strlen(list) + 1), *to = names;
+	int err;
+
+	if (!names)
+		return -ENOMEM;
+	for (const char *p = list; *p; p += *p == ',') {
+		size_t n;
+
+		p = strchr(p, ':') + 1;
+		n = strcspn(p, ",");
+		if (to != names)
+			*to++ = ' ';
+		memcpy(to, p, n);
+		to += n;
+		p += n;
+	}
+	*to = '\0';
+	err = ca_sign(ca, list, names, now_s, m);
+	free(names);
+	return err;
+}
+
+/* The form of a question: an account has no names, a certificate some. */
+static bool is_whole(const struct msg_key_make *ask)
+{
+	return ask->kind == KEY_ACCOUNT ? ask->names == 0
+					: (ask->kind == KEY_CERTIFICATE || ask->kind == KEY_LOCAL) &&
+						  ask->names && ask->names <= MAKE_NAMES_MAX;
+}
+
+int make_key(const void *payload, size_t n, const uint8_t to[SEAL_KEY_BYTES], const struct ca *ca,
+	uint64_t now_s, struct key_made *ret)
 {
 	struct key_made m = {0};
 	struct msg_key_make ask;
@@ -144,19 +201,21 @@ int make_key(const void *payload, size_t n, const uint8_t to[SEAL_KEY_BYTES], st
 		return -EPROTO;
 	memcpy(&ask, payload, sizeof(ask));
 	unpack_init(&u, (const char *)payload + sizeof(ask), n - sizeof(ask));
-	if ((ask.kind != KEY_ACCOUNT || ask.names) &&
-		(ask.kind != KEY_CERTIFICATE || !ask.names || ask.names > MAKE_NAMES_MAX))
+	if (!is_whole(&ask))
 		return -EPROTO;
-	if (ask.kind == KEY_CERTIFICATE)
-		names = names_text(&u, ask.names, &err);
+	if (ask.kind != KEY_ACCOUNT)
+		names = names_text(&u, ask.names, ask.kind == KEY_LOCAL, &err);
 	else if (!unpack_done(&u))
 		err = -EPROTO;
+	if (!err && ask.kind == KEY_LOCAL && !ca->key)
+		err = -ENOENT;
 	if (!err) {
 		m.key = EVP_EC_gen("P-256");
 		err = m.key ? describe(m.key, to, &m) : -EIO;
 	}
 	if (!err && names)
-		err = make_csr(m.key, names, &m);
+		err = ask.kind == KEY_LOCAL ? make_local(ca, names, now_s, &m)
+					    : make_csr(m.key, names, &m);
 	free(names);
 	ERR_clear_error();
 	if (err)
@@ -170,6 +229,7 @@ void make_done(struct key_made *m)
 {
 	EVP_PKEY_free(m->key);
 	free(m->csr);
+	free(m->whole);
 	m->key = NULL;
-	m->csr = NULL;
+	m->csr = m->whole = NULL;
 }

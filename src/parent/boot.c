@@ -7,6 +7,7 @@
  * As root the folder is root:stead-ctl 1771: ctl keeps its files there, and the sticky bit keeps it
  * from renaming what is not its own; log, public, pg and keys below it have owners of their own.
  */
+#include "boot.h"
 #include "parent.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -150,6 +151,25 @@ static int make_folders(struct parent *p)
 	p->log_dir_fd =
 		sys_open_nosymlink(p->state_fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	return p->log_dir_fd < 0 ? p->log_dir_fd : 0;
+}
+
+/* The user's own certificate authority, which all of his folders share. Only keys looks into it. */
+void boot_ca(struct parent *p, const char *path)
+{
+	uid_t owner = p->root ? p->account[PROC_KEYS].uid : geteuid();
+	gid_t group = p->root ? p->account[PROC_KEYS].gid : getegid();
+	struct stat st;
+	int fd;
+
+	if (p->root && mkdir(path, 0700) == 0 && lchown(path, owner, group) < 0)
+		return;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && st.st_uid == owner && (st.st_mode & 077) == 0)
+		p->ca_dir_fd = fd;
+	else
+		close(fd);
 }
 
 int boot_state(struct parent *p)

@@ -1,7 +1,8 @@
 /*
  * main.c: stead-parent's entry: arguments, limits, the first processes, the loop.
  *
- *   stead-parent --state DIR --run RUNDIR --roles DIR [--gates N] [--lifeline FD] [--detached]
+ *   stead-parent --state DIR --run RUNDIR --roles DIR [--gates N] [--lifeline FD] [--ca DIR]
+ *       [--detached]
  *
  * Started by `stead up`. Ends with 0 after a stop that left nothing running, 5 when the state
  * folder is not to be trusted, 7 when it is served already, else 1. Prints nothing on stdout.
@@ -9,6 +10,7 @@
  * N gates are started at once, one when nothing is said; ctl tells how many there shall be (GATES)
  * when it has read the configuration.
  */
+#include "boot.h"
 #include "parent.h"
 #include "places.h"
 #include <fcntl.h>
@@ -22,7 +24,7 @@
 #include <unistd.h>
 
 struct args {
-	const char *state, *run, *roles;
+	const char *state, *run, *roles, *ca;
 	unsigned gates;
 	int lifeline;
 	bool detached;
@@ -62,6 +64,8 @@ static int parse(int argc, char **argv, struct args *ret_args)
 			a.run = value;
 		else if (strcmp(argv[i], "--roles") == 0)
 			a.roles = value;
+		else if (strcmp(argv[i], "--ca") == 0)
+			a.ca = value;
 		else if (strcmp(argv[i], "--gates") == 0 && number(value, GATES_MAX, &a.gates) == 0)
 			;
 		else if (strcmp(argv[i], "--lifeline") == 0 && number(value, INT_MAX, &fd) == 0)
@@ -141,7 +145,7 @@ int main(int argc, char **argv)
 	umask(022);
 	if (p == NULL || parse(argc, argv, &a) < 0) {
 		fprintf(stderr, "usage: stead-parent --state DIR --run DIR --roles DIR [--gates N] "
-				"[--lifeline FD] [--detached]\n");
+				"[--lifeline FD] [--ca DIR] [--detached]\n");
 		return 2;
 	}
 	parent_init(p, &parent_real_ops);
@@ -160,6 +164,8 @@ int main(int argc, char **argv)
 		fatal("parent", "the accounts stead-ROLE cannot be made: %s", strerror(-e));
 	if ((e = boot_state(p)) != 0)
 		return e;
+	if (a.ca != NULL)
+		boot_ca(p, a.ca);
 	if ((e = reap_init(p)) < 0 ||
 		(e = loop_new_epoll(&p->loop, parent_op_table, PARENT_OP_KINDS)) < 0 ||
 		(e = stop_init(p, a.lifeline)) < 0 || (e = core_new(p)) < 0)

@@ -23,7 +23,7 @@ op_done *const parent_op_table[PARENT_OP_KINDS] = {
 void parent_init(struct parent *p, const struct parent_ops *ops)
 {
 	p->ops = ops;
-	p->state_fd = p->log_dir_fd = p->keys_dir_fd = p->lock_fd = p->cgroup_fd = -1;
+	p->state_fd = p->log_dir_fd = p->keys_dir_fd = p->ca_dir_fd = p->lock_fd = p->cgroup_fd = -1;
 	p->signals.fd = p->lifeline.fd = -1;
 	p->settle.kind = OP_SETTLE;
 	p->recycle.op.kind = OP_RECYCLE;

@@ -369,7 +369,7 @@ struct parent {
 	char *state_dir, *run_dir, *roles_dir;
 	char *places_dir; /* where sockets of programs lie; NULL: nowhere */
 	char *env[SPAWN_ENV_BASE + 1]; /* NULL-terminated */
-	int state_fd, log_dir_fd, keys_dir_fd, lock_fd, cgroup_fd;
+	int state_fd, log_dir_fd, keys_dir_fd, ca_dir_fd, lock_fd, cgroup_fd;
 	char cgroup_name[32];
 	unsigned cgroups_left; /* folders that were still busy when their process was buried */
 	unsigned gates;        /* how many slots there are; they only grow */
@@ -430,11 +430,6 @@ void parent_done(struct parent *p);
 /* What follows a process's death beside its own restart; the real op calls it too. */
 void parent_release(struct parent *p, struct run *r);
 extern op_done *const parent_op_table[PARENT_OP_KINDS];
-
-/* ---- boot.c: before the first process ---- */
-/* Check and open the state folder, take its lock, make what lies in it. The exit code to end with
- * (an explanation is on stderr), or 0. */
-int boot_state(struct parent *p);
 
 /* ---- core.c: gate, ctl and log, their channels ---- */
 int core_new(struct parent *p);

@@ -17,8 +17,9 @@ static void start(struct parent *p, struct run *r)
 		.generation = r->generation,
 		.gates = p->gates_wanted,
 		.root = p->root,
+		.ca = p->ca_dir_fd >= 0 && (s->role == PROC_KEYS || s->role == PROC_CTL),
 	};
-	int fds[2];
+	int fds[3];
 	unsigned nfds = 0;
 	struct buf b;
 
@@ -35,9 +36,11 @@ static void start(struct parent *p, struct run *r)
 	/* What the gate before it in this place has counted. */
 	if (s->role == PROC_GATE && p->counters[s->index].fd >= 0)
 		fds[nfds++] = p->counters[s->index].fd;
-	/* Its folder, and what its predecessor had. */
+	/* Its folder, that of the user's authority, and what its predecessor had. */
 	if (s->role == PROC_KEYS && p->keys_dir_fd >= 0) {
 		fds[nfds++] = p->keys_dir_fd;
+		if (p->ca_dir_fd >= 0)
+			fds[nfds++] = p->ca_dir_fd;
 		if (p->keys_fd >= 0)
 			fds[nfds++] = p->keys_fd;
 	}

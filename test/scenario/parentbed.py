@@ -21,7 +21,8 @@ PARENT = pathlib.Path(os.environ.get("STEAD_PARENT", BUILD / "src/parent/stead-p
 RELAY = pathlib.Path(os.environ.get("STEAD_RELAY", BUILD / "test/unit/parent/parent-relay"))
 TIMEOUT = float(os.environ.get("STEAD_TEST_TIMEOUT", "10"))
 
-ROLES = ["none", "parent", "gate", "ctl", "log", "check", "build", "db", "act", "worker", "service", "postgres"]
+ROLES = ["none", "parent", "gate", "ctl", "log", "check", "build", "db", "act", "worker", "service", "postgres", "cli",
+         "resolve", "auth", "keys", "certs"]
 ROLE = {name: number for number, name in enumerate(ROLES)}
 TYPES = {
     "HELLO": 1, "START": 100, "CHANNEL": 101, "LISTENER": 102, "UNLISTEN": 103, "SNAP": 104, "STOP": 105,
@@ -30,6 +31,7 @@ TYPES = {
     "WORKER": 106, "WORKER_GONE": 107, "WORKER_DRAIN": 108, "RING": 109, "LOG_PAGE": 110, "STREAM": 111,
     "COUNTERS": 112, "PROC_STATE": 113, "BOUND": 114, "SPAWNED": 115, "EXITED": 116, "DONE": 117, "LINK": 118,
     "READY": 200, "PAGE": 201, "WORKER_UP": 202, "WORKER_BAD": 203, "WORKER_IDLE": 204, "WORKER_STUCK": 205,
+    "WANT": 207,
     "STOPPED": 206, "BIND": 300, "UNBIND": 301, "PROC_SET": 302, "PROC_DROP": 303, "PROC_RESTART": 304,
     "ONESHOT": 305, "ONESHOT_KILL": 306, "SHUTDOWN": 307, "GATES": 308, "OVERLAY": 400}
 NAMES = {number: name for name, number in TYPES.items()}

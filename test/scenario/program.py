@@ -84,6 +84,7 @@ class Stead:
         self.environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(work), "LANG": "C.UTF-8",
+            "STEAD_CA": "",  # no authority of its own: else each would try 127.0.0.1:8443 too
             **{name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}, **dict(env)}
         self.process = None
         self.seen = {}  # (pid, start time): comm, of every process that was ever seen below ours

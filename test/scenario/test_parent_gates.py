@@ -1,14 +1,17 @@
 """The parent with the test as its ctl: more and fewer gates (GATES); how soon a successor comes."""
 
+import os
+import pathlib
 import signal
 import statistics
 import struct
+import tempfile
 import time
 
 import pytest
 
 import parentbed as pb
-from test_parent import assert_bound, bed, drained, make, state_of
+from test_parent import NOBODY, assert_bound, bed, drained, make, state_of
 
 __all__ = ["bed", "make"]  # fixtures
 
@@ -97,3 +100,20 @@ def test_how_soon_the_first_restart_comes(bed, promise):
         took.append((time.monotonic() - died) * 1000)
     promise("restart latency", f"{statistics.median(took):.1f} ms to the first word of ctl, log or gate, when they do nothing else "
             f"(median of {len(took)})", statistics.median(took) <= 5)
+
+
+@pytest.mark.parametrize("mode, given", [(0o700, True), (0o750, False)])
+def test_the_authoritys_folder_is_for_keys_alone(make, request, mode, given):
+    """--ca DIR: keys is handed it, and ctl is told; not one that others can look into."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="stead-bed-ca-", dir="/tmp"))
+    request.addfinalizer(folder.rmdir)
+    folder.chmod(mode)
+    if NOBODY:
+        os.chown(folder, NOBODY, NOBODY)
+    bed = make(args=("--ca", str(folder))).boot()
+    bed.ctl.send("WANT", struct.pack("<II", pb.ROLE["keys"], 0))
+    keys = bed.next("stead-keys").ready()
+    told = [struct.unpack_from("<I", peer.start.body, 24)[0] for peer in (keys, bed.ctl, bed.log, bed.gate[0])]
+    assert told == [int(given), int(given), 0, 0]
+    folders = [os.fstat(fd).st_ino for fd in keys.start.fds]
+    assert folders[1:] == ([folder.stat().st_ino] if given else []) and len(bed.gate[0].start.fds) == 0
