@@ -296,7 +296,8 @@ struct msg_log_query {
 	uint32_t pad;
 	uint64_t since_wall_us;
 };
-enum check_mode { CHECK_FOLDER = 0, CHECK_FILE = 1 };
+/* PAIR: of a certificate and its key; then: its file, the key's, the site's names. AUTHORITY: of the user's own; its file. */
+enum check_mode { CHECK_FOLDER = 0, CHECK_FILE = 1, CHECK_PAIR = 2, CHECK_AUTHORITY = 3 };
 struct msg_check_ask {
 	uint32_t mode; /* enum check_mode */
 	uint32_t no_detect; /* 1: values of the file only */

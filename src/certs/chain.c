@@ -8,11 +8,11 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <string.h>
-#include <time.h>
+
+#include "seal/x509.h"
 
 enum { DER_MAX = 16 * 1024 };
 
@@ -21,24 +21,6 @@ void chain_done(struct acme_chain *c)
 	for (unsigned i = 0; i < c->n; i++)
 		buf_done(&c->der[i]);
 	c->n = 0;
-}
-
-/* Nobody is asked for a password. */
-static int no_password(char *buf, int n, int writing, void *arg)
-{
-	(void)buf;
-	(void)n;
-	(void)writing;
-	(void)arg;
-	return -1;
-}
-
-static uint64_t seconds_of(const ASN1_TIME *t)
-{
-	struct tm tm;
-	time_t at = ASN1_TIME_to_tm(t, &tm) == 1 ? timegm(&tm) : 0;
-
-	return at > 0 ? (uint64_t)at : 0;
 }
 
 /* Authority key identifier and serial number: RFC 9773 section 4.1. */
@@ -79,8 +61,8 @@ static bool look_at_leaf(X509 *leaf, struct acme_chain *c)
 	bool good = n > 0 && EVP_Digest(der, (size_t)n, c->key, NULL, EVP_sha256(), NULL) == 1;
 
 	OPENSSL_free(der);
-	c->not_before_s = seconds_of(X509_get0_notBefore(leaf));
-	c->not_after_s = seconds_of(X509_get0_notAfter(leaf));
+	c->not_before_s = x509_seconds(X509_get0_notBefore(leaf));
+	c->not_after_s = x509_seconds(X509_get0_notAfter(leaf));
 	name_for_ari(leaf, c);
 	return good && c->not_after_s > c->not_before_s && c->serial[0];
 }
@@ -105,20 +87,17 @@ static bool add(struct acme_chain *c, X509 *x, EVP_MD_CTX *sum)
 int chain_parse(const char *p, size_t n, struct acme_chain *ret)
 {
 	struct acme_chain c = {0};
-	BIO *in = n && n <= ACME_BODY_MAX ? BIO_new_mem_buf(p, (int)n) : NULL;
+	STACK_OF(X509) *all = NULL;
 	EVP_MD_CTX *sum = EVP_MD_CTX_new();
-	bool good = in && sum && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1;
-	X509 *x;
+	bool good = sum && n <= ACME_BODY_MAX && x509_read_chain(p, n, ACME_CHAIN_MAX, &all) == 0 &&
+		    EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1 &&
+		    look_at_leaf(sk_X509_value(all, 0), &c);
 
-	while (good && (x = PEM_read_bio_X509(in, NULL, no_password, NULL)) != NULL) {
-		good = c.n < ACME_CHAIN_MAX && (c.n > 0 || look_at_leaf(x, &c)) && add(&c, x, sum);
-		X509_free(x);
-	}
-	/* What is left is nothing, or not a certificate. */
-	good = good && c.n > 0 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE &&
-	       EVP_DigestFinal_ex(sum, c.id, NULL) == 1;
+	for (int i = 0; good && i < sk_X509_num(all); i++)
+		good = add(&c, sk_X509_value(all, i), sum);
+	good = good && EVP_DigestFinal_ex(sum, c.id, NULL) == 1;
 	ERR_clear_error();
-	BIO_free(in);
+	sk_X509_pop_free(all, X509_free);
 	EVP_MD_CTX_free(sum);
 	if (!good) {
 		chain_done(&c);

@@ -30,7 +30,11 @@ struct check {
 	char name[28];           /* default of Name= */
 	int dir;                 /* the folder */
 	struct conf *conf;
-	struct x509_store_st *authorities; /* what the machine trusts, once it was asked; cert.c's */
+	struct {
+		struct x509_store_st *authorities; /* what the machine trusts, once it was asked */
+		pid_t pid;                         /* the child that reads; 0: none */
+		int to, from;
+	} certs; /* cert_reader.c's */
 	bool folderless; /* the file is one of Sites= */
 	bool app_found;  /* by detection */
 	bool postgres;   /* … and it has a driver of PostgreSQL among its packages */
@@ -85,8 +89,10 @@ int check_read_all(int fd, struct buf *b);
 
 /* cert.c: the files of Certificate= and CertificateKey= of the conf become values. 0 or -errno. */
 int check_cert(struct check *k);
-/* What it keeps for the next. */
-void check_cert_done(struct check *k);
+/* The same of these files, for a site with these blank-separated names; makes the conf. */
+int check_cert_files(struct check *k, const char *cert, const char *key, const char *names);
+/* Is that file the user's own authority and no other? Findings when not; makes the conf. */
+int check_cert_authority(struct check *k, const char *path);
 /* What its child says; as above. */
 bool cert_take_records(struct conf *c, const char *p, size_t bytes, const struct conf_pos *cert, const struct conf_pos *key);
 

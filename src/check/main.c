@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "cert.h"
 #include "check.h"
 #include "lib/must.h"
 #include "lib/sys.h"
@@ -59,6 +60,26 @@ static int answer(struct check *k)
 	return r < 0 ? r : check_end(k);
 }
 
+static int run(struct check *k, const char *folder, const char *name, const char *state)
+{
+	int r;
+
+	switch (k->ask.mode) {
+	case CHECK_PAIR:
+		r = check_cert_files(k, folder, name, state);
+		break;
+	case CHECK_AUTHORITY:
+		r = check_cert_authority(k, folder);
+		break;
+	default:
+		r = check_folder(k, folder, name);
+		return r == 0 ? answer(k) : r;
+	}
+	if (r == 0)
+		r = check_answer(k);
+	return r < 0 ? r : check_end(k);
+}
+
 int main(void)
 {
 	struct check k = {.fd = CHANNEL_FD, .dir = -1};
@@ -84,12 +105,10 @@ int main(void)
 		fatal("check", "no question came: %s", strerror(-r));
 	memcpy(k.state, state, strlen(state) + 1);
 	memcpy(k.runtime, runtime, strlen(runtime) + 1);
-	r = check_folder(&k, folder, name);
-	if (r == 0)
-		r = answer(&k);
+	r = run(&k, folder, name, state);
 	if (r < 0)
 		fatal("check", "%s", strerror(-r));
-	check_cert_done(&k);
+	cert_reader_done(&k);
 	conf_free(k.conf);
 	free(mem);
 	return 0;

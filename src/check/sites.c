@@ -314,7 +314,7 @@ static void done(struct sites *s)
 		free(s->names[i]);
 	free(s->names);
 	if (s->one != NULL)
-		s->k->authorities = s->one->authorities;
+		s->k->certs = s->one->certs;
 	free(s->one);
 	conf_free(s->defaults);
 	conf_claims_free(s->sites);

@@ -144,49 +144,53 @@ static int unseal(struct store *s, const uint8_t id[32], EVP_PKEY **ret)
 	return err;
 }
 
-int store_find(struct store *s, const uint8_t id[32], EVP_PKEY **ret)
+static struct open_key *find_open(struct store *s, const uint8_t id[32])
 {
-	struct open_key *k = *bucket_of(s, id), **at;
-	EVP_PKEY *key;
-	int err;
+	struct open_key *k = *bucket_of(s, id);
 
 	while (k && memcmp(k->id, id, 32) != 0)
 		k = k->chain;
-	if (k) {
-		unlink_age(s, k);
-	} else {
-		err = unseal(s, id, &key);
-		if (err)
-			return err;
-		k = place_for(s);
-		at = bucket_of(s, id);
-		memcpy(k->id, id, 32);
-		k->key = key;
-		k->chain = *at;
-		*at = k;
-	}
-	link_newest(s, k);
-	*ret = k->key;
-	return 0;
+	return k;
 }
 
-void store_put(struct store *s, const uint8_t id[32], EVP_PKEY *key)
+/* It is the newest from here on. */
+static void add(struct store *s, const uint8_t id[32], EVP_PKEY *key)
 {
-	struct open_key *k = *bucket_of(s, id), **at;
+	struct open_key *k = place_for(s), **at = bucket_of(s, id);
 
-	while (k && memcmp(k->id, id, 32) != 0)
-		k = k->chain;
-	if (k) {
-		EVP_PKEY_free(key);
-		return;
-	}
-	k = place_for(s);
-	at = bucket_of(s, id);
 	memcpy(k->id, id, 32);
 	k->key = key;
 	k->chain = *at;
 	*at = k;
 	link_newest(s, k);
+}
+
+int store_find(struct store *s, const uint8_t id[32], EVP_PKEY **ret)
+{
+	struct open_key *k = find_open(s, id);
+	EVP_PKEY *key;
+	int err;
+
+	if (k) {
+		unlink_age(s, k);
+		link_newest(s, k);
+		*ret = k->key;
+		return 0;
+	}
+	err = unseal(s, id, &key);
+	if (err)
+		return err;
+	add(s, id, key);
+	*ret = key;
+	return 0;
+}
+
+void store_put(struct store *s, const uint8_t id[32], EVP_PKEY *key)
+{
+	if (find_open(s, id))
+		EVP_PKEY_free(key);
+	else
+		add(s, id, key);
 }
 
 unsigned store_open(const struct store *s)

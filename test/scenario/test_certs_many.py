@@ -1,79 +1,95 @@
-"""Certificates of many sites at once, and of many names in one: several orders and several proofs at a time, each process
-killed meanwhile, and exactly one certificate for each."""
+"""Certificates of many sites: read by one child, each by itself; what is wrong with one is that one's alone."""
 
 import json
-import os
-import time
+import subprocess
 
 import pytest
 
-import acmebed
-from program import wait_until
-from test_certs import bed  # noqa: F401 - a fixture
+from program import BUILD, TIMEOUT, free_port, give
+from tlsbed import certificate, context, once
 
-pytestmark = pytest.mark.root
-SITES, NAMES = int(os.environ.get("STEAD_CERT_SITES", "16")), 5
+COUNT = 120
 
 
-def names_of(number):
-    return [f"n{i}.s{number}.many.example" for i in range(NAMES)]
+@pytest.fixture
+def many(stead, app_folder):
+    """Sites s0 … with one certificate for all of them; some are changed by the test."""
+    port = free_port()
+    folder = app_folder({"public/index.html": "hello", "stead.conf": "[Server]\nSites=sites\nGates=1\n"
+                         f"ListenTls=127.0.0.1:{port}\n", "sites/public/index.html": "hello",
+                         **{f"sites/s{i}.conf": f"[Site]\nDomain=s{i}.many.example\nRoot=public\nCertificate=all.crt\n"
+                            f"CertificateKey=all.key\n" for i in range(COUNT)}})
+    certificate(folder / "sites", "all", ("*.many.example",))
+    one = stead(folder)
+    one.secure = port
+    return one
 
 
-def write_sites(folder, sites):
-    (folder / "sites").mkdir()
-    (folder / "sites/index.html").write_text("one of many\n")
-    for number in range(sites):
-        (folder / f"sites/s{number}.conf").write_text(f"[Site]\nDomain={' '.join(names_of(number))}\nRoot=.\n")
+def findings(one):
+    out = subprocess.run([BUILD / "stead", "check", one.folder, "--json"], capture_output=True, text=True, timeout=TIMEOUT).stdout
+    return {(f["file"].split("/")[-1], f["text"]) for f in json.loads(out)["findings"]}
 
 
-def certificates(stead):
-    said = json.loads(stead.cli("cert", "list", "--json").splitlines()[-1])
-    return {c["site"]: c for c in said.get("certificates", ())}
+@pytest.mark.smoke
+def test_one_is_wrong_and_the_others_serve(many):
+    """No certificate, a damaged one, the wrong key, a file without an end: each is named; all others are served."""
+    sites = many.folder / "sites"
+    certificate(sites, "other", ("*.many.example",))
+    text = (sites / "all.crt").read_text()
+    (sites / "damaged.crt").write_text(text + text.replace("MII", "MI!", 1))
+    (sites / "empty.crt").write_text("")
+    (sites / "cut.crt").write_text(text[:200])
+    wrong = {3: ("empty.crt", "all.key"), 50: ("damaged.crt", "all.key"), 51: ("all.crt", "other.key"), 119: ("cut.crt", "all.key")}
+    for i, (cert, key) in wrong.items():
+        (sites / f"s{i}.conf").write_text(f"[Site]\nDomain=s{i}.many.example\nRoot=public\nCertificate={cert}\nCertificateKey={key}\n")
+    give(many.folder)
+    said = findings(many)
+    assert {file for file, _ in said} == {f"s{i}.conf" for i in wrong}
+    assert any("damaged" in text for file, text in said if file == "s50.conf")
+    assert any("not the certificate's" in text for file, text in said if file == "s51.conf")
+    many.up()
+    trust = context(sites / "all.crt")
+    for i in (0, 2, 4, 49, 52, 118):
+        assert once(many.secure, name=f"s{i}.many.example", using=trust)[2] == b"hello", i
+    for i in wrong:
+        with pytest.raises(OSError):
+            once(many.secure, name=f"s{i}.many.example", using=trust)
 
 
-@pytest.mark.promise
-@pytest.mark.timeout(120 + SITES * 5)
-def test_many_at_once(net, bed, promise):  # noqa: F811
-    """Strict, half of all nonces refused; certs, ctl and keys are killed in the middle: each site has exactly one."""
-    pebble = acmebed.Pebble(net, env={"PEBBLE_VA_NOSLEEP": "1"})
-    stead = bed(pebble, more="", names="", server="Sites=sites\n")
-    write_sites(stead.folder, SITES)
-    began = time.monotonic()
-    stead.up()
-    for count, role in enumerate(("certs", "ctl", "keys"), 1):
-        wait_until("some more of them", lambda count=count: pebble.issued() >= max(1, SITES * count // 5),
-                   timeout=30 + SITES * 2)
-        stead.kill(role)
-    wait_until("all of them", lambda: pebble.issued() >= SITES, timeout=60 + SITES * 3)
-    wait_until("they are served", lambda: [c["state"] for c in certificates(stead).values()] == ["served"] * SITES,
-               timeout=60 + SITES)
-    took = time.monotonic() - began
-    found = certificates(stead)
-    assert len(found) == SITES and all(c["names"] == names_of(site[1:]) for site, c in found.items())
-    issued = pebble.issued()
-    assert issued == SITES
-    for number in {0, SITES // 2, SITES - 1}:
-        assert stead.served(names_of(number)[NAMES - 1]) == found[f"s{number}"]["serial"]
-    promise("names issued in one run", f"{SITES * NAMES} names in {issued} certificates in {took:.0f} s, -strict, half of all "
-            f"nonces refused, certs, ctl and keys killed meanwhile; one certificate each", issued == SITES)
+def test_one_child_reads_all(many):
+    """A child for the texts, one for all certificates: not one for each."""
+    trace = many.work / "trace"
+    subprocess.run(["strace", "-f", "-qq", "-e", "trace=clone,clone3,fork,vfork", "-o", trace, BUILD / "stead", "check", many.folder],
+                   stdout=subprocess.DEVNULL, timeout=TIMEOUT, check=True)
+    forks = [line for line in trace.read_text().splitlines() if "= -1" not in line and ("clone" in line or "fork" in line)]
+    assert 2 <= len(forks) < 10, forks
 
 
-def test_more_names_than_a_certificate_holds(net, bed):  # noqa: F811
-    """A hundred names are one certificate; one more is refused with what to do, and corrected it is got."""
-    names = [f"n{i}.{acmebed.DOMAIN}" for i in range(101)]
-    pebble = acmebed.Pebble(net, nonce_reject=0, env={"PEBBLE_VA_NOSLEEP": "1"})
-    stead = bed(pebble, names=" ".join(names[:50]), more=f"Alias={' '.join(names[50:])}")
-    stead.up()
-    certificate = stead.certificate()
-    assert certificate["state"] == "failing" and "101 public names" in certificate["error"]
-    assert "divide the names between several sites" in certificate["todo"]
-    assert "101 public names" in stead.cli("cert", "renew", code=1)
-    assert "/order-plz" not in pebble.log()
-    told = [r for r in stead.logs() if r.get("event") == "CERT_FAILED"]
-    assert len(told) == 1 and "101 public names" in told[0]["why"]
-    file = stead.folder / "stead.conf"
-    file.write_text(file.read_text().replace(names[100], ""))
-    stead.cli("reload")
-    wait_until("one for a hundred names", lambda: (stead.certificate() or {}).get("state") == "served", timeout=90)
-    assert stead.certificate()["names"] == names[:100] and pebble.issued() == 1
-    assert stead.served(names[99]) == stead.certificate()["serial"]
+def test_the_order_of_a_chain(stead, app_folder, work):
+    """What is between a site's certificate and its authority is missing, or stands in another order: said, and served all the same."""
+    folder = app_folder({"public/index.html": "hello"})
+
+    def sign(name, issuer, ca):
+        base = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", work / f"{name}.key"]
+        if not issuer:
+            subprocess.run([*base, "-x509", "-subj", f"/CN={name}", "-out", work / f"{name}.crt"], check=True, capture_output=True)
+            return
+        (work / f"{name}.ext").write_text("basicConstraints=critical,CA:TRUE\n" if ca else f"subjectAltName=DNS:{name}\n")
+        subprocess.run([*base, "-subj", f"/CN={name}", "-out", work / f"{name}.csr"], check=True, capture_output=True)
+        subprocess.run(["openssl", "x509", "-req", "-in", work / f"{name}.csr", "-CA", work / f"{issuer}.crt", "-CAkey",
+                        work / f"{issuer}.key", "-CAcreateserial", "-extfile", work / f"{name}.ext", "-out", work / f"{name}.crt"],
+                       check=True, capture_output=True)
+
+    for name, issuer, ca in (("root", None, True), ("middle", "root", True), ("a.example", "middle", False)):
+        sign(name, issuer, ca)
+    leaf, middle, root = ((work / f"{n}.crt").read_text() for n in ("a.example", "middle", "root"))
+    (folder / "own.key").write_text((work / "a.example.key").read_text())
+    (folder / "stead.conf").write_text("[Site]\nDomain=a.example\nRoot=public\nCertificate=own.crt\nCertificateKey=own.key\n")
+    (folder / "own.key").chmod(0o600)
+    one = stead(folder)
+    for text, said in ((leaf + middle, ""), (leaf + middle + root, ""), (leaf, "are missing"), (leaf + root + middle, "certificate 1 of the file"),
+                       (leaf + middle + leaf, "certificate 2 of the file")):
+        (folder / "own.crt").write_text(text)
+        give(folder)
+        found = [f for _, f in findings(one)]
+        assert (len(found) == 1 and said in found[0]) if said else not found, (said, found)
