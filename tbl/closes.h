@@ -80,5 +80,6 @@ CLOSE(TLS_HANDSHAKE, tls_handshake, CLOSE_CONN, 1, 0, "the handshake of TLS fail
 CLOSE(TLS_NAME, tls_name, CLOSE_CONN, 1, 0, "no site with a certificate has the name that the client asked for (SNI)")
 CLOSE(TLS_KEY, tls_key, CLOSE_CONN, 1, 0, "the certificate's private key could not be used")
 CLOSE(TLS_TIMEOUT, tls_timeout, CLOSE_CONN, 1, 0, "the handshake of TLS took too long")
+CLOSE(TLS_CHALLENGE, tls_challenge, CLOSE_CONN, 0, 0, "a certificate's authority has seen that the name leads here (acme-tls/1)")
 CLOSE(TLS_BROKEN, tls_broken, CLOSE_CONN, 1, 0, "what came over TLS was damaged, or the client said that it gives up")
 CLOSE(HTTPS_ONLY, https_only, CLOSE_REQ, 0, 403, "the site is served over TLS only")

@@ -145,6 +145,8 @@ CONF(SITE_CERTIFICATE_BOX, SITE, "CertificateBox", CONF_TYPE_BASE64, 0, "", 0, 0
 	"In base64: what the certificate and its key are known by, and the key as only the process that signs can read it. Found by CertificateKey=; it is not meant to be written by hand.", "CertificateBox=MAA=")
 CONF(SITE_HTTPS, SITE, "Https", CONF_TYPE_ENUM, 0, "auto", 0, 0, "auto own off", WHEN_RELOAD, "whether the site is served over TLS",
 	"`auto`: with the certificate of Certificate=, or with one that stead gets by itself (AcmeEmail=), or with the one for local names (ListenTls=). `own`: with that of Certificate= only. `off`: not at all, also when there is one.", "Https=off")
+CONF(SITE_CHALLENGE, SITE, "Challenge", CONF_TYPE_ENUM, 0, "auto", 0, 0, "auto http-01 tls-alpn-01", WHEN_RELOAD, "how an authority sees that the site's names lead here",
+	"When stead gets the certificate by itself (AcmeEmail=). `http-01`: the authority connects to port 80 of each name. `tls-alpn-01`: to port 443. `auto`: to port 80; to port 443 when nobody answers at port 80 of a name.", "Challenge=tls-alpn-01")
 CONF(SITE_HTTP, SITE, "Http", CONF_TYPE_ENUM, 0, "redirect", 0, 0, "redirect serve off", WHEN_RELOAD, "what becomes of requests that come unencrypted",
 	"Once the site has a certificate. `redirect`: those for a name that the certificate is for are sent to https with 308, but not where a proxy of TrustedProxies= says that the client's own connection is encrypted, and never those for localhost, *.localhost, *.test and 127.0.0.1; the others are answered. `serve`: they are answered. `off`: they are refused with 403.", "Http=serve")
 CONF(SITE_HSTS, SITE, "Hsts", CONF_TYPE_TIME, 0, "180d", 0, 94608000000, "ms", WHEN_RELOAD, "how long browsers ask for the site over TLS only",
@@ -152,7 +154,6 @@ CONF(SITE_HSTS, SITE, "Hsts", CONF_TYPE_TIME, 0, "180d", 0, 94608000000, "ms", W
 CONF(SITE_PROTOCOLS, SITE, "Protocols", CONF_TYPE_LIST, CONF_MANY, "h1 h2", 0, 2, "words", WHEN_RELOAD, "the protocols that are spoken over TLS",
 	"`h1` is HTTP/1.1, `h2` HTTP/2; the client chooses by ALPN.", "Protocols=h1")
 CONF_LATER_KEY(SITE, "Persist")
-CONF_LATER_KEY(SITE, "Challenge")
 CONF_LATER_KEY(SITE, "OnDemand")
 CONF_LATER_KEY(SITE, "Profile")
 CONF_LATER_KEY(SITE, "ClientCa")
@@ -309,7 +310,7 @@ CONF(SERVER_SITES, SERVER, "Sites", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095
 	"Each NAME.conf in it is a site, with [Site], [Route PATH] and [Upstream NAME]: files, redirects, other servers, and no app. Its paths are relative to that folder; its name is the file's unless Name= says another. A file that is wrong is told, and its last good version serves on; a name in Domain= belongs to the first of two files that claim it. Relative to the app's folder.", "Sites=sites")
 CONF_LATER_KEY(SERVER, "Address")
 CONF(SERVER_ACME_EMAIL, SERVER, "AcmeEmail", CONF_TYPE_STRING, 0, "", 0, 254, "bytes", WHEN_RELOAD, "get certificates by itself, with this address for the authority's mails",
-	"With it you agree to the terms of the authority of AcmeDirectory= (Let's Encrypt: https://letsencrypt.org/repository/). Each site with public names in Domain= and Alias=, without Certificate= and with Https=auto gets a certificate, which is renewed when two thirds of its life are over. The authority connects to port 80 of each name, so Listen= needs it; wildcards are left out. `stead cert list` shows them.", "AcmeEmail=admin@example.org")
+	"With it you agree to the terms of the authority of AcmeDirectory= (Let's Encrypt: https://letsencrypt.org/repository/). Each site with public names in Domain= and Alias=, without Certificate= and with Https=auto gets a certificate, which is renewed when two thirds of its life are over. The authority connects to port 80 or 443 of each name (Challenge=), so Listen= or ListenTls= needs it; wildcards are left out. `stead cert list` shows them.", "AcmeEmail=admin@example.org")
 CONF(SERVER_ACME_DIRECTORY, SERVER, "AcmeDirectory", CONF_TYPE_URL, 0, "https://acme-v02.api.letsencrypt.org/directory", 1, 1000, "bytes", WHEN_RELOAD, "the authority that certificates are got from",
 	"The URL of its ACME directory (RFC 8555). Its own certificate must be of an authority that this machine trusts. The default is Let's Encrypt.", "AcmeDirectory=https://acme-staging-v02.api.letsencrypt.org/directory")
 CONF_LATER_KEY(SERVER, "AcmeFallback")

@@ -119,19 +119,34 @@ struct msg_key_made {
 	uint8_t id[32]; /* SHA-256 of its SubjectPublicKeyInfo */
 	uint8_t x[32], y[32]; /* P-256 */
 };
+/* A certificate that proves a name (RFC 8737 section 3), signed with that key. */
+struct msg_key_prove {
+	uint8_t key[32];    /* SHA-256 of its SubjectPublicKeyInfo */
+	uint8_t digest[32]; /* of the key authorization */
+};
+struct msg_key_proved {
+	uint32_t err; /* 0 or an errno */
+	uint32_t pad;
+};
 struct msg_challenge {
 	uint64_t forget_ms; /* so long from now on; 0: it is forgotten now */
 };
 /* Get one; only ask the authority when it should be renewed; only look which one is served here: then the packed
  * directory is https://NAME:PORT, and the URL of the account an address. */
 enum cert_what { CERT_GET = 0, CERT_LOOK_RENEWAL = 1, CERT_LOOK_SERVED = 2 };
+struct msg_challenge_tls {
+	uint64_t forget_ms; /* as in msg_challenge */
+	uint8_t key[32];    /* of the certificate, at keys */
+};
+enum { CHALLENGE_DER_MAX = 2048 };
 enum { CERT_ASKS_MAX = 8 /* at once */ };
 /* How a name is proved: http-01 (RFC 8555 section 8.3), tls-alpn-01 (RFC 8737), dns-01 (RFC 8555 section 8.4). */
 enum cert_way { CERT_BY_HTTP = 0, CERT_BY_TLS, CERT_BY_DNS, CERT_WAYS };
 struct msg_cert_ask {
 	uint32_t names;
 	uint32_t what;         /* enum cert_what */
-	uint32_t way, way_pad; /* enum cert_way, of names that are no wildcards */
+	uint32_t way;          /* enum cert_way, of names that are no wildcards */
+	uint32_t else_tls;     /* 1: by TLS when nobody answers at port 80 */
 	uint8_t key[32];       /* of the certificate: SHA-256 of its SubjectPublicKeyInfo */
 	uint8_t account_key[32], account_x[32], account_y[32];
 };

@@ -95,16 +95,19 @@ MSG(SIGN, 431, P(GATE) | P(CERTS), P(KEYS), msg_sign, 0, 0, "sign for that purpo
 MSG(SIGNED, 432, P(KEYS), P(GATE) | P(CERTS), msg_signed, 0, 0, "err 0 and the signature, or why there is none")
 MSG(KEY_MAKE, 434, P(CTL), P(KEYS), msg_key_make, 0, 0, "make a private key; then packed: the names of the certificate that is asked for with it, or that is made")
 MSG(KEY_MADE, 435, P(KEYS), P(CTL), msg_key_made, 0, 0, "err 0; then packed: its box, sealed for keys alone, and the request for a certificate (PKCS #10, DER), empty for an account's; of a local one: what CertificateBox= is, and the certificate (DER)")
+MSG(KEY_PROVE, 436, P(CTL), P(KEYS), msg_key_prove, 0, 0, "make a certificate that proves a name to its authority; then packed: the name")
+MSG(KEY_PROVED, 437, P(KEYS), P(CTL), msg_key_proved, 0, 0, "err 0 and the certificate, DER; id: the question's")
 MSG(TICKET_KEYS, 433, P(KEYS), P(GATE), msg_ticket_keys, 0, 0, "with what session tickets are made and read from now on, the newest first")
 
 /* ctl, certs and the gates */
 MSG(CHALLENGE, 407, P(CTL), P(GATE), msg_challenge, 0, 0, "answer this at /.well-known/acme-challenge/; packed: the token, the text; replayed to each new gate; id: the answer's")
 MSG(CHALLENGED, 408, P(GATE), P(CTL), none, 0, 0, "from now on it is answered here")
+MSG(CHALLENGE_TLS, 409, P(CTL), P(GATE), msg_challenge_tls, 0, 0, "show this certificate to who speaks acme-tls/1 (RFC 8737); packed: the name of SNI, the certificate in DER; else as CHALLENGE")
 MSG(CERT_ASK, 440, P(CTL), P(CERTS), msg_cert_ask, 0, 0, "get a certificate; then packed: directory, address of mail, request for the certificate in base64url, name of the one that it replaces, URL of the account, URL of the order, each \"\" when there is none, then the host names; id: the job's")
 MSG(CERT_KEEP, 441, P(CERTS), P(CTL), none, 0, 0, "packed: URLs of the account and of the order, to be kept before the job goes on")
 MSG(CERT_KEPT, 442, P(CTL), P(CERTS), none, 0, 0, "they are kept")
 MSG(CERT_OFFER, 443, P(CERTS), P(CTL), msg_cert_offer, 0, 0, "have a name proved that way; then packed: the name, or \"\" for any, a token and the text that answers it")
-MSG(CERT_OFFERED, 444, P(CTL), P(CERTS), none, 0, 0, "they do")
+MSG(CERT_OFFERED, 444, P(CTL), P(CERTS), none, 0, 0, "it can be looked at; packed: \"\" twice, or why it cannot and what to do")
 MSG(CERT_WITHDRAW, 446, P(CERTS), P(CTL), msg_cert_offer, 0, 0, "it is proved; then packed as in CERT_OFFER, the text empty")
 MSG(CERT_END, 445, P(CERTS), P(CTL), msg_cert_end, 0, 0, "what came of a job; then packed: URLs of the account and of the order, what failed, what to do, the host name that it is about, serial number, its name for RFC 9773, then each certificate of the chain in DER")
 

@@ -149,7 +149,8 @@ struct order_ask {
 	uint8_t key[32];   /* of the certificate: SHA-256 of its SubjectPublicKeyInfo */
 	bool renewal_only; /* only ask when `replaces` should be renewed */
 	char token[33];    /* chance: the preflight's */
-	enum cert_way way; /* how names are proved */
+	enum cert_way way; /* how names are proved, but wildcards */
+	bool else_tls;     /* by TLS, when nobody answers at port 80 */
 };
 /* What came back. `error` NULL: there is an answer. */
 struct answer {
@@ -213,6 +214,7 @@ struct proof {
 enum { ORDER_PROOFS_MAX = 16 /* at a time, of an order */ };
 struct order {
 	const struct order_ask *ask;
+	enum cert_way way; /* the ask's, or what the preflight found */
 	char account[ACME_URL_BYTES], url[ACME_URL_BYTES]; /* what is kept */
 	enum order_step step;
 	struct acme_directory directory;

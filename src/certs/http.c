@@ -286,6 +286,8 @@ static bool set_up(struct certs *c, struct transfer *t, const struct transfer_as
 		SET(CURLOPT_FRESH_CONNECT, 1L);
 		SET(CURLOPT_FORBID_REUSE, 1L);
 	}
+	if (ask->kind == TRANSFER_CONNECT)
+		SET(CURLOPT_CONNECT_ONLY, 1L);
 	if (ask->kind == TRANSFER_LOOK) {
 		SET(CURLOPT_CONNECT_ONLY, 1L);
 		SET(CURLOPT_CERTINFO, 1L);

@@ -447,6 +447,7 @@ static bool read_ask(
 	for (ask->nnames = 0; ask->nnames < said.names; ask->nnames++)
 		ask->names[ask->nnames] = unpack_str(&u);
 	ask->renewal_only = said.what == CERT_LOOK_RENEWAL;
+	ask->else_tls = said.else_tls;
 	ask->way = (enum cert_way)min_of(said.way, (uint32_t)CERT_BY_DNS);
 	j->looking = said.what == CERT_LOOK_SERVED;
 	j->look_at = *ret_account;
@@ -502,6 +503,24 @@ static void begin(struct certs *c, const struct msg *m)
 		job_go_on(j);
 }
 
+/* False: it cannot be, and the order has failed. */
+static bool is_offered(struct job *j, const struct msg *m)
+{
+	const char *what, *todo;
+	struct order_next next;
+	struct unpack u;
+
+	unpack_init(&u, m->payload, m->h.len);
+	what = unpack_str(&u);
+	todo = unpack_str(&u);
+	if (unpack_done(&u) && !what[0])
+		return true;
+	order_next(&j->order, &next);
+	order_fail(&j->order, next.name, u.bad ? "" : todo, "%.400s",
+		u.bad ? "it cannot be proved" : what);
+	return false;
+}
+
 void job_heard_ctl(struct certs *c, struct msg *m)
 {
 	struct job *j;
@@ -513,6 +532,7 @@ void job_heard_ctl(struct certs *c, struct msg *m)
 	j = job_by_id(c, m->h.id);
 	if (!j || j->wait != (m->h.type == MSG_CERT_KEPT ? WAIT_KEPT : WAIT_OFFERED))
 		return;
-	order_went(&j->order);
+	if (m->h.type != MSG_CERT_OFFERED || is_offered(j, m))
+		order_went(&j->order);
 	job_go_on(j);
 }

@@ -33,6 +33,7 @@ void order_init(struct order *o, const struct order_ask *ask, const char *accoun
 {
 	memset(o, 0, sizeof *o);
 	o->ask = ask;
+	o->way = ask->way;
 	o->step = STEP_DIRECTORY;
 	buf_init(&o->payload, PAYLOAD_MAX);
 	(void)snprintf(o->account, sizeof o->account, "%s", account);
@@ -263,7 +264,9 @@ static void heard_look(struct order *o, const struct answer *a, uint64_t now_ms,
 	case ACME_PENDING:
 		/* Behind the last of its names the authority still has to see that they are all
 		 * good. */
-		if (o->authz_i < o->at.nauthz)
+		if (o->ask->else_tls && !o->probed)
+			order_go(o, STEP_OFFER_PROBE); /* one that was kept: by which way? */
+		else if (o->authz_i < o->at.nauthz)
 			order_go(o, STEP_AUTHZ);
 		else if (!wait_more(o, a, now_ms, now_s))
 			order_fail(o, "", "it is tried again by itself",
@@ -487,9 +490,12 @@ void order_went(struct order *o)
 void order_probed(struct order *o, const struct acme_fail *why)
 {
 	must(o->step == STEP_PROBE);
+	o->probed = true;
 	if (why) {
 		o->fail = *why;
 		o->step = STEP_FAILED;
+	} else if (o->url[0] && o->account[0]) {
+		order_go(o, STEP_LOOK);
 	} else {
 		order_go(o, o->account[0] ? STEP_ORDER : STEP_ACCOUNT);
 	}

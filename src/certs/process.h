@@ -42,6 +42,7 @@ enum transfer_kind {
 	TRANSFER_HEAD,
 	TRANSFER_POST,
 	TRANSFER_LOOK, /* only which certificate is shown, by whomever */
+	TRANSFER_CONNECT, /* only whether somebody is there */
 };
 struct transfer_ask {
 	enum transfer_kind kind;
@@ -94,6 +95,7 @@ struct job {
 	unsigned probe_i, probe_n, probe_at,
 		probe_good; /* name; its addresses: how many, which, how many were good */
 	char probe_address[ADDRESSES_MAX][50];
+	bool probe_alone; /* there is a name of which no address answers */
 	struct acme_fail probe_why; /* of an address that could not be connected to */
 };
 void job_heard_ctl(struct certs *c, struct msg *m);

@@ -104,7 +104,7 @@ static bool authorize(struct order *o, const struct proof *p)
 static void begin(struct order *o)
 {
 	/* A name of a whole range can be proved by DNS only (RFC 8555 section 7.1.3). */
-	enum cert_way way = o->authz.wildcard ? CERT_BY_DNS : o->ask->way;
+	enum cert_way way = o->authz.wildcard ? CERT_BY_DNS : o->way;
 	struct proof *p = &o->proof[o->nproofs];
 
 	if (!o->authz.by[way].token[0]) {

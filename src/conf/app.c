@@ -219,6 +219,7 @@ static void fill_tls(struct conf *c, struct conf_app *a)
 	a->https = number_of(c, CONF_SITE_HTTPS) != OFF && a->chain != NULL && a->chain[0] != NULL;
 	a->https_auto = number_of(c, CONF_SITE_HTTPS) == 0 && (a->chain == NULL || a->chain[0] == NULL) &&
 			!is_written(c, CONF_SITE_CERTIFICATE);
+	a->challenge = (enum conf_challenge)number_of(c, CONF_SITE_CHALLENGE);
 	a->acme_email = text_of(c, CONF_SERVER_ACME_EMAIL);
 	a->acme_directory = text_of(c, CONF_SERVER_ACME_DIRECTORY);
 	a->http = (enum conf_http)number_of(c, CONF_SITE_HTTP);

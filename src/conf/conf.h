@@ -156,6 +156,7 @@ enum conf_edit { CONF_EDIT_SET = 1, CONF_EDIT_ADD, CONF_EDIT_REMOVE };
 enum conf_rate_by { CONF_RATE_ADDRESS = 1, CONF_RATE_SITE, CONF_RATE_HEADER };
 enum conf_server_kind { CONF_SERVER_ADDRESS = 1, CONF_SERVER_UNIX, CONF_SERVER_NAME };
 /* TCP is no word of Protocol=: it is what [Tcp] passes on. */
+enum conf_challenge { CONF_CHALLENGE_AUTO, CONF_CHALLENGE_HTTP, CONF_CHALLENGE_TLS, CONF_CHALLENGE_DNS };
 enum conf_protocol { CONF_PROTOCOL_HTTP, CONF_PROTOCOL_HTTPS, CONF_PROTOCOL_FASTCGI, CONF_PROTOCOL_UWSGI, CONF_PROTOCOL_TCP };
 enum conf_balance { CONF_BALANCE_ROUND_ROBIN, CONF_BALANCE_LEAST, CONF_BALANCE_HASH };
 /* A network; IPv4 in its mapped form, bits + 96. */
@@ -359,6 +360,7 @@ struct conf_app {
 	uint64_t hsts_ms;
 	bool hsts_written;           /* … with any certificate */
 	bool https_auto;             /* one shall be got by itself: none is written, and Https= is auto */
+	enum conf_challenge challenge;
 	const char *acme_email, *acme_directory; /* email "": nobody agreed to an authority's terms */
 	bool http1, http2;           /* over TLS */
 	const char *const *listen_tls;

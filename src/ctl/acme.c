@@ -187,6 +187,8 @@ static void account_made(struct ctl *c, struct acme_account *a, const struct msg
 	/* Kept before it is used, also by the keys process that comes after this one. */
 	if (state_save_account(c, a) == 0)
 		(void)sites_again(c);
+	if (!a->directory[0])
+		acme_prove_all(c);
 }
 
 static void cert_made(struct ctl *c, struct cert *cert, const struct msg_key_made *said,
@@ -232,7 +234,7 @@ void acme_key_made(struct ctl *c, const struct msg *m)
 	if (u.bad)
 		n = csr_n = 0;
 	for (struct acme_account *a = c->certs.accounts; a; a = a->next)
-		if (a->making && m->h.id == c->certs.account_id) {
+		if (a->making && m->h.id == a->making_id) {
 			account_made(c, a, &said, box, n);
 			break;
 		}
@@ -248,14 +250,14 @@ void acme_keys_gone(struct ctl *c)
 		a->making = false;
 	for (struct cert *cert = c->certs.all; cert; cert = cert->next)
 		cert->making = false;
+	acme_prove_again(c);
 }
 
-/* The account at the authority of now; NULL: not yet. */
-static struct acme_account *account(struct ctl *c)
+struct acme_account *acme_account(struct ctl *c, const char *directory)
 {
 	struct acme_account *a = c->certs.accounts;
 
-	while (a && strcmp(a->directory, c->certs.directory) != 0)
+	while (a && strcmp(a->directory, directory) != 0)
 		a = a->next;
 	if (a && a->key.box)
 		return a;
@@ -263,14 +265,14 @@ static struct acme_account *account(struct ctl *c)
 		a = calloc(1, sizeof *a);
 		if (!a)
 			return NULL;
-		(void)snprintf(a->directory, sizeof a->directory, "%s", c->certs.directory);
+		(void)snprintf(a->directory, sizeof a->directory, "%s", directory);
 		a->next = c->certs.accounts;
 		c->certs.accounts = a;
 	}
 	if (!a->making) {
 		a->making = true;
-		c->certs.account_id = ++c->ids;
-		ask_key(c, NULL, c->certs.account_id);
+		a->making_id = ++c->ids;
+		ask_key(c, NULL, a->making_id);
 	}
 	return NULL;
 }
@@ -290,7 +292,8 @@ static void send_job(struct ctl *c, struct cert *cert, struct msg_cert_ask *m, s
 
 static void start_job(struct ctl *c, struct cert *cert, const struct acme_account *a)
 {
-	struct msg_cert_ask m = {.what = CERT_GET};
+	struct msg_cert_ask m = {
+		.what = CERT_GET, .way = cert->way, .else_tls = cert->else_tls};
 	struct buf b;
 
 	memcpy(m.key, cert->asked_key.id, sizeof m.key);
@@ -390,7 +393,7 @@ static bool is_within(struct ctl *c, struct cert *cert, struct acme_account *a)
 /* The next step of one that is due. */
 static void advance(struct ctl *c, struct cert *cert)
 {
-	struct acme_account *a = account(c);
+	struct acme_account *a = acme_account(c, c->certs.directory);
 
 	if (!a || cert->making)
 		return;

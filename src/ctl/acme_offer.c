@@ -1,6 +1,6 @@
 /*
  * acme_offer.c: what proves a name to an authority, for as long as it may look: tokens that all gates
- * answer.
+ * answer, certificates (acme_prove.c) that all gates show.
  *
  * Called by acme_job.c for jobs of certs, and when gates come, go and know. Owns the tokens: each
  * new gate is told them again, in the order in which they came; at a job's end they are forgotten
@@ -8,23 +8,48 @@
  */
 #include "ctl.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { CHALLENGE_MS = 60 * 60 * 1000 };
 
-static void tell(struct gate_peer *g, const struct cert_challenge *ch, uint64_t forget_ms)
+static void tell_token(struct gate_peer *g, const struct cert_challenge *ch, uint64_t forget_ms)
 {
 	struct msg_challenge m = {.forget_ms = forget_ms};
 	struct buf b;
 
-	if (!g->greeted || !chan_open(&g->chan))
-		return;
 	buf_init(&b, 1024);
 	pack_str(&b, ch->token);
 	pack_str(&b, ch->text);
 	if (!b.error)
 		(void)chan_send(&g->chan, MSG_CHALLENGE, ch->id, &m, sizeof m, b.p, b.len, NULL, 0);
 	buf_done(&b);
+}
+
+static void tell_certificate(
+	struct gate_peer *g, const struct cert_challenge *ch, uint64_t forget_ms)
+{
+	struct msg_challenge_tls m = {.forget_ms = forget_ms};
+	struct buf b;
+
+	memcpy(m.key, ch->key, sizeof m.key);
+	buf_init(&b, 512 + CHALLENGE_DER_MAX);
+	pack_str(&b, ch->name);
+	pack_bytes(&b, ch->der, ch->der_n);
+	if (!b.error)
+		(void)chan_send(
+			&g->chan, MSG_CHALLENGE_TLS, ch->id, &m, sizeof m, b.p, b.len, NULL, 0);
+	buf_done(&b);
+}
+
+static void tell(struct gate_peer *g, const struct cert_challenge *ch, uint64_t forget_ms)
+{
+	if (!g->greeted || !chan_open(&g->chan) || !ch->id)
+		return;
+	if (ch->way == CERT_BY_TLS)
+		tell_certificate(g, ch, forget_ms);
+	else
+		tell_token(g, ch, forget_ms);
 }
 
 static void tell_all(struct ctl *c, const struct cert_challenge *ch, uint64_t forget_ms)
@@ -64,13 +89,26 @@ static bool all_know(const struct ctl *c, uint64_t id)
 	return true;
 }
 
+/* To certs: it is offered; or why not. */
+static void answer(struct ctl *c, uint64_t job, const char *what, const char *todo)
+{
+	struct buf b;
+
+	buf_init(&b, 2048);
+	pack_str(&b, what);
+	pack_str(&b, todo);
+	if (!b.error)
+		(void)chan_send(
+			&c->certs.chan, MSG_CERT_OFFERED, job, b.p, b.len, NULL, 0, NULL, 0);
+	buf_done(&b);
+}
+
 void acme_settle(struct ctl *c)
 {
 	for (struct cert *cert = c->certs.all; cert; cert = cert->next)
 		if (cert->job && cert->offer && all_know(c, cert->offer)) {
 			cert->offer = 0;
-			(void)chan_send(&c->certs.chan, MSG_CERT_OFFERED, cert->job, NULL, 0, NULL,
-				0, NULL, 0);
+			answer(c, cert->job, "", "");
 		}
 }
 
@@ -83,7 +121,8 @@ void acme_gate_knows(struct gate_peer *g, uint64_t id)
 static void forget(struct ctl *c, struct cert_challenge *ch)
 {
 	tell_all(c, ch, 0);
-	ch->until_ms = 0;
+	free(ch->der);
+	*ch = (struct cert_challenge){0};
 }
 
 static struct cert_challenge *find(struct ctl *c, const char *token)
@@ -123,6 +162,23 @@ static struct cert_challenge *place_for(struct ctl *c, const char *token)
 	return at;
 }
 
+void acme_offered(struct ctl *c, struct cert_challenge *ch)
+{
+	ch->id = ++c->ids;
+	for (struct cert *cert = c->certs.all; cert; cert = cert->next)
+		if (cert->job && cert->job == ch->job)
+			cert->offer = ch->id;
+	tell_all(c, ch, CHALLENGE_MS);
+	acme_settle(c);
+}
+
+void acme_not_offered(struct ctl *c, struct cert_challenge *ch, const char *what, const char *todo)
+{
+	if (ch->job)
+		answer(c, ch->job, what, todo);
+	forget(c, ch);
+}
+
 /* Texts point into the message. False: it is not in form. */
 static bool read_offer(const struct msg *m, struct msg_cert_offer *ret, const char **ret_name,
 	const char **ret_token, const char **ret_text)
@@ -148,17 +204,20 @@ void acme_offer(struct ctl *c, struct cert *cert, const struct msg *m)
 	struct cert_challenge *ch;
 
 	if (!read_offer(m, &said, &name, &token, &text) || strlen(token) >= sizeof ch->token ||
-		strlen(text) >= sizeof ch->text)
+		strlen(text) >= sizeof ch->text || strlen(name) >= sizeof ch->name)
 		return;
 	ch = place_for(c, token);
-	*ch = (struct cert_challenge){.id = ++c->ids,
-		.until_ms = loop_now_ms(c->loop) + CHALLENGE_MS,
-		.job = cert->job};
+	free(ch->der);
+	*ch = (struct cert_challenge){.until_ms = loop_now_ms(c->loop) + CHALLENGE_MS,
+		.job = cert->job,
+		.way = (enum cert_way)said.way};
 	memcpy(ch->token, token, strlen(token) + 1);
 	memcpy(ch->text, text, strlen(text) + 1);
-	cert->offer = ch->id;
-	tell_all(c, ch, CHALLENGE_MS);
-	acme_settle(c);
+	memcpy(ch->name, name, strlen(name) + 1);
+	if (ch->way == CERT_BY_TLS)
+		acme_prove(c, ch);
+	else
+		acme_offered(c, ch);
 }
 
 void acme_withdraw(struct ctl *c, const struct cert *cert, const struct msg *m)

@@ -130,6 +130,8 @@ bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_sit
 		return false;
 	}
 	want(b, cert, names);
+	cert->way = conf->challenge == CONF_CHALLENGE_TLS ? CERT_BY_TLS : CERT_BY_HTTP;
+	cert->else_tls = conf->challenge == CONF_CHALLENGE_AUTO;
 	look_at_count(b->c, cert, n);
 	if (!cert->n)
 		return true;

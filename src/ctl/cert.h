@@ -5,6 +5,7 @@
  *   acme_want.c    who wants one, for which names
  *   acme.c         when it is got; keys, and the beginning of jobs
  *   acme_job.c     what the process certs says of them
+ *   acme_prove.c   certificates that prove names by TLS
  *   acme_offer.c   what proves a name, for as long as its authority may look: tokens for the gates
  *   stored.h       those that lie in the state as they were handed over
  *   cert_verbs.c   `stead cert`, and what `stead status` says of them
@@ -52,6 +53,7 @@ struct acme_account {
 	uint64_t spent_s; /* of the orders that it may place */
 	uint8_t x[32], y[32];
 	bool making;
+	uint64_t making_id;
 };
 /* One site's; a row of cert, by the site's name. */
 struct cert {
@@ -81,6 +83,8 @@ struct cert {
 	uint32_t number;                /* of the site */
 	bool making;                    /* a key is being made */
 	uint64_t job, making_id, offer; /* 0: none is under way */
+	enum cert_way way;              /* how its names are proved … */
+	bool else_tls;                  /* … and by TLS when nobody answers at port 80 */
 	bool refused;                   /* such a one cannot be got, whoever asks: see `what` */
 	bool own;                       /* it is of Certificate=; then these are of it: */
 	uint64_t own_until_s;
@@ -94,9 +98,16 @@ struct cert {
 };
 /* What gates answer to an authority. */
 struct cert_challenge {
-	uint64_t id, until_ms; /* until_ms 0: this place is free */
+	uint64_t id, until_ms; /* until_ms 0: this place is free; id 0: gates were not told yet */
 	uint64_t job;          /* for which it is; 0: that one ended with its process */
+	enum cert_way way;
 	char token[128], text[192];
+	/* by TLS */
+	char name[256];
+	uint64_t asked; /* the question for its certificate; 0: it is not asked */
+	uint8_t key[32];
+	void *der;      /* NULL: it is not there yet */
+	size_t der_n;
 };
 /* Each job has its names' and the preflight's; what a dead certs left has room beside them. Gates have as much. */
 enum { CERT_CHALLENGES_MAX = 256 };
@@ -110,7 +121,6 @@ struct certs {
 	char directory[CERT_URL_MAX], contact[256]; /* "": nobody agreed to an authority's terms */
 	unsigned build;
 	unsigned jobs;
-	uint64_t account_id; /* of the question for an account's key */
 	struct timer timer;
 	struct cert_challenge challenges[CERT_CHALLENGES_MAX];
 };
@@ -139,6 +149,9 @@ void acme_end(struct site_build *b);
  * authority's terms. */
 bool acme_wants(const struct conf_app *conf);
 /* ---- acme.c ---- */
+/* The account at that authority, with a key; NULL: it is being made. "" is none: its key signs what proves names by TLS
+ * (RFC 8737). */
+struct acme_account *acme_account(struct ctl *c, const char *directory);
 /* The last try came to nothing: it is written down, told, and tried again later, not before wait_s
  * are over. */
 void acme_failed(struct ctl *c, struct cert *cert, const char *about, const char *what,
@@ -155,6 +168,13 @@ void acme_turn(struct ctl *c);
 int acme_channel(struct ctl *c, int fd);
 void acme_key_made(struct ctl *c, const struct msg *m);
 void acme_keys_gone(struct ctl *c);
+/* ---- acme_prove.c ---- */
+/* Have keys make the certificate of that one; also what it was asked for by one that died. */
+void acme_prove(struct ctl *c, struct cert_challenge *ch);
+void acme_prove_all(struct ctl *c);
+void acme_proved(struct ctl *c, const struct msg *m);
+/* Keys is gone. */
+void acme_prove_again(struct ctl *c);
 /* ---- acme_offer.c ---- */
 /* CERT_OFFER and CERT_WITHDRAW of a job. */
 void acme_offer(struct ctl *c, struct cert *cert, const struct msg *m);
@@ -162,6 +182,10 @@ void acme_withdraw(struct ctl *c, const struct cert *cert, const struct msg *m);
 /* That job has ended; so have all, because certs is gone: another one may go on with them. */
 void acme_offers_end(struct ctl *c, uint64_t job);
 void acme_offers_left(struct ctl *c);
+/* For that one all is there that gates need: they are told. */
+void acme_offered(struct ctl *c, struct cert_challenge *ch);
+/* It cannot be: the order fails. */
+void acme_not_offered(struct ctl *c, struct cert_challenge *ch, const char *what, const char *todo);
 /* A new gate is told all tokens; a gate knows this one; a gate is gone. */
 void acme_gate_up(struct gate_peer *g);
 void acme_gate_knows(struct gate_peer *g, uint64_t id);

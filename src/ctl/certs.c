@@ -57,6 +57,8 @@ static void keys_got(struct chan *ch, struct msg *m)
 	}
 	if (m->h.type == MSG_KEY_MADE && !local_made(c, m))
 		acme_key_made(c, m);
+	if (m->h.type == MSG_KEY_PROVED)
+		acme_proved(c, m);
 	if (m->h.type != MSG_KEYS_HERE || msg_get(m, &here, sizeof here, sizeof here) < 0)
 		return;
 	if (!c->keys.known && !(here.guards & KEYS_LOCKED))
@@ -71,6 +73,7 @@ static void keys_got(struct chan *ch, struct msg *m)
 	c->keys.known = true;
 	if (c->up)
 		up_advance(c->up);
+	acme_prove_all(c);
 	acme_turn(c);
 	local_turn(c);
 }

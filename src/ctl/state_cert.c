@@ -89,6 +89,8 @@ void certs_free(struct ctl *c)
 		free(a->key.box);
 		free(a);
 	}
+	for (unsigned i = 0; i < CERT_CHALLENGES_MAX; i++)
+		free(c->certs.challenges[i].der);
 }
 
 /* ---- reading ---- */

@@ -16,6 +16,7 @@
 #include "maintenance.h"
 #include "scrape.h"
 #include "service.h"
+#include "tls_server.h"
 #include "to_app.h"
 
 #include <errno.h>
@@ -100,6 +101,9 @@ static void ctl_got(struct chan *c, struct msg *m)
 		overlay(g, m);
 	} else if (m->h.type == MSG_CHALLENGE) {
 		if (challenge_heard(g, m) == 0)
+			(void)chan_send(&g->ctl, MSG_CHALLENGED, m->h.id, NULL, 0, NULL, 0, NULL, 0);
+	} else if (m->h.type == MSG_CHALLENGE_TLS) {
+		if (tls_challenge_heard(g, m) == 0)
 			(void)chan_send(&g->ctl, MSG_CHALLENGED, m->h.id, NULL, 0, NULL, 0, NULL, 0);
 	} else if (m->h.type == MSG_METRICS) {
 		scrape_answer(g, m->fds[0]);

@@ -5,6 +5,7 @@
  *   store.c    the keys: sealed in the vault, opened at first use
  *   make.c     a new key, and the request for its certificate
  *   ca.h       the user's own certificate authority, for local names
+ *   prove.c    a certificate that proves a name to an authority
  *   tickets.c  the keys of session tickets: made here, the same for all gates
  *   jail.c     what is left to do for a process that has all it needs
  *
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "ca.h"
+#include "lib/buf.h"
 #include "seal/seal.h"
 #include "snap/vault.h"
 #include "tbl/tbl.h"
@@ -74,6 +76,18 @@ int make_key(const void *payload, size_t n, const uint8_t to[SEAL_KEY_BYTES], co
 	struct key_made *ret);
 /* Frees all but the key, which may have gone to the store (NULL). */
 void make_done(struct key_made *m);
+
+/* "DNS:NAME" or "IP:ADDRESS", behind a comma when there is something before it. False: it is no name that a
+ * certificate can have. */
+bool make_put_name(struct buf *b, const char *name);
+
+/* ---- prove.c ---- */
+/* What a PROVE's payload asks for. 0; -EPROTO: it is not in form; -EINVAL: a name that is none. ret_name points
+ * into it. */
+int prove_parse(const void *payload, size_t n, struct msg_key_prove *ret, const char **ret_name);
+/* The certificate of RFC 8737 section 3, for a day around now_s. 0 and how long it is; -EIO. */
+int prove_make(struct evp_pkey_st *key, const uint8_t digest[32], const char *name, uint64_t now_s,
+	uint8_t ret[CHALLENGE_DER_MAX], size_t *ret_n);
 
 /* ---- tickets.c ---- */
 #define TICKETS_ROTATE_US (12ull * 3600 * 1000000)

@@ -15,6 +15,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "aide/aide.h"
@@ -157,6 +158,8 @@ static int started(struct aide *a, struct msg *start)
 	/* What the library loads at its first use it loads now. */
 	if (!err && (!OPENSSL_init_crypto(0, NULL) || !EVP_sha512()))
 		err = -EIO;
+	/* So does gmtime(), also for universal time. */
+	tzset();
 	for (unsigned i = 0; i < start->nfds; i++)
 		close(msg_take_fd(start, i));
 	if (!err)
@@ -263,6 +266,24 @@ static void make(struct keys *k, struct aide_peer *to, const struct msg *m)
 	buf_done(&b);
 }
 
+static void prove(struct keys *k, struct aide_peer *to, const struct msg *m)
+{
+	struct msg_key_proved said = {0};
+	uint8_t der[CHALLENGE_DER_MAX];
+	struct msg_key_prove ask;
+	EVP_PKEY *key = NULL;
+	const char *name;
+	size_t n = 0;
+	int err = prove_parse(m->payload, m->h.len, &ask, &name);
+
+	if (!err)
+		err = store_find(k->store, ask.key, &key);
+	if (!err)
+		err = prove_make(key, ask.digest, name, loop_wall_us(k->aide.loop) / 1000000, der, &n);
+	said.err = (uint32_t)-err;
+	aide_answer(to, MSG_KEY_PROVED, m->h.id, &said, sizeof(said), der, n);
+}
+
 static void heard(struct aide *a, struct aide_peer *from, struct msg *m)
 {
 	struct msg_signed refuse = {.err = EINVAL};
@@ -272,6 +293,10 @@ static void heard(struct aide *a, struct aide_peer *from, struct msg *m)
 
 	if (m->h.type == MSG_KEY_MAKE) {
 		make(k, from, m);
+		return;
+	}
+	if (m->h.type == MSG_KEY_PROVE) {
+		prove(k, from, m);
 		return;
 	}
 	if (m->h.type != MSG_SIGN)

@@ -54,11 +54,21 @@ static bool is_local(const char *p)
 	return is_name(p) && hostname_is_local(p, strlen(p));
 }
 
-static const char *kind_of(const char *name)
+static bool is_address(const char *p)
 {
-	struct in6_addr a;
+	uint8_t mem[16];
 
-	return inet_pton(AF_INET, name, &a) == 1 || inet_pton(AF_INET6, name, &a) == 1 ? "IP" : "DNS";
+	return inet_pton(AF_INET, p, mem) == 1 || inet_pton(AF_INET6, p, mem) == 1;
+}
+
+bool make_put_name(struct buf *b, const char *name)
+{
+	bool address = is_address(name);
+
+	if (!address && !is_name(name))
+		return false;
+	buf_printf(b, "%s%s:%s", b->len ? "," : "", address ? "IP" : "DNS", name);
+	return true;
 }
 
 /* "DNS:a,IP:b"; the caller's to free. NULL: there is a name that is none. */
@@ -76,10 +86,8 @@ static char *names_text(struct unpack *u, uint32_t n, bool local, int *ret_err)
 
 		if (u->bad)
 			*ret_err = -EPROTO;
-		else if (local ? !is_local(name) : !is_name(name))
+		else if ((local && !is_local(name)) || !make_put_name(&b, name))
 			*ret_err = -EINVAL;
-		else
-			buf_printf(&b, "%s%s:%s", i ? "," : "", kind_of(name), name);
 	}
 	if (!*ret_err && (!unpack_done(u) || b.error || b.len >= NAMES_TEXT_MAX))
 		*ret_err = -EPROTO;

@@ -145,9 +145,24 @@ class Stead(program.Stead):
         return next((c for c in said.get("certificates", ()) if site in (None, c["site"])), None)
 
 
-def site(pebble, more="", names=DOMAIN):
+def dies_at_each_step(pebble, bed, role):
+    """kill -9 of a process at each step of an order: exactly one certificate, and it is served."""
+    stead, killed = bed(pebble).up(), 0
+    for mark in ("/sign-me", "/order-plz", "/chalZ/", "/finalize-order/", "/certZ/"):
+        program.wait_until(mark, lambda mark=mark: mark in pebble.log() or stead.served())
+        if stead.served():
+            break
+        stead.kill(role)
+        killed += 1
+    program.wait_until("the certificate", stead.served)
+    program.wait_until("it is told", lambda: (stead.certificate() or {}).get("state") == "served")
+    assert pebble.issued() == 1 and killed >= 3
+    assert stead.certificate()["serial"] == stead.served()
+
+
+def site(pebble, more="", names=DOMAIN, listen="127.0.0.1:80"):
     """A stead.conf of files alone."""
-    return {"stead.conf": f"[Site]\nName=shop\nDomain={names}\nRoot=www\n{more}\n[Server]\nListen=127.0.0.1:80\n"
+    return {"stead.conf": f"[Site]\nName=shop\nDomain={names}\nRoot=www\n{more}\n[Server]\nListen={listen}\n"
                           f"ListenTls=127.0.0.1:443\nAcmeEmail=admin@stead-test.example\nAcmeDirectory={pebble.url}\n",
             "www/index.html": "hello from the shop\n"}
 

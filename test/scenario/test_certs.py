@@ -25,8 +25,8 @@ def bed(net, work, app_folder):
     """stead(…) on a site with a public name, not started yet."""
     made = []
 
-    def make(pebble, more="", names=DOMAIN, gates=1, server="", **options):
-        folder = app_folder(acmebed.site(pebble, more=more, names=names))
+    def make(pebble, more="", names=DOMAIN, gates=1, server="", listen="127.0.0.1:80", **options):
+        folder = app_folder(acmebed.site(pebble, more=more, names=names, listen=listen))
         file = folder / "stead.conf"
         file.write_text(file.read_text() + f"Gates={gates}\n{server}")
         made.append(acmebed.Stead(net, work, folder, number=len(made), **options))
@@ -91,18 +91,7 @@ def test_as_root(root_state, net, bed):
 @pytest.mark.parametrize("role", ["certs", "ctl", "keys"])
 def test_dies_at_each_step(net, bed, role):
     """kill -9 at each step of an order: exactly one certificate, and it is served."""
-    pebble = acmebed.Pebble(net)
-    stead, killed = bed(pebble).up(), 0
-    for mark in ("/sign-me", "/order-plz", "/chalZ/", "/finalize-order/", "/certZ/"):
-        wait_until(mark, lambda mark=mark: mark in pebble.log() or stead.served())
-        if stead.served():
-            break
-        stead.kill(role)
-        killed += 1
-    wait_until("the certificate", stead.served)
-    wait_until("it is told", lambda: (stead.certificate() or {}).get("state") == "served")
-    assert pebble.issued() == 1 and killed >= 3
-    assert stead.certificate()["serial"] == stead.served()
+    acmebed.dies_at_each_step(acmebed.Pebble(net), bed, role)
 
 
 def test_renewed_under_load(net, bed):

@@ -302,6 +302,10 @@ static void pump(struct tls_conn *t)
 			conn_end(c, CLOSE_TLS_BROKEN);
 			break;
 		}
+		if (t->challenge && (n || t->ended || c->eof)) {
+			conn_end(c, CLOSE_TLS_CHALLENGE);
+			break;
+		}
 		if (n == 0 && !t->ended && !c->eof) {
 			want_raw(t);
 			break;

@@ -151,11 +151,19 @@ static int on_hello(SSL *ssl, int *ret_alert, void *arg)
 	char name[TLS_NAME_MAX];
 	size_t sni_n, n = 0;
 
-	if (t->site) /* a second hello, after a HelloRetryRequest */
+	if (t->site || t->challenge) /* a second hello, after a HelloRetryRequest */
 		return SSL_CLIENT_HELLO_SUCCESS;
 	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &sni, &sni_n) == 1 &&
 		!tls_sni_read(sni, sni_n, name, &n)) {
 		*ret_alert = SSL_AD_DECODE_ERROR;
+		return SSL_CLIENT_HELLO_ERROR;
+	}
+	if (tls_challenge_is(ssl)) {
+		t->challenge = tls_challenge_use(ts, ssl, name, n);
+		if (t->challenge)
+			return SSL_CLIENT_HELLO_SUCCESS;
+		*ret_alert = SSL_AD_UNRECOGNIZED_NAME;
+		t->why = CLOSE_TLS_NAME;
 		return SSL_CLIENT_HELLO_ERROR;
 	}
 	t->snap = snap_ref(ts->gate->snap);
@@ -185,6 +193,9 @@ static int on_cert(SSL *ssl, void *arg)
 	const struct tls_cert *c;
 	const struct snap_cert *cert = t->site ? snap_cert(t->snap, t->site->cert - 1) : NULL;
 
+	/* The hello set it. */
+	if (t->challenge)
+		return 1;
 	if (!cert || tls_certs_find(ts, t->snap, cert, &c) < 0) {
 		t->why = CLOSE_TLS_KEY;
 		return 0;
@@ -202,6 +213,12 @@ static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_n,
 	unsigned len = sizeof(protocols) - 1;
 
 	(void)arg;
+	if (t->challenge) {
+		/* It is the only one that was offered. */
+		*ret = in + 1;
+		*ret_n = in[0];
+		return SSL_TLSEXT_ERR_OK;
+	}
 	if (flags & SNAP_SITE_NO_HTTP2) {
 		from += 3;
 		len -= 3;
@@ -307,6 +324,7 @@ void tls_server_free(struct gate *g)
 	SSL_CTX_free(ts->ctx);
 	BIO_meth_free(ts->bio);
 	tls_certs_free(ts);
+	tls_challenges_free(ts);
 	for (unsigned i = 0; i < ARRAY_LEN(ts->providers); i++)
 		if (ts->providers[i])
 			OSSL_PROVIDER_unload(ts->providers[i]);

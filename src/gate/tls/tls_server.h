@@ -4,6 +4,7 @@
  *   tls_server.c  the context: versions, ciphers, which certificate, which protocol (ALPN), tickets
  *   tls_sni.c     the name that a client asks for
  *   tls_certs.c   certificates that have been read: a bounded table by the snapshot's id of them
+ *   tls_challenge.c  certificates that prove names to authorities
  *   tls_key.c     keys as OpenSSL sees them: a provider whose signatures are asked of the process keys
  *   tls_wait*.c   what a handshake does until its signature comes
  *   tls_conn.c    one connection: its handshake, what it receives, its end
@@ -53,6 +54,7 @@ struct tls_server {
 	void *providers[2];
 	struct ssl_ctx_st *ctx;
 	struct tls_certs *certs;
+	struct tls_challenges *challenges; /* NULL: there was none yet */
 	struct msg_ticket_keys tickets; /* n 0: none came yet */
 	struct sign_wait *waits;
 	uint64_t sign_ids;
@@ -100,6 +102,17 @@ int tls_certs_find(struct tls_server *ts, const struct snap *s, const struct sna
 	const struct tls_cert **ret);
 unsigned tls_certs_n(const struct tls_server *ts);
 
+/* tls_challenge.c: certificates that prove names to authorities (RFC 8737), as ctl told them. */
+enum { TLS_CHALLENGES_MAX = 256 };
+/* CHALLENGE_TLS. 0; -EPROTO: it is not in form; -ENOMEM; -EIO. Of too many the one that would be forgotten first
+ * gives way. */
+int tls_challenge_heard(struct gate *g, const struct msg *m);
+void tls_challenges_free(struct tls_server *ts);
+/* In a hello: does it speak acme-tls/1 and nothing else? */
+bool tls_challenge_is(struct ssl_st *ssl);
+/* Show the one for that name. False: there is none. */
+bool tls_challenge_use(struct tls_server *ts, struct ssl_st *ssl, const char *name, size_t n);
+
 /* tls_key.c */
 /* The provider's entry, with the tls_server as its context. */
 int tls_key_provider(struct tls_server *ts);
@@ -119,6 +132,7 @@ struct tls_conn {
 	char *held;              /* the loop's buffer that `cipher` lies in, when it is kept */
 	uint32_t in_bytes;       /* received before the handshake was over */
 	bool raw_waits, sending, inside, ready, h2, shut, ended, failed, signing, queued;
+	bool challenge;          /* by an authority: nothing follows the handshake */
 	struct tls_conn *behind; /* the next one that waits for a job */
 	uint8_t why;             /* enum close_id of a failure */
 	const struct snap_site *site; /* the SNI's, while the handshake runs */
