@@ -232,6 +232,18 @@ static void respell(struct snap_writer *w, struct snap_route *r)
 	r->path = put_bytes(w, text, r->path.len);
 }
 
+static uint32_t rules_of(const struct snap_route *r)
+{
+	return (r->flags & SNAP_ROUTE_ALLOW || r->deny.n ? SNAP_RULE_ACCESS : 0) |
+	       (r->rates.n ? SNAP_RULE_RATE : 0) | (r->users.n ? SNAP_RULE_USERS : 0) |
+	       (r->auth_upstream != SNAP_NONE ? SNAP_RULE_FORWARD_AUTH : 0) |
+	       (r->redirects.n ? SNAP_RULE_REDIRECT : 0) |
+	       (r->rewrites.n ? SNAP_RULE_REWRITE : 0) | (r->headers.n ? SNAP_RULE_HEADERS : 0) |
+	       (r->body_max ? SNAP_RULE_BODY_MAX : 0) |
+	       (r->flags & SNAP_ROUTE_SCRIPTS ? SNAP_RULE_SCRIPTS : 0) |
+	       (r->try_files.n ? SNAP_RULE_TRY_FILES : 0) | (r->cache_bytes ? SNAP_RULE_CACHE : 0);
+}
+
 static void put_routes(
 	struct snap_writer *w, struct snap_site *s, struct snap_route *all, unsigned n)
 {
@@ -245,6 +257,7 @@ static void put_routes(
 	for (unsigned i = 0; i < n; i++) {
 		check_route(w, &all[i]);
 		all[i].next = SNAP_NONE;
+		all[i].rules = rules_of(&all[i]);
 		if (w->err || w->heap.error)
 			break;
 		respell(w, &all[i]);

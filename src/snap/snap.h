@@ -60,6 +60,20 @@ enum snap_route_flag {
 	SNAP_ROUTE_SCRIPTS = 64,    /* to an upstream that runs the scripts below `root`, which is not stripped of `path` but by STRIP */
 	SNAP_ROUTE_WHOLE = 128,     /* its folder is the site's: a file lies there by the whole path */
 };
+/* Which of a route's rules are there at all: what is not costs a request one test for all of them. */
+enum snap_rule {
+	SNAP_RULE_ACCESS = 1, /* allow, deny */
+	SNAP_RULE_RATE = 2,
+	SNAP_RULE_USERS = 4,
+	SNAP_RULE_FORWARD_AUTH = 8,
+	SNAP_RULE_REDIRECT = 16,
+	SNAP_RULE_REWRITE = 32,
+	SNAP_RULE_HEADERS = 64,
+	SNAP_RULE_BODY_MAX = 128,
+	SNAP_RULE_SCRIPTS = 256,
+	SNAP_RULE_TRY_FILES = 512,
+	SNAP_RULE_CACHE = 1024,
+};
 struct snap_header {
 	uint32_t response;    /* 0: of the request */
 	uint32_t act;         /* enum snap_header_do */
@@ -119,6 +133,8 @@ struct snap_route {
 	uint32_t auth_upstream;       /* ForwardAuth: index into upstreams, or SNAP_NONE */
 	struct snap_str auth_path;
 	uint32_t request_timeout_ms;
+	uint32_t rules;               /* enum snap_rule; filled in by snap_put_site() */
+	uint32_t pad;
 	uint64_t body_max;            /* 0: no bound */
 	uint64_t cache_bytes;         /* 0: no cache */
 };
@@ -304,8 +320,8 @@ uint32_t snap_put_tcp(struct snap_writer *w, const struct snap_tcp *tcp);
  * too. */
 uint32_t snap_put_cert(struct snap_writer *w, const struct snap_cert *cert, const void *const *der, const size_t *der_n,
 	unsigned n, const char *names);
-/* A site with its routes; routes[0] is its own. `regexes`, `next`, `path_max` and `paths` are filled in
- * here. Routes of one path keep their order. */
+/* A site with its routes; routes[0] is its own. `regexes`, `next`, `rules`, `path_max` and `paths` are
+ * filled in here. Routes of one path keep their order. */
 uint32_t snap_put_site(struct snap_writer *w, const struct snap_site *site, const struct snap_route *routes,
 	unsigned nroutes);
 /* A name of a site; one that two sites claim stays with the first. */

@@ -229,7 +229,7 @@ enum phase_end phase_script(struct req *r)
 	const char *path;
 	size_t n;
 
-	if (r->handler || !(r->route->flags & SNAP_ROUTE_SCRIPTS))
+	if (r->handler)
 		return PHASE_NEXT;
 	k.u = snap_upstream(r->snap, r->route->upstream);
 	if (!k.u || !k.u->index.len)

@@ -334,8 +334,6 @@ enum phase_end phase_cache(struct req *r)
 {
 	struct cache_req *cr;
 
-	if (!r->route->cache_bytes)
-		return PHASE_NEXT;
 	cr = cache_of(r);
 	return cr ? look(cr) : begin(r);
 }

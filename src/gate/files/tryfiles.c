@@ -48,7 +48,7 @@ enum phase_end phase_try_files(struct req *r)
 {
 	const struct snap_str *entry;
 
-	if (!r->route->try_files.n || r->script || r->handler ||
+	if (r->script || r->handler ||
 		(r->method != METHOD_GET && r->method != METHOD_HEAD))
 		return PHASE_NEXT;
 	for (uint32_t i = 0; (entry = snap_item(r->snap, r->route->try_files, i, sizeof(*entry)));

@@ -6,6 +6,13 @@
  */
 #include "http1_parse.h"
 
+/* What a name's labels are made of. */
+static const bool label[256] = {['-'] = true,
+	['0' ... '9'] = true,
+	['A' ... 'Z'] = true,
+	['_'] = true,
+	['a' ... 'z'] = true};
+
 bool http1_parse_host(char *p, size_t n, uint32_t *ret_len, uint16_t *ret_port)
 {
 	char *end = p + n, *at = p, *host_end;
@@ -30,18 +37,14 @@ bool http1_parse_host(char *p, size_t n, uint32_t *ret_len, uint16_t *ret_port)
 			return false;
 		host_end = ++at;
 	} else {
-		char before = '.';
-
-		for (; at < end && *at != ':'; at++) {
-			char c = *at;
-
-			if (c >= 'A' && c <= 'Z')
-				*at = (char)(c + 32);
-			else if (c == '.' ? before == '.'
-					  : !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-						    c == '-' || c == '_'))
+		for (char *from = at; at < end; from = ++at) {
+			for (; at < end && label[(unsigned char)*at]; at++)
+				if (*at >= 'A' && *at <= 'Z')
+					*at = (char)(*at + 32);
+			if (at == end || *at == ':')
+				break;
+			if (*at != '.' || at == from)
 				return false;
-			before = c;
 		}
 		host_end = at > p && at[-1] == '.' ? at - 1 : at;
 	}

@@ -27,10 +27,10 @@ struct gathered {
 
 /* What may stand in a target: RFC 3986, and what browsers send besides. No '#': a fragment never
  * goes over the wire. */
-static bool is_target(unsigned char c)
-{
-	return c > ' ' && c < 0x7f && c != '#' && c != '"' && c != '<' && c != '>';
-}
+static const bool target[256] = {['!'] = true,
+	['$' ... ';'] = true,
+	['='] = true,
+	['?' ... '~'] = true};
 
 static uint8_t method_of(const char *p, size_t n)
 {
@@ -70,6 +70,11 @@ static int parse_version(struct cursor *c, struct http1_head *h)
 	static const char name[] = "HTTP/";
 	size_t n = (size_t)(c->end - c->p);
 
+	if (n >= 10 && !memcmp(c->p, "HTTP/1.1\r\n", 10)) {
+		h->version_minor = 1;
+		c->p += 10;
+		return 1;
+	}
 	for (size_t i = 0; i < 10; i++) {
 		char ch;
 
@@ -111,7 +116,7 @@ static int parse_line(struct cursor *c, struct http1_head *h)
 	h->method_len = (uint32_t)(c->p - from);
 	h->method = method_of(from, h->method_len);
 	from = ++c->p;
-	while (c->p < c->end && is_target((unsigned char)*c->p))
+	while (c->p < c->end && target[(unsigned char)*c->p])
 		c->p++;
 	if (c->p == c->end)
 		return more_of_line(c);

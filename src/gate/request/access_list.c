@@ -52,8 +52,6 @@ enum phase_end phase_access(struct req *r)
 	uint8_t address[16];
 	int allow, deny;
 
-	if (!only && !r->route->deny.n)
-		return PHASE_NEXT;
 	/* A client without an address (a Unix socket) is nobody that a list could name. */
 	if (address_parse(r->peer, address)) {
 		allow = address_match(r->snap, r->route->allow, address);

@@ -355,8 +355,6 @@ enum phase_end phase_basic(struct req *r)
 	char *user, *password;
 	struct auth *a;
 
-	if (!r->route->users.n)
-		return PHASE_NEXT;
 	if (w)
 		return finish(r, w);
 	if (!credentials(r, &user, &password))

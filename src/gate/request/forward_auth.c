@@ -246,8 +246,6 @@ enum phase_end phase_forward_auth(struct req *r)
 {
 	struct forward *w = r->phase_state;
 
-	if (r->route->auth_upstream == SNAP_NONE)
-		return PHASE_NEXT;
 	if (!w || !w->over)
 		return ask(r);
 	if (w->why) {

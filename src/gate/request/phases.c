@@ -23,49 +23,53 @@
 struct phase {
 	enum phase_end (*run)(struct req *r);
 	void (*cancel)(struct req *r); /* forget r, which waits; NULL: it never waits */
+	uint32_t rule; /* behind the route: nothing to do without this rule of it; 0: always asked */
 };
 
 static const struct phase phases[] = {
-	{phase_site, NULL},
+	{phase_site, NULL, 0},
 	/* Before the site's own rules: who asks cannot keep them. */
-	{phase_challenge, NULL},
-	{phase_client, NULL},
-	{phase_connections, NULL},
+	{phase_challenge, NULL, 0},
+	{phase_client, NULL, 0},
+	{phase_connections, NULL, 0},
 	/* Before anything is said in the clear that somebody between could read or change. */
-	{phase_https, NULL},
-	{phase_alias, NULL},
-	{phase_route, NULL},
-	{phase_maintenance, NULL},
-	{phase_access, NULL},
+	{phase_https, NULL, 0},
+	{phase_alias, NULL, 0},
+	{phase_route, NULL, 0},
+	{phase_maintenance, NULL, 0},
+	{phase_access, NULL, SNAP_RULE_ACCESS},
 	/* Behind access: who is not served at all shall not use up what others share (by=site). Before
 	 * passwords and other servers are asked: that is what costs, and what guessing is slowed by. */
-	{phase_rate, NULL},
-	{phase_basic, auth_cancel},
-	{phase_forward_auth, forward_auth_cancel},
-	{phase_redirect, NULL},
-	{phase_rewrite, NULL},
-	{phase_edit, NULL},
-	{phase_body, NULL},
-	{phase_script, NULL},
-	{phase_try_files, NULL},
-	{phase_handler, NULL},
-	{phase_cache, cache_cancel},
+	{phase_rate, NULL, SNAP_RULE_RATE},
+	{phase_basic, auth_cancel, SNAP_RULE_USERS},
+	{phase_forward_auth, forward_auth_cancel, SNAP_RULE_FORWARD_AUTH},
+	{phase_redirect, NULL, SNAP_RULE_REDIRECT},
+	{phase_rewrite, NULL, SNAP_RULE_REWRITE},
+	{phase_edit, NULL, SNAP_RULE_HEADERS},
+	{phase_body, NULL, SNAP_RULE_BODY_MAX},
+	{phase_script, NULL, SNAP_RULE_SCRIPTS},
+	{phase_try_files, NULL, SNAP_RULE_TRY_FILES},
+	{phase_handler, NULL, 0},
+	{phase_cache, cache_cancel, SNAP_RULE_CACHE},
 };
 
 static void run(struct req *r)
 {
-	while (r->phase < ARRAY_LEN(phases)) {
-		enum phase_end end = phases[r->phase].run(r);
+	for (; r->phase < ARRAY_LEN(phases); r->phase++) {
+		const struct phase *p = &phases[r->phase];
+		enum phase_end end;
 
+		if (p->rule && !(r->route->rules & p->rule))
+			continue;
+		end = p->run(r);
 		if (end == PHASE_ANSWERED || r->ended)
 			return;
 		if (end == PHASE_WAIT) {
-			must(phases[r->phase].cancel);
+			must(p->cancel);
 			r->waits = true;
 			return;
 		}
 		r->phase_state = NULL;
-		r->phase++;
 	}
 	req_start(r);
 }

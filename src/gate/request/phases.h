@@ -1,7 +1,7 @@
 /*
  * phases.h: what a request passes before its handler: in this order, each once.
  *
- * A phase looks at the route's settings, and does nothing when there are none of its own. It lets the
+ * A phase of one of the route's rules is asked only when the route has that rule (enum snap_rule). It lets the
  * request pass, answers it, or waits for somebody (a password's check, another server's word) and calls
  * phases_resume() when it knows more: then it is asked again, with its own phase_state. Body bytes that
  * come meanwhile are held, bounded by the stream's window.

@@ -168,8 +168,7 @@ enum phase_end phase_route(struct req *r)
 
 enum phase_end phase_body(struct req *r)
 {
-	if (!r->route->body_max || r->content_length <= 0 ||
-		(uint64_t)r->content_length <= r->route->body_max)
+	if (r->content_length <= 0 || (uint64_t)r->content_length <= r->route->body_max)
 		return PHASE_NEXT;
 	req_fail(r, CLOSE_BODY_TOO_LARGE, 0);
 	return PHASE_ANSWERED;
