@@ -32,10 +32,12 @@ def gate(tmp_path_factory):
     (top / "out.css.gz").symlink_to("/etc/passwd")
     edit = [{"response": 1, "act": "set", "name": "cache-control", "value": "no-transform"}]
     vary = [{"response": 1, "act": "set", "name": "vary", "value": "Cookie"}]
+    text = [{"response": 1, "act": "set", "name": "content-type", "value": "text/plain"}]
     route = {"match": "prefix", "to": "static", "root": str(top), "compress": True}
     it = Gate(described({"sites": [{"name": "c", "default": True, "routes": [
         {**route, "path": "/"}, {**route, "path": "/off", "compress": False},
-        {**route, "path": "/as-it-is", "headers": edit}, {**route, "path": "/vary", "headers": vary}]}]}))
+        {**route, "path": "/as-it-is", "headers": edit}, {**route, "path": "/vary", "headers": vary},
+        {**route, "path": "/text", "headers": text}]}]}))
     yield it
     assert it.end() == 0
 
@@ -108,6 +110,23 @@ def test_what_is_older_or_leads_out_is_not_taken(gate, path):
 
 def test_vary_is_joined(gate):
     assert get(gate, "/vary/").fields["vary"] == "Cookie, Accept-Encoding"
+
+
+@pytest.mark.parametrize("accept", ["gzip", None])
+@pytest.mark.parametrize("path", ["/a.css", "/pre.css"])
+def test_every_answer_of_a_text_says_vary(gate, path, accept):
+    """RFC 9110 section 15.4.5: 304 as the 200 would; a part likewise."""
+    whole = get(gate, path, accept)
+    same = get(gate, path, accept, If_None_Match=whole.fields["etag"])
+    part = get(gate, path, accept, Range="bytes=0-9")
+    assert (whole.status, same.status, part.status) == (200, 304, 206)
+    assert {a.fields.get("vary") for a in (whole, same, part)} == {"Accept-Encoding"}
+    assert part.body == SMALL[:10].encode() and not same.body
+
+
+def test_a_type_that_an_edit_makes_a_text_is_encoded(gate):
+    answer = get(gate, "/text/c.bin")
+    assert answer.fields["content-encoding"] == "gzip" and decoded(answer) == NAMES["c.bin"].encode()
 
 
 def test_head_is_as_get(gate):

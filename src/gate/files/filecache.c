@@ -307,6 +307,7 @@ static int fill(struct gate *g, struct entry *e, int fd, const struct stat *st)
 	}
 	f->type = mime_of(g->mime, e->key, e->root_len + e->path_len, &type_len);
 	f->type_len = (uint32_t)type_len;
+	f->text = encoding_worth(f->type, type_len);
 	f->etag_len = (uint32_t)snprintf(f->etag, sizeof(f->etag), "\"%llx-%llx-%llx\"",
 		(unsigned long long)e->mtime_ns, (unsigned long long)f->size,
 		(unsigned long long)e->ino);
@@ -324,7 +325,7 @@ static void find_siblings(struct gate *g, struct entry *e)
 	int root;
 
 	f->siblings = 0;
-	if (!encoding_worth(f->type, f->type_len) || e->path_len + 8 > sizeof(name) ||
+	if (!f->text || e->path_len + 8 > sizeof(name) ||
 		root_get(g, e->key, e->root_len, &root) < 0)
 		return;
 	while (*path == '/')

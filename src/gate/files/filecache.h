@@ -28,6 +28,7 @@ struct file {
 	char etag[64];     /* with its quotes; strong */
 	char modified[32]; /* Last-Modified, HTTP_DATE_BYTES */
 	unsigned refs;
+	bool text;        /* its type is worth encoding (encoding_worth()) */
 	uint8_t siblings; /* bit per enum coding: the same file encoded lies beside it (NAME.br …) */
 };
 

@@ -364,9 +364,10 @@ static int get_file(struct req *r, const char *root, size_t root_len, const char
 
 /* The encoded one beside it, when the client takes it. Only the whole file: parts are of the text.
  */
-static void take_sibling(struct req *r, struct served *s, const char *root, size_t root_len)
+static void take_sibling(
+	struct req *r, struct served *s, const char *root, size_t root_len, unsigned accepted)
 {
-	enum coding coding = encoding_best(compress_accepted(r) & s->file->siblings);
+	enum coding coding = encoding_best(accepted & s->file->siblings);
 	struct file *other;
 	const char *name;
 
@@ -380,6 +381,25 @@ static void take_sibling(struct req *r, struct served *s, const char *root, size
 	s->coding = (uint8_t)coding;
 	file_release(r->gate, s->file);
 	s->file = other;
+}
+
+/* How the file goes to a client that takes some encodings. True: other clients get other bytes of it.
+ * Where nothing else works on the answer, what the filter of compression would find out of its head is known here. */
+static bool choose_coding(struct req *r, struct served *s, const char *root, size_t root_len)
+{
+	bool alone = r->filters == 1u << FILTER_COMPRESS && !(r->route->rules & SNAP_RULE_CACHE);
+	bool encoded = s->file->text && s->file->size >= COMPRESS_BYTES_MIN;
+	bool siblings = s->file->siblings;
+	unsigned accepted;
+
+	if (!siblings && !alone)
+		return false;
+	accepted = compress_accepted(r);
+	if (siblings)
+		take_sibling(r, s, root, root_len, accepted);
+	if (alone && (s->coding || !encoded || encoding_best(accepted) == CODING_IDENTITY))
+		r->filters = 0;
+	return siblings || (alone && encoded);
 }
 
 static void answer(struct req *r, struct served *s, bool vary)
@@ -396,9 +416,12 @@ static void answer(struct req *r, struct served *s, bool vary)
 
 	if (status) {
 		h.status = (uint16_t)status;
-		/* What the client holds already is not told again, only by what to know it. */
+		/* What the client holds already is not told again, only by what to know it and
+		 * for whom it holds (RFC 9110 section 15.4.5). */
+		if (vary)
+			fields[3] = field("Vary", "Accept-Encoding", 15);
 		h.fields = fields + 1;
-		h.nfields = 2;
+		h.nfields = vary ? 3 : 2;
 		req_resp_head(r, &h, true);
 		return;
 	}
@@ -520,7 +543,6 @@ static void start(struct req *r)
 	size_t root_len, len;
 	const char *root = snap_str(r->snap, r->route->root, &root_len), *path;
 	struct served *s;
-	bool vary;
 	int err;
 
 	if (r->method != METHOD_GET && r->method != METHOD_HEAD) {
@@ -555,10 +577,8 @@ static void start(struct req *r)
 		return;
 	}
 	r->handler_state = s;
-	vary = s->file->siblings && r->route->flags & SNAP_ROUTE_COMPRESS;
-	if (vary)
-		take_sibling(r, s, root, root_len);
-	answer(r, s, vary);
+	answer(r, s,
+		r->route->flags & SNAP_ROUTE_COMPRESS && choose_coding(r, s, root, root_len));
 }
 
 static void done(struct req *r)
