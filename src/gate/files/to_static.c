@@ -14,7 +14,7 @@
 #include "lib/buf.h"
 #include "lib/must.h"
 #include "listing.h"
-#include "range.h"
+#include "parts.h"
 #include "script.h"
 
 #include <errno.h>
@@ -22,18 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PART_BYTES = 16 * 1024, PART_HEAD_MAX = 256, FIELDS_MAX = 8 };
-
-/* A multipart answer under way; arena memory. */
-struct parts {
-	struct range range[RANGES_MAX];
-	unsigned n, at;
-	uint64_t done;  /* bytes of the part at hand */
-	bool head_done; /* its head is out */
-	char boundary[24];
-	char piece[PART_BYTES];
-	size_t piece_len, piece_at;
-};
+enum { FIELDS_MAX = 8 };
 
 struct served {
 	struct file *file;   /* NULL: a listing */
@@ -196,111 +185,6 @@ static void send_bytes(
 		req_resp_file(r, f->fd, from, len, false);
 }
 
-static int part_head(char *p, const struct parts *m, const struct file *f)
-{
-	const struct range *g = &m->range[m->at];
-	struct buf b;
-
-	buf_fixed(&b, p, PART_HEAD_MAX);
-	buf_printf(&b,
-		"\r\n--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
-		m->boundary, f->type, (unsigned long long)g->from,
-		(unsigned long long)(g->from + g->len - 1), (unsigned long long)f->size);
-	return b.error ? -1 : (int)b.len;
-}
-
-/* Fill the next piece: a part's head, some of a part, or the end. False: the file could not be
- * read. */
-static bool next_piece(struct parts *m, const struct file *f)
-{
-	const struct range *g = &m->range[m->at];
-	size_t n;
-
-	m->piece_at = 0;
-	if (m->at == m->n) {
-		m->piece_len = strlen(m->boundary) + 8;
-		memcpy(m->piece, "\r\n--", 4);
-		memcpy(m->piece + 4, m->boundary, m->piece_len - 8);
-		memcpy(m->piece + m->piece_len - 4, "--\r\n", 4);
-		m->at++;
-		return true;
-	}
-	if (!m->head_done) {
-		int len = part_head(m->piece, m, f);
-
-		m->piece_len = len > 0 ? (size_t)len : 0;
-		m->head_done = true;
-		m->done = 0;
-		return len > 0;
-	}
-	n = (size_t)min_of(g->len - m->done, (uint64_t)sizeof(m->piece));
-	if (f->body) {
-		memcpy(m->piece, f->body + g->from + m->done, n);
-	} else {
-		ssize_t got = pread(f->fd, m->piece, n, (off_t)(g->from + m->done));
-
-		if (got <= 0)
-			return false;
-		n = (size_t)got;
-	}
-	m->piece_len = n;
-	m->done += n;
-	if (m->done == g->len) {
-		m->at++;
-		m->head_done = false;
-	}
-	return true;
-}
-
-static void push_parts(struct req *r)
-{
-	struct served *s = r->handler_state;
-	struct parts *m = s->parts;
-
-	while (!r->ended && req_resp_room(r)) {
-		bool last;
-		size_t took;
-
-		if (m->piece_at == m->piece_len && !next_piece(m, s->file)) {
-			req_fail(r, CLOSE_FILE_ERROR, 0);
-			return;
-		}
-		last = m->at > m->n;
-		took = req_resp_body(r, m->piece + m->piece_at, m->piece_len - m->piece_at, last);
-		m->piece_at += took;
-		if (r->ended || !took)
-			return;
-	}
-}
-
-static void send_parts(struct req *r, struct served *s, struct resp_head *h, struct field *type)
-{
-	struct parts *m = s->parts;
-	uint64_t bytes = 0;
-	char head[PART_HEAD_MAX], *value;
-
-	(void)snprintf(m->boundary, sizeof(m->boundary), "stead%016llx", (unsigned long long)r->id);
-	for (m->at = 0; m->at < m->n; m->at++) {
-		int len = part_head(head, m, s->file);
-
-		if (len < 0) {
-			req_fail(r, CLOSE_FILE_ERROR, 0);
-			return;
-		}
-		bytes += (uint64_t)len + m->range[m->at].len;
-	}
-	m->at = 0;
-	value = arena_printf(&r->arena, "multipart/byteranges; boundary=%s", m->boundary);
-	if (!value) {
-		req_fail(r, CLOSE_NO_MEMORY, 0);
-		return;
-	}
-	*type = field("Content-Type", value, strlen(value));
-	h->content_length = (int64_t)(bytes + strlen(m->boundary) + 8);
-	if (req_resp_head(r, h, r->method == METHOD_HEAD) == 0)
-		push_parts(r);
-}
-
 static void fail_range(struct req *r, const struct file *f)
 {
 	char *value = arena_printf(&r->arena, "bytes */%llu", (unsigned long long)f->size);
@@ -331,14 +215,7 @@ static bool answer_ranges(struct req *r, struct served *s, struct resp_head *h, 
 	}
 	h->status = 206;
 	if (n > 1) {
-		s->parts = arena_zalloc(&r->arena, sizeof(*s->parts));
-		if (!s->parts) {
-			req_fail(r, CLOSE_NO_MEMORY, 0);
-			return true;
-		}
-		s->parts->n = (unsigned)n;
-		memcpy(s->parts->range, ranges, (size_t)n * sizeof(*ranges));
-		send_parts(r, s, h, &f[0]);
+		s->parts = parts_begin(r, file, ranges, (unsigned)n, h, &f[0]);
 		return true;
 	}
 	value = arena_printf(&r->arena, "bytes %llu-%llu/%llu", (unsigned long long)ranges[0].from,
@@ -596,7 +473,7 @@ static void room(struct req *r)
 	struct served *s = r->handler_state;
 
 	if (s->file)
-		push_parts(r);
+		parts_push(r, s->parts);
 	else
 		push_list(r, s);
 }
