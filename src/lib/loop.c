@@ -344,6 +344,16 @@ ssize_t loop_sys_read(struct loop *l, int fd, void *p, size_t n)
 	return res;
 }
 
+ssize_t loop_sys_read_all(struct loop *l, struct lfd *f, void *p, size_t n)
+{
+	ssize_t res = loop_sys_read(l, f->fd, p, n);
+
+	/* Once an end or an error was announced no further edge comes. */
+	if (res > 0 && (size_t)res < n && !(f->flags & LFD_CLOSING))
+		f->flags &= ~(uint32_t)LFD_READABLE;
+	return res;
+}
+
 ssize_t loop_sys_write(struct loop *l, int fd, const void *p, size_t n)
 {
 	ssize_t res = l->be->write(l, fd, p, n);

@@ -132,6 +132,9 @@ void loop_writable(struct loop *l, struct lfd *f, struct op *op);
 /* The descriptor calls of owners that use raw readiness, so that sim can stand in. As the system
  * calls, but -errno. */
 ssize_t loop_sys_read(struct loop *l, int fd, void *p, size_t n);
+/* The same of a stream of bytes (a pipe, no records) that loop_readable() watches: fewer bytes than asked for
+ * were all, so the next loop_readable() waits for an edge and not for a read that finds nothing. */
+ssize_t loop_sys_read_all(struct loop *l, struct lfd *f, void *p, size_t n);
 ssize_t loop_sys_write(struct loop *l, int fd, const void *p, size_t n);
 ssize_t loop_sys_recvmsg(struct loop *l, int fd, struct msghdr *m, int flags);
 ssize_t loop_sys_sendmsg(struct loop *l, int fd, const struct msghdr *m, int flags);

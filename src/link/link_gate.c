@@ -278,7 +278,7 @@ int link_gate_on_wake(struct link_gate *g)
 
 	/* A worker that fills the pipe is read for a while and then waits for the next turn. */
 	for (int i = 0; i < 16; i++) {
-		n = loop_sys_read(g->loop, g->wake.fd, junk, sizeof(junk));
+		n = loop_sys_read_all(g->loop, &g->wake, junk, sizeof(junk));
 		if (n < (ssize_t)sizeof(junk))
 			break;
 	}

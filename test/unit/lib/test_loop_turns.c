@@ -202,6 +202,68 @@ static void raw_readiness(void **state)
 	rig_done(&r);
 }
 
+static void reading_all_of_a_pipe(void **state)
+{
+	static struct end e;
+	struct rig r;
+	int fds[2];
+	char p[8];
+
+	rig_open(&r, state, table, OP_KINDS);
+	end_init(&e);
+	assert_int_equal(loop_sys_pipe(r.l, fds), 0);
+	assert_int_equal(loop_add(r.l, &e.f, fds[0]), 0);
+	loop_readable(r.l, &e.f, &e.a);
+	/* Fewer bytes than there is room for: the pipe is known to be empty, and the next edge is heard. */
+	assert_int_equal(loop_sys_write(r.l, fds[1], "efg", 3), 3);
+	rig_until(&r, &e.done_a);
+	assert_int_equal(loop_sys_read_all(r.l, &e.f, p, 2), 2);
+	e.done_a = false;
+	loop_readable(r.l, &e.f, &e.a);
+	rig_until(&r, &e.done_a);
+	assert_int_equal(loop_sys_read_all(r.l, &e.f, p, 8), 1);
+	e.done_a = false;
+	loop_readable(r.l, &e.f, &e.a);
+	rig_settle(&r);
+	assert_false(e.done_a);
+	assert_int_equal(loop_sys_write(r.l, fds[1], "h", 1), 1);
+	rig_until(&r, &e.done_a);
+	assert_int_equal(loop_sys_read_all(r.l, &e.f, p, 8), 1);
+	e.done_a = false;
+	loop_readable(r.l, &e.f, &e.a);
+	rig_settle(&r);
+	assert_false(e.done_a);
+	loop_sys_close(r.l, fds[1]);
+	loop_close(r.l, &e.f);
+	rig_done(&r);
+}
+
+/* Bytes and the end in one edge: behind the bytes the end is told, because no further edge comes. */
+static void a_pipe_that_was_closed_is_read_to_its_end(void **state)
+{
+	static struct end e;
+	struct rig r;
+	int fds[2];
+	char p[8];
+
+	rig_open(&r, state, table, OP_KINDS);
+	end_init(&e);
+	assert_int_equal(loop_sys_pipe(r.l, fds), 0);
+	assert_int_equal(loop_add(r.l, &e.f, fds[0]), 0);
+	assert_int_equal(loop_sys_write(r.l, fds[1], "x", 1), 1);
+	loop_sys_close(r.l, fds[1]);
+	rig_settle(&r);
+	loop_readable(r.l, &e.f, &e.a);
+	rig_until(&r, &e.done_a);
+	assert_int_equal(loop_sys_read_all(r.l, &e.f, p, 8), 1);
+	e.done_a = false;
+	loop_readable(r.l, &e.f, &e.a);
+	rig_until(&r, &e.done_a);
+	assert_int_equal(loop_sys_read_all(r.l, &e.f, p, 8), 0);
+	loop_close(r.l, &e.f);
+	rig_done(&r);
+}
+
 static void clock_jumps(void **state)
 {
 	static struct end e;
@@ -248,6 +310,8 @@ int main(void)
 		ON_BOTH(deferred_ops_come_last_and_once),
 		ON_BOTH(a_nap_ends_by_itself_or_with_what_happens),
 		ON_BOTH(raw_readiness),
+		ON_BOTH(reading_all_of_a_pipe),
+		ON_BOTH(a_pipe_that_was_closed_is_read_to_its_end),
 		ON_BOTH(clock_jumps),
 		ON_BOTH(stop_ends_run),
 	};
