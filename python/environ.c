@@ -81,7 +81,7 @@ static int set_http(struct wsgi *w, PyObject *env, const char *name, uint16_t na
 
 	if (name_len > NAME_CACHED_MAX)
 		return set_plain(env, name, name_len, p, n);
-	/* From the sixth byte on: all begin with HTTP_. */
+	/* From the sixth byte on: nearly all begin with HTTP_. */
 	for (uint16_t i = 5; i < name_len; i++)
 		hash = (hash ^ (uint8_t)name[i]) * 16777619u;
 	k = &w->names[(hash ^ hash >> 16) % NAMES_CACHED];
@@ -116,7 +116,7 @@ PyObject *environ_new(struct wsgi *w, const char *p, size_t n, bool *is_head)
 		if (e.name_len > (size_t)(end - p) || e.value_len > (size_t)(end - p) - e.name_len)
 			break;
 		value = p + e.name_len;
-		if (e.code == ENV_HTTP && e.name_len > 5)
+		if ((e.code == ENV_HTTP || e.code == ENV_VAR) && e.name_len > 5)
 			res = set_http(w, env, p, e.name_len, value, e.value_len);
 		else if (e.code > ENV_HTTP && e.code < ENV_END)
 			res = set_cached(env, &w->keys[e.code], value, e.value_len);

@@ -82,4 +82,7 @@ CLOSE(TLS_KEY, tls_key, CLOSE_CONN, 1, 0, "the certificate's private key could n
 CLOSE(TLS_TIMEOUT, tls_timeout, CLOSE_CONN, 1, 0, "the handshake of TLS took too long")
 CLOSE(TLS_CHALLENGE, tls_challenge, CLOSE_CONN, 0, 0, "a certificate's authority has seen that the name leads here (acme-tls/1)")
 CLOSE(TLS_BROKEN, tls_broken, CLOSE_CONN, 1, 0, "what came over TLS was damaged, or the client said that it gives up")
+CLOSE(CERT_REQUIRED, cert_required, CLOSE_REQ, 1, 403, "a certificate of the client is asked for here, and none was shown")
+CLOSE(CERT_BAD, cert_bad, CLOSE_REQ, 1, 403, "the client's certificate is none that is accepted here, or it is over")
+CLOSE(CERT_ELSEWHERE, cert_elsewhere, CLOSE_CONN | CLOSE_REQ, 1, 421, "this connection was made to another site, or before the site's rules for certificates changed; ask again by a new one")
 CLOSE(HTTPS_ONLY, https_only, CLOSE_REQ, 0, 403, "the site is served over TLS only")

@@ -153,11 +153,17 @@ CONF(SITE_HSTS, SITE, "Hsts", CONF_TYPE_TIME, 0, "180d", 0, 94608000000, "ms", W
 	"Sent as Strict-Transport-Security over TLS, once the certificate is one that browsers trust; when it is written here, with any certificate. Never sent for local names. 0 is never.", "Hsts=365d")
 CONF(SITE_PROTOCOLS, SITE, "Protocols", CONF_TYPE_LIST, CONF_MANY, "h1 h2", 0, 2, "words", WHEN_RELOAD, "the protocols that are spoken over TLS",
 	"`h1` is HTTP/1.1, `h2` HTTP/2; the client chooses by ALPN.", "Protocols=h1")
+CONF(SITE_CLIENT_CA, SITE, "ClientCa", CONF_TYPE_PATH, CONF_SPECIFIERS | CONF_ROUTE, "", 0, 4095, "", WHEN_RELOAD, "whose certificates clients must show",
+	"A PEM file of up to 32 certificates: authorities, or clients' own certificates. Over TLS the client is asked for a certificate, and who shows none that one of them vouches for gets 403 (what nginx answers with 400, and calls 495 and 496). Behind it the app sees who came: X-SSL-Client-Verify (SUCCESS, or NONE where it is optional), -S-DN, -I-DN, -Serial and -Fingerprint (SHA-256), and Client-Cert (RFC 9440); as CGI's variables SSL_CLIENT_VERIFY, _S_DN, _I_DN, _M_SERIAL and _FINGERPRINT. What a client sends by these names is taken away. A request that comes by another site's connection, or by one from before the file changed, gets 421, and browsers ask again. A [Route] has its own, or with an empty ClientCa= none. `stead reload` reads the file again. Relative to the app's folder.", "ClientCa=tls/clients.pem")
+CONF(SITE_CLIENT_CA_CERTIFICATE, SITE, "ClientCaCertificate", CONF_TYPE_BASE64, CONF_MANY | CONF_ROUTE, "", 0, 32, "certificates", WHEN_RELOAD, "what was read from ClientCa=",
+	"DER in base64, an item each. Found by ClientCa= and OriginPulls=; one that is written by hand counts as if it stood in that file.", "ClientCaCertificate=MAA=")
+CONF(SITE_CLIENT_CERTIFICATE, SITE, "ClientCertificate", CONF_TYPE_ENUM, CONF_ROUTE, "required", 0, 0, "required optional", WHEN_RELOAD, "whether a client may do without a certificate",
+	"With ClientCa=. `optional`: who shows none is served too, with X-SSL-Client-Verify: NONE; a wrong one is refused all the same.", "ClientCertificate=optional")
+CONF(SITE_ORIGIN_PULLS, SITE, "OriginPulls", CONF_TYPE_ENUM, 0, "off", 0, 0, "off cloudflare", WHEN_RELOAD, "the content delivery network that alone may connect",
+	"`cloudflare`: its Authenticated Origin Pulls, switched on for the zone: who does not show that network's certificate gets 403, so that nobody passes it by. The authority that is built in ends on 2029-11-01, and vouches for each of its customers; for a certificate of your own there, or a newer authority, write ClientCa= instead.", "OriginPulls=cloudflare")
 CONF_LATER_KEY(SITE, "Persist")
 CONF_LATER_KEY(SITE, "OnDemand")
 CONF_LATER_KEY(SITE, "Profile")
-CONF_LATER_KEY(SITE, "ClientCa")
-CONF_LATER_KEY(SITE, "OriginPulls")
 
 /* [Route ARG] */
 CONF(ROUTE_METHODS, ROUTE, "Methods", CONF_TYPE_METHOD, CONF_MANY, "", 0, 16, "methods", WHEN_RELOAD, "the methods that this route is for",

@@ -33,4 +33,5 @@ LOGVAR(CACHE_STATUS, "upstream_cache_status", "what the cache did: hit, miss, st
 LOGVAR(SSL_PROTOCOL, "ssl_protocol", "the version of TLS")
 LOGVAR(SSL_CIPHER, "ssl_cipher", "the cipher of TLS")
 LOGVAR(SSL_SERVER_NAME, "ssl_server_name", "the name that the client asked for by SNI, where it is not the host's")
+LOGVAR(SSL_CLIENT_S_DN, "ssl_client_s_dn", "whom the client's certificate names (ClientCa=)")
 LOGVAR(CLOSE, "close", "why the request ended: a name of `stead introspect closes`")

@@ -93,6 +93,17 @@ int check_cert(struct check *k);
 int check_cert_files(struct check *k, const char *cert, const char *key, const char *names);
 /* Is that file the user's own authority and no other? Findings when not; makes the conf. */
 int check_cert_authority(struct check *k, const char *path);
+/* client_ca.c: the certificates in the file that a ClientCa= names become values of that section; and
+ * those of OriginPulls=. 0 or -errno. */
+int check_client_ca(struct check *k, const struct conf_value *file, const char *section, const char *arg);
+int check_origin_pulls(struct check *k);
+/* Its work in the child, as check_work; and take what that says. `file` is shown where it is wrong. */
+struct client_ca_place {
+	const char *section, *arg;
+	const struct conf_pos *pos; /* of the key */
+};
+void client_ca_read(const char *text, size_t n, struct buf *ret);
+bool client_ca_take(struct conf *c, const char *p, size_t bytes, const char *file, const struct client_ca_place *to);
 /* What its child says; as above. */
 bool cert_take_records(struct conf *c, const char *p, size_t bytes, const struct conf_pos *cert, const struct conf_pos *key);
 

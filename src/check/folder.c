@@ -314,6 +314,9 @@ static int check_scopes(struct check *k)
 		if (v != NULL && v->text[0] != '\0')
 			r = read_users(
 				k, v, section_rows[conf_scope_section(s)].name, conf_scope_arg(s));
+		if (r == 0)
+			r = check_client_ca(k, conf_scope_get(s, CONF_SITE_CLIENT_CA),
+				section_rows[conf_scope_section(s)].name, conf_scope_arg(s));
 	}
 	return r;
 }
@@ -377,6 +380,10 @@ int check_paths(struct check *k)
 		r = read_users(k, users, "Site", "");
 	if (r == 0)
 		r = check_cert(k);
+	if (r == 0)
+		r = check_client_ca(k, conf_get(k->conf, CONF_SITE_CLIENT_CA), "Site", "");
+	if (r == 0)
+		r = check_origin_pulls(k);
 	if (r < 0)
 		return r;
 	check_key(k, CONF_SITE_ROOT, WANT_DIR);

@@ -33,6 +33,7 @@ static const struct {
 	{"tls", RECORD_TLS},
 	{"cipher", RECORD_CIPHER},
 	{"sni", RECORD_SNI},
+	{"subject", RECORD_SUBJECT},
 };
 
 static uint64_t number_of(const json_t *o, const char *name)

@@ -123,6 +123,7 @@ int conf_finish(struct conf *c)
 		check_tls(c);
 		conf_route_check(c);
 		conf_tcp_check(c);
+		conf_client_check(c);
 		conf_program_check(c);
 		conf_service_check(c);
 		conf_php_check(c);

@@ -225,6 +225,9 @@ struct conf_route {
 	unsigned upstream; /* CONF_TO_UPSTREAM: index into upstreams */
 	bool strip_prefix, listing, body_buffer, compress;
 	bool scripts; /* its backend runs those below `root` */
+	bool client_asked;    /* for a certificate … */
+	bool client_optional; /* … which he need not have */
+	const char *const *client_ca; /* who may vouch for it, DER in base64 */
 	uint64_t cache_bytes; /* 0: no cache */
 	const char *root;
 	bool own_root; /* root holds what lies below path; else it is the site's */

@@ -93,6 +93,11 @@ void conf_app_fill(struct conf *c);
 void conf_route_fill(struct conf *c);
 void conf_route_check(struct conf *c);
 
+/* client.c: the same of certificates of clients; most different lists that a site may have. */
+enum { CONF_CLIENT_LISTS_MAX = 8 };
+void conf_client_fill(struct conf *c, const struct conf_scope *s, struct conf_route *r);
+void conf_client_check(struct conf *c);
+
 /* program.c: OnCalendar=; and the same of [Worker NAME] and [Timer NAME]. */
 int conf_calendar_check(const char *text, struct conf_value *v, struct buf *why, struct buf *todo);
 void conf_program_fill(struct conf *c);

@@ -296,6 +296,7 @@ static void fill_route(struct fill *f, const struct conf_scope *s, struct conf_r
 	fill_path(r, s->section == SECTION_ROUTE ? s->arg : "/");
 	fill_edits(f, s, r);
 	fill_users(f, s, r);
+	conf_client_fill(f->c, s, r);
 	if (auth[0] != '\0')
 		r->auth_upstream = upstream_of_url(f, auth, &r->auth_path);
 	fill_to(f, s, r);

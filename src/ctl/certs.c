@@ -162,7 +162,7 @@ uint32_t certs_pack_names(struct buf *b, const char *names)
 	return count;
 }
 
-static void *decode(const char *text, size_t *ret_n)
+void *certs_decode(const char *text, size_t *ret_n)
 {
 	size_t n = strlen(text);
 	char *p = malloc(n / 4 * 3 + 1);
@@ -188,7 +188,7 @@ static bool put_chain(struct site_build *b, const struct conf_app *conf,
 	memcpy(cert.id, v->head.id, sizeof cert.id);
 	memcpy(cert.key, v->head.key, sizeof cert.key);
 	while (good && conf->chain[n]) {
-		void *one = n < CHAIN_MAX ? decode(conf->chain[n], &der_n[n]) : NULL;
+		void *one = n < CHAIN_MAX ? certs_decode(conf->chain[n], &der_n[n]) : NULL;
 
 		good = one != NULL;
 		if (good)
@@ -265,7 +265,7 @@ void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_si
 	}
 	if (!b->https_port)
 		return;
-	box = decode(conf->certificate_box, &n);
+	box = certs_decode(conf->certificate_box, &n);
 	if (!box || !cert_box_read(box, n, &v) || !put_chain(b, conf, &v, &site->cert) ||
 		!put_key(b, box, box + offsetof(struct cert_box, key), v.box, v.box_n)) {
 		free(box);

@@ -142,7 +142,10 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	site.connections_max = conf->connections_per_address;
 	site.proxy_protocol = sites_networks(b, conf->proxy_protocol, conf->nproxy_protocol);
 	certs_put(b, conf, &site);
-	at = snap_put_site(b->w, &site, all, put_routes(b, conf, all));
+	b->nclient_cas = 0;
+	most = put_routes(b, conf, all);
+	site.client_cas = client_ca_list(b);
+	at = snap_put_site(b->w, &site, all, most);
 	free(all);
 	put_hosts(b, at, conf->domains, 0);
 	put_hosts(b, at, conf->aliases, SNAP_HOST_ALIAS);

@@ -19,6 +19,9 @@ struct site_build {
 	bool own;            /* it is the folder's */
 	uint32_t upstreams;  /* index of its first upstream */
 	bool scripts;        /* of the site are run somewhere */
+	const char *const *client_ca_of[SNAP_CLIENT_CAS_MAX]; /* what each was made of */
+	struct snap_client_ca client_ca[SNAP_CLIENT_CAS_MAX];
+	unsigned nclient_cas;
 	uint32_t service;    /* the upstream that its app is, or SNAP_NONE */
 	/* of all */
 	unsigned gates;
@@ -31,6 +34,11 @@ struct site_build {
 };
 /* certs.c: the site's certificate, and what hangs on it. */
 void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site);
+/* Bytes of a value in base64, to be freed; NULL: it is none, or there is no memory. */
+void *certs_decode(const char *text, size_t *ret_n);
+/* client_ca.c: the route's list, put once; its number, or 0. Then all of the site in work. */
+uint32_t client_ca_put(struct site_build *b, const struct conf_route *r);
+struct snap_list client_ca_list(struct site_build *b);
 /* That key too; a copy. False: there is no memory. */
 bool certs_put_key(struct site_build *b, const uint8_t id[32], const void *box, size_t n);
 /* What of the configuration is about TLS, for a site that has a certificate. */

@@ -94,6 +94,7 @@ static uint32_t flags_of(const struct site_build *b, const struct conf_route *r)
 	       (r->compress ? SNAP_ROUTE_COMPRESS : 0) |
 	       (r->body_buffer ? SNAP_ROUTE_BODY_BUFFER : 0) |
 	       (r->own_root || r->scripts ? 0 : SNAP_ROUTE_WHOLE) |
+	       (r->client_optional ? SNAP_ROUTE_CLIENT_OPTIONAL : 0) |
 	       (r->allow_only ? SNAP_ROUTE_ALLOW : 0) | (b->scripts ? SNAP_ROUTE_NO_SOURCE : 0);
 }
 
@@ -203,6 +204,7 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 	to.request_timeout_ms = (uint32_t)min_of(r->request_timeout_ms, (uint64_t)UINT32_MAX);
 	to.body_max = r->body_bytes_max;
 	to.cache_bytes = r->cache_bytes;
+	to.client_ca = client_ca_put(b, r);
 	put_edits(b, r, &to);
 	put_rate(b, r, &to);
 	return to;

@@ -9,6 +9,7 @@
 #include "lib/must.h"
 #include "record/record.h"
 #include "route.h"
+#include "tls_server.h"
 
 #include <string.h>
 #include <strings.h>
@@ -177,6 +178,8 @@ void access_record(struct req *r)
 		if (n != r->host_len || strncasecmp(r->tls_name, r->host, n) != 0)
 			set_text(&rec, RECORD_SNI, r->tls_name, n);
 	}
+	if (r->cert)
+		set_text(&rec, RECORD_SUBJECT, r->cert->subject, strlen(r->cert->subject));
 	if (r->cache_status)
 		set_text(&rec, RECORD_CACHE, r->cache_status, strlen(r->cache_status));
 	set_format(r, &rec, route);

@@ -42,6 +42,7 @@ enum link_env {
 	ENV_FIELD = 64,
 	ENV_PATH_RAW, /* before decoding, without the query */
 	ENV_SERVER_ADDR,
+	ENV_VAR, /* as ENV_HTTP, another key: the whole of it is the name */
 };
 
 struct link_env_entry {

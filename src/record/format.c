@@ -213,6 +213,7 @@ static const uint8_t texts[LOGVAR_END] = {
 	[LOGVAR_SSL_PROTOCOL] = RECORD_TLS + 1,
 	[LOGVAR_SSL_CIPHER] = RECORD_CIPHER + 1,
 	[LOGVAR_SSL_SERVER_NAME] = RECORD_SNI + 1,
+	[LOGVAR_SSL_CLIENT_S_DN] = RECORD_SUBJECT + 1,
 };
 
 static void put_time(struct record_lines *l, struct buf *b, uint64_t wall_us, enum logvar var)

@@ -27,6 +27,7 @@ const uint16_t record_text_max[RECORD_TEXTS] = {
 	[RECORD_TLS] = 16,
 	[RECORD_CIPHER] = 48,
 	[RECORD_SNI] = 256,
+	[RECORD_SUBJECT] = 512,
 	[RECORD_FORMAT] = RECORD_FORMAT_MAX,
 };
 
@@ -260,6 +261,7 @@ void record_members(struct buf *b, const struct record *r)
 	put_text(b, r, RECORD_TLS, "tls", false);
 	put_text(b, r, RECORD_CIPHER, "cipher", false);
 	put_text(b, r, RECORD_SNI, "sni", false);
+	put_text(b, r, RECORD_SUBJECT, "subject", false);
 	buf_puts(b, ",\"id\":");
 	put_string(b, record_request_id(r, mem), r->head.cut >> RECORD_ID & 1);
 	put_close(b, r);

@@ -32,6 +32,7 @@ enum record_text {
 	RECORD_CIPHER,
 	RECORD_FORMAT,   /* of a custom AccessLog= */
 	RECORD_SNI,      /* the name that the client asked for, where it is not the host */
+	RECORD_SUBJECT,  /* whom the client's certificate names */
 	RECORD_TEXTS
 };
 enum { RECORD_RAW_MAX = 8 * 1024, RECORD_FORMAT_MAX = 1024, RECORD_LINE_MAX = 12 * 1024 };
@@ -64,7 +65,7 @@ struct record_head {
 	uint16_t port;      /* the client's; 0 unknown */
 	uint16_t close;     /* enum close_id */
 	uint16_t len[RECORD_TEXTS];
-	uint16_t pad[4];
+	uint16_t pad[3];
 };
 _Static_assert(sizeof(struct record_head) == 120, "no hole that would tell what lay on the stack");
 

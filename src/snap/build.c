@@ -74,7 +74,7 @@ void snap_writer_free(struct snap_writer *w)
 	free(w);
 }
 
-static struct snap_str put_bytes(struct snap_writer *w, const char *s, size_t n)
+struct snap_str snap_put_bytes(struct snap_writer *w, const void *s, size_t n)
 {
 	struct snap_str str = {(uint32_t)w->heap.len, (uint32_t)n};
 
@@ -89,7 +89,7 @@ static struct snap_str put_bytes(struct snap_writer *w, const char *s, size_t n)
 
 struct snap_str snap_put_str(struct snap_writer *w, const char *s)
 {
-	return put_bytes(w, s ? s : "", s ? strlen(s) : 0);
+	return snap_put_bytes(w, s ? s : "", s ? strlen(s) : 0);
 }
 
 uint32_t snap_put_cert(struct snap_writer *w, const struct snap_cert *cert, const void *const *der,
@@ -229,7 +229,7 @@ static void respell(struct snap_writer *w, struct snap_route *r)
 	if (r->path.len == len)
 		return;
 	memcpy(text, text_at(w, r->path), r->path.len);
-	r->path = put_bytes(w, text, r->path.len);
+	r->path = snap_put_bytes(w, text, r->path.len);
 }
 
 static uint32_t rules_of(const struct snap_route *r)
@@ -257,7 +257,7 @@ static void put_routes(
 	for (unsigned i = 0; i < n; i++) {
 		check_route(w, &all[i]);
 		all[i].next = SNAP_NONE;
-		all[i].rules = rules_of(&all[i]);
+		all[i].rules = rules_of(&all[i]) | (s->client_cas.n ? SNAP_RULE_CLIENT : 0);
 		if (w->err || w->heap.error)
 			break;
 		respell(w, &all[i]);
@@ -289,6 +289,9 @@ uint32_t snap_put_site(struct snap_writer *w, const struct snap_site *site,
 		return w->nsites++;
 	}
 	memcpy(all, routes, nroutes * sizeof *all);
+	for (unsigned i = 0; i < nroutes; i++)
+		if (all[i].client_ca > s.client_cas.n || s.client_cas.n > SNAP_CLIENT_CAS_MAX)
+			fail(w, -EINVAL);
 	put_routes(w, &s, all, nroutes);
 	free(all);
 	buf_put(&w->sites, (const char *)&s, sizeof s);
@@ -309,7 +312,7 @@ void snap_put_host(struct snap_writer *w, uint32_t site, const char *name, uint3
 		text[i] =
 			(char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + ('a' - 'A') : name[i]);
 	host.hash = snap_hash(SNAP_HASH_SEED, text, n);
-	host.name = put_bytes(w, text, n);
+	host.name = snap_put_bytes(w, text, n);
 	buf_put(&w->hosts, (const char *)&host, sizeof host);
 	w->nhosts++;
 }

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAP_MAGIC 0x31504e5344545331ull
-enum { SNAP_VERSION = 6, SNAP_SEGMENTS_MAX = 32 };
+enum { SNAP_VERSION = 8, SNAP_SEGMENTS_MAX = 32 };
 enum snap_kind { SNAP_SITES = 1, SNAP_CERTS = 2, SNAP_ZONE = 3 };
 
 struct snap_str {
@@ -59,6 +59,7 @@ enum snap_route_flag {
 	SNAP_ROUTE_NO_SOURCE = 32,  /* the site runs scripts: their source is no file to serve */
 	SNAP_ROUTE_SCRIPTS = 64,    /* to an upstream that runs the scripts below `root`, which is not stripped of `path` but by STRIP */
 	SNAP_ROUTE_WHOLE = 128,     /* its folder is the site's: a file lies there by the whole path */
+	SNAP_ROUTE_CLIENT_OPTIONAL = 256, /* a client need not have a certificate */
 };
 /* Which of a route's rules are there at all: what is not costs a request one test for all of them. */
 enum snap_rule {
@@ -73,6 +74,7 @@ enum snap_rule {
 	SNAP_RULE_SCRIPTS = 256,
 	SNAP_RULE_TRY_FILES = 512,
 	SNAP_RULE_CACHE = 1024,
+	SNAP_RULE_CLIENT = 2048, /* some route of the site asks for certificates */
 };
 struct snap_header {
 	uint32_t response;    /* 0: of the request */
@@ -101,6 +103,11 @@ struct snap_cidr {
 struct snap_user {
 	struct snap_str name, hash; /* of crypt(3) */
 };
+/* Who may vouch for clients' certificates; with none in it nobody. */
+struct snap_client_ca {
+	struct snap_list certs; /* struct snap_str: DER */
+};
+enum { SNAP_CLIENT_CAS_MAX = 9 }; /* of a site */
 struct snap_rate {
 	uint32_t by;            /* enum snap_rate_by */
 	uint32_t burst;
@@ -134,7 +141,7 @@ struct snap_route {
 	struct snap_str auth_path;
 	uint32_t request_timeout_ms;
 	uint32_t rules;               /* enum snap_rule; filled in by snap_put_site() */
-	uint32_t pad;
+	uint32_t client_ca;           /* who vouches for clients: index into the site's client_cas + 1; 0: they are not asked */
 	uint64_t body_max;            /* 0: no bound */
 	uint64_t cache_bytes;         /* 0: no cache */
 };
@@ -207,6 +214,7 @@ struct snap_site {
 	struct snap_list trusted_proxies;  /* struct snap_cidr */
 	struct snap_list proxy_protocol;   /* struct snap_cidr: who must begin with a PROXY header */
 	struct snap_str maintenance;       /* a page of its own, as `root`; "" built in */
+	struct snap_list client_cas;       /* struct snap_client_ca: of all its routes */
 	struct snap_str health;            /* answered also in maintenance, and with room in a full queue; "" none */
 	uint64_t cache_disk;
 	uint32_t flags;       /* enum snap_site_flag */
@@ -311,6 +319,7 @@ struct snap_writer;
 struct snap_writer *snap_writer_new(void);
 void snap_writer_free(struct snap_writer *w);
 struct snap_str snap_put_str(struct snap_writer *w, const char *s); /* NULL is "" */
+struct snap_str snap_put_bytes(struct snap_writer *w, const void *p, size_t n);
 struct snap_list snap_put_list(struct snap_writer *w, const void *items, size_t size, unsigned n);
 /* Each returns the index. An app names its site by the index that the site will get. */
 uint32_t snap_put_app(struct snap_writer *w, const struct snap_app *app);

@@ -23,7 +23,42 @@ def certificate(folder, name, names=("a.example",), kind="ec", days=30, addresse
     return folder / f"{name}.crt"
 
 
-def context(trust=None, version=None, alpn=("http/1.1",)):
+def openssl(*words, **options):
+    return subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=TIMEOUT, **options).stdout
+
+
+def authority(folder, name, by=None, subject=None):
+    """NAME.pem and NAME.key: an authority, by itself or by another one."""
+    folder = pathlib.Path(folder)
+    sign = ["-CA", folder / f"{by}.pem", "-CAkey", folder / f"{by}.key"] if by else []
+    openssl("req", "-x509", *KINDS["ec"], "-nodes", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem",
+            "-days", 30, "-subj", subject or f"/O=Test/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE", *sign)
+    return folder / f"{name}.pem"
+
+
+def client_certificate(folder, name, by, subject=None, kind="ec", days=30, usage="clientAuth", chain=()):
+    """NAME.pem (with its chain behind it) and NAME.key, vouched for by the authority."""
+    folder = pathlib.Path(folder)
+    dates = ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"] if days < 0 else []
+    openssl("req", *KINDS[kind], "-nodes", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.csr",
+            "-subj", subject or f"/O=Test/CN={name}", "-utf8")
+    if dates:  # only `openssl ca` back-dates
+        (folder / "ca.cnf").write_text("[ca]\ndefault_ca=it\n[it]\ndatabase=index.txt\nrand_serial=yes\npolicy=any\n"
+                                       "default_md=sha256\nnew_certs_dir=.\n[any]\norganizationName=optional\ncommonName=optional\n")
+        (folder / "index.txt").write_text("")
+        openssl("ca", "-batch", "-config", "ca.cnf", "-cert", f"{by}.pem", "-keyfile", f"{by}.key", "-in", f"{name}.csr",
+                "-out", f"{name}.pem", "-notext", "-startdate", "20200101000000Z", "-enddate", "20200102000000Z", cwd=folder)
+    else:
+        (folder / "ext.cnf").write_text(f"extendedKeyUsage={usage}\n")
+        openssl("x509", "-req", "-in", folder / f"{name}.csr", "-CA", folder / f"{by}.pem", "-CAkey", folder / f"{by}.key",
+                "-days", days, "-extfile", folder / "ext.cnf", "-out", folder / f"{name}.pem")
+    whole = (folder / f"{name}.pem").read_text() + "".join((folder / f"{c}.pem").read_text() for c in chain)
+    (folder / f"{name}.pem").write_text(whole)
+    return folder / f"{name}.pem"
+
+
+def context(trust=None, version=None, alpn=("http/1.1",), own=None):
+    """`own`: the client's certificate, beside which its key lies."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if trust:
         made.load_verify_locations(trust)
@@ -31,6 +66,8 @@ def context(trust=None, version=None, alpn=("http/1.1",)):
         made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     if version:
         made.minimum_version = made.maximum_version = version
+    if own:
+        made.load_cert_chain(own, pathlib.Path(own).with_suffix(".key"))
     if alpn:
         made.set_alpn_protocols(list(alpn))
     return made

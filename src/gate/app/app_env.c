@@ -8,6 +8,7 @@
  * " (RFC 6265 section 5.4), others with ", " (RFC 9110 section 5.3).
  */
 #include "app_priv.h"
+#include "client_cert.h"
 #include "link/link_env.h"
 
 #include <errno.h>
@@ -174,6 +175,27 @@ static void put_where(struct out *o, const struct req *r, enum link_form form)
 	put_number(o, ENV_SERVER_PORT, r->host_port ? r->host_port : r->local_port);
 }
 
+/* Who showed a certificate, by the names that Apache's apps know. */
+static void put_cert(struct out *o, const struct req *r)
+{
+	const char *name, *value;
+
+	for (unsigned i = 0; client_cert_variable(r, i, &name, &value); i++) {
+		struct link_env_entry e = {.code = ENV_VAR,
+			.name_len = (uint16_t)strlen(name),
+			.value_len = (uint32_t)strlen(value)};
+
+		if (o->full || (size_t)(o->end - o->p) < sizeof(e) + e.name_len + e.value_len) {
+			o->full = true;
+			return;
+		}
+		memcpy(o->p, &e, sizeof(e));
+		memcpy(o->p + sizeof(e), name, e.name_len);
+		memcpy(o->p + sizeof(e) + e.name_len, value, e.value_len);
+		o->p += sizeof(e) + e.name_len + e.value_len;
+	}
+}
+
 long app_env_encode(const struct req *r, enum link_form form, char *p, size_t cap)
 {
 	struct out o = {p, p + cap, false};
@@ -198,9 +220,11 @@ long app_env_encode(const struct req *r, enum link_form form, char *p, size_t ca
 			r->content_length > 0 ? (uint64_t)r->content_length : 0);
 	id = req_id(r, text, &n);
 	put(&o, ENV_REQUEST_ID, id, n);
-	if (form == LINK_FORM_FIELDS)
+	if (form == LINK_FORM_FIELDS) {
 		put_raw(&o, r);
-	else
+	} else {
 		put_fields(&o, r);
+		put_cert(&o, r);
+	}
 	return o.full ? -EMSGSIZE : o.p - p;
 }

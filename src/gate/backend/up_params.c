@@ -8,6 +8,7 @@
  * requests.
  */
 #include "up_params.h"
+#include "client_cert.h"
 
 #include <string.h>
 
@@ -102,6 +103,8 @@ static int put_field(const struct out *o, const struct up_ask *a, unsigned i)
 /* Who asks, and where: what only a client's request has. */
 static void put_peer(const struct out *o, const struct req *r)
 {
+	const char *name, *value;
+
 	put_number(o, "SERVER_PORT", r->host_port ? r->host_port : r->local_port);
 	put_str(o, "SERVER_PROTOCOL", req_protocol(r));
 	put_str(o, "SERVER_ADDR", r->local);
@@ -114,6 +117,8 @@ static void put_peer(const struct out *o, const struct req *r)
 	put_str(o, "REQUEST_SCHEME", r->tls ? "https" : "http");
 	if (r->tls)
 		put_str(o, "HTTPS", "on");
+	for (unsigned i = 0; client_cert_variable(r, i, &name, &value); i++)
+		put_str(o, name, value);
 }
 
 /* Which program, of which path. */

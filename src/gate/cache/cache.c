@@ -129,7 +129,7 @@ static void read_directives(struct cache_req *cr)
 		cr->cc.no_cache = true;
 	/* Whose answer it is may depend on who a check before this one found. */
 	cr->asked = (struct cache_asked){.authorized = req_field(r, "authorization") || *r->user ||
-						       r->route->users.n ||
+						       r->route->users.n || r->route->client_ca ||
 						       r->route->auth_upstream != SNAP_NONE,
 		.has_cookie = req_field(r, "cookie") != NULL,
 		.no_store = cr->cc.no_store,

@@ -9,6 +9,7 @@
 #include "cache.h"
 #include "challenge.h"
 #include "client.h"
+#include "client_cert.h"
 #include "edit.h"
 #include "forward_auth.h"
 #include "gate.h"
@@ -36,6 +37,8 @@ static const struct phase phases[] = {
 	{phase_https, NULL, 0},
 	{phase_alias, NULL, 0},
 	{phase_route, NULL, 0},
+	/* Before anything of the site is said. */
+	{phase_client_cert, NULL, SNAP_RULE_CLIENT},
 	{phase_maintenance, NULL, 0},
 	{phase_access, NULL, SNAP_RULE_ACCESS},
 	/* Behind access: who is not served at all shall not use up what others share (by=site). Before

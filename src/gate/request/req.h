@@ -38,6 +38,7 @@ struct req_up {
 struct req_piece;
 struct req_file;
 struct up_script;
+struct tls_client;
 
 struct req {
 	struct gate *gate;
@@ -63,6 +64,9 @@ struct req {
 	uint8_t version_minor;          /* HTTP/1.x */
 	bool http2;                     /* it came by HTTP/2; version_minor is 1 */
 	const char *tls_version, *tls_cipher, *tls_name; /* of its connection, which has them; NULL: not encrypted here */
+	struct tls_client *tls_client;  /* of its connection too: whom the site asked for a certificate; NULL: nobody */
+	const struct tls_client *cert;  /* … and whose certificate holds here; NULL */
+	uint32_t tls_site;              /* the number of the site that its connection was made to */
 	bool tls;
 	bool metrics;                   /* it came in on the port of Metrics= */
 	bool head_sent, ended, body_done; /* answer's head gone; answer whole; request's body whole */

@@ -158,6 +158,8 @@ static void handshake_over(struct tls_conn *t)
 	t->cipher_name = name ? name : "";
 	count_end(t, true);
 	forget_site(t);
+	if (t->client && tls_client_end(t) < 0)
+		conn_end(t->conn, CLOSE_NO_MEMORY);
 }
 
 void tls_job_over(struct tls_server *ts)
@@ -219,7 +221,7 @@ static bool handshake(struct tls_conn *t)
 	tls_job_over(c->gate->tls);
 	if (res == 1 && !t->failed) {
 		handshake_over(t);
-		return true;
+		return conn_open(c);
 	}
 	err = t->failed ? SSL_ERROR_SYSCALL : SSL_get_error(t->ssl, res);
 	if (err == SSL_ERROR_WANT_ASYNC ||
@@ -442,6 +444,7 @@ void tls_conn_free(struct conn *c)
 	if (!c->tls)
 		return;
 	SSL_free(c->tls->ssl);
+	tls_client_free(c->tls->client);
 	free(c->tls);
 	c->tls = NULL;
 }
@@ -453,4 +456,6 @@ void tls_conn_describe(const struct conn *c, struct req *r)
 	r->tls_version = c->tls->version;
 	r->tls_cipher = c->tls->cipher_name;
 	r->tls_name = name ? name : "";
+	r->tls_site = c->tls->site_number;
+	r->tls_client = c->tls->client;
 }

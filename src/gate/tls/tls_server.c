@@ -181,8 +181,13 @@ static int on_hello(SSL *ssl, int *ret_alert, void *arg)
 	t->site_number = t->site->number;
 	/* A session of one site is none of another's: they may ask for other certificates of
 	 * clients. */
-	SSL_set_session_id_context(
-		ssl, (const unsigned char *)&t->site_number, sizeof(t->site_number));
+	if (t->site->client_cas.n == 0) {
+		SSL_set_session_id_context(
+			ssl, (const unsigned char *)&t->site_number, sizeof(t->site_number));
+	} else if (tls_client_begin(ts, t) < 0) {
+		*ret_alert = SSL_AD_INTERNAL_ERROR;
+		return SSL_CLIENT_HELLO_ERROR;
+	}
 	return SSL_CLIENT_HELLO_SUCCESS;
 }
 
@@ -288,6 +293,7 @@ static int make_context(struct tls_server *ts)
 	SSL_CTX_set_client_hello_cb(ctx, on_hello, ts);
 	SSL_CTX_set_cert_cb(ctx, on_cert, ts);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, ts);
+	tls_client_context(ts);
 	return SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) ? 0 : -EIO;
 }
 
@@ -325,6 +331,7 @@ void tls_server_free(struct gate *g)
 	BIO_meth_free(ts->bio);
 	tls_certs_free(ts);
 	tls_challenges_free(ts);
+	tls_vouchers_free(ts);
 	for (unsigned i = 0; i < ARRAY_LEN(ts->providers); i++)
 		if (ts->providers[i])
 			OSSL_PROVIDER_unload(ts->providers[i]);

@@ -3,6 +3,7 @@
  *
  *   tls_server.c  the context: versions, ciphers, which certificate, which protocol (ALPN), tickets
  *   tls_sni.c     the name that a client asks for
+ *   tls_client.c  certificates of clients
  *   tls_certs.c   certificates that have been read: a bounded table by the snapshot's id of them
  *   tls_challenge.c  certificates that prove names to authorities
  *   tls_key.c     keys as OpenSSL sees them: a provider whose signatures are asked of the process keys
@@ -48,6 +49,7 @@ struct sign_wait {
 };
 
 struct tls_certs;
+struct tls_vouchers;
 struct tls_server {
 	struct gate *gate;
 	struct ossl_lib_ctx_st *lib;
@@ -55,6 +57,7 @@ struct tls_server {
 	struct ssl_ctx_st *ctx;
 	struct tls_certs *certs;
 	struct tls_challenges *challenges; /* NULL: there was none yet */
+	struct tls_vouchers *vouchers; /* NULL: no site has asked for a client's certificate yet */
 	struct msg_ticket_keys tickets; /* n 0: none came yet */
 	struct sign_wait *waits;
 	uint64_t sign_ids;
@@ -119,6 +122,36 @@ int tls_key_provider(struct tls_server *ts);
 /* The key of that certificate, as far as it is here. NULL: it is of a kind that is not served, or no memory. */
 struct evp_pkey_st *tls_key_new(struct tls_server *ts, struct x509_st *leaf, const uint8_t id[32]);
 
+/* ---- a client's certificate (tls_client.c) ---- */
+enum { TLS_CLIENT_TEXT_MAX = 1024 }; /* of a name in it */
+/* What is known of the client of a connection whose site asks for a certificate. */
+struct tls_client {
+	uint8_t policy[32];  /* of the site, with all that may vouch: a session is resumed under the same only */
+	uint64_t generation; /* a snapshot in which that is the site's still */
+	bool given;          /* a certificate was shown, of which the client has the key */
+	struct tls_verdict {
+		int64_t until_s; /* the first of the chain's ends */
+		int32_t err;     /* X509_V_OK, or what is wrong with it */
+		uint32_t pad;
+	} verdict[SNAP_CLIENT_CAS_MAX]; /* by each list of the site */
+	/* Printable ASCII, "" without; they lie in `text`. */
+	const char *subject, *issuer, *serial, *fingerprint;
+	const char *der; /* in base64, between colons (RFC 9440); "" when it is too large for a field */
+	char *text;
+};
+/* The client says hello to t->site: ask for what that asks for. 0; -ENOMEM. */
+int tls_client_begin(struct tls_server *ts, struct tls_conn *t);
+/* The handshake is over: what came of it, also where a session was resumed. 0; -ENOMEM. */
+int tls_client_end(struct tls_conn *t);
+void tls_client_free(struct tls_client *c);
+/* Have the context verify certificates and keep the verdicts in tickets. */
+void tls_client_context(struct tls_server *ts);
+void tls_vouchers_free(struct tls_server *ts);
+/* Do the rules of the connection's handshake hold for that site of that snapshot? */
+bool tls_client_holds(struct tls_client *c, uint32_t conn_site, const struct snap *s, const struct snap_site *site);
+/* Does list number i vouch for it now? */
+bool tls_client_good(const struct tls_client *c, uint32_t i, int64_t now_s);
+
 /* ---- one connection (tls_conn.c) ---- */
 struct tls_conn {
 	struct conn *conn;
@@ -138,6 +171,7 @@ struct tls_conn {
 	const struct snap_site *site; /* the SNI's, while the handshake runs */
 	struct snap *snap;            /* … and its snapshot, referenced */
 	uint32_t site_number;
+	struct tls_client *client; /* NULL: the site asks for no certificate */
 	const char *version, *cipher_name; /* "TLSv1.3"; IANA's name */
 };
 

@@ -265,6 +265,9 @@ static void canonical_again(void **state)
 		/* Wsgi= is there, and not both. */
 		if (conf_rows[k].flags & CONF_LATER || k == CONF_PYTHON_ASGI)
 			continue;
+		/* ClientCa= is there, which needs TLS, and comes in OriginPulls=' place. */
+		if (k == CONF_SITE_HTTPS || k == CONF_SITE_ORIGIN_PULLS)
+			continue;
 		/* With Wsgi= it is stead that says how long workers live. */
 		if (k == CONF_SERVICE_WORKERS || k == CONF_SERVICE_THREADS || k == CONF_SERVICE_LIFETIME ||
 			k == CONF_SERVICE_RSS_MAX)

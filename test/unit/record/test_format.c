@@ -30,7 +30,7 @@ static struct record example(void)
 				   .close = CLOSE_DONE}};
 	static const char *const texts[RECORD_TEXTS] = {"shop", "192.0.2.1", "ann", "GET", "/a/b?c=d&e",
 		"shop.example", "http://x.example/", "curl/8", "", "shop/api", "10.0.0.1:80", "hit", "TLSv1.3",
-		"TLS_AES_128_GCM_SHA256", "", ""};
+		"TLS_AES_128_GCM_SHA256", "", "", "CN=ann,O=x"};
 
 	for (unsigned i = 0; i < RECORD_TEXTS; i++)
 		r.text[i] = (struct record_str){texts[i], strlen(texts[i])};
@@ -84,6 +84,7 @@ static void every_variable(void **state)
 		{"$request_id", "0123456789abcdeffedcba9876543210"},
 		{"$upstream $upstream_addr $upstream_status $upstream_response_time", "shop/api 10.0.0.1:80 201 0.050"},
 		{"$upstream_cache_status $ssl_protocol $ssl_cipher $close", "hit TLSv1.3 TLS_AES_128_GCM_SHA256 done"},
+		{"\"$ssl_client_s_dn\"", "\"CN=ann,O=x\""},
 		{"${status}x$$y$$", "200x$y$"},
 		{"", "192.0.2.1 - ann [02/Jan/2026:03:04:05 +0000] \"GET /a/b?c=d&e HTTP/1.1\" 200 1024 \"http://x.example/\" \"curl/8\""},
 	};
