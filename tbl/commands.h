@@ -33,8 +33,8 @@ COMMAND(CACHE, "cache", "purge [APP] [URL]", 1, 3, ARG_NONE, "forget answers tha
 	"With URL those of one page: a path, for every name of the site, or http://NAME/PATH as it was asked for. With --tag those whose Cache-Tag or Surrogate-Key names the tag. Prints how many there were.")
 COMMAND(MAINTENANCE, "maintenance", "on|off [APP]", 1, 2, ARG_NONE, "show a page instead of the site, or the site again",
 	"From now on every gate answers the site's requests with status 503, Retry-After and the page of Maintenance=; what runs is finished. The path of Health= is answered as before, when it is not /. It lasts over reloads and restarts until `off`. APP is an app's or a site's name; left out, the folder's own.")
-COMMAND(CERT, "cert", "list | show NAME | renew [NAME]", 1, 2, ARG_NONE, "show certificates, or get one again",
-	"NAME is an app's or a site's name; left out with `renew`, the folder's own. `list` shows each site's certificate, until when it is valid and what hinders its renewal; `show` all that is known of one. `renew` asks the authority at once, also when the last tries failed, and ends when the new certificate is served or it is known why there is none.")
+COMMAND(CERT, "cert", "list | show NAME | renew [NAME] | import [NAME] | trust", 1, 2, ARG_NONE, "show certificates, get or take one, or trust your own for localhost",
+	"NAME is an app's or a site's name; left out with `renew`, the folder's own. `list` shows each site's certificate, until when it is valid and what hinders its renewal; `show` all that is known of one. `renew` asks the authority at once, also when the last tries failed, and ends when the new certificate is served or it is known why there is none. `import --cert FILE --key FILE` takes one that you have into the state: it is looked at (key, dates, names, chain), the key is sealed at once, and both files may be removed then; with --remove instead the site is as it was without. `trust` has this machine believe the authority that signs for https://localhost: the system's store (as root; else the command is shown), browsers (certutil of libnss3-tools), and what to set for Python and Node; with --remove no more.")
 COMMAND(RELOAD, "reload", "", 0, 0, ARG_NONE, "read the configuration again",
 	"Connections stay open. Values that need more than that are named, with what to do.")
 COMMAND(LOGS, "logs", "[APP]", 0, 1, ARG_APP, "show the access records and the app's output",
@@ -56,6 +56,9 @@ OPTION(SINCE, "since", 0, "TIME", V(LOGS), ARG_NONE, "only lines after TIME: 10m
 OPTION(LEVEL, "level", 0, "LEVEL", V(LOGS), ARG_LEVEL, "only this level or worse: debug, info, notice, warning, error, critical")
 OPTION(FORMAT, "format", 0, "FORMAT", V(LOGS), ARG_NONE, "access records alone, as combined, json, or a text with variables like '$remote_addr $status'")
 OPTION(TAG, "tag", 0, "TAG", V(CACHE), ARG_NONE, "forget what carries this tag")
+OPTION(CERT, "cert", 0, "FILE", V(CERT), ARG_FILE, "import: the certificate with its chain (PEM)")
+OPTION(KEY, "key", 0, "FILE", V(CERT), ARG_FILE, "import: its private key (PEM)")
+OPTION(REMOVE, "remove", 0, "", V(CERT), ARG_NONE, "import, trust: take it back")
 OPTION(JSON, "json", 0, "", V_ALL, ARG_NONE, "print JSON")
 OPTION(YES, "yes", 'y', "", V_ALL, ARG_NONE, "answer yes to every question")
 OPTION(QUIET, "quiet", 'q', "", V_ALL, ARG_NONE, "print errors only")

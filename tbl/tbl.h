@@ -169,7 +169,7 @@ extern const struct conf_known_row conf_known_rows[];
 extern const unsigned conf_known_rows_n;
 
 /* commands: the verbs and options of `stead` */
-enum arg_kind { ARG_NONE, ARG_FOLDER, ARG_APP, ARG_TABLE, ARG_SHELL, ARG_LEVEL };
+enum arg_kind { ARG_NONE, ARG_FOLDER, ARG_FILE, ARG_APP, ARG_TABLE, ARG_SHELL, ARG_LEVEL };
 enum verb {
 #define COMMAND(NAME, name, arguments, min, max, completes, line, prose) VERB_##NAME,
 #include "commands.h"

@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 #include "conf/conf.h"
+#include "lib/chan.h"
 #include "record/record.h"
 
 struct cli {
@@ -84,6 +85,13 @@ void show_certificates(const json_t *list, bool whole);
 /* ctl cannot read what other users' processes cost; whoever asks may be able to. */
 void show_measure(json_t *status);
 
+/* ---- check_ask.c: stead-check, asked with the rights of whoever runs the verb ---- */
+/* A CHECK_VALUE, CHECK_FINDING or CHECK_SITES. False: it is not in form. */
+typedef bool check_heard(void *arg, const struct msg *m);
+/* `text` is packed behind the question. The exit code that it ends with; negative: it came to no end, which was said. */
+int check_ask(const char *roles_dir, const struct msg_check_ask *q, const char *const text[4],
+	check_heard *heard, void *arg);
+
 /* ---- check_sites.c: what check says of the files of Sites=, for `stead check` ---- */
 struct check_sites {
 	bool json;
@@ -105,10 +113,14 @@ int verb_reload(struct cli *c);
 int verb_cache(struct cli *c);
 int verb_maintenance(struct cli *c);
 int verb_cert(struct cli *c);
+int verb_import(struct cli *c); /* cert import */
+int verb_trust(struct cli *c);  /* cert trust */
 int verb_restart(struct cli *c);
 int verb_logs(struct cli *c);
 int verb_metrics(struct cli *c);
 int verb_check(const char *roles_dir, const char *path, const char *state_dir_or_null, bool json);
+/* Connect to the instance. 0, or an exit code after an error was printed. */
+int verb_open(struct cli *c, struct client *cl);
 /* Ask, show everything, return the end's exit code. */
 int verb_ask(struct cli *c, json_t *request);
 

@@ -1,5 +1,5 @@
 /*
- * verb_cert.c: `stead cert list|show|renew`, and how certificates look to people.
+ * verb_cert.c: `stead cert list|show|renew`, the way to `import` and `trust`, and how certificates look to people.
  *
  * Called by main.c, and by show_status.c with what ctl says. Holds nothing.
  */
@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const char *text_of(const json_t *o, const char *key)
 {
@@ -15,20 +16,53 @@ static const char *text_of(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
+/* " (in 89 days)"; "" when it is not known. */
+static const char *days_to(const char *until, char ret[32])
+{
+	struct tm tm = {0};
+	long left;
+
+	ret[0] = '\0';
+	if (!strptime(until, "%Y-%m-%dT%H:%M:%S", &tm))
+		return ret;
+	left = (long)(timegm(&tm) - time(NULL)) / 86400;
+	if (left >= 0)
+		(void)snprintf(ret, 32, left == 1 ? " (in 1 day)" : " (in %ld days)", left);
+	return ret;
+}
+
+static void show_names(const json_t *names, bool whole)
+{
+	size_t n = json_array_size(names), shown = whole || n <= 4 ? n : 3, i;
+	const json_t *name;
+
+	(void)fputs("    for      ", stdout);
+	json_array_foreach(names, i, name)
+	{
+		if (i == shown)
+			break;
+		(void)printf("%s%s", i ? " " : "", json_string_value(name) ? json_string_value(name) : "");
+	}
+	if (n > shown)
+		(void)printf(" and %zu more", n - shown);
+	(void)fputc('\n', stdout);
+}
+
 void show_certificate(const json_t *o, bool whole)
 {
 	const char *until = text_of(o, "until"), *next = text_of(o, "next");
-	const json_t *name;
-	size_t i;
+	char days[32];
 
-	(void)printf("  %-16s %s", text_of(o, "site"), text_of(o, "state"));
+	(void)printf("  %-12s %s", text_of(o, "site"), text_of(o, "state"));
 	if (*until)
-		(void)printf(", until %.10s", until);
-	json_array_foreach(json_object_get(o, "names"), i, name) if (whole || i < 3)(void) printf(
-		"%s%s", i ? " " : "  ", json_string_value(name) ? json_string_value(name) : "");
-	if (!whole && i > 3)
-		(void)printf(" and %zu more", i - 3);
+		(void)printf(", until %.10s%s", until, days_to(until, days));
+	if (*next && !*text_of(o, "error"))
+		(void)printf("; renewal %.10s", next);
 	(void)fputc('\n', stdout);
+	if (json_array_size(json_object_get(o, "names")))
+		show_names(json_object_get(o, "names"), whole);
+	if (*text_of(o, "issuer"))
+		(void)printf("    by       %s\n", text_of(o, "issuer"));
 	if (whole && *text_of(o, "serial"))
 		(void)printf("    serial   %s\n", text_of(o, "serial"));
 	if (whole)
@@ -58,9 +92,14 @@ int verb_cert(struct cli *c)
 	const char *what = c->args.arg[0], *site = c->args.nargs > 1 ? c->args.arg[1] : "";
 	bool renew = strcmp(what, "renew") == 0;
 
+	if (strcmp(what, "import") == 0)
+		return verb_import(c);
+	if (strcmp(what, "trust") == 0 && !*site)
+		return verb_trust(c);
+
 	if (!renew && strcmp(what, "list") != 0 && (strcmp(what, "show") != 0 || !*site)) {
 		show_error(c, "what shall be done with certificates is not said",
-			"stead cert list, stead cert show NAME, or stead cert renew [NAME]");
+			"stead cert list, show NAME, renew [NAME], import [NAME] --cert FILE --key FILE, or trust");
 		return VERB_EXIT_USAGE;
 	}
 	c->whole = strcmp(what, "list") != 0;

@@ -22,7 +22,7 @@
 #include "lib/must.h"
 #include "lib/sys.h"
 
-enum { NOBODY = 65534, CHECK_FD = 3 };
+enum { NOBODY = 65534 };
 
 struct answer {
 	bool json;
@@ -169,84 +169,19 @@ static void fill_user(const char *path, struct msg_check_ask *ask)
 	}
 }
 
-static int ask(int fd, const char *path, const char *state)
+static bool heard(void *arg, const struct msg *m)
 {
-	struct msg_hello hello = {.min = MSG_MAJOR_MIN, .max = MSG_MAJOR_MAX, .role = PROC_CLI};
-	struct msg_check_ask q = {.mode = CHECK_FOLDER};
-	char runtime[300];
-	struct buf b;
-	int r;
+	struct answer *a = arg;
+	struct unpack u;
 
-	(void)snprintf(hello.build, sizeof(hello.build), "%s", STEAD_VERSION);
-	fill_user(path, &q);
-	r = chan_send_blocking(fd, MSG_HELLO, 0, &hello, sizeof(hello), NULL, 0, NULL, 0);
-	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof(q));
-	pack_str(&b, path);
-	pack_str(&b, "");
-	pack_str(&b, state);
-	instance_runtime(state, runtime, sizeof runtime);
-	pack_str(&b, runtime);
-	if (r == 0)
-		r = b.error != 0 ? b.error
-				 : chan_send_blocking(fd, MSG_CHECK_ASK, 1, &q, sizeof(q), b.p,
-					   b.len, NULL, 0);
-	buf_done(&b);
-	return r;
-}
-
-/* Everything up to the end. The exit code that check gives, or -errno. */
-static int hear(int fd, struct answer *a, char *mem)
-{
-	for (;;) {
-		struct msg_end end;
-		struct unpack u;
-		struct msg m;
-		int r = chan_recv_blocking(fd, &m, mem);
-
-		if (r < 0)
-			return r;
-		for (unsigned i = 0; i < m.nfds; i++)
-			(void)close(msg_take_fd(&m, i));
-		if (!msg_allowed(PROC_CHECK, PROC_CLI, m.h.type, m.h.len, 0))
-			return -EPROTO;
-		unpack_init(&u, m.payload, m.h.len);
-		if (m.h.type == MSG_CHECK_VALUE)
-			got_value(a, &u);
-		else if (m.h.type == MSG_CHECK_FINDING)
-			got_finding(a, &u);
-		else if (m.h.type == MSG_CHECK_SITES && !check_sites_heard(&a->sites, &u))
-			return -EPROTO;
-		if (u.bad)
-			return -EPROTO;
-		if (m.h.type != MSG_CHECK_END)
-			continue;
-		r = msg_get(&m, &end, sizeof(end), sizeof(end));
-		return r < 0 ? r : (int)min_of(end.exit_code, 7u);
-	}
-}
-
-static pid_t start(const char *roles_dir, int fds[2])
-{
-	char exe[PATH_MAX];
-	char *argv[] = {"stead-check", NULL};
-	pid_t pid;
-
-	if (snprintf(exe, sizeof(exe), "%s/stead-check", roles_dir) >= PATH_MAX)
-		return -1;
-	if (sys_socketpair_seqpacket(fds) < 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-		/* dup2() to the same number would leave it close-on-exec. */
-		if (fds[1] == CHECK_FD ? sys_cloexec(CHECK_FD, false) < 0
-				       : dup2(fds[1], CHECK_FD) < 0)
-			_exit(126);
-		(void)execv(exe, argv);
-		_exit(127);
-	}
-	(void)close(fds[1]);
-	return pid;
+	unpack_init(&u, m->payload, m->h.len);
+	if (m->h.type == MSG_CHECK_VALUE)
+		got_value(a, &u);
+	else if (m->h.type == MSG_CHECK_FINDING)
+		got_finding(a, &u);
+	else if (m->h.type == MSG_CHECK_SITES && !check_sites_heard(&a->sites, &u))
+		return false;
+	return !u.bad;
 }
 
 static void show(struct answer *a, const char *path, int code)
@@ -317,41 +252,28 @@ static void state_of(const char *path, const char *given, char ret[PATH_MAX])
 int verb_check(const char *roles_dir, const char *path, const char *state_dir_or_null, bool json)
 {
 	struct answer a = {.json = json, .sites = {.json = json}};
-	char prefix[PATH_MAX + 1], state[PATH_MAX];
-	char *mem = malloc(CHAN_PAYLOAD_MAX);
-	int fds[2] = {-1, -1}, r = -ENOMEM, status = 0;
-	pid_t pid = -1;
+	struct msg_check_ask q = {.mode = CHECK_FOLDER};
+	char prefix[PATH_MAX + 1], state[PATH_MAX], runtime[300];
+	int r;
 
 	prefix_of(path, prefix);
 	state_of(path, state_dir_or_null, state);
+	instance_runtime(state, runtime, sizeof runtime);
+	fill_user(path, &q);
 	a.prefix = prefix;
 	buf_init(&a.out, 64 * 1024 * 1024);
 	buf_init(&a.notes, 1024 * 1024);
 	buf_init(&a.sites.out, 64 * 1024 * 1024);
-	if (mem != NULL)
-		pid = start(roles_dir, fds);
-	if (pid > 0) {
-		r = ask(fds[0], path, state);
-		if (r == 0)
-			r = hear(fds[0], &a, mem);
-		(void)close(fds[0]);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-	}
+	r = check_ask(roles_dir, &q, (const char *const[4]){path, "", state, runtime}, heard, &a);
 	/* A file of Sites= that is wrong stops nobody else, but it is what was asked for here. */
 	if (r == VERB_EXIT_DONE && a.errors > 0)
 		r = VERB_EXIT_USAGE;
-	if (r >= 0) {
+	if (r >= 0)
 		show(&a, path, r);
-	} else {
-		fprintf(stderr, "stead: check: %s/stead-check did not answer: %s\n", roles_dir,
-			WIFEXITED(status) && WEXITSTATUS(status) == 127 ? "it cannot be run"
-									: strerror(-r));
+	else
 		r = VERB_EXIT_FAILED;
-	}
 	buf_done(&a.out);
 	buf_done(&a.notes);
 	buf_done(&a.sites.out);
-	free(mem);
 	return r;
 }

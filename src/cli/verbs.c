@@ -26,7 +26,7 @@ static int not_running(struct cli *c)
 	return VERB_EXIT_NOT_RUNNING;
 }
 
-static int open_client(struct cli *c, struct client *cl)
+int verb_open(struct cli *c, struct client *cl)
 {
 	int code = instance_find(c), err;
 
@@ -79,7 +79,7 @@ int verb_ask(struct cli *c, json_t *request)
 {
 	struct client cl;
 	json_t *o;
-	int got, code = open_client(c, &cl);
+	int got, code = verb_open(c, &cl);
 
 	if (code) {
 		json_decref(request);

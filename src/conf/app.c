@@ -218,6 +218,7 @@ static void fill_tls(struct conf *c, struct conf_app *a)
 	a->chain = texts_of(c, CONF_SITE_CERTIFICATE_CHAIN);
 	a->certificate_box = text_of(c, CONF_SITE_CERTIFICATE_BOX);
 	a->https = number_of(c, CONF_SITE_HTTPS) != OFF && a->chain != NULL && a->chain[0] != NULL;
+	a->https_off = number_of(c, CONF_SITE_HTTPS) == OFF;
 	a->https_auto = number_of(c, CONF_SITE_HTTPS) == 0 && (a->chain == NULL || a->chain[0] == NULL) &&
 			!is_written(c, CONF_SITE_CERTIFICATE);
 	a->challenge = (enum conf_challenge)number_of(c, CONF_SITE_CHALLENGE);

@@ -21,6 +21,7 @@ static const char *words_of(enum arg_kind kind)
 		return "debug info notice warning error critical";
 	case ARG_NONE:
 	case ARG_FOLDER:
+	case ARG_FILE:
 	case ARG_APP:
 		break;
 	}
@@ -53,6 +54,8 @@ static void bash_option_values(struct buf *b)
 		buf_puts(b, ")\n");
 		if (r->completes == ARG_FOLDER)
 			buf_puts(b, "\t\tCOMPREPLY=($(compgen -d -- \"$cur\"))\n");
+		else if (r->completes == ARG_FILE)
+			buf_puts(b, "\t\tCOMPREPLY=($(compgen -f -- \"$cur\"))\n");
 		else if (words != NULL)
 			buf_printf(b, "\t\tCOMPREPLY=($(compgen -W \"%s\" -- \"$cur\"))\n", words);
 		buf_puts(b, "\t\treturn ;;\n");
@@ -111,6 +114,8 @@ static void zsh_argument(struct buf *b, enum arg_kind kind, const char *name)
 	quoted(b, name, true);
 	if (kind == ARG_FOLDER)
 		buf_puts(b, ":_files -/");
+	else if (kind == ARG_FILE)
+		buf_puts(b, ":_files");
 	else if (words != NULL)
 		buf_printf(b, ":(%s)", words);
 	else
@@ -183,6 +188,8 @@ static void fish_option(struct buf *b, const struct option_row *r, const char *v
 		buf_puts(b, " -r");
 	if (r->completes == ARG_FOLDER)
 		buf_puts(b, " -a '(__fish_complete_directories)'");
+	else if (r->completes == ARG_FILE)
+		buf_puts(b, " -F");
 	else if (words != NULL)
 		buf_printf(b, " -a '%s'", words);
 	buf_puts(b, " -d '");

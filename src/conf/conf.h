@@ -362,6 +362,7 @@ struct conf_app {
 	enum conf_http http;
 	uint64_t hsts_ms;
 	bool hsts_written;           /* … with any certificate */
+	bool https_off;              /* Https=off */
 	bool https_auto;             /* one shall be got by itself: none is written, and Https= is auto */
 	enum conf_challenge challenge;
 	const char *acme_email, *acme_directory; /* email "": nobody agreed to an authority's terms */

@@ -194,7 +194,16 @@ void acme_settle(struct ctl *c);
 void acme_renew(struct ctl *c, struct cert *cert);
 op_done acme_on_timer;
 
+/* ---- cert_import.c ---- */
+void cert_key_start(struct client *cl);
+void cert_import_start(struct client *cl);
+/* keys is there, or a gate serves another snapshot. */
+void cert_import_settle(struct ctl *c);
+void cert_import_late(struct client *cl);
+
 /* ---- cert_verbs.c ---- */
+/* Is something live here? False: it was told. */
+bool cert_verb_may(struct client *cl);
 void cert_list_start(struct client *cl);
 void cert_renew_start(struct client *cl);
 void cert_renew_late(struct client *cl);

@@ -137,7 +137,6 @@ void local_put(struct site_build *b, const struct conf_app *conf, struct snap_si
 {
 	struct cert_local *l = local_of(b);
 	const struct stored_cert *s;
-	struct snap_cert put = {0};
 	bool any;
 
 	if (!l->may || !b->https_port || !conf->https_auto)
@@ -151,16 +150,8 @@ void local_put(struct site_build *b, const struct conf_app *conf, struct snap_si
 	s = there(b->c);
 	if (!s)
 		return;
-	if (!l->index) {
-		put.not_after_s = s->v.head.not_after_s;
-		memcpy(put.id, s->v.head.id, sizeof put.id);
-		memcpy(put.key, s->v.head.key, sizeof put.key);
-		if (!certs_put_key(b, put.key, s->v.box, s->v.box_n))
-			return;
-		l->index = snap_put_cert(b->w, &put, (const void *const *)s->der, s->der_n, s->n,
-				   s->v.names) +
-			   1;
-	}
+	if (!l->index && !certs_put_stored(b, s, &l->index))
+		return;
 	site->cert = l->index;
 	certs_speak(b, conf, site);
 }

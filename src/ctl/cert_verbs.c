@@ -64,12 +64,23 @@ static const char *state_of(const struct ctl *c, const struct cert *cert)
 	return !cert->n ? "waiting" : is_late(c, cert) ? "served, renewal is late" : "served";
 }
 
+/* The authority's host. */
+static const char *authority_of(const struct ctl *c, char ret[256])
+{
+	const char *at = strstr(c->certs.directory, "://");
+
+	at = at ? at + 3 : c->certs.directory;
+	(void)snprintf(ret, 256, "%.*s", (int)min_of(strcspn(at, "/"), (size_t)255), at);
+	return ret;
+}
+
 static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 {
+	char host[256];
 	const char *names = cert->n ? cert->names : cert->wanted ? cert->wanted : "";
 	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:i}", "site", cert->site, "state",
 		state_of(c, cert), "from", cert->own ? "Certificate=" : c->certs.directory, "issuer",
-		cert->own ? cert->own_issuer : "", "names",
+		cert->own ? cert->own_issuer : authority_of(c, host), "names",
 		certs_words(cert->own ? (cert->own_names ? cert->own_names : "") : names), "serial",
 		cert->own ? cert->own_serial : cert->serial, "until",
 		certs_day(cert->own ? cert->own_until_s : cert->not_after_s), "failures",
@@ -85,6 +96,14 @@ static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 	return o;
 }
 
+static json_t *stored_json(const struct ctl *c, const struct stored_cert *s)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o}", "site", s->site, "state",
+		own_state(c, s->v.head.not_after_s), "from", "cert import", "issuer", s->v.issuer,
+		"names", certs_words(s->v.names), "serial", s->v.serial, "until",
+		certs_day(s->v.head.not_after_s));
+}
+
 json_t *certs_json(struct ctl *c, const char *site)
 {
 	json_t *list = json_array(), *local = local_json(c);
@@ -92,6 +111,9 @@ json_t *certs_json(struct ctl *c, const char *site)
 	if (local && (!site[0] || (c->certs.local.own && strcmp(site, c->app.name) == 0)))
 		(void)json_array_append(list, local);
 	json_decref(local);
+	for (const struct stored_cert *s = c->certs.stored; s; s = s->next)
+		if (s->seen == c->certs.build && (!site[0] || strcmp(site, s->site) == 0))
+			(void)json_array_append_new(list, stored_json(c, s));
 	for (const struct cert *cert = c->certs.all; cert; cert = cert->next)
 		if (cert->seen == c->certs.build && (cert->wanted || cert->own) &&
 			(!site[0] || strcmp(site, cert->site) == 0))
@@ -107,7 +129,7 @@ static const char *site_named(const struct client *cl)
 	return site ? site->name : cl->ctl->app.name;
 }
 
-static bool is_live(struct client *cl)
+bool cert_verb_may(struct client *cl)
 {
 	if (cl->ctl->live_us)
 		return true;
@@ -120,7 +142,7 @@ void cert_list_start(struct client *cl)
 {
 	json_t *list;
 
-	if (!is_live(cl))
+	if (!cert_verb_may(cl))
 		return;
 	list = certs_json(cl->ctl, cl->req.app[0] ? site_named(cl) : "");
 	if (cl->req.app[0] && json_array_size(list) == 0) {
@@ -142,9 +164,14 @@ void cert_renew_start(struct client *cl)
 	struct ctl *c = cl->ctl;
 	struct cert *cert;
 
-	if (!is_live(cl))
+	if (!cert_verb_may(cl))
 		return;
 	cert = cert_find(c, site_named(cl));
+	if (stored_find(c, site_named(cl))) {
+		client_end(cl, VERB_EXIT_NO_SUCH, "This site has a certificate that was imported.",
+			"`stead cert import` takes the next; with --remove it is as without", NULL);
+		return;
+	}
 	if (!cert || !cert->wanted) {
 		client_end(cl, VERB_EXIT_NO_SUCH,
 			cert && cert->own && cert->seen == c->certs.build

@@ -76,6 +76,7 @@ static void keys_got(struct chan *ch, struct msg *m)
 	acme_prove_all(c);
 	acme_turn(c);
 	local_turn(c);
+	cert_import_settle(c);
 }
 
 static void keys_gone(struct chan *ch, int why)
@@ -164,16 +165,7 @@ uint32_t certs_pack_names(struct buf *b, const char *names)
 
 void *certs_decode(const char *text, size_t *ret_n)
 {
-	size_t n = strlen(text);
-	char *p = malloc(n / 4 * 3 + 1);
-	long got = p ? base64_decode(text, n, p) : -1;
-
-	if (got < 0) {
-		free(p);
-		return NULL;
-	}
-	*ret_n = (size_t)got;
-	return p;
+	return base64_new(text, strlen(text), ret_n);
 }
 
 static bool put_chain(struct site_build *b, const struct conf_app *conf,
@@ -251,12 +243,39 @@ void certs_serve(
 		site->hsts_s = (uint32_t)min_of(conf->hsts_ms / 1000, (uint64_t)UINT32_MAX);
 }
 
+bool certs_put_stored(struct site_build *b, const struct stored_cert *s, uint32_t *ret)
+{
+	struct snap_cert cert = {.not_after_s = s->v.head.not_after_s};
+
+	memcpy(cert.id, s->v.head.id, sizeof cert.id);
+	memcpy(cert.key, s->v.head.key, sizeof cert.key);
+	if (!certs_put_key(b, cert.key, s->v.box, s->v.box_n))
+		return false;
+	*ret = snap_put_cert(b->w, &cert, (const void *const *)s->der, s->der_n, s->n, s->v.names) + 1;
+	return true;
+}
+
+/* One that was imported comes before what could be got. */
+static bool stored_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
+{
+	struct stored_cert *s =
+		conf->https_off || !b->https_port ? NULL : stored_find(b->c, b->name);
+
+	if (!s || !certs_put_stored(b, s, &site->cert))
+		return false;
+	s->seen = b->c->certs.build;
+	certs_serve(b, conf, site, s->v.head.trusted != 0);
+	return true;
+}
+
 void certs_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
 {
 	struct cert_box_view v;
 	uint8_t *box;
 	size_t n = 0;
 
+	if (!conf->https && stored_put(b, conf, site))
+		return;
 	if (!conf->https) {
 		/* Until one is got a local name has its own; a public one has none. */
 		if (!acme_put(b, conf, site))

@@ -125,6 +125,7 @@ static void client_free(struct client *cl)
 	loop_timer_stop(c->loop, &cl->timer);
 	loop_close(c->loop, &cl->lfd);
 	buf_done(&cl->in);
+	request_done(&cl->req);
 	buf_done(&cl->out);
 	buf_done(&cl->lent);
 	buf_done(&cl->text);

@@ -134,6 +134,8 @@ struct client {
 	uint64_t maintaining; /* maintenance: the snapshot that says it; 0: none is waited for */
 	struct cert *renewing; /* cert renew: the one that is waited for */
 	char renew_from[48];   /* … and its serial number before */
+	bool sealing;          /* cert import: it waits for keys */
+	uint64_t importing;    /* … for the snapshot that has the certificate; 0: none */
 	uint64_t purging;    /* of the gate that forgets stored answers, 0: none */
 	uint64_t generation; /* restart: what the workers must be newer than */
 };

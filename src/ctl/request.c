@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/must.h"
@@ -29,6 +30,8 @@ static const struct {
 	{"maintenance", REQUEST_MAINTENANCE},
 	{"cert-list", REQUEST_CERT_LIST},
 	{"cert-renew", REQUEST_CERT_RENEW},
+	{"cert-key", REQUEST_CERT_KEY},
+	{"cert-import", REQUEST_CERT_IMPORT},
 	{"ping", REQUEST_PING},
 };
 
@@ -46,6 +49,19 @@ static int get_text(const json_t *object, const char *key, char *to, size_t cap)
 	memcpy(to, json_string_value(v), n);
 	to[n] = '\0';
 	return 0;
+}
+
+/* One that is too long for a place of its own; the request's whole length bounds it. */
+static int get_long(const json_t *object, const char *key, char **ret)
+{
+	const json_t *v = json_object_get(object, key);
+
+	if (!v || json_is_null(v))
+		return 0;
+	if (!json_is_string(v) || memchr(json_string_value(v), 0, json_string_length(v)))
+		return -EINVAL;
+	*ret = strdup(json_string_value(v));
+	return *ret ? 0 : -EINVAL;
 }
 
 static int get_number(const json_t *object, const char *key, uint64_t max, uint64_t *ret)
@@ -82,6 +98,7 @@ static int fill(const json_t *object, struct request *r, const char **ret_why)
 		get_text(object, "app", r->app, sizeof r->app) < 0 ||
 		get_text(object, "url", r->url, sizeof r->url) < 0 ||
 		get_text(object, "tag", r->tag, sizeof r->tag) < 0 ||
+		get_long(object, "chain", &r->chain) < 0 || get_long(object, "box", &r->box) < 0 ||
 		get_number(object, "lines", UINT32_MAX, &lines) < 0 ||
 		get_number(object, "level", 7, &level) < 0 ||
 		get_number(object, "since_us", INT64_MAX, &r->since_us) < 0)
@@ -117,5 +134,14 @@ int request_parse(const char *p, size_t n, struct request *ret, const char **ret
 	json_decref(object);
 	if (!err)
 		*ret = r;
+	else
+		request_done(&r);
 	return err;
+}
+
+void request_done(struct request *r)
+{
+	free(r->chain);
+	free(r->box);
+	r->chain = r->box = NULL;
 }

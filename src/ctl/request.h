@@ -23,6 +23,8 @@ enum request_verb {
 	REQUEST_MAINTENANCE,
 	REQUEST_CERT_LIST,
 	REQUEST_CERT_RENEW,
+	REQUEST_CERT_KEY,
+	REQUEST_CERT_IMPORT,
 	REQUEST_PING,
 };
 
@@ -35,11 +37,15 @@ struct request {
 	uint32_t lines, level;
 	uint64_t since_us;
 	bool follow, json;
-	bool on; /* maintenance */
+	bool on; /* maintenance; cert-import: it is taken back */
 	char url[8192], tag[1024]; /* purge: one of them */
+	char *chain, *box; /* cert-import: base64, the chain's blank-separated; NULL: not there */
 };
 
-/* One line without its newline. 0, or -EINVAL with a sentence in ret_why (a constant). */
+/* One line without its newline. 0, and *ret is the caller's (request_done()); or -EINVAL with a sentence in ret_why (a
+ * constant). */
 int request_parse(const char *p, size_t n, struct request *ret, const char **ret_why);
+/* Harmless on one that is all zero. */
+void request_done(struct request *r);
 
 #endif

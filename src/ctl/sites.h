@@ -41,6 +41,8 @@ uint32_t client_ca_put(struct site_build *b, const struct conf_route *r);
 struct snap_list client_ca_list(struct site_build *b);
 /* That key too; a copy. False: there is no memory. */
 bool certs_put_key(struct site_build *b, const uint8_t id[32], const void *box, size_t n);
+/* Such a one and its key; *ret is its index + 1. False: there is no memory. */
+bool certs_put_stored(struct site_build *b, const struct stored_cert *s, uint32_t *ret);
 /* What of the configuration is about TLS, for a site that has a certificate. */
 void certs_speak(struct site_build *b, const struct conf_app *conf, struct snap_site *site);
 /* The same, and what becomes of requests in the clear. */

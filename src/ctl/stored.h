@@ -38,6 +38,7 @@ struct stored_cert {
 	void *whole; /* what CertificateBox= is … */
 	size_t whole_n;
 	struct cert_box_view v; /* … read: points into it */
+	unsigned seen;          /* the build that served it last */
 };
 
 /* ---- state_stored.c ---- */

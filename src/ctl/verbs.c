@@ -103,6 +103,8 @@ void client_on_timer(struct loop *l, struct op *op, int res)
 		maintenance_late(cl);
 	if (cl->renewing)
 		cert_renew_late(cl);
+	if (cl->sealing || cl->importing)
+		cert_import_late(cl);
 	if (cl->lines)
 		trouble_lines_end(cl);
 	if (cl->restarting)
@@ -112,6 +114,7 @@ void client_on_timer(struct loop *l, struct op *op, int res)
 
 void verbs_settle(struct ctl *c)
 {
+	cert_import_settle(c);
 	for (struct client *cl = c->clients; cl; cl = cl->next) {
 		maintenance_settle(cl);
 		if (cl->restarting &&
@@ -181,6 +184,14 @@ void verbs_run(struct client *cl)
 	case REQUEST_CERT_RENEW:
 		if (is_ours(cl))
 			cert_renew_start(cl);
+		break;
+	case REQUEST_CERT_KEY:
+		if (is_ours(cl))
+			cert_key_start(cl);
+		break;
+	case REQUEST_CERT_IMPORT:
+		if (is_ours(cl))
+			cert_import_start(cl);
 		break;
 	case REQUEST_LOGS:
 		logs_start(cl);

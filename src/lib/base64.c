@@ -5,6 +5,7 @@
 #include "lib/base64.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 
 static int digit(char c)
 {
@@ -63,4 +64,17 @@ void base64_encode(const void *bytes, size_t n, char *ret)
 		*ret++ = left > 2 ? digits[v & 63] : '=';
 	}
 	*ret = 0;
+}
+
+void *base64_new(const char *p, size_t n, size_t *ret_n)
+{
+	char *bytes = malloc(n / 4 * 3 + 1);
+	long got = bytes ? base64_decode(p, n, bytes) : -1;
+
+	if (got < 0) {
+		free(bytes);
+		return NULL;
+	}
+	*ret_n = (size_t)got;
+	return bytes;
 }

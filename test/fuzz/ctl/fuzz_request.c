@@ -25,6 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(memchr(r.folder, 0, sizeof r.folder) && memchr(r.http, 0, sizeof r.http));
 		must(memchr(r.app, 0, sizeof r.app) && r.level <= 7);
 		must(r.verb != REQUEST_UP || r.folder[0] == '/');
+		must(!r.chain || strlen(r.chain) < size);
+		request_done(&r);
 	} else {
 		must(why && *why);
 	}

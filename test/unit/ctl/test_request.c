@@ -89,6 +89,23 @@ static void test_bounds(void **state)
 	assert_int_equal(request_parse(folder, strlen(folder), &r, &why), -EINVAL);
 }
 
+static void test_long_texts(void **state)
+{
+	static const char text[] = "{\"verb\":\"cert-import\",\"chain\":\"AA== BB==\",\"box\":\"CC==\"}",
+			  bad[] = "{\"verb\":\"cert-import\",\"chain\":\"AA==\",\"box\":7}";
+	struct request r;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(request_parse(text, sizeof text - 1, &r, &why), 0);
+	assert_string_equal(r.chain, "AA== BB==");
+	assert_string_equal(r.box, "CC==");
+	request_done(&r);
+	assert_null(r.chain);
+	request_done(&r);
+	assert_int_equal(request_parse(bad, sizeof bad - 1, &r, &why), -EINVAL);
+}
+
 static void test_status_line(void **state)
 {
 	static const struct {
@@ -106,7 +123,7 @@ static void test_status_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_bounds), cmocka_unit_test(test_long_texts),
 		cmocka_unit_test(test_status_line)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
