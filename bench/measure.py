@@ -87,9 +87,10 @@ def pss_of(roots):
     return sum(pss_bytes(pid) for pid in families(roots))
 
 
-def get(port, path="/"):
-    """(status, headers, body) of one request on a fresh connection."""
-    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+def get(port, path="/", tls=None):
+    """(status, headers, body) of one request on a fresh connection; `tls`: an SSLContext to go by."""
+    conn = (http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=tls) if tls
+            else http.client.HTTPConnection("127.0.0.1", port, timeout=10))
     try:
         conn.request("GET", path)
         answer = conn.getresponse()
@@ -98,13 +99,23 @@ def get(port, path="/"):
         conn.close()
 
 
-def wait_for(port, path, alive, timeout=30.0):
+def asked_once(port, path, tls):
+    """A connection over TLS that has been answered, and stays."""
+    conn = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=tls)
+    conn.request("GET", path)
+    answer = conn.getresponse()
+    if answer.status != 200 or not answer.read():
+        raise RuntimeError(f"status {answer.status}")
+    return conn
+
+
+def wait_for(port, path, alive, timeout=30.0, tls=None):
     """Until `path` answers 200. `alive()` tells whether waiting still makes sense."""
     end = time.monotonic() + timeout
     last = "nothing listened"
     while time.monotonic() < end:
         try:
-            status, _, _ = get(port, path)
+            status, _, _ = get(port, path, tls)
             if status == 200:
                 return
             last = f"status {status}"
@@ -124,10 +135,10 @@ def _to_us(text):
     return float(number) * _UNITS[unit]
 
 
-def wrk(port, path, connections, seconds):
+def wrk(port, path, connections, seconds, scheme="http"):
     """One run: requests, requests/s, p50 and p99 in microseconds. Anything but 2xx is an error."""
     out = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}{path}"],
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"{scheme}://127.0.0.1:{port}{path}"],
         capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
     errors = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)

@@ -11,6 +11,7 @@ import idle
 import many_sites
 import measure
 import servers
+import tls_rows
 
 ROLES = ("parent", "gate", "ctl", "log", "resolve", "auth", "check", "act", "db", "build")
 SERVING = ("parent", "gate", "ctl", "log")
@@ -176,4 +177,4 @@ def queue(args):
 
 
 ROWS = {"startup": startup, "memory": memory, "roles": roles, "gates": gates, "idle": idle.idle,
-        "sites": many_sites.sites, "queue": queue}
+        "sites": many_sites.sites, "queue": queue, "tls-idle": tls_rows.idle}

@@ -59,9 +59,9 @@ class Server:
     def alive(self):
         return all(p.poll() is None for p in self.started)
 
-    def wait(self, path):
+    def wait(self, path, tls=None):
         try:
-            measure.wait_for(self.port, path, self.alive)
+            measure.wait_for(self.port, path, self.alive, tls=tls)
         except RuntimeError as e:
             raise RuntimeError(f"{self.name}: {e}\n{self.output()}") from None
 

@@ -113,6 +113,17 @@ def test_resumed_everywhere(tls):
     assert not once(one.secure, using=context(), session=None)[3]["reused"]
 
 
+@pytest.mark.parametrize("version", [V12, V13])
+def test_resumed_each_time(tls, version):
+    """A client that uses each session once, as browsers do (RFC 8446 appendix C.4), shakes hands in full once."""
+    one, session = tls(), None
+    using = context(version=version)
+    for nth in range(4):
+        said = once(one.secure, using=using, session=session)[3]
+        assert said["reused"] == (nth > 0), nth
+        session = said["session"]
+
+
 def plain(one, path="/", headers=(), host="a.example"):
     """A request in the clear."""
     with Client(one.port) as client:

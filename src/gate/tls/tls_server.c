@@ -263,8 +263,11 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	}
 	for (uint32_t i = 0; i < all->n; i++)
 		if (memcmp(name, all->key[i].name, sizeof(all->key[i].name)) == 0)
-			/* One of an older key is good, and its client gets a new one. */
-			return !with_key(&all->key[i], iv, cipher, mac, 0) ? -1 : i == 0 ? 1 : 2;
+			/* 2: good, and its client gets a new one. Always in TLS 1.3, where each is used once (RFC
+			 * 8446 appendix C.4); in 1.2 when it is of an older key. */
+			return !with_key(&all->key[i], iv, cipher, mac, 0)        ? -1
+			       : i == 0 && SSL_version(ssl) != TLS1_3_VERSION ? 1
+									      : 2;
 	return 0;
 }
 
