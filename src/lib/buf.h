@@ -29,9 +29,24 @@ void buf_fixed(struct buf *b, void *mem, size_t cap);
 void buf_done(struct buf *b);
 /* Length 0, error cleared, memory kept. */
 void buf_reset(struct buf *b);
-void buf_put(struct buf *b, const void *p, size_t n);
-void buf_puts(struct buf *b, const char *s);
-void buf_putc(struct buf *b, char c);
+void buf_put_slow(struct buf *b, const void *p, size_t n); /* buf_put() with any room, or none */
+static inline void buf_put(struct buf *b, const void *p, size_t n)
+{
+	if (b->error || n > b->cap - b->len || n == 0) {
+		buf_put_slow(b, p, n);
+		return;
+	}
+	memcpy(b->p + b->len, p, n);
+	b->len += n;
+}
+static inline void buf_puts(struct buf *b, const char *s)
+{
+	buf_put(b, s, strlen(s));
+}
+static inline void buf_putc(struct buf *b, char c)
+{
+	buf_put(b, &c, 1);
+}
 void buf_putu(struct buf *b, uint64_t n);          /* decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A JSON string with its quotes: control characters, quotes, backslash escaped; bytes that are not

@@ -111,45 +111,12 @@ struct record_str record_request_id(const struct record *r, char mem[33])
 	return (struct record_str){mem, 32};
 }
 
-/* Has a byte of these eight that value? A borrow may say yes of the byte above one that has. */
-static uint64_t with(uint64_t eight, uint64_t value)
-{
-	uint64_t x = eight ^ EACH(value);
-
-	return (x - EACH(1)) & ~x & EACH(0x80);
-}
-
-/* May it stand in a JSON string as it is? Eight bytes at a time: this looks at most of what is logged. */
-static bool is_plain(const char *p, size_t n)
-{
-	size_t i = 0;
-	uint64_t w;
-
-	for (; i + 8 <= n; i += 8) {
-		memcpy(&w, p + i, 8);
-		if (((w | (w - EACH(0x20))) & EACH(0x80)) | with(w, 0x7f) | with(w, '"') | with(w, '\\'))
-			return false;
-	}
-	for (; i < n; i++)
-		if ((unsigned char)p[i] < 0x20 || (unsigned char)p[i] >= 0x7f || p[i] == '"' || p[i] == '\\')
-			return false;
-	return true;
-}
-
 /* A string whose end is shown as cut. NUL, which many readers refuse, is no character of a text. */
 static void put_string(struct buf *b, struct record_str s, bool cut)
 {
 	char mem[2048];
 
-	if (is_plain(s.p, s.n)) {
-		buf_putc(b, '"');
-		buf_put(b, s.p, s.n);
-		if (cut)
-			buf_puts(b, "\xe2\x80\xa6");
-		buf_putc(b, '"');
-		return;
-	}
-	if (s.n <= sizeof(mem) && memchr(s.p, 0, s.n)) {
+	if (s.n && s.n <= sizeof(mem) && memchr(s.p, 0, s.n)) {
 		for (size_t i = 0; i < s.n; i++)
 			mem[i] = s.p[i] ? s.p[i] : (char)0xff;
 		s.p = mem;
@@ -161,7 +128,7 @@ static void put_string(struct buf *b, struct record_str s, bool cut)
 	}
 }
 
-static void put_text(struct buf *b, const struct record *r, enum record_text i, const char *name, bool always)
+static inline void put_text(struct buf *b, const struct record *r, enum record_text i, const char *name, bool always)
 {
 	if (!always && !r->text[i].n)
 		return;
@@ -171,7 +138,7 @@ static void put_text(struct buf *b, const struct record *r, enum record_text i, 
 	put_string(b, r->text[i], r->head.cut >> i & 1);
 }
 
-static void put_number(struct buf *b, const char *name, uint64_t v)
+static inline void put_number(struct buf *b, const char *name, uint64_t v)
 {
 	buf_puts(b, ",\"");
 	buf_puts(b, name);
@@ -183,10 +150,11 @@ static void put_number(struct buf *b, const char *name, uint64_t v)
 /* Milliseconds with their thousandths. */
 static void put_ms(struct buf *b, const char *name, uint64_t us)
 {
+	unsigned part = (unsigned)(us % 1000);
+	const char text[] = {'.', digits[part / 100], digits[part / 10 % 10], digits[part % 10]};
+
 	put_number(b, name, us / 1000);
-	buf_putc(b, '.');
-	for (uint64_t part = us % 1000, unit = 100; unit; unit /= 10)
-		buf_putc(b, digits[part / unit % 10]);
+	buf_put(b, text, sizeof(text));
 }
 
 static void put_upstream(struct buf *b, const struct record *r)

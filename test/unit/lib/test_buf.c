@@ -136,6 +136,43 @@ static void json(void **state)
 	buf_done(&b);
 }
 
+/* Eight bytes are looked at at once: each byte, at each place among others that are plain, pair by pair. */
+static void json_at_each_place(void **state)
+{
+	enum { LENGTH = 19 };
+
+	(void)state;
+	for (unsigned c = 0; c < 256; c++) {
+		for (size_t at = 0; at < LENGTH; at++) {
+			size_t second = (at + 1 + c % (LENGTH - 1)) % LENGTH;
+			char in[LENGTH], want[8 * LENGTH], escaped[8];
+			struct buf b;
+
+			if (c >= 0x80)
+				snprintf(escaped, sizeof(escaped), "\xef\xbf\xbd");
+			else if (c == '"' || c == '\\')
+				snprintf(escaped, sizeof(escaped), "\\%c", c);
+			else if (c && strchr("\b\f\n\r\t", (int)c))
+				snprintf(escaped, sizeof(escaped), "\\%c", "btn?fr"[c - 8]);
+			else if (c < 0x20 || c == 0x7f)
+				snprintf(escaped, sizeof(escaped), "\\u%04x", c);
+			else
+				snprintf(escaped, sizeof(escaped), "%c", c);
+			memset(in, '~', sizeof(in));
+			in[at] = in[second] = (char)c;
+			snprintf(want, sizeof(want), "\"");
+			for (size_t k = 0; k < LENGTH; k++)
+				snprintf(want + strlen(want), sizeof(want) - strlen(want), "%s",
+					k == at || k == second ? escaped : "~");
+			snprintf(want + strlen(want), sizeof(want) - strlen(want), "\"");
+			buf_init(&b, SIZE_MAX);
+			buf_put_json(&b, in, sizeof(in));
+			assert_string_equal(buf_str(&b), want);
+			buf_done(&b);
+		}
+	}
+}
+
 static void packs_and_unpacks(void **state)
 {
 	struct unpack u;
@@ -227,6 +264,7 @@ int main(void)
 		cmocka_unit_test(printf_fits_exactly),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(json),
+		cmocka_unit_test(json_at_each_place),
 		cmocka_unit_test(packs_and_unpacks),
 		cmocka_unit_test(every_cut_is_bad),
 		cmocka_unit_test(hostile_packings),
