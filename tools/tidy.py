@@ -213,6 +213,15 @@ def unused_rows():
                 yield f"tbl/{table}.h", 1, f"{name}: no process ever uses this row"
 
 
+def double_ids():
+    """Ids of events are stable for ever, so no two may have one."""
+    seen = {}
+    for name, number in re.findall(r"^EVENT\((\w+), (\d+),", (TOP / "tbl" / "events.h").read_text(), re.M):
+        if number in seen:
+            yield "tbl/events.h", 1, f"{name}: {number} is the id of {seen[number]} already"
+        seen[number] = name
+
+
 def untested_rows():
     whole = "\n".join(text for path, text in texts("test"))
     for table in ("closes", "events"):
@@ -292,7 +301,7 @@ def main(arguments):
         else:
             findings += [(path, line, what) for line, what in rule_file_length(path, text)]
             findings += [(path, line, what) for line, what in rule_marks(path, text)]
-    findings += list(unused_rows())
+    findings += [*unused_rows(), *double_ids()]
     for path, line, what in findings:
         print(f"{path}:{line}: {what}")
     return 1 if findings else 0
