@@ -161,9 +161,10 @@ CONF(SITE_CLIENT_CERTIFICATE, SITE, "ClientCertificate", CONF_TYPE_ENUM, CONF_RO
 	"With ClientCa=. `optional`: who shows none is served too, with X-SSL-Client-Verify: NONE; a wrong one is refused all the same.", "ClientCertificate=optional")
 CONF(SITE_ORIGIN_PULLS, SITE, "OriginPulls", CONF_TYPE_ENUM, 0, "off", 0, 0, "off cloudflare", WHEN_RELOAD, "the content delivery network that alone may connect",
 	"`cloudflare`: its Authenticated Origin Pulls, switched on for the zone: who does not show that network's certificate gets 403, so that nobody passes it by. The authority that is built in ends on 2029-11-01, and vouches for each of its customers; for a certificate of your own there, or a newer authority, write ClientCa= instead.", "OriginPulls=cloudflare")
+CONF(SITE_PROFILE, SITE, "Profile", CONF_TYPE_STRING, 0, "", 0, 63, "bytes", WHEN_RELOAD, "the kind of certificate that is got by itself",
+	"A profile of the authority of AcmeDirectory=, which says what it has when it has not this one; Let's Encrypt: `classic`, `tlsserver`, `shortlived`. Left out: its usual one, as from AcmeFallback= always. A change takes effect with the next certificate: `stead cert renew`.", "Profile=shortlived")
 CONF_LATER_KEY(SITE, "Persist")
 CONF_LATER_KEY(SITE, "OnDemand")
-CONF_LATER_KEY(SITE, "Profile")
 
 /* [Route ARG] */
 CONF(ROUTE_METHODS, ROUTE, "Methods", CONF_TYPE_METHOD, CONF_MANY, "", 0, 16, "methods", WHEN_RELOAD, "the methods that this route is for",
@@ -316,10 +317,21 @@ CONF(SERVER_SITES, SERVER, "Sites", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095
 	"Each NAME.conf in it is a site, with [Site], [Route PATH] and [Upstream NAME]: files, redirects, other servers, and no app. Its paths are relative to that folder; its name is the file's unless Name= says another. A file that is wrong is told, and its last good version serves on; a name in Domain= belongs to the first of two files that claim it. Relative to the app's folder.", "Sites=sites")
 CONF_LATER_KEY(SERVER, "Address")
 CONF(SERVER_ACME_EMAIL, SERVER, "AcmeEmail", CONF_TYPE_STRING, 0, "", 0, 254, "bytes", WHEN_RELOAD, "get certificates by itself, with this address for the authority's mails",
-	"With it you agree to the terms of the authority of AcmeDirectory= (Let's Encrypt: https://letsencrypt.org/repository/). Each site with public names in Domain= and Alias=, without Certificate= and with Https=auto gets a certificate, which is renewed when two thirds of its life are over. The authority connects to port 80 or 443 of each name (Challenge=), so Listen= or ListenTls= needs it; wildcards are left out. `stead cert list` shows them.", "AcmeEmail=admin@example.org")
+	"With it you agree to the terms of the authority of AcmeDirectory= (Let's Encrypt: https://letsencrypt.org/repository/). Each site with public names in Domain= and Alias=, without Certificate= and with Https=auto gets a certificate, which is renewed when a third of its life is left. The authority connects to port 80 or 443 of each name (Challenge=), so Listen= or ListenTls= needs it; wildcards are left out. `stead cert list` shows them.", "AcmeEmail=admin@example.org")
 CONF(SERVER_ACME_DIRECTORY, SERVER, "AcmeDirectory", CONF_TYPE_URL, 0, "https://acme-v02.api.letsencrypt.org/directory", 1, 1000, "bytes", WHEN_RELOAD, "the authority that certificates are got from",
 	"The URL of its ACME directory (RFC 8555). Its own certificate must be of an authority that this machine trusts. The default is Let's Encrypt.", "AcmeDirectory=https://acme-staging-v02.api.letsencrypt.org/directory")
-CONF_LATER_KEY(SERVER, "AcmeFallback")
+CONF(SERVER_ACME_FALLBACK, SERVER, "AcmeFallback", CONF_TYPE_URL, 0, "", 0, 1000, "bytes", WHEN_RELOAD, "the authority that is asked when the first one fails",
+	"As AcmeDirectory=. It is asked at once when that one cannot be reached, is in trouble, or has given out too many, and in turn with it when a certificate could not be got twice. With it you agree to its terms too. Each of the two is left alone for a growing time when it fails: 1, 10, 100 minutes, then a day.", "AcmeFallback=https://acme.zerossl.com/v2/DV90")
+CONF(SERVER_ACME_STAGING, SERVER, "AcmeStaging", CONF_TYPE_URL, 0, "", 0, 1000, "bytes", WHEN_RELOAD, "where the authority lets others try",
+	"The URL of a directory whose certificates nobody believes, with limits of its own. Behind a failure the next try is made there first, and at AcmeDirectory= only when it went well, so that what is still wrong costs none of the authority's limits. Left out: Let's Encrypt's own, when AcmeDirectory= is Let's Encrypt.", "AcmeStaging=https://acme-staging-v02.api.letsencrypt.org/directory")
+CONF(SERVER_ACME_CHAIN, SERVER, "AcmeChain", CONF_TYPE_STRING, 0, "", 0, 200, "bytes", WHEN_RELOAD, "the root that certificates shall lead to",
+	"The common name of the issuer of the chain's last certificate, as some authorities offer several. When none leads there the usual one is taken.", "AcmeChain=ISRG Root X1")
+CONF(SERVER_ACME_EAB_KID, SERVER, "AcmeEabKid", CONF_TYPE_STRING, 0, "", 0, 200, "bytes", WHEN_RELOAD, "who you are to an authority that has customers",
+	"The key identifier that its customer desk gave (external account binding, RFC 8555 section 7.3.4), with AcmeEabKey=. It is used at the authority that asks for one, when the account is made there.", "AcmeEabKid=kid-1")
+CONF(SERVER_ACME_EAB_KEY, SERVER, "AcmeEabKey", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "the file with that customer's key",
+	"What its customer desk gave as HMAC key, in base64url. It is sealed for the process that signs, and no other keeps it. Nobody but its owner shall be able to read the file (chmod 600). Relative to the app's folder.", "AcmeEabKey=acme.key")
+CONF(SERVER_ACME_EAB_BOX, SERVER, "AcmeEabBox", CONF_TYPE_BASE64, 0, "", 0, 0, "", WHEN_RELOAD, "what was read from AcmeEabKey=, sealed",
+	"In base64: what the key is known by, and the key as only the process that signs can read it. Found by AcmeEabKey=; it is not meant to be written by hand.", "AcmeEabBox=MAA=")
 CONF_LATER_KEY(SERVER, "DnsListen")
 CONF_LATER_KEY(SERVER, "Resolver")
 CONF_LATER_KEY(SERVER, "LogMax")

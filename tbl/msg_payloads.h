@@ -96,7 +96,9 @@ struct msg_keys_here {
 	char ca[CA_NAME_MAX];   /* what the user's own authority is called, different for each; "": there is none */
 };
 /* For what a private key may be used. */
-enum sign_purpose { SIGN_TLS13_SERVER = 1, SIGN_TLS12_SERVER = 2, SIGN_ACME = 3 };
+enum sign_purpose { SIGN_TLS13_SERVER = 1, SIGN_TLS12_SERVER = 2, SIGN_ACME = 3, SIGN_EAB = 4 };
+/* HMAC with SHA-256: not a scheme of TLS, so one of its private use. */
+enum { SIGN_SCHEME_HS256 = 0xfe01 };
 enum { SIGN_CONTENT_MAX = 512, SIGN_ACME_MAX = 48 * 1024, SIGNATURE_MAX = 2048 };
 struct msg_sign {
 	uint32_t purpose; /* enum sign_purpose */
@@ -132,8 +134,8 @@ struct msg_challenge {
 	uint64_t forget_ms; /* so long from now on; 0: it is forgotten now */
 };
 /* Get one; only ask the authority when it should be renewed; only look which one is served here: then the packed
- * directory is https://NAME:PORT, and the URL of the account an address. */
-enum cert_what { CERT_GET = 0, CERT_LOOK_RENEWAL = 1, CERT_LOOK_SERVED = 2 };
+ * directory is https://NAME:PORT, and the URL of the account an address; only ask for the terms. */
+enum cert_what { CERT_GET = 0, CERT_LOOK_RENEWAL = 1, CERT_LOOK_SERVED = 2, CERT_LOOK_TERMS = 3 };
 struct msg_challenge_tls {
 	uint64_t forget_ms; /* as in msg_challenge */
 	uint8_t key[32];    /* of the certificate, at keys */
@@ -149,22 +151,36 @@ struct msg_cert_ask {
 	uint32_t else_tls;     /* 1: by TLS when nobody answers at port 80 */
 	uint8_t key[32];       /* of the certificate: SHA-256 of its SubjectPublicKeyInfo */
 	uint8_t account_key[32], account_x[32], account_y[32];
+	uint8_t eab_key[32];   /* of the external account; counts with a key identifier */
 };
 struct msg_cert_offer {
 	uint32_t way; /* enum cert_way */
 	uint32_t pad;
 };
-enum cert_outcome { CERT_ISSUED = 1, CERT_FAILED, CERT_RENEWAL, CERT_SERVED };
+enum cert_outcome { CERT_ISSUED = 1, CERT_FAILED, CERT_RENEWAL, CERT_SERVED, CERT_TERMS };
+/* Who has to do something about a failure: the site's owner, the preflight found it, so nothing was spent; he, and it was
+ * spent; the authority, which is in trouble. */
+enum cert_blame { CERT_BLAME_HERE = 0, CERT_BLAME_NAME = 1, CERT_BLAME_AUTHORITY = 2 };
 struct msg_cert_end {
 	uint32_t outcome;  /* enum cert_outcome */
 	uint32_t limited;  /* FAILED: the authority asks for less */
 	uint32_t chain;    /* ISSUED: so many certificates */
-	uint32_t pad;
+	uint32_t blame;    /* FAILED: enum cert_blame */
 	uint64_t retry_ms; /* FAILED: the authority said when to come again; 0 */
 	uint64_t renew_start_s, renew_end_s, look_again_ms; /* RENEWAL: 0 when it does not say */
 	uint64_t not_before_s, not_after_s;
 	uint8_t id[32];    /* SHA-256 of the chain */
 	uint8_t key[32];
+};
+/* What a name server says: they are told; there is no such name or record; DNSSEC does not hold (it answers who does not want
+ * it looked at, and only him); it does not answer. */
+enum caa_state { CAA_TOLD = 0, CAA_NONE, CAA_BOGUS, CAA_SILENT };
+enum { CAA_RECORDS_MAX = 32 };
+struct msg_caa_looked {
+	uint32_t state;   /* enum caa_state */
+	uint32_t records; /* how many follow */
+	uint32_t secure;  /* 1: the name server says that DNSSEC holds (AD) */
+	uint32_t pad;
 };
 enum { TICKET_KEYS_MAX = 3 };
 struct ticket_key {

@@ -83,6 +83,8 @@ MSG(METRICS, 404, P(CTL), P(GATE), none, 1, 1, "the answer: a sealed piece of me
 
 /* gates and resolve */
 MSG(RESOLVE, 410, P(GATE) | P(CERTS), P(RESOLVE), msg_resolve, 0, 0, "look this host up; then: its name")
+MSG(CAA_LOOK, 412, P(CERTS), P(RESOLVE), none, 0, 0, "which CAA records does exactly this host have, and does its DNSSEC hold? packed: its name")
+MSG(CAA_LOOKED, 413, P(RESOLVE), P(CERTS), msg_caa_looked, 0, 0, "what the system's name servers say; then packed for each record: flags, tag, value")
 MSG(RESOLVED, 411, P(RESOLVE), P(GATE) | P(CERTS), msg_resolved, 0, 0, "what came of it; then: 16 bytes for each address, IPv4 in its mapped form, and the name")
 
 /* gates and auth */
@@ -103,13 +105,13 @@ MSG(TICKET_KEYS, 433, P(KEYS), P(GATE), msg_ticket_keys, 0, 0, "with what sessio
 MSG(CHALLENGE, 407, P(CTL), P(GATE), msg_challenge, 0, 0, "answer this at /.well-known/acme-challenge/; packed: the token, the text; replayed to each new gate; id: the answer's")
 MSG(CHALLENGED, 408, P(GATE), P(CTL), none, 0, 0, "from now on it is answered here")
 MSG(CHALLENGE_TLS, 409, P(CTL), P(GATE), msg_challenge_tls, 0, 0, "show this certificate to who speaks acme-tls/1 (RFC 8737); packed: the name of SNI, the certificate in DER; else as CHALLENGE")
-MSG(CERT_ASK, 440, P(CTL), P(CERTS), msg_cert_ask, 0, 0, "get a certificate; then packed: directory, address of mail, request for the certificate in base64url, name of the one that it replaces, URL of the account, URL of the order, each \"\" when there is none, then the host names; id: the job's")
+MSG(CERT_ASK, 440, P(CTL), P(CERTS), msg_cert_ask, 0, 0, "get a certificate; then packed: directory, address of mail, request for the certificate in base64url, name of the one that it replaces, URL of the account, URL of the order, profile, preferred root, key identifier of the external account, each \"\" when there is none, then the host names; id: the job's")
 MSG(CERT_KEEP, 441, P(CERTS), P(CTL), none, 0, 0, "packed: URLs of the account and of the order, to be kept before the job goes on")
 MSG(CERT_KEPT, 442, P(CTL), P(CERTS), none, 0, 0, "they are kept")
 MSG(CERT_OFFER, 443, P(CERTS), P(CTL), msg_cert_offer, 0, 0, "have a name proved that way; then packed: the name, or \"\" for any, a token and the text that answers it")
 MSG(CERT_OFFERED, 444, P(CTL), P(CERTS), none, 0, 0, "it can be looked at; packed: \"\" twice, or why it cannot and what to do")
 MSG(CERT_WITHDRAW, 446, P(CERTS), P(CTL), msg_cert_offer, 0, 0, "it is proved; then packed as in CERT_OFFER, the text empty")
-MSG(CERT_END, 445, P(CERTS), P(CTL), msg_cert_end, 0, 0, "what came of a job; then packed: URLs of the account and of the order, what failed, what to do, the host name that it is about, serial number, its name for RFC 9773, then each certificate of the chain in DER")
+MSG(CERT_END, 445, P(CERTS), P(CTL), msg_cert_end, 0, 0, "what came of a job; then packed: URLs of the account and of the order, what failed (TERMS: their URL), what to do, the host name that it is about, serial number, its name for RFC 9773, then each certificate of the chain in DER")
 
 /* ctl and log */
 MSG(LOG_QUERY, 500, P(CTL), P(LOG), msg_log_query, 0, 0, "records that match, then follow; then packed: app name or empty")

@@ -107,6 +107,11 @@ bool client_ca_take(struct conf *c, const char *p, size_t bytes, const char *fil
 /* What its child says; as above. */
 bool cert_take_records(struct conf *c, const char *p, size_t bytes, const struct conf_pos *cert, const struct conf_pos *key);
 
+/* eab.c: the file of AcmeEabKey= becomes a value. 0 or -errno. */
+int check_eab(struct check *k);
+/* What such a file has: 16 to 128 bytes in base64url, or base64. 0; -EBADMSG. */
+int eab_decode(const char *p, size_t n, uint8_t ret[128], size_t *ret_n);
+
 /* sites.c: the folder of Sites=, open; -1: there is none, and a finding says why if there should be
  * one. */
 int check_sites_folder(struct check *k);

@@ -384,6 +384,8 @@ int check_paths(struct check *k)
 		r = check_client_ca(k, conf_get(k->conf, CONF_SITE_CLIENT_CA), "Site", "");
 	if (r == 0)
 		r = check_origin_pulls(k);
+	if (r == 0)
+		r = check_eab(k);
 	if (r < 0)
 		return r;
 	check_key(k, CONF_SITE_ROOT, WANT_DIR);

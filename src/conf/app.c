@@ -82,19 +82,33 @@ static void check_twice(struct conf *c, enum conf_key k, const char *what)
 		}
 }
 
+/* An authority's URL: what it says is believed, so it is not asked in the clear. */
+static void check_authority(struct conf *c, enum conf_key k)
+{
+	const struct conf_value *v = c->at->head[k];
+
+	if (v != NULL && v->text[0] != '\0' && strncmp(v->text, "https://", 8) != 0)
+		conf_find(c, CONF_ERROR, &v->pos, "write its URL with https://",
+			"%s=: an authority is not asked in the clear", conf_rows[k].key);
+}
+
 static void check_acme(struct conf *c)
 {
 	const struct conf_value *email = c->at->head[CONF_SERVER_ACME_EMAIL];
 	const struct conf_value *directory = c->at->head[CONF_SERVER_ACME_DIRECTORY];
+	const struct conf_value *fallback = c->at->head[CONF_SERVER_ACME_FALLBACK];
 	const char *at = email != NULL ? strchr(email->text, '@') : NULL;
 
 	if (email != NULL && email->text[0] != '\0' &&
 		(at == NULL || at == email->text || at[1] == '\0' || strpbrk(email->text, " ,;<>\"?") != NULL || strchr(at + 1, '@') != NULL))
 		conf_find(c, CONF_ERROR, &email->pos, "write one address, like admin@example.org",
 			"AcmeEmail=: \"%.60s\" is not an address of mail", email->text);
-	if (directory != NULL && strncmp(directory->text, "https://", 8) != 0)
-		conf_find(c, CONF_ERROR, &directory->pos, "write its URL with https://",
-			"AcmeDirectory=: an authority is not asked in the clear");
+	check_authority(c, CONF_SERVER_ACME_DIRECTORY);
+	check_authority(c, CONF_SERVER_ACME_FALLBACK);
+	check_authority(c, CONF_SERVER_ACME_STAGING);
+	if (directory != NULL && fallback != NULL && strcmp(directory->text, fallback->text) == 0)
+		conf_find(c, CONF_ERROR, &fallback->pos, "name another authority, or take it out",
+			"AcmeFallback=: it is the authority of AcmeDirectory= itself");
 }
 
 static void check_tls(struct conf *c)
@@ -224,6 +238,12 @@ static void fill_tls(struct conf *c, struct conf_app *a)
 	a->challenge = (enum conf_challenge)number_of(c, CONF_SITE_CHALLENGE);
 	a->acme_email = text_of(c, CONF_SERVER_ACME_EMAIL);
 	a->acme_directory = text_of(c, CONF_SERVER_ACME_DIRECTORY);
+	a->acme_fallback = text_of(c, CONF_SERVER_ACME_FALLBACK);
+	a->acme_staging = text_of(c, CONF_SERVER_ACME_STAGING);
+	a->acme_chain = text_of(c, CONF_SERVER_ACME_CHAIN);
+	a->acme_eab_kid = text_of(c, CONF_SERVER_ACME_EAB_KID);
+	a->acme_eab_box = text_of(c, CONF_SERVER_ACME_EAB_BOX);
+	a->profile = text_of(c, CONF_SITE_PROFILE);
 	a->http = (enum conf_http)number_of(c, CONF_SITE_HTTP);
 	a->hsts_ms = number_of(c, CONF_SITE_HSTS);
 	a->hsts_written = is_written(c, CONF_SITE_HSTS);

@@ -366,6 +366,9 @@ struct conf_app {
 	bool https_auto;             /* one shall be got by itself: none is written, and Https= is auto */
 	enum conf_challenge challenge;
 	const char *acme_email, *acme_directory; /* email "": nobody agreed to an authority's terms */
+	const char *acme_fallback, *acme_staging, *acme_chain, *acme_eab_kid; /* "" */
+	const char *acme_eab_box;    /* base64; "": there is none, or it is not sealed yet */
+	const char *profile;         /* "": the authority's usual one */
 	bool http1, http2;           /* over TLS */
 	const char *const *listen_tls;
 	bool listen_tls_default;     /* nobody wrote it */

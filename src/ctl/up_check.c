@@ -24,7 +24,8 @@ static void heard_value(struct up *u, struct unpack *n)
 	col = unpack_u32(n);
 	if (!n->bad && app_value_add(&u->app, text, line, col) < 0)
 		u->check_failed = true;
-	u->unsealed |= !u->seals && strcmp(text[2], "CertificateChain") == 0;
+	u->unsealed |= !u->seals && (strcmp(text[2], "CertificateChain") == 0 ||
+					    (strcmp(text[2], "AcmeEabKey") == 0 && text[3][0]));
 }
 
 static void heard_finding(struct up *u, struct unpack *n)

@@ -32,6 +32,8 @@ struct sign_ask {
 	const uint8_t *content;
 	size_t content_n;
 };
+/* certs alone asks for those: requests to authorities, and who their customer is. */
+bool sign_is_for_authority(uint32_t purpose);
 /* Of a SIGN's payload. 0; -EPROTO: it is not in form. `ret` points into it. */
 int sign_parse(const void *payload, size_t n, struct sign_ask *ret);
 /* Is it what that purpose signs, and nothing else (RFC 8446 section 4.4.3; RFC 5246 section 7.4.3 and RFC 8422

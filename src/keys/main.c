@@ -302,7 +302,7 @@ static void heard(struct aide *a, struct aide_peer *from, struct msg *m)
 	if (m->h.type != MSG_SIGN)
 		return;
 	/* Gates sign handshakes and certs requests, never the other way round. */
-	if (sign_parse(m->payload, m->h.len, &ask) < 0 || (ask.m.purpose == SIGN_ACME) != (from->role == PROC_CERTS))
+	if (sign_parse(m->payload, m->h.len, &ask) < 0 || sign_is_for_authority(ask.m.purpose) != (from->role == PROC_CERTS))
 		aide_answer(from, MSG_SIGNED, m->h.id, &refuse, sizeof(refuse), NULL, 0);
 	else if (sign_allowed(&ask) < 0 || store_find(k->store, ask.m.key, &key) != -ENOENT ||
 		 ask.content_n > SIGN_CONTENT_MAX || !wait_for_vault(k, from, m))

@@ -13,7 +13,7 @@
 
 #include "lib/chan.h"
 
-enum kind { RSA_PSS = 1, RSA_PKCS1, ECDSA, EDDSA };
+enum kind { RSA_PSS = 1, RSA_PKCS1, ECDSA, EDDSA, HS };
 
 /* Of RFC 8446 section 4.2.3. bits: of the curve; RSA keys have any size from 2048 on. */
 static const struct scheme {
@@ -33,6 +33,7 @@ static const struct scheme {
 	{0x0503, ECDSA, true, 384, "SHA384"},
 	{0x0603, ECDSA, true, 521, "SHA512"},
 	{0x0807, EDDSA, true, 253, NULL},
+	{SIGN_SCHEME_HS256, HS, false, 0, "SHA256"},
 };
 
 static const struct scheme *scheme_of(uint32_t number)
@@ -43,12 +44,17 @@ static const struct scheme *scheme_of(uint32_t number)
 	return NULL;
 }
 
+bool sign_is_for_authority(uint32_t purpose)
+{
+	return purpose == SIGN_ACME || purpose == SIGN_EAB;
+}
+
 int sign_parse(const void *payload, size_t n, struct sign_ask *ret)
 {
 	if (n <= sizeof(ret->m))
 		return -EPROTO;
 	memcpy(&ret->m, payload, sizeof(ret->m));
-	if (n - sizeof(ret->m) > (ret->m.purpose == SIGN_ACME ? SIGN_ACME_MAX : SIGN_CONTENT_MAX))
+	if (n - sizeof(ret->m) > (sign_is_for_authority(ret->m.purpose) ? SIGN_ACME_MAX : SIGN_CONTENT_MAX))
 		return -EPROTO;
 	ret->content = (const uint8_t *)payload + sizeof(ret->m);
 	ret->content_n = n - sizeof(ret->m);
@@ -92,14 +98,14 @@ static bool is_base64url(uint8_t c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-/* What JWS signs (RFC 7515 section 5.1): two texts in base64url with a dot between; the first begins with
- * {"alg":"ES256", as our own certs writes it. */
-static bool is_acme(const uint8_t *p, size_t n)
+/* What JWS signs (RFC 7515 section 5.1): two texts in base64url with a dot between; the first begins with the
+ * algorithm, as our own certs writes it. So neither kind of key signs what is meant for the other. */
+static bool is_jws(const uint8_t *p, size_t n, const char *begin)
 {
-	static const char begin[] = "eyJhbGciOiJFUzI1NiIs";
+	size_t len = strlen(begin);
 	unsigned dots = 0;
 
-	if (n < sizeof(begin) || memcmp(p, begin, sizeof(begin) - 1) != 0)
+	if (n <= len || memcmp(p, begin, len) != 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (p[i] == '.')
@@ -119,9 +125,16 @@ int sign_allowed(const struct sign_ask *ask)
 	case SIGN_TLS13_SERVER:
 		return s->tls13 && is_tls13_server(ask->content, ask->content_n) ? 0 : -EPERM;
 	case SIGN_TLS12_SERVER:
-		return is_tls12_server(ask->content, ask->content_n) ? 0 : -EPERM;
+		return s->kind != HS && is_tls12_server(ask->content, ask->content_n) ? 0 : -EPERM;
 	case SIGN_ACME:
-		return s->kind == ECDSA && s->bits == 256 && is_acme(ask->content, ask->content_n) ? 0 : -EPERM;
+		return s->kind == ECDSA && s->bits == 256 &&
+				       is_jws(ask->content, ask->content_n, "eyJhbGciOiJFUzI1NiIs") /* {"alg":"ES256", */
+			       ? 0
+			       : -EPERM;
+	case SIGN_EAB:
+		return s->kind == HS && is_jws(ask->content, ask->content_n, "eyJhbGciOiJIUzI1NiIs") /* {"alg":"HS256", */
+			       ? 0
+			       : -EPERM;
 	default:
 		return -EINVAL;
 	}
@@ -137,6 +150,8 @@ static bool fits(const EVP_PKEY *key, const struct scheme *s)
 		return EVP_PKEY_is_a(key, "EC");
 	case EDDSA:
 		return EVP_PKEY_is_a(key, "ED25519");
+	case HS:
+		return EVP_PKEY_is_a(key, "HMAC");
 	}
 	return false;
 }

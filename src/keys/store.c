@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "lib/sys.h"
+#include "seal/mac.h"
 
 struct open_key {
 	uint8_t id[32];
@@ -118,10 +119,30 @@ static bool is_named(EVP_PKEY *key, const uint8_t id[32])
 	return same;
 }
 
+/* A private key, or one of HMAC. A box with another key in it would have us sign with what nobody named. */
+static EVP_PKEY *read_key(const uint8_t id[32], const uint8_t *p, size_t n)
+{
+	const unsigned char *at = p;
+	uint8_t own[32];
+	EVP_PKEY *key;
+	bool named;
+
+	if (n > MAC_BOX_MARK_BYTES && memcmp(p, MAC_BOX_MARK, MAC_BOX_MARK_BYTES) == 0) {
+		p += MAC_BOX_MARK_BYTES;
+		n -= MAC_BOX_MARK_BYTES;
+		named = mac_key_id(p, n, own) == 0 && memcmp(own, id, 32) == 0;
+		return named ? EVP_PKEY_new_raw_private_key_ex(NULL, "HMAC", NULL, p, n) : NULL;
+	}
+	key = d2i_AutoPrivateKey(NULL, &at, (long)n);
+	if (key && is_named(key, id))
+		return key;
+	EVP_PKEY_free(key);
+	return NULL;
+}
+
 static int unseal(struct store *s, const uint8_t id[32], EVP_PKEY **ret)
 {
 	uint8_t plain[VAULT_BOX_MAX];
-	const unsigned char *at = plain;
 	size_t n = 0, box_n = 0;
 	const uint8_t *box = s->vault.map ? vault_find(&s->vault, id, &box_n) : NULL;
 	int err;
@@ -132,12 +153,8 @@ static int unseal(struct store *s, const uint8_t id[32], EVP_PKEY **ret)
 		return -ENOENT;
 	err = seal_open(s->secret, id, 32, box, box_n, plain, &n);
 	if (!err) {
-		*ret = d2i_AutoPrivateKey(NULL, &at, (long)n);
-		/* A box with another key in it would have us sign with what nobody named. */
-		if (!*ret || !is_named(*ret, id)) {
-			EVP_PKEY_free(*ret);
-			err = -EBADMSG;
-		}
+		*ret = read_key(id, plain, n);
+		err = *ret ? 0 : -EBADMSG;
 	}
 	explicit_bzero(plain, sizeof(plain));
 	ERR_clear_error();

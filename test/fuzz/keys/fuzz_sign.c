@@ -17,12 +17,12 @@ static void question(const uint8_t *p, size_t n)
 	if (sign_parse(p, n, &ask) < 0)
 		return;
 	must(ask.content_n >= 1 &&
-		ask.content_n <= (ask.m.purpose == SIGN_ACME ? SIGN_ACME_MAX : SIGN_CONTENT_MAX) &&
+		ask.content_n <= (sign_is_for_authority(ask.m.purpose) ? SIGN_ACME_MAX : SIGN_CONTENT_MAX) &&
 		ask.content + ask.content_n == p + n);
 	if (sign_allowed(&ask) < 0)
 		return;
 	/* A text with one dot in it is nothing that a handshake signs. */
-	if (ask.m.purpose == SIGN_ACME) {
+	if (sign_is_for_authority(ask.m.purpose)) {
 		must(!memchr(ask.content, ' ', ask.content_n) && memchr(ask.content, '.', ask.content_n) && memcmp(ask.content, "eyJ", 3) == 0);
 		return;
 	}

@@ -88,7 +88,7 @@ static void only_known_purposes_and_schemes(void **state)
 	(void)state;
 	a.m.purpose = 0;
 	assert_int_equal(sign_allowed(&a), -EINVAL);
-	a.m.purpose = SIGN_ACME + 1;
+	a.m.purpose = SIGN_EAB + 1;
 	assert_int_equal(sign_allowed(&a), -EINVAL);
 	a = tls13(0x0203, mem); /* SHA-1 */
 	assert_int_equal(sign_allowed(&a), -EINVAL);
@@ -143,6 +143,40 @@ static bool verifies(EVP_PKEY *key, const struct sign_ask *a, const char *digest
 	good = good && EVP_DigestVerify(md, sig, n, a->content, a->content_n) == 1;
 	EVP_MD_CTX_free(md);
 	return good;
+}
+
+/* A customer's key signs who he is, and nothing else; nobody else's key signs that. */
+static void only_bindings_of_accounts(void **state)
+{
+	static const char good[] = "eyJhbGciOiJIUzI1NiIsImtpZCI6IngifQ.e30", other[] = "eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ.e30";
+	struct sign_ask a = {.m = {.purpose = SIGN_EAB, .scheme = SIGN_SCHEME_HS256},
+		.content = (const uint8_t *)good,
+		.content_n = sizeof good - 1};
+	EVP_PKEY *mac = EVP_PKEY_new_raw_private_key_ex(NULL, "HMAC", NULL, (const uint8_t *)"0123456789abcdef", 16);
+	uint8_t signature[SIGNATURE_MAX], mem[256];
+	size_t n = 0;
+
+	(void)state;
+	assert_non_null(mac);
+	assert_int_equal(sign_allowed(&a), 0);
+	assert_int_equal(sign_make(mac, &a, signature, &n), 0);
+	assert_int_equal(n, 32);
+	/* printf '%s' CONTENT | openssl dgst -sha256 -hmac 0123456789abcdef */
+	assert_memory_equal(signature, "\x6b\x85\x08\x2c", 4);
+	a.m.scheme = 0x0403;
+	assert_int_equal(sign_allowed(&a), -EPERM);
+	assert_int_equal(sign_make(mac, &a, signature, &n), -EPERM);
+	a.m.scheme = SIGN_SCHEME_HS256;
+	a.m.purpose = SIGN_ACME;
+	assert_int_equal(sign_allowed(&a), -EPERM);
+	a.m.purpose = SIGN_EAB;
+	a.content = (const uint8_t *)other;
+	assert_int_equal(sign_allowed(&a), -EPERM);
+	for (uint32_t purpose = SIGN_TLS13_SERVER; purpose <= SIGN_TLS12_SERVER; purpose++) {
+		a = purpose == SIGN_TLS13_SERVER ? tls13(SIGN_SCHEME_HS256, mem) : tls12(SIGN_SCHEME_HS256, mem);
+		assert_int_equal(sign_allowed(&a), -EPERM);
+	}
+	EVP_PKEY_free(mac);
 }
 
 static void signatures_hold(void **state)
@@ -202,7 +236,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(only_handshakes),
 		cmocka_unit_test(only_known_purposes_and_schemes),
-		cmocka_unit_test(only_requests_to_authorities), cmocka_unit_test(signatures_hold),
+		cmocka_unit_test(only_requests_to_authorities),
+		cmocka_unit_test(only_bindings_of_accounts), cmocka_unit_test(signatures_hold),
 		cmocka_unit_test(questions_in_form)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@
 
 #include "keys.h"
 #include "lib/sys.h"
+#include "seal/mac.h"
 
 struct made {
 	uint8_t id[32], box[1024];
@@ -104,6 +105,33 @@ static void the_last_vault_stays(void **state)
 	store_free(s);
 }
 
+/* A customer's key lies among them; under another's name it is none. */
+static void a_key_of_hmac(void **state)
+{
+	static const char plain[] = MAC_BOX_MARK "0123456789abcdef0123";
+	struct store *s = store_new(secret);
+	uint8_t public[SEAL_KEY_BYTES];
+	struct made m[2];
+	EVP_PKEY *key;
+	int fd;
+
+	(void)state;
+	make(&m[1]);
+	assert_int_equal(mac_key_id("0123456789abcdef0123", 20, m[0].id), 0);
+	assert_int_equal(seal_public(secret, public), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		m[i].box_n = sizeof plain - 1 + SEAL_MORE_BYTES;
+		assert_int_equal(seal_close(public, m[i].id, 32, plain, sizeof plain - 1, m[i].box), 0);
+	}
+	fd = vault(m, 2);
+	assert_int_equal(store_vault(s, fd), 0);
+	close(fd);
+	assert_int_equal(store_find(s, m[0].id, &key), 0);
+	assert_true(EVP_PKEY_is_a(key, "HMAC"));
+	assert_int_equal(store_find(s, m[1].id, &key), -EBADMSG);
+	store_free(s);
+}
+
 static void damage_is_refused(void **state)
 {
 	struct made m[2];
@@ -145,7 +173,7 @@ static void damage_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(keys_are_found),
-		cmocka_unit_test(the_last_vault_stays), cmocka_unit_test(damage_is_refused)};
+		cmocka_unit_test(the_last_vault_stays), cmocka_unit_test(a_key_of_hmac), cmocka_unit_test(damage_is_refused)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
