@@ -1,5 +1,5 @@
 /*
- * stead-resolve: looks up the names of backends, for the gates.
+ * stead-resolve: looks up the names of backends, for the gates, and of sites and authorities, for certs.
  *
  * Started by the parent when a gate asks for it. It alone reads what name servers send, with c-ares on
  * the loop; it holds no key, reads no file but the system's own about names, and talks to no client. A
@@ -20,6 +20,8 @@ static int started(struct aide *a, struct msg *start)
 	int err = names_open(r);
 
 	(void)start;
+	if (!err)
+		err = caa_open(r);
 	return err ? err : resolve_jail_close();
 }
 

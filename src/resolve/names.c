@@ -38,14 +38,15 @@ int names_open(struct resolver *r)
 	struct ares_options o = {.timeout = TRY_MS,
 		.tries = TRIES,
 		.sock_state_cb = sockets_want,
-		.sock_state_cb_data = r};
+		.sock_state_cb_data = &r->names};
 	struct stat st;
 	ares_channel channel;
 
 	if (ares_init_options(
 		    &channel, &o, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS)
 		return -ENOMEM;
-	r->channel = channel;
+	r->names.resolver = r;
+	r->names.channel = channel;
 	r->conf_time = stat("/etc/resolv.conf", &st) == 0 ? st.st_mtim : (struct timespec){0};
 	return 0;
 }
@@ -55,7 +56,7 @@ static void look_at_conf(struct resolver *r)
 {
 	uint64_t now = loop_now_ms(r->loop);
 	struct stat st;
-	ares_channel old = r->channel;
+	ares_channel old = r->names.channel, old_caa = r->caa.channel;
 
 	if (r->queries_n || now < r->conf_looked_ms + CONF_LOOK_MS)
 		return;
@@ -65,6 +66,8 @@ static void look_at_conf(struct resolver *r)
 	/* Without memory the old settings are better than none. */
 	if (names_open(r) == 0)
 		ares_destroy(old);
+	if (caa_open(r) == 0)
+		ares_destroy(old_caa);
 }
 
 static void answer(struct aide_peer *to, uint64_t id, const char *host, struct msg_resolved m,
@@ -160,13 +163,17 @@ void names_heard(struct aide *a, struct aide_peer *from, struct msg *m)
 	struct query *q;
 	size_t n;
 
+	look_at_conf(r);
+	if (m->h.type == MSG_CAA_LOOK) {
+		caa_heard(r, from, m);
+		return;
+	}
 	if (m->h.type != MSG_RESOLVE || msg_get(m, &ask, sizeof(ask), sizeof(ask)) < 0)
 		return;
 	host = msg_tail(m, sizeof(ask), &n);
 	/* A name that is none gets no answer: only a broken gate asks so. */
 	if (n < 2 || n > HOST_MAX + 1 || memchr(host, 0, n) != host + n - 1)
 		return;
-	look_at_conf(r);
 	q = r->queries_n < QUERIES_MAX ? calloc(1, sizeof(*q)) : NULL;
 	if (!q) {
 		refuse(from, m->h.id, host, ENOBUFS);
@@ -182,7 +189,7 @@ void names_heard(struct aide *a, struct aide_peer *from, struct msg *m)
 	r->queries = q;
 	r->queries_n++;
 	hints.ai_family = ask.family == 4 ? AF_INET : ask.family == 6 ? AF_INET6 : AF_UNSPEC;
-	ares_getaddrinfo(r->channel, q->host, NULL, &hints, resolved, q);
+	ares_getaddrinfo(r->names.channel, q->host, NULL, &hints, resolved, q);
 	sockets_time(r);
 }
 
@@ -193,4 +200,5 @@ void names_gone(struct aide *a, struct aide_peer *peer)
 	for (struct query *q = r->queries; q; q = q->next)
 		if (q->from == peer)
 			q->from = NULL;
+	caa_gone(r, peer);
 }

@@ -1,6 +1,6 @@
 /*
- * resolve.h: the parts of stead-resolve: names.c questions and answers, sockets.c c-ares' sockets and time
- * on the loop, jail.c what is left to the process.
+ * resolve.h: the parts of stead-resolve: names.c questions for addresses and their answers, caa.c what certs wants to
+ * know of a name, sockets.c c-ares' sockets and time on the loop, jail.c what is left to the process.
  */
 #ifndef STEAD_RESOLVE_H
 #define STEAD_RESOLVE_H
@@ -15,21 +15,29 @@ enum { SOCKETS_MAX = 64, QUERIES_MAX = 1024 };
 struct ares_channeldata;
 struct resolver;
 
+/* One channel of c-ares. */
+struct lookups {
+	struct resolver *resolver;
+	struct ares_channeldata *channel;
+};
 struct socket_place {
 	struct resolver *resolver;
+	struct lookups *of;
 	struct lfd lfd;
 	struct op in, out;
 	bool reads, writes;
 };
 struct query;
+struct caa_query;
 struct resolver {
 	struct aide aide;
 	struct loop *loop;
-	struct ares_channeldata *channel;
+	struct lookups names, caa;
 	struct timespec conf_time; /* of resolv.conf, as read */
 	uint64_t conf_looked_ms;
 	struct query *queries;
-	unsigned queries_n;
+	struct caa_query *caa_queries;
+	unsigned queries_n, caa_n; /* of both kinds; of those */
 	struct timer timer;
 	struct socket_place sockets[SOCKETS_MAX];
 };
@@ -39,8 +47,13 @@ int names_open(struct resolver *r);
 void names_heard(struct aide *a, struct aide_peer *from, struct msg *m);
 void names_gone(struct aide *a, struct aide_peer *peer);
 
+/* caa.c: as those of names.c. */
+int caa_open(struct resolver *r);
+void caa_heard(struct resolver *r, struct aide_peer *from, const struct msg *m);
+void caa_gone(struct resolver *r, const struct aide_peer *peer);
+
 void sockets_init(struct resolver *r);
-/* c-ares' own callback: what it waits for on a socket. */
+/* c-ares' own callback: what it waits for on a socket. arg: struct lookups. */
 void sockets_want(void *arg, int fd, int reads, int writes);
 /* Behind every call into c-ares: when must it be called again? */
 void sockets_time(struct resolver *r);

@@ -43,7 +43,8 @@ static void wait_on(struct socket_place *s)
 
 void sockets_want(void *arg, int fd, int reads, int writes)
 {
-	struct resolver *r = arg;
+	struct lookups *of = arg;
+	struct resolver *r = of->resolver;
 	struct socket_place *s = place_of(r, fd);
 
 	if (!reads && !writes) {
@@ -57,6 +58,7 @@ void sockets_want(void *arg, int fd, int reads, int writes)
 		if (!s || loop_add(r->loop, &s->lfd, fd) < 0)
 			return;
 	}
+	s->of = of;
 	s->reads = reads != 0;
 	s->writes = writes != 0;
 	wait_on(s);
@@ -64,7 +66,10 @@ void sockets_want(void *arg, int fd, int reads, int writes)
 
 void sockets_time(struct resolver *r)
 {
-	struct timeval tv, *left = ares_timeout(r->channel, NULL, &tv);
+	struct timeval tv, more, *left = ares_timeout(r->names.channel, NULL, &tv);
+
+	/* Of both the earlier one. */
+	left = ares_timeout(r->caa.channel, left, &more);
 
 	if (left)
 		loop_timer_in(r->loop, &r->timer,
@@ -83,7 +88,7 @@ void sockets_on_readable(struct loop *l, struct op *op, int res)
 	(void)l;
 	(void)res;
 	for (int i = 0; i < READS_MAX && s->lfd.fd == p.fd && poll(&p, 1, 0) > 0; i++)
-		ares_process_fd(r->channel, p.fd, ARES_SOCKET_BAD);
+		ares_process_fd(s->of->channel, p.fd, ARES_SOCKET_BAD);
 	if (s->lfd.fd >= 0)
 		wait_on(s);
 	sockets_time(r);
@@ -96,7 +101,7 @@ void sockets_on_writable(struct loop *l, struct op *op, int res)
 
 	(void)l;
 	(void)res;
-	ares_process_fd(r->channel, ARES_SOCKET_BAD, s->lfd.fd);
+	ares_process_fd(s->of->channel, ARES_SOCKET_BAD, s->lfd.fd);
 	if (s->lfd.fd >= 0)
 		wait_on(s);
 	sockets_time(r);
@@ -108,6 +113,7 @@ void sockets_on_timer(struct loop *l, struct op *op, int res)
 
 	(void)l;
 	(void)res;
-	ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	ares_process_fd(r->names.channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	ares_process_fd(r->caa.channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	sockets_time(r);
 }
