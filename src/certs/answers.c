@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "lib/must.h"
@@ -103,6 +104,38 @@ static void get_words(const json_t *o, const char *key, char *ret, size_t cap)
 	ret[n] = '\0';
 }
 
+/* A word of others' making between blanks: names of profiles, hosts. What does not fit or is none is left out. */
+static void add_word(char *list, size_t cap, const char *word)
+{
+	size_t n = strlen(list), len = word ? strlen(word) : 0;
+
+	if (!len || n + len + 2 > cap)
+		return;
+	for (size_t i = 0; i < len; i++)
+		if (!(word[i] >= 'a' && word[i] <= 'z') && !(word[i] >= 'A' && word[i] <= 'Z') &&
+			!(word[i] >= '0' && word[i] <= '9') && !strchr("-_.:", word[i]))
+			return;
+	if (n)
+		list[n++] = ' ';
+	memcpy(list + n, word, len + 1);
+}
+
+static void get_meta(const json_t *meta, struct acme_directory *d)
+{
+	const json_t *names = json_object_get(meta, "caaIdentities"), *v;
+	void *at;
+
+	d->account_bound = json_is_true(json_object_get(meta, "externalAccountRequired"));
+	for (size_t i = 0; i < json_array_size(names); i++)
+		add_word(d->caa, sizeof d->caa, json_string_value(json_array_get(names, i)));
+	for (at = json_object_iter(json_object_get(meta, "profiles")); at;
+		at = json_object_iter_next(json_object_get(meta, "profiles"), at)) {
+		v = json_object_iter_value(at);
+		if (json_is_string(v))
+			add_word(d->profiles, sizeof d->profiles, json_object_iter_key(at));
+	}
+}
+
 int answer_directory(const char *p, size_t n, struct acme_directory *ret)
 {
 	struct acme_directory d = {0};
@@ -119,7 +152,7 @@ int answer_directory(const char *p, size_t n, struct acme_directory *ret)
 	/* A page for people: one that is no https URL is not told. */
 	if (good && !get_url(meta, "termsOfService", false, d.terms))
 		d.terms[0] = '\0';
-	d.account_bound = json_is_true(json_object_get(meta, "externalAccountRequired"));
+	get_meta(meta, &d);
 	json_decref(o);
 	if (good)
 		*ret = d;
@@ -296,6 +329,50 @@ int answer_renewal(const char *p, size_t n, uint64_t *ret_start_s, uint64_t *ret
 	*ret_start_s = (uint64_t)start;
 	*ret_end_s = (uint64_t)end;
 	return 0;
+}
+
+/* Does the list of parameters at *p have this relation? *p goes to the next link's. */
+static bool has_relation(const char **p, const char *relation)
+{
+	size_t n = strlen(relation);
+	bool has = false, quoted = false;
+
+	for (; **p && (quoted || **p != ','); (*p)++) {
+		const char *at = *p;
+
+		if (*at == '"') {
+			quoted = !quoted;
+			continue;
+		}
+		if (quoted || strncasecmp(at, "rel=", 4) != 0 || (at[-1] != ';' && at[-1] != ' ' && at[-1] != '\t'))
+			continue;
+		at += 4;
+		at += *at == '"';
+		has |= strncasecmp(at, relation, n) == 0 && strchr("\" ;,", at[n]) != NULL;
+	}
+	return has;
+}
+
+bool answer_link(const char *value, size_t *at, const char *relation, char ret[ACME_URL_BYTES])
+{
+	const char *p = value + *at;
+	bool found = false;
+
+	while (!found && (p = strchr(p, '<')) != NULL) {
+		const char *url = p + 1, *end = strchr(url, '>');
+		size_t n = end ? (size_t)(end - url) : 0;
+
+		if (!end)
+			break;
+		p = end + 1;
+		found = has_relation(&p, relation) && n < ACME_URL_BYTES && answer_is_url(url, n);
+		if (found) {
+			memcpy(ret, url, n);
+			ret[n] = '\0';
+		}
+	}
+	*at = p ? (size_t)(p - value) : strlen(value);
+	return found;
 }
 
 uint64_t answer_retry_after(const char *text, uint64_t now_s)

@@ -2,16 +2,18 @@
  * certs.h: the process that gets certificates from an authority by ACME (RFC 8555), in one page.
  *
  *   answers.c   what an authority says: JSON and header fields, bounded
+ *   caa.c       what CAA records allow
  *   chain.c     a certificate chain as it comes, PEM
  *   problem.c   why something failed, for people
  *   jws.c       requests in the signed form that an authority takes (RFC 7515)
  *   order.c     one order as a machine of states: what to ask next, what an answer changes
  *   proof.c     its middle: proofs of several names at a time
+ *   choice.c    its end: which of several chains
  *   http.c      transfers: libcurl on the loop
  *   job.c       a job of ctl's: drives one order through transfers, signatures and messages
  *   jail.c      what is left to the process
  *
- * The first six touch no descriptor, no clock and no file. Keys stay with the process keys: what
+ * The first eight touch no descriptor, no clock and no file. Keys stay with the process keys: what
  * is signed goes there whole. Nothing is kept here: what must outlive this process is ctl's
  * (CERT_KEEP).
  */
@@ -34,6 +36,7 @@ enum {
 	ACME_TEXT_BYTES = 512,
 	ACME_BODY_MAX = 256 * 1024, /* of an answer */
 	ACME_CHAIN_MAX = 8,
+	ACME_CHAINS_MAX = 4, /* to choose from, besides the usual one */
 	ACME_KEY_BYTES = 32,
 };
 
@@ -45,6 +48,8 @@ struct acme_directory {
 	char renewal_info[ACME_URL_BYTES]; /* RFC 9773; "": it has none */
 	char terms[ACME_URL_BYTES];        /* "" */
 	bool account_bound; /* newAccount needs a key from the authority's customer desk */
+	char profiles[512]; /* blank-separated; "" */
+	char caa[256];      /* what CAA records name it by, blank-separated; "": it does not say */
 };
 enum acme_status {
 	ACME_PENDING = 1,
@@ -92,6 +97,29 @@ uint64_t answer_retry_after(const char *text, uint64_t now_s);
 bool answer_is_url(const char *text, size_t n);
 bool answer_is_base64url(const char *text, size_t n);
 
+/* Of a field Link (RFC 8288) the target that has this relation, behind *at; *at goes on behind it. False: there is none. */
+bool answer_link(const char *value, size_t *at, const char *relation, char ret[ACME_URL_BYTES]);
+
+/* ---- caa.c ---- */
+struct caa_record {
+	uint32_t flags;
+	const char *tag, *value; /* value: n bytes of any kind */
+	size_t n;
+};
+struct caa_who {
+	const char *identities;      /* of the authority, blank-separated */
+	const char *account, *method; /* the account's URL, "" when there is none yet; how the name is proved */
+};
+enum caa_says {
+	CAA_SAYS_YES,
+	CAA_SAYS_OTHERS,    /* only other authorities may, or none */
+	CAA_SAYS_OTHERWISE, /* this one may, and not so: *ret_forbidden is the parameter of RFC 8657 */
+	CAA_SAYS_UNKNOWN,   /* there is a record that must be understood, and is not */
+};
+/* What the records of the closest name that has any say of issuing for a name, or for those below it. None: yes. */
+enum caa_says caa_look(const struct caa_record *all, unsigned n, const struct caa_who *who, bool wildcard,
+	const char **ret_forbidden);
+
 /* ---- chain.c ---- */
 struct acme_chain {
 	unsigned n;
@@ -105,6 +133,8 @@ struct acme_chain {
 /* PEM as the authority gives it. 0; -EBADMSG; -ENOMEM. The chain is the caller's (chain_done()). */
 int chain_parse(const char *p, size_t n, struct acme_chain *ret);
 void chain_done(struct acme_chain *c);
+/* Does its last certificate have an issuer of that common name? */
+bool chain_leads_to(const struct acme_chain *c, const char *root);
 /* Is the first one for all of these names? */
 bool chain_covers(const struct acme_chain *c, const char *const *names, unsigned n);
 
@@ -113,6 +143,7 @@ struct acme_fail {
 	char what[ACME_TEXT_BYTES], todo[ACME_TEXT_BYTES]; /* sentences for people */
 	char name[ACME_NAME_BYTES];                        /* the host name that it is about; "" */
 	bool limited;                                      /* the authority asks for less */
+	enum cert_blame blame;                             /* who has to do something about it */
 	uint64_t retry_ms;                                 /* it said when to come again; 0 */
 };
 /* What the authority said, in words. `doing`: "making the account", … */
@@ -135,6 +166,10 @@ int jws_thumbprint(const struct jws_key *key, char ret[44]);
  * is in it. payload NULL: POST-as-GET. */
 void jws_put_input(struct buf *b, const struct jws_key *key, const char *kid, const char *nonce,
 	const char *url, const char *payload);
+/* What binds an account to a customer of the authority (RFC 8555 section 7.3.4): what is to be signed with his key, and that
+ * as JSON, with the signature, which is raw. */
+void jws_put_binding_input(struct buf *b, const struct jws_key *key, const char *kid, const char *url);
+int jws_put_binding(struct buf *b, const char *input, size_t n, const void *mac, size_t mac_n);
 /* The whole request: that input and its signature, which is DER as keys gives it. 0; -EBADMSG. */
 int jws_put(struct buf *b, const char *input, size_t n, const uint8_t *der, size_t der_n);
 
@@ -143,10 +178,14 @@ struct order_ask {
 	const char *directory, *contact; /* contact: an address of mail, or "" */
 	const char *csr;                 /* base64url of its DER */
 	const char *replaces;            /* an older certificate's name for RFC 9773, or "" */
+	const char *profile, *chain; /* wanted; "" */
+	const char *eab_kid;         /* who we are to an authority that has customers, or "" */
+	uint8_t eab_key[32];         /* … at keys */
 	const char *names[ACME_NAMES_MAX];
 	unsigned nnames;
 	struct jws_key account_key;
 	uint8_t key[32];   /* of the certificate: SHA-256 of its SubjectPublicKeyInfo */
+	bool terms_only;   /* only ask what the terms are */
 	bool renewal_only; /* only ask when `replaces` should be renewed */
 	char token[33];    /* chance: the preflight's */
 	enum cert_way way; /* how names are proved, but wildcards */
@@ -158,12 +197,13 @@ struct answer {
 	unsigned status;
 	const char *body;
 	size_t body_n;
-	const char *location, *nonce, *retry_after; /* header fields; NULL or "": none */
+	const char *location, *nonce, *retry_after, *link; /* header fields; NULL or "": none */
 };
 enum order_step {
 	STEP_DIRECTORY = 1,
 	STEP_OFFER_PROBE, /* the gates answer a token of our own … */
 	STEP_PROBE,       /* … which is fetched through each name */
+	STEP_BIND,        /* keys signs whose account it is */
 	STEP_ACCOUNT,
 	STEP_KEEP_ACCOUNT,
 	STEP_ORDER,
@@ -188,6 +228,7 @@ enum order_do {
 	ORDER_KEEP,  /* have `account` and `url` of the order kept, then order_went() */
 	ORDER_OFFER, /* have what `way` needs for `name` put in its place, then order_went() */
 	ORDER_WITHDRAW, /* … and taken away; nothing waits for that: order_went() at once */
+	ORDER_BIND,  /* have `text` signed with the external account's key, then order_bound() */
 	ORDER_PROBE, /* fetch that token through each name, then order_probed() */
 	ORDER_WAIT,  /* wait_ms, then order_went() */
 	ORDER_DONE,
@@ -232,6 +273,9 @@ struct order {
 	unsigned bad_nonces, troubles, polls, finalizes;
 	bool resumed;                                       /* the order is one that was kept */
 	bool probed, account_anew;                          /* each is done once */
+	struct buf binding;                                 /* "": none is needed */
+	char links[ACME_CHAINS_MAX][ACME_URL_BYTES];        /* of other chains for the same certificate */
+	unsigned nlinks, link_i;                            /* link_i: how many were looked at */
 	struct acme_chain chain;                            /* DONE */
 	uint64_t renew_start_s, renew_end_s, look_again_ms; /* DONE with renewal_only */
 	struct acme_fail fail;                              /* FAILED */
@@ -245,6 +289,8 @@ void order_next(struct order *o, struct order_next *ret);
 /* The answer to what order_next() asked. now: any clock of ms; now_s since 1970. */
 void order_answer(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s);
 void order_went(struct order *o);
+/* The signature for ORDER_BIND, raw. */
+void order_bound(struct order *o, const void *mac, size_t n);
 /* NULL: the token came back everywhere. Else why not. */
 void order_probed(struct order *o, const struct acme_fail *why);
 void order_fail(struct order *o, const char *name, const char *todo, const char *fmt, ...)

@@ -11,6 +11,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <strings.h>
 
 #include "seal/x509.h"
 
@@ -118,4 +119,16 @@ bool chain_covers(const struct acme_chain *c, const char *const *names, unsigned
 	X509_free(leaf);
 	ERR_clear_error();
 	return all;
+}
+
+bool chain_leads_to(const struct acme_chain *c, const char *root)
+{
+	const unsigned char *at = c->n ? (const unsigned char *)c->der[c->n - 1].p : NULL;
+	X509 *last = at ? d2i_X509(NULL, &at, (long)c->der[c->n - 1].len) : NULL;
+	char name[256] = "";
+	int n = last ? X509_NAME_get_text_by_NID(X509_get_issuer_name(last), NID_commonName, name, sizeof name) : -1;
+
+	X509_free(last);
+	ERR_clear_error();
+	return n > 0 && (size_t)n == strlen(root) && strncasecmp(name, root, (size_t)n) == 0;
 }

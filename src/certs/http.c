@@ -236,6 +236,19 @@ static bool take_field(const char *p, size_t n, const char *name, char *ret, siz
 	return true;
 }
 
+/* There may be several; they are one list (RFC 9110 section 5.3). What has no room is left out. */
+static bool add_link(struct transfer *t, const char *p, size_t n)
+{
+	char one[ACME_URL_BYTES + 128];
+	size_t at = strlen(t->link);
+
+	if (!take_field(p, n, "Link", one, sizeof one))
+		return false;
+	if (at + strlen(one) + 3 <= sizeof t->link)
+		(void)snprintf(t->link + at, sizeof t->link - at, "%s%s", at ? ", " : "", one);
+	return true;
+}
+
 static size_t take_head(char *p, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
@@ -243,9 +256,9 @@ static size_t take_head(char *p, size_t size, size_t n, void *arg)
 	n *= size;
 	/* Of the last answer, where there are several. */
 	if (n > 5 && memcmp(p, "HTTP/", 5) == 0)
-		t->location[0] = t->nonce[0] = t->retry_after[0] = '\0';
+		t->location[0] = t->nonce[0] = t->retry_after[0] = t->link[0] = '\0';
 	else if (!take_field(p, n, "Location", t->location, sizeof t->location) &&
-		 !take_field(p, n, "Replay-Nonce", t->nonce, sizeof t->nonce))
+		 !take_field(p, n, "Replay-Nonce", t->nonce, sizeof t->nonce) && !add_link(t, p, n))
 		(void)take_field(p, n, "Retry-After", t->retry_after, sizeof t->retry_after);
 	return n;
 }
@@ -309,7 +322,7 @@ int http_start(struct certs *c, struct transfer *t, const struct transfer_ask *a
 	t->certs = c;
 	t->body_max = ask->body_max;
 	buf_init(&t->body, ask->body_max + 1);
-	t->error[0] = t->location[0] = t->nonce[0] = t->retry_after[0] = '\0';
+	t->error[0] = t->location[0] = t->nonce[0] = t->retry_after[0] = t->link[0] = '\0';
 	t->status = 0;
 	t->easy = curl_easy_init();
 	if (!t->easy || !set_up(c, t, ask) ||

@@ -70,8 +70,10 @@ static void tell_end(struct job *j)
 	const struct order *o = &j->order;
 	struct msg_cert_end m = {.outcome = o->step == STEP_FAILED ? CERT_FAILED
 					    : j->ask.renewal_only  ? CERT_RENEWAL
+					    : j->ask.terms_only    ? CERT_TERMS
 								   : CERT_ISSUED,
 		.limited = o->fail.limited,
+		.blame = o->fail.blame,
 		.chain = o->chain.n,
 		.retry_ms = o->fail.retry_ms,
 		.renew_start_s = o->renew_start_s,
@@ -86,7 +88,7 @@ static void tell_end(struct job *j)
 	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof m);
 	pack_str(&b, o->account);
 	pack_str(&b, o->url);
-	pack_str(&b, o->fail.what);
+	pack_str(&b, m.outcome == CERT_TERMS ? o->directory.terms : o->fail.what);
 	pack_str(&b, o->fail.todo);
 	pack_str(&b, o->fail.name);
 	pack_str(&b, o->chain.serial);
@@ -209,11 +211,17 @@ static void request(struct job *j, const char *url)
 		job_resolve(j, j->host);
 }
 
+static bool is_binding(const struct job *j)
+{
+	return j->order.step == STEP_BIND;
+}
+
 static void sign(struct job *j)
 {
-	struct msg_sign m = {.purpose = SIGN_ACME, .scheme = ES256};
+	struct msg_sign m = {.purpose = is_binding(j) ? SIGN_EAB : SIGN_ACME,
+		.scheme = is_binding(j) ? SIGN_SCHEME_HS256 : ES256};
 
-	memcpy(m.key, j->ask.account_key.id, sizeof m.key);
+	memcpy(m.key, is_binding(j) ? j->ask.eab_key : j->ask.account_key.id, sizeof m.key);
 	j->wait = WAIT_KEYS;
 	j->sent = ++j->certs->ids;
 	tell(j, PROC_KEYS, MSG_SIGN, j->sent, &m, sizeof m, j->input.p, j->input.len);
@@ -284,6 +292,11 @@ void job_go_on(struct job *j)
 		order_went(&j->order);
 		job_go_on(j);
 		break;
+	case ORDER_BIND:
+		buf_reset(&j->input);
+		buf_puts(&j->input, next.text);
+		sign(j);
+		break;
 	case ORDER_PROBE:
 		probe_begin(j);
 		break;
@@ -320,7 +333,8 @@ void job_transferred(struct transfer *t)
 		.body_n = t->body.len,
 		.location = t->location,
 		.nonce = t->nonce,
-		.retry_after = t->retry_after};
+		.retry_after = t->retry_after,
+		.link = t->link};
 
 	if (j->looking) {
 		tell_served(j);
@@ -352,10 +366,15 @@ void job_signed(struct certs *c, const struct msg *m)
 		return;
 	der = msg_tail(m, sizeof said, &n);
 	buf_reset(&j->post);
+	if (!said.err && is_binding(j)) {
+		order_bound(&j->order, der, n);
+		job_go_on(j);
+		return;
+	}
 	if (said.err || jws_put(&j->post, j->input.p, j->input.len, (const uint8_t *)der, n) < 0) {
 		order_fail(&j->order, "", "`stead reload` sends all keys again; see `stead logs`",
-			"the process of the private keys did not sign for the account (error %u)",
-			said.err);
+			"the process of the private keys did not sign for the %saccount (error %u)",
+			is_binding(j) ? "external " : "", said.err);
 		job_go_on(j);
 		return;
 	}
@@ -402,6 +421,41 @@ void job_resolved(struct certs *c, const struct msg *m)
 	transfer(j);
 }
 
+void job_look_caa(struct job *j)
+{
+	struct buf b;
+
+	j->wait = WAIT_CAA;
+	j->sent = ++j->certs->ids;
+	buf_init(&b, ACME_NAME_BYTES + 16);
+	pack_str(&b, j->caa_at);
+	tell(j, PROC_RESOLVE, MSG_CAA_LOOK, j->sent, b.p, b.len, NULL, 0);
+	buf_done(&b);
+}
+
+void job_caa_looked(struct certs *c, const struct msg *m)
+{
+	struct job *j = job_by_question(c, m->h.id, WAIT_CAA);
+	struct caa_record records[CAA_RECORDS_MAX];
+	struct msg_caa_looked said;
+	struct unpack u;
+	const char *tail;
+	size_t n;
+
+	if (!j || msg_get(m, &said, sizeof said, sizeof said) < 0)
+		return;
+	tail = msg_tail(m, sizeof said, &n);
+	unpack_init(&u, tail, n);
+	for (unsigned i = 0; i < said.records && i < CAA_RECORDS_MAX; i++) {
+		records[i].flags = unpack_u32(&u);
+		records[i].tag = unpack_str(&u);
+		records[i].value = unpack_bytes(&u, &records[i].n);
+	}
+	if (said.records > CAA_RECORDS_MAX || !unpack_done(&u))
+		said = (struct msg_caa_looked){.state = CAA_SILENT};
+	probe_caa(j, &said, records);
+}
+
 void job_peer_up(struct certs *c, uint32_t role)
 {
 	for (unsigned i = 0; i < JOBS_MAX; i++) {
@@ -413,6 +467,8 @@ void job_peer_up(struct certs *c, uint32_t role)
 			sign(j);
 		else if (role == PROC_RESOLVE && j->wait == WAIT_NAMES)
 			job_resolve(j, j->probing ? j->ask.names[j->probe_i] : j->host);
+		else if (role == PROC_RESOLVE && j->wait == WAIT_CAA)
+			job_look_caa(j);
 	}
 }
 
@@ -444,14 +500,19 @@ static bool read_ask(
 	ask->replaces = unpack_str(&u);
 	*ret_account = unpack_str(&u);
 	*ret_url = unpack_str(&u);
+	ask->profile = unpack_str(&u);
+	ask->chain = unpack_str(&u);
+	ask->eab_kid = unpack_str(&u);
 	for (ask->nnames = 0; ask->nnames < said.names; ask->nnames++)
 		ask->names[ask->nnames] = unpack_str(&u);
+	ask->terms_only = said.what == CERT_LOOK_TERMS;
 	ask->renewal_only = said.what == CERT_LOOK_RENEWAL;
 	ask->else_tls = said.else_tls;
 	ask->way = (enum cert_way)min_of(said.way, (uint32_t)CERT_BY_DNS);
 	j->looking = said.what == CERT_LOOK_SERVED;
 	j->look_at = *ret_account;
 	memcpy(ask->key, said.key, sizeof ask->key);
+	memcpy(ask->eab_key, said.eab_key, sizeof ask->eab_key);
 	memcpy(ask->account_key.id, said.account_key, sizeof ask->account_key.id);
 	memcpy(ask->account_key.x, said.account_x, sizeof ask->account_key.x);
 	memcpy(ask->account_key.y, said.account_y, sizeof ask->account_key.y);

@@ -87,6 +87,50 @@ void jws_put_input(struct buf *b, const struct jws_key *key, const char *kid, co
 		base64url_put(b, payload, strlen(payload));
 }
 
+void jws_put_binding_input(struct buf *b, const struct jws_key *key, const char *kid, const char *url)
+{
+	char head_mem[ACME_URL_BYTES * 2 + 1024], key_mem[256];
+	struct buf head, jwk;
+
+	buf_fixed(&head, head_mem, sizeof head_mem);
+	buf_puts(&head, "{\"alg\":\"HS256\",\"kid\":");
+	buf_put_json(&head, kid, strlen(kid));
+	buf_puts(&head, ",\"url\":");
+	buf_put_json(&head, url, strlen(url));
+	buf_putc(&head, '}');
+	buf_fixed(&jwk, key_mem, sizeof key_mem);
+	jws_put_jwk(&jwk, key);
+	if (head.error || jwk.error) {
+		b->error = head.error ? head.error : jwk.error;
+		return;
+	}
+	base64url_put(b, head.p, head.len);
+	buf_putc(b, '.');
+	base64url_put(b, jwk.p, jwk.len);
+}
+
+/* Header and payload as they were signed, and the signature (RFC 7515 section 7.2.2). */
+static int put_flattened(struct buf *b, const char *input, size_t n, const void *signature, size_t len)
+{
+	const char *dot = memchr(input, '.', n);
+
+	if (!dot)
+		return -EBADMSG;
+	buf_puts(b, "{\"protected\":\"");
+	buf_put(b, input, (size_t)(dot - input));
+	buf_puts(b, "\",\"payload\":\"");
+	buf_put(b, dot + 1, n - (size_t)(dot + 1 - input));
+	buf_puts(b, "\",\"signature\":\"");
+	base64url_put(b, signature, len);
+	buf_puts(b, "\"}");
+	return b->error;
+}
+
+int jws_put_binding(struct buf *b, const char *input, size_t n, const void *mac, size_t mac_n)
+{
+	return put_flattened(b, input, n, mac, mac_n);
+}
+
 /* Both numbers of the signature, 32 bytes each. */
 static int raw_signature(const uint8_t *der, size_t n, uint8_t ret[64])
 {
@@ -102,17 +146,9 @@ static int raw_signature(const uint8_t *der, size_t n, uint8_t ret[64])
 
 int jws_put(struct buf *b, const char *input, size_t n, const uint8_t *der, size_t der_n)
 {
-	const char *dot = memchr(input, '.', n);
 	uint8_t raw[64];
 
-	if (!dot || raw_signature(der, der_n, raw) < 0)
+	if (raw_signature(der, der_n, raw) < 0)
 		return -EBADMSG;
-	buf_puts(b, "{\"protected\":\"");
-	buf_put(b, input, (size_t)(dot - input));
-	buf_puts(b, "\",\"payload\":\"");
-	buf_put(b, dot + 1, n - (size_t)(dot + 1 - input));
-	buf_puts(b, "\",\"signature\":\"");
-	base64url_put(b, raw, sizeof raw);
-	buf_puts(b, "\"}");
-	return b->error;
+	return put_flattened(b, input, n, raw, sizeof raw);
 }

@@ -64,6 +64,8 @@ static void heard(struct aide *a, struct aide_peer *from, struct msg *m)
 		job_signed(c, m);
 	else if (m->h.type == MSG_RESOLVED)
 		job_resolved(c, m);
+	else if (m->h.type == MSG_CAA_LOOKED)
+		job_caa_looked(c, m);
 }
 
 static void up(struct aide *a, struct aide_peer *peer)

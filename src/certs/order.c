@@ -36,6 +36,7 @@ void order_init(struct order *o, const struct order_ask *ask, const char *accoun
 	o->way = ask->way;
 	o->step = STEP_DIRECTORY;
 	buf_init(&o->payload, PAYLOAD_MAX);
+	buf_init(&o->binding, 4 * ACME_URL_BYTES);
 	(void)snprintf(o->account, sizeof o->account, "%s", account);
 	(void)snprintf(o->url, sizeof o->url, "%s", url);
 	o->resumed = o->url[0] != '\0';
@@ -44,7 +45,15 @@ void order_init(struct order *o, const struct order_ask *ask, const char *accoun
 void order_done(struct order *o)
 {
 	buf_done(&o->payload);
+	buf_done(&o->binding);
 	chain_done(&o->chain);
+}
+
+void order_blame(struct order *o, const char *name, const char *what)
+{
+	problem_set(&o->fail, name, "it is tried again by itself", "%s", what);
+	o->fail.blame = CERT_BLAME_AUTHORITY;
+	o->step = STEP_FAILED;
 }
 
 void order_fail(struct order *o, const char *name, const char *todo, const char *fmt, ...)
@@ -79,6 +88,10 @@ static void put_account(struct order *o, struct buf *b)
 		buf_put_json(b, contact, strlen(contact));
 		buf_putc(b, ']');
 	}
+	if (o->binding.len) {
+		buf_puts(b, ",\"externalAccountBinding\":");
+		buf_put(b, o->binding.p, o->binding.len);
+	}
 	buf_putc(b, '}');
 }
 
@@ -94,6 +107,10 @@ static void put_order(struct order *o, struct buf *b)
 	if (o->ask->replaces[0] && o->directory.renewal_info[0]) {
 		buf_puts(b, ",\"replaces\":");
 		buf_put_json(b, o->ask->replaces, strlen(o->ask->replaces));
+	}
+	if (o->ask->profile[0]) {
+		buf_puts(b, ",\"profile\":");
+		buf_put_json(b, o->ask->profile, strlen(o->ask->profile));
 	}
 	buf_putc(b, '}');
 }
@@ -133,7 +150,7 @@ static const char *at_finalize(struct order *o)
 }
 static const char *at_certificate(struct order *o)
 {
-	return o->at.certificate;
+	return o->link_i ? o->links[o->link_i - 1] : o->at.certificate;
 }
 
 /* The renewal's URL is the resource's with the certificate's name behind a slash; it is built where
@@ -176,6 +193,36 @@ void order_garbled(struct order *o, const char *what)
 		"see that the URL is an ACME directory; the authority's status page may say more",
 		"what the authority at %.200s says of %s is not in the form of RFC 8555",
 		o->ask->directory, what);
+	o->fail.blame = CERT_BLAME_AUTHORITY;
+}
+
+/* Is it one of the words between blanks? */
+static bool has_word(const char *words, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (; *words; words += strcspn(words, " "), words += *words == ' ')
+		if (strncmp(words, word, n) == 0 && (words[n] == ' ' || !words[n]))
+			return true;
+	return false;
+}
+
+/* What the directory tells already: can this authority do it? */
+static bool can_order(struct order *o)
+{
+	const struct acme_directory *d = &o->directory;
+
+	if (d->account_bound && !o->account[0] && !o->ask->eab_kid[0])
+		order_fail(o, "",
+			"write what its customer desk gave in AcmeEabKid= and AcmeEabKey=, or choose another "
+			"authority with AcmeDirectory=",
+			"the authority issues to its customers only");
+	else if (o->ask->profile[0] && !has_word(d->profiles, o->ask->profile))
+		order_fail(o, "", "correct Profile=, or take it out", "the authority has no profile %s%s%.300s",
+			o->ask->profile, d->profiles[0] ? "; it has: " : ", and no others", d->profiles);
+	else
+		return true;
+	return false;
 }
 
 static void heard_directory(
@@ -185,13 +232,12 @@ static void heard_directory(
 	(void)now_s;
 	if (answer_directory(a->body, a->body_n, &o->directory) < 0)
 		order_garbled(o, "itself");
-	else if (o->ask->renewal_only && !o->directory.renewal_info[0])
+	else if (o->ask->terms_only || (o->ask->renewal_only && !o->directory.renewal_info[0]))
 		order_go(o, STEP_DONE);
 	else if (o->ask->renewal_only)
 		order_go(o, STEP_RENEWAL);
-	else if (o->directory.account_bound && !o->account[0])
-		order_fail(o, "", "choose another authority with AcmeDirectory=",
-			"the authority issues to its customers only");
+	else if (!can_order(o))
+		return;
 	else if (o->url[0] && o->account[0])
 		order_go(o, STEP_LOOK);
 	else
@@ -269,16 +315,14 @@ static void heard_look(struct order *o, const struct answer *a, uint64_t now_ms,
 		else if (o->authz_i < o->at.nauthz)
 			order_go(o, STEP_AUTHZ);
 		else if (!wait_more(o, a, now_ms, now_s))
-			order_fail(o, "", "it is tried again by itself",
-				"the authority did not get on with the order within 15 min");
+			order_blame(o, "", "the authority did not get on with the order within 15 min");
 		break;
 	case ACME_READY:
 		order_go(o, STEP_FINALIZE);
 		break;
 	case ACME_PROCESSING:
 		if (!wait_more(o, a, now_ms, now_s))
-			order_fail(o, "", "it is tried again by itself",
-				"the authority did not issue within 15 min");
+			order_blame(o, "", "the authority did not issue within 15 min");
 		break;
 	case ACME_VALID:
 		order_go(o, STEP_DOWNLOAD);
@@ -287,6 +331,7 @@ static void heard_look(struct order *o, const struct answer *a, uint64_t now_ms,
 		if (order_drop(o))
 			break;
 		problem_say(&o->at.problem, a->status, "the order", &o->fail);
+		o->fail.blame = CERT_BLAME_NAME;
 		o->step = STEP_FAILED;
 		o->url[0] = '\0';
 	}
@@ -304,24 +349,7 @@ static void heard_finalize(struct order *o, const struct answer *a, uint64_t now
 	order_go(o, STEP_LOOK);
 	o->wait_ms = wait;
 	if (++o->finalizes > FINALIZES_MAX)
-		order_fail(o, "", "it is tried again by itself",
-			"the authority did not take the request for the certificate");
-}
-
-static void heard_chain(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s)
-{
-	(void)now_ms;
-	(void)now_s;
-	chain_done(&o->chain);
-	if (chain_parse(a->body, a->body_n, &o->chain) < 0)
-		order_fail(o, "", "it is tried again by itself",
-			"the authority's certificate cannot be read");
-	else if (memcmp(o->chain.key, o->ask->key, 32) != 0 ||
-		 !chain_covers(&o->chain, o->ask->names, o->ask->nnames))
-		order_fail(o, "", "it is tried again by itself",
-			"the authority's certificate is not the one that was asked for");
-	else
-		order_go(o, STEP_DONE);
+		order_blame(o, "", "the authority did not take the request for the certificate");
 }
 
 /* ---- the steps ---- */
@@ -339,6 +367,7 @@ static const struct step {
 		"its directory"},
 	[STEP_OFFER_PROBE] = {ORDER_OFFER, .then = STEP_PROBE},
 	[STEP_PROBE] = {ORDER_PROBE},
+	[STEP_BIND] = {ORDER_BIND},
 	[STEP_ACCOUNT] = {ORDER_POST, at_account, put_account, true, heard_account, 0,
 		"the account"},
 	[STEP_KEEP_ACCOUNT] = {ORDER_KEEP, .then = STEP_ORDER},
@@ -355,7 +384,7 @@ static const struct step {
 	[STEP_WITHDRAW] = {ORDER_WITHDRAW},
 	[STEP_FINALIZE] = {ORDER_POST, at_finalize, put_csr, false, heard_finalize, 0,
 		"the request for the certificate"},
-	[STEP_DOWNLOAD] = {ORDER_POST, at_certificate, NULL, false, heard_chain, 0,
+	[STEP_DOWNLOAD] = {ORDER_POST, at_certificate, NULL, false, choice_heard, 0,
 		"the certificate"},
 	[STEP_RENEWAL] = {ORDER_GET, at_renewal, NULL, false, heard_renewal, 0, "when to renew"},
 	[STEP_DONE] = {ORDER_DONE},
@@ -376,6 +405,10 @@ void order_next(struct order *o, struct order_next *ret)
 		ret->token = ret->text = o->ask->token;
 	} else if (o->step == STEP_OFFER || o->step == STEP_WITHDRAW) {
 		proof_next(o, ret);
+	} else if (s->what == ORDER_BIND) {
+		buf_reset(&o->payload);
+		jws_put_binding_input(&o->payload, &o->ask->account_key, o->ask->eab_kid, o->directory.new_account);
+		ret->text = buf_str(&o->payload);
 	} else if (s->what == ORDER_POST && !o->nonce[0]) {
 		ret->what = ORDER_HEAD;
 		ret->url = o->directory.new_nonce;
@@ -399,10 +432,18 @@ static void trouble(
 	if (o->step == STEP_DIRECTORY || ++o->troubles > TROUBLES_MAX || asked > WAIT_MS_MAX) {
 		o->fail = *why;
 		o->fail.retry_ms = asked;
+		/* What it gives too much of is between it and these names; the rest is its own trouble. */
+		o->fail.blame = why->limited ? CERT_BLAME_NAME : CERT_BLAME_AUTHORITY;
 		o->step = STEP_FAILED;
 		return;
 	}
 	o->wait_ms = max_of(asked, (uint64_t)TROUBLE_MS << (o->troubles - 1));
+}
+
+/* Whose it is has to be signed first, where the authority asks for that. */
+static void make_account(struct order *o)
+{
+	order_go(o, o->directory.account_bound ? STEP_BIND : STEP_ACCOUNT);
 }
 
 /* The authority said no. */
@@ -416,14 +457,18 @@ static void refused(struct order *o, const struct answer *a, uint64_t now_s)
 	if (strcmp(p.type, "badNonce") == 0) {
 		/* Its answer brought another one. */
 		if (++o->bad_nonces > BAD_NONCES_MAX)
-			order_fail(o, "", "it is tried again by itself",
-				"the authority refused every nonce it gave");
+			order_blame(o, "", "the authority refused every nonce it gave");
 	} else if (strcmp(p.type, "accountDoesNotExist") == 0 && o->account[0] &&
 		   !o->account_anew) {
 		o->account_anew = true;
 		o->account[0] = o->url[0] = '\0';
 		o->resumed = false;
-		order_go(o, STEP_ACCOUNT);
+		if (can_order(o))
+			make_account(o);
+	} else if (o->step == STEP_ACCOUNT && o->binding.len && !why.limited && a->status < 500) {
+		problem_set(&o->fail, "", "correct AcmeEabKid= and AcmeEabKey=: its customer desk says what they are",
+			"the authority does not know the external account (it says: %.300s)", p.detail);
+		o->step = STEP_FAILED;
 	} else if (o->step == STEP_ORDER && o->ask->replaces[0] && a->status < 500 &&
 		   !why.limited && strcmp(p.type, "alreadyReplaced") == 0) {
 		o->directory.renewal_info[0] = '\0'; /* the order is made without it */
@@ -438,6 +483,7 @@ static void refused(struct order *o, const struct answer *a, uint64_t now_s)
 	} else {
 		o->fail = why;
 		o->fail.retry_ms = answer_retry_after(a->retry_after, now_s);
+		o->fail.blame = CERT_BLAME_NAME;
 		o->step = STEP_FAILED;
 	}
 }
@@ -453,7 +499,9 @@ void order_answer(struct order *o, const struct answer *a, uint64_t now_ms, uint
 	o->nonce[0] = '\0';
 	if (n && n < sizeof o->nonce && answer_is_base64url(a->nonce, n))
 		memcpy(o->nonce, a->nonce, n + 1);
-	if (a->error) {
+	if (o->step == STEP_DOWNLOAD && o->link_i && !for_nonce && (a->error || a->status != 400)) {
+		choice_heard_other(o, a);
+	} else if (a->error) {
 		struct acme_fail why;
 
 		problem_set(&why, "",
@@ -497,6 +545,22 @@ void order_probed(struct order *o, const struct acme_fail *why)
 	} else if (o->url[0] && o->account[0]) {
 		order_go(o, STEP_LOOK);
 	} else {
-		order_go(o, o->account[0] ? STEP_ORDER : STEP_ACCOUNT);
+		if (o->account[0])
+			order_go(o, STEP_ORDER);
+		else
+			make_account(o);
 	}
+}
+
+void order_bound(struct order *o, const void *mac, size_t n)
+{
+	const char *input;
+
+	must(o->step == STEP_BIND);
+	input = buf_str(&o->payload);
+	buf_reset(&o->binding);
+	if (jws_put_binding(&o->binding, input, o->payload.len, mac, n) < 0)
+		order_fail(o, "", "report it: this is a bug in stead", "the external account cannot be named");
+	else
+		order_go(o, STEP_ACCOUNT);
 }

@@ -1,5 +1,5 @@
 /*
- * order.h: between order.c and proof.c.
+ * order.h: between order.c, proof.c and choice.c.
  */
 #ifndef STEAD_CERTS_ORDER_H
 #define STEAD_CERTS_ORDER_H
@@ -17,6 +17,8 @@ enum {
 void order_go(struct order *o, enum order_step step);
 /* What the authority said of `what` has not the form. */
 void order_garbled(struct order *o, const char *what);
+/* The order fails, and the authority is to blame; it is tried again by itself. */
+void order_blame(struct order *o, const char *name, const char *what);
 /* An order that an earlier try left is of no use any more: make another, once. False: it is no such
  * one. */
 bool order_drop(struct order *o);
@@ -33,5 +35,10 @@ void proof_heard_poll(struct order *o, const struct answer *a, uint64_t now_ms, 
 /* What is offered, or withdrawn; then it is. */
 void proof_next(const struct order *o, struct order_next *ret);
 void proof_went(struct order *o);
+
+/* ---- choice.c: as those ---- */
+void choice_heard(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s);
+/* Of another chain, whatever came of it. */
+void choice_heard_other(struct order *o, const struct answer *a);
 
 #endif

@@ -1,11 +1,12 @@
 /*
- * probe.c: the preflight: does each name lead here, at each address it has?
+ * probe.c: the preflight: may this authority issue for each name (CAA), does the name's DNSSEC hold, and does it lead here,
+ * at each address it has?
  *
  * By HTTP a token that our gates know shall come back; by TLS somebody shall be there; of what DNS
- * proves nothing is asked.
+ * proves no address is asked.
  *
- * Called by job.c. An authority that asks an address which is another server's would say no, and
- * count it; so what is wrong is found before an order is placed. Where another server answers, or
+ * Called by job.c. What name servers do not tell stands in nobody's way: the authority asks others.
+ * An authority that asks an address which is another server's would say no, and count it; so what is wrong is found before an order is placed. Where another server answers, or
  * the name has no address, the order is not placed. An address that cannot be connected to counts
  * only when another one of the name could be: behind some routers a server does not reach its own
  * public address, and the authority will say what it sees.
@@ -70,14 +71,36 @@ static bool is_other_way(struct job *j)
 	return j->order.way == CERT_BY_TLS;
 }
 
+/* Without that there is nothing to look up: an address, and one label. */
+static bool has_records(const char *domain)
+{
+	return !strchr(domain, ':') && domain[strspn(domain, "0123456789.")] != '\0';
+}
+
+static void next_name(struct job *j);
+
+static void look_at_addresses(struct job *j)
+{
+	if (!is_by_dns(j)) {
+		job_resolve(j, name_of(j));
+		return;
+	}
+	j->probe_i++;
+	next_name(j);
+}
+
 static void next_name(struct job *j)
 {
-	while (j->probe_i < j->ask.nnames && is_by_dns(j))
-		j->probe_i++;
 	if (j->probe_i < j->ask.nnames) {
+		const char *name = name_of(j);
+
 		j->probe_n = j->probe_at = j->probe_good = 0;
 		j->probe_why.what[0] = '\0';
-		job_resolve(j, name_of(j));
+		j->caa_at = strncmp(name, "*.", 2) == 0 ? name + 2 : name;
+		if (has_records(name))
+			job_look_caa(j);
+		else
+			look_at_addresses(j);
 		return;
 	}
 	if (is_other_way(j)) {
@@ -102,6 +125,66 @@ static void give_up(struct job *j, const struct acme_fail *why)
 	j->probing = false;
 	order_probed(&j->order, why);
 	job_go_on(j);
+}
+
+/* What the records say against it; false: nothing. */
+static bool is_forbidden(struct job *j, const struct caa_record *records, unsigned n, struct acme_fail *why)
+{
+	static const char *const methods[CERT_WAYS] = {
+		[CERT_BY_HTTP] = "http-01", [CERT_BY_TLS] = "tls-alpn-01", [CERT_BY_DNS] = "dns-01"};
+	const struct caa_who who = {.identities = j->order.directory.caa,
+		.account = j->order.account,
+		.method = methods[is_by_dns(j) ? CERT_BY_DNS : j->order.way]};
+	const char *forbidden, *name = name_of(j);
+	enum caa_says says;
+
+	if (!who.identities[0])
+		return false;
+	says = caa_look(records, n, &who, name[0] == '*', &forbidden);
+	if (says == CAA_SAYS_OTHERS)
+		problem_set(why, name,
+			"add a CAA record that names the authority, take the one away that names another, or choose "
+			"that one with AcmeDirectory=",
+			"a CAA record at %.200s does not let this authority (%.100s) issue for it", j->caa_at,
+			who.identities);
+	else if (says == CAA_SAYS_OTHERWISE)
+		problem_set(why, name, "correct the record, or take that parameter out of it; Challenge= says how names are proved",
+			"the CAA record at %.200s lets this authority issue, but its %s is not ours: we prove by %s "
+			"with the account %.200s",
+			j->caa_at, forbidden, who.method, who.account[0] ? who.account : "that is made now");
+	else if (says == CAA_SAYS_UNKNOWN)
+		problem_set(why, name, "take the critical record out that authorities do not know",
+			"a CAA record at %.200s is marked critical and unknown: no authority issues then", j->caa_at);
+	return says != CAA_SAYS_YES;
+}
+
+/* The closest domain that has any records counts (RFC 8659 section 3). */
+void probe_caa(struct job *j, const struct msg_caa_looked *said, const struct caa_record *records)
+{
+	struct acme_fail why;
+	const char *dot;
+
+	if (said->state == CAA_BOGUS) {
+		problem_set(&why, name_of(j),
+			"correct the DS and DNSKEY records at the registrar and the zone's signatures; `dig +cd` still "
+			"shows what is there",
+			"the DNSSEC of %.200s does not hold: this machine's name servers answer for it only when they "
+			"need not look at it",
+			j->caa_at);
+		give_up(j, &why);
+		return;
+	}
+	if (said->state == CAA_TOLD && is_forbidden(j, records, said->records, &why)) {
+		give_up(j, &why);
+		return;
+	}
+	dot = strchr(j->caa_at, '.');
+	if (said->state == CAA_NONE && j->order.directory.caa[0] && dot && dot[1]) {
+		j->caa_at = dot + 1;
+		job_look_caa(j);
+		return;
+	}
+	look_at_addresses(j);
 }
 
 void probe_resolved(struct job *j, uint32_t err, const uint8_t (*addresses)[16], unsigned n)

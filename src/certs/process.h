@@ -32,6 +32,7 @@ struct transfer {
 	size_t body_max;
 	const char *post;
 	char location[ACME_URL_BYTES], nonce[ACME_NONCE_BYTES], retry_after[64];
+	char link[(ACME_CHAINS_MAX + 2) * (ACME_URL_BYTES + 64)];
 	char error[256];
 	unsigned status;
 	bool failed;     /* there is no answer; `error` says why */
@@ -70,6 +71,7 @@ enum job_wait {
 	WAIT_KEPT,    /* ctl has written down what must not be lost */
 	WAIT_OFFERED, /* all gates answer the token */
 	WAIT_NAMES,   /* addresses of a host */
+	WAIT_CAA,     /* its CAA records */
 	WAIT_HTTP,
 	WAIT_TIME,
 };
@@ -92,6 +94,7 @@ struct job {
 	bool looking; /* it only looks which certificate is served */
 	const char *look_at;
 	bool probing;
+	const char *caa_at; /* of the name, or of a domain that it is in, the records are looked up */
 	unsigned probe_i, probe_n, probe_at,
 		probe_good; /* name; its addresses: how many, which, how many were good */
 	char probe_address[ADDRESSES_MAX][50];
@@ -101,6 +104,7 @@ struct job {
 void job_heard_ctl(struct certs *c, struct msg *m);
 void job_signed(struct certs *c, const struct msg *m);
 void job_resolved(struct certs *c, const struct msg *m);
+void job_caa_looked(struct certs *c, const struct msg *m);
 /* That process can be spoken to again: what is waited for from it is asked once more. */
 void job_peer_up(struct certs *c, uint32_t role);
 /* ctl is gone: whoever comes next asks anew. */
@@ -111,8 +115,10 @@ op_done job_on_timer;
 void probe_begin(struct job *j);
 void probe_resolved(struct job *j, uint32_t err, const uint8_t (*addresses)[16], unsigned n);
 void probe_transferred(struct job *j);
+void probe_caa(struct job *j, const struct msg_caa_looked *said, const struct caa_record *records);
 /* For probe.c. */
 void job_resolve(struct job *j, const char *host);
+void job_look_caa(struct job *j);
 void job_go_on(struct job *j);
 void job_address(const uint8_t a[16], char ret[50]);
 

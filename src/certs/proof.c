@@ -72,6 +72,7 @@ static void look_on(struct order *o)
 static void failed(struct order *o, unsigned status)
 {
 	problem_say(&o->authz.problem, status, "the proof for that name", &o->fail);
+	o->fail.blame = CERT_BLAME_NAME;
 	o->step = STEP_FAILED;
 	/* The order is spent; the next try begins with another. */
 	o->url[0] = '\0';
@@ -151,8 +152,7 @@ static void begun(struct order *o)
 
 void proof_heard_begun(struct order *o, const struct answer *a, uint64_t now_ms, uint64_t now_s)
 {
-	(void)a;
-	(void)now_s;
+	o->asked_ms = max_of(o->asked_ms, answer_retry_after(a->retry_after, now_s));
 	newest(o)->started_ms = now_ms ? now_ms : 1;
 	begun(o);
 }
@@ -170,8 +170,7 @@ void proof_heard_poll(struct order *o, const struct answer *a, uint64_t now_ms, 
 	} else if (o->authz.status != ACME_PENDING) {
 		failed(o, a->status);
 	} else if (now_ms >= p->started_ms + WAIT_MS_MAX) {
-		order_fail(o, p->name, "it is tried again by itself",
-			"the authority did not look at it within 15 min");
+		order_blame(o, p->name, "the authority did not look at it within 15 min");
 	} else {
 		o->asked_ms = max_of(o->asked_ms, answer_retry_after(a->retry_after, now_s));
 		o->proof_i++;

@@ -16,6 +16,19 @@ static const char *text_of(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
+/* What is late is told wherever certificates are. */
+static void show_alert(const json_t *o)
+{
+	const char *alert = text_of(o, "alert");
+
+	if (strcmp(alert, "late") == 0)
+		(void)printf("    warning: it is late to renew it; browsers warn from its end on\n");
+	else if (strcmp(alert, "ends") == 0)
+		(void)printf("    error: it ends soon, and browsers warn then\n");
+	else if (*alert)
+		(void)printf("    error: it has ended, and browsers warn\n");
+}
+
 /* " (in 89 days)"; "" when it is not known. */
 static const char *days_to(const char *until, char ret[32])
 {
@@ -59,6 +72,7 @@ void show_certificate(const json_t *o, bool whole)
 	if (*next && !*text_of(o, "error"))
 		(void)printf("; renewal %.10s", next);
 	(void)fputc('\n', stdout);
+	show_alert(o);
 	if (json_array_size(json_object_get(o, "names")))
 		show_names(json_object_get(o, "names"), whole);
 	if (*text_of(o, "issuer"))

@@ -28,54 +28,13 @@ static uint64_t now_s(struct ctl *c)
 	return loop_wall_us(c->loop) / 1000000;
 }
 
-static uint64_t chance(uint64_t below)
-{
-	uint64_t n = 0;
-
-	return below && sys_random(&n, sizeof n) == 0 ? n % below : 0;
-}
-
-/* At a random second behind two thirds of its life, of a short one behind half of it, so that many
- * do not come at once. */
+/* At a random second shortly before two thirds of its life are over, behind which it is late; of a short one behind half of
+ * it; so that many do not come at once. */
 uint64_t acme_renewal_of(const struct cert *cert)
 {
-	uint64_t life = cert->not_after_s - cert->not_before_s;
+	uint64_t life = cert->not_after_s - cert->not_before_s, then = life < SHORT_S ? life / 2 : life * 2 / 3 - life / 20;
 
-	return cert->not_before_s + (life < SHORT_S ? life / 2 : life * 2 / 3) +
-	       chance(life / 20 + 1);
-}
-
-/* ---- limits, below those of authorities: 300 orders in 3 hours, 5 certificates for the same names
- * in a week ---- What is spent is kept as the time at which it is made good again (GCRA). */
-enum { ORDERS_S = 3 * 3600, ORDER_S = ORDERS_S / 250, SAME_S = 7 * DAY_S, SAME_ONE_S = SAME_S / 4 };
-
-/* 0, or in how many seconds there is one more. */
-static uint64_t wait_for(uint64_t spent_s, uint64_t now, uint64_t one_s, uint64_t all_s)
-{
-	uint64_t then = max_of(spent_s, now) + one_s;
-
-	/* A clock that went back owes nothing that nobody could have spent. */
-	return then > now + all_s && spent_s <= now + all_s ? then - now - all_s : 0;
-}
-
-static uint64_t spend(uint64_t spent_s, uint64_t now, uint64_t one_s, uint64_t all_s)
-{
-	uint64_t then = max_of(spent_s, now) + one_s;
-
-	return min_of(then, now + all_s);
-}
-
-void acme_spend(struct ctl *c, struct cert *cert)
-{
-	cert->spent_s = spend(cert->spent_s, now_s(c), SAME_ONE_S, SAME_S);
-}
-
-static uint64_t pause_of(unsigned failures)
-{
-	static const uint64_t pauses[] = {60, 600, 6000, DAY_S};
-	uint64_t s = pauses[min_of(failures, (unsigned)ARRAY_LEN(pauses)) - 1];
-
-	return s + chance(s / 4 + 1);
+	return cert->not_before_s + then + acme_chance(life / 20 + 1);
 }
 
 static bool is_due(const struct cert *cert, uint64_t now)
@@ -127,7 +86,7 @@ void acme_failed(struct ctl *c, struct cert *cert, const char *about, const char
 	const char *todo, uint64_t wait_s)
 {
 	cert->failures++;
-	cert->next_s = now_s(c) + max_of(pause_of(cert->failures), wait_s);
+	cert->next_s = now_s(c) + max_of(acme_pause_of(cert->failures), wait_s);
 	(void)snprintf(cert->what, sizeof cert->what, "%s", what);
 	(void)snprintf(cert->todo, sizeof cert->todo, "%s", todo);
 	(void)snprintf(cert->about, sizeof cert->about, "%s", about);
@@ -255,26 +214,14 @@ void acme_keys_gone(struct ctl *c)
 
 struct acme_account *acme_account(struct ctl *c, const char *directory)
 {
-	struct acme_account *a = c->certs.accounts;
+	struct acme_account *a = acme_account_at(c, directory);
 
-	while (a && strcmp(a->directory, directory) != 0)
-		a = a->next;
-	if (a && a->key.box)
-		return a;
-	if (!a) {
-		a = calloc(1, sizeof *a);
-		if (!a)
-			return NULL;
-		(void)snprintf(a->directory, sizeof a->directory, "%s", directory);
-		a->next = c->certs.accounts;
-		c->certs.accounts = a;
-	}
-	if (!a->making) {
+	if (a && !a->key.box && !a->making) {
 		a->making = true;
 		a->making_id = ++c->ids;
 		ask_key(c, NULL, a->making_id);
 	}
-	return NULL;
+	return a && a->key.box ? a : NULL;
 }
 
 /* ---- jobs ---- */
@@ -288,6 +235,16 @@ static void send_job(struct ctl *c, struct cert *cert, struct msg_cert_ask *m, s
 		c->certs.jobs++;
 	}
 	buf_done(b);
+}
+
+/* Profile, root, and who we are there. Only the first authority's profiles are known to who wrote Profile=. */
+static void put_wishes(struct ctl *c, const struct cert *cert, const struct acme_account *a, struct msg_cert_ask *m,
+	struct buf *b)
+{
+	pack_str(b, strcmp(a->directory, c->certs.fallback) == 0 ? "" : cert->profile);
+	pack_str(b, c->certs.chain);
+	pack_str(b, c->certs.eab.box ? c->certs.eab_kid : "");
+	memcpy(m->eab_key, c->certs.eab.id, sizeof m->eab_key);
 }
 
 static void start_job(struct ctl *c, struct cert *cert, const struct acme_account *a)
@@ -305,9 +262,12 @@ static void start_job(struct ctl *c, struct cert *cert, const struct acme_accoun
 	pack_str(&b, c->certs.contact);
 	pack_str(&b, cert->csr);
 	/* Of the same names only: then the authority does not count it. */
-	pack_str(&b, cert->n && strcmp(cert->names, cert->asked) == 0 ? cert->ari : "");
+	pack_str(&b, cert->n && strcmp(cert->names, cert->asked) == 0 && strcmp(cert->source, a->directory) == 0
+			     ? cert->ari
+			     : "");
 	pack_str(&b, a->url);
 	pack_str(&b, cert->order);
+	put_wishes(c, cert, a, &m, &b);
 	m.names = certs_pack_names(&b, cert->asked);
 	send_job(c, cert, &m, &b);
 }
@@ -319,12 +279,12 @@ static void look_renewal(struct ctl *c, struct cert *cert)
 	struct buf b;
 
 	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof m);
-	pack_str(&b, c->certs.directory);
+	pack_str(&b, cert->source[0] ? cert->source : c->certs.directory);
 	pack_str(&b, "");
 	pack_str(&b, "");
 	pack_str(&b, cert->ari);
-	pack_str(&b, "");
-	pack_str(&b, "");
+	for (unsigned i = 0; i < 5; i++)
+		pack_str(&b, "");
 	send_job(c, cert, &m, &b);
 }
 
@@ -353,7 +313,8 @@ static void look_served(struct ctl *c, struct cert *cert)
 	for (unsigned i = 0; i < 3; i++)
 		pack_str(&b, "");
 	pack_str(&b, address);
-	pack_str(&b, "");
+	for (unsigned i = 0; i < 4; i++)
+		pack_str(&b, "");
 	send_job(c, cert, &m, &b);
 }
 
@@ -369,39 +330,34 @@ static void want_processes(struct ctl *c)
 	(void)parent_send(c, MSG_WANT, 0, &certs, sizeof certs, NULL, 0, NULL, 0);
 }
 
-/* May another order be placed now? If not, it is said when. */
-static bool is_within(struct ctl *c, struct cert *cert, struct acme_account *a)
-{
-	uint64_t now = now_s(c), wait = wait_for(cert->spent_s, now, SAME_ONE_S, SAME_S);
-
-	if (wait) {
-		acme_failed(c, cert, "",
-			"4 certificates for these names were got within a week; authorities give 5",
-			"wait: it is tried again by itself when there is room", wait);
-		cert_renewed(c, cert);
-		return false;
-	}
-	wait = wait_for(a->spent_s, now, ORDER_S, ORDERS_S);
-	if (wait) {
-		cert->next_s = now + wait;
-		return false;
-	}
-	a->spent_s = spend(a->spent_s, now, ORDER_S, ORDERS_S);
-	return state_save_account(c, a) == 0;
-}
-
 /* The next step of one that is due. */
 static void advance(struct ctl *c, struct cert *cert)
 {
-	struct acme_account *a = acme_account(c, c->certs.directory);
+	struct acme_account *a;
+	uint64_t then = 0;
 
-	if (!a || cert->making)
+	if (cert->making)
 		return;
+	a = acme_choose(c, cert, &then);
+	if (!a) {
+		cert->next_s = then;
+		return;
+	}
+	if (!acme_account(c, a->directory))
+		return;
+	/* An order is one authority's. */
+	if (strcmp(cert->at, a->directory) != 0) {
+		if (cert->at[0])
+			cert->order[0] = '\0';
+		memcpy(cert->at, a->directory, sizeof cert->at);
+		if (state_save_cert(c, cert) < 0 || state_save_dealings(c, cert) < 0)
+			return;
+	}
 	if (strcmp(cert->asked, cert->wanted) != 0) {
 		cert->making = true;
 		cert->making_id = ++c->ids;
 		ask_key(c, cert, cert->making_id);
-	} else if (cert->order[0] || is_within(c, cert, a)) {
+	} else if (cert->order[0] || acme_is_within(c, cert, a)) {
 		start_job(c, cert, a);
 	}
 }
@@ -453,6 +409,7 @@ void acme_renew(struct ctl *c, struct cert *cert)
 		cert->next_s = 0;
 		cert->failures = 0;
 		cert->check = 0;
+		acme_anew(c, cert);
 		(void)state_save_cert(c, cert);
 	}
 	acme_turn(c);

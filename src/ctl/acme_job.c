@@ -17,18 +17,9 @@ enum { LOOK_S = 3600, LOOKS_S = 10 * 3600, CHECKS = 5 };
 
 /* ---- what certs says ---- */
 
-static struct acme_account *account_of_now(struct ctl *c)
-{
-	struct acme_account *a = c->certs.accounts;
-
-	while (a && strcmp(a->directory, c->certs.directory) != 0)
-		a = a->next;
-	return a;
-}
-
 static int keep(struct ctl *c, struct cert *cert, const char *account_url, const char *order)
 {
-	struct acme_account *a = account_of_now(c);
+	struct acme_account *a = cert->at[0] ? acme_account_at(c, cert->at) : NULL;
 	int err = 0;
 
 	if (strlen(account_url) >= CERT_URL_MAX || strlen(order) >= CERT_URL_MAX)
@@ -100,6 +91,7 @@ static void issued(struct ctl *c, struct cert *cert, const struct msg_cert_end *
 	cert->failures = 0;
 	cert->next_s = acme_renewal_of(cert);
 	acme_spend(c, cert);
+	acme_well(c, cert);
 	must(cert->asked != NULL);
 	(void)snprintf(until, sizeof until, "%llu", (unsigned long long)cert->not_after_s);
 	(void)state_save_cert(c, cert);
@@ -152,6 +144,7 @@ static void ended(struct ctl *c, struct cert *cert, const struct msg *msg)
 {
 	const char *account_url, *order, *what, *todo, *about, *serial, *ari;
 	struct msg_cert_end m;
+	bool rehearsed = false;
 	struct unpack u;
 	size_t n;
 
@@ -174,14 +167,15 @@ static void ended(struct ctl *c, struct cert *cert, const struct msg *msg)
 	} else if (cert->what_job == CERT_LOOK_RENEWAL) {
 		renewal_told(c, cert, &m);
 	} else if (m.outcome == CERT_ISSUED && !u.bad) {
-		issued(c, cert, &m, &u, serial, ari);
+		rehearsed = acme_rehearsed(c, cert);
+		if (!rehearsed)
+			issued(c, cert, &m, &u, serial, ari);
 	} else {
 		(void)keep(c, cert, account_url, order);
-		acme_failed(c, cert, u.bad ? "" : about,
-			u.bad ? "what came of the order is not in form" : what, todo,
-			m.retry_ms / 1000);
+		acme_refused(c, cert, &m, u.bad ? "" : about,
+			u.bad ? "what came of the order is not in form" : what, todo);
 	}
-	if (cert->failures && cert->what_job == CERT_GET)
+	if (!rehearsed && cert->failures && cert->what_job == CERT_GET)
 		cert_renewed(c, cert);
 	acme_turn(c);
 }

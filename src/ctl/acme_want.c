@@ -65,8 +65,7 @@ void acme_begin(struct site_build *b, const struct conf_app *conf)
 	struct certs *certs = &b->c->certs;
 
 	certs->build++;
-	(void)snprintf(certs->contact, sizeof certs->contact, "%s", conf->acme_email);
-	(void)snprintf(certs->directory, sizeof certs->directory, "%s", conf->acme_directory);
+	acme_authorities(b->c, conf);
 }
 
 static void want(struct site_build *b, struct cert *cert, char *names)
@@ -132,6 +131,7 @@ bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_sit
 	want(b, cert, names);
 	cert->way = conf->challenge == CONF_CHALLENGE_TLS ? CERT_BY_TLS : CERT_BY_HTTP;
 	cert->else_tls = conf->challenge == CONF_CHALLENGE_AUTO;
+	(void)snprintf(cert->profile, sizeof cert->profile, "%s", conf->profile);
 	look_at_count(b->c, cert, n);
 	if (!cert->n)
 		return true;
@@ -143,7 +143,7 @@ bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_sit
 	site->cert =
 		snap_put_cert(b->w, &put, (const void *const *)cert->der, cert->der_n, cert->n,
 			cert->names) + 1;
-	certs_serve(b, conf, site, strcmp(certs->directory, CONF_ACME_DIRECTORY) == 0);
+	certs_serve(b, conf, site, strcmp(cert->source, CONF_ACME_DIRECTORY) == 0);
 	return true;
 }
 
@@ -176,4 +176,7 @@ void acme_end(struct site_build *b)
 	for (const struct acme_account *a = certs->accounts; a; a = a->next)
 		if (a->key.box)
 			(void)certs_put_key(b, a->key.id, a->key.box, a->key.box_n);
+	if (certs->eab.box)
+		(void)certs_put_key(b, certs->eab.id, certs->eab.box, certs->eab.box_n);
+	acme_look_late(b->c);
 }

@@ -2,12 +2,15 @@
  * cert.h: certificates that stead gets by itself: what is wanted, what is kept, what is under way.
  *
  *   state_cert.c   the tables `cert` and `acme_account`
+ *   state_authority.c  the tables `acme_authority` and `cert_authority`
  *   acme_want.c    who wants one, for which names
+ *   acme_authority.c   which authority is asked now: limits, pauses, the second one, trying where it costs nothing
  *   acme.c         when it is got; keys, and the beginning of jobs
  *   acme_job.c     what the process certs says of them
  *   acme_prove.c   certificates that prove names by TLS
  *   acme_offer.c   what proves a name, for as long as its authority may look: tokens for the gates
  *   stored.h       those that lie in the state as they were handed over
+ *   acme_late.c    who does not get renewed is told of
  *   cert_verbs.c   `stead cert`, and what `stead status` says of them
  */
 #ifndef STEAD_CTL_CERT_H
@@ -45,7 +48,7 @@ struct cert_key {
 	void *box;      /* NULL: there is none */
 	size_t box_n;
 };
-/* The account at one authority; a row of acme_account. */
+/* One authority and the account there; rows of acme_account and acme_authority. */
 struct acme_account {
 	struct acme_account *next;
 	char directory[CERT_URL_MAX], url[CERT_URL_MAX]; /* url "": not made there yet */
@@ -54,6 +57,9 @@ struct acme_account {
 	uint8_t x[32], y[32];
 	bool making;
 	uint64_t making_id;
+	unsigned failures;  /* of its own, in a row */
+	uint64_t paused_s;  /* left alone until then */
+	char terms[CERT_URL_MAX]; /* that somebody agreed to; "" */
 };
 /* One site's; a row of cert, by the site's name. */
 struct cert {
@@ -78,8 +84,15 @@ struct cert {
 	unsigned failures; /* in a row */
 	uint64_t spent_s;  /* of what these names are given in a week: see limits in acme.c */
 	char what[CERT_TEXT_MAX], todo[CERT_TEXT_MAX], about[256];
+	/* its dealings with authorities */
+	char at[CERT_URL_MAX];     /* directory of the last one that was asked, where the order is */
+	char source[CERT_URL_MAX]; /* … of the one that gave what serves; "" */
+	uint64_t wait_s[2];        /* until then not AcmeDirectory=, not AcmeFallback= */
+	uint64_t refused_s;        /* of the refused tries of an hour what is spent */
+	unsigned rehearse;         /* 0; or try where it costs nothing: this is so many tries there already */
 	/* of now only */
 	char *wanted;                   /* NULL: nobody wants it */
+	char profile[64];               /* of Profile= */
 	uint32_t number;                /* of the site */
 	bool making;                    /* a key is being made */
 	uint64_t job, making_id, offer; /* 0: none is under way */
@@ -94,6 +107,7 @@ struct cert {
 	uint64_t look_s;         /* when the authority is asked next when to renew */
 	uint64_t from_s, to_s;   /* what it said last */
 	uint8_t check;           /* look which one is served: so often, until it is this one */
+	enum cert_alert told;    /* … in an event */
 	unsigned seen;           /* the build that wanted it last */
 };
 /* What gates answer to an authority. */
@@ -119,9 +133,12 @@ struct certs {
 	struct chan chan; /* to the process certs */
 	bool wanted, greeted;
 	char directory[CERT_URL_MAX], contact[256]; /* "": nobody agreed to an authority's terms */
+	char fallback[CERT_URL_MAX], staging[CERT_URL_MAX]; /* "" */
+	char chain[256], eab_kid[256];                      /* "" */
+	struct cert_key eab;
 	unsigned build;
 	unsigned jobs;
-	struct timer timer;
+	struct timer timer, late;
 	struct cert_challenge challenges[CERT_CHALLENGES_MAX];
 };
 
@@ -131,10 +148,44 @@ int state_load_certs(struct ctl *c);
 /* What of it is kept, as it stands now. */
 int state_save_cert(struct ctl *c, const struct cert *cert);
 int state_save_account(struct ctl *c, const struct acme_account *a);
+/* Each row of a question to `one`, which says whether it holds. 0; -EBADMSG: one does not; -errno. */
+int state_load_rows(struct ctl *c, const char *sql, bool (*one)(struct ctl *c, sqlite3_stmt *st));
+/* Column i of a row. False: there is none, or it is longer. */
+bool state_take_text(sqlite3_stmt *st, int i, char *ret, size_t cap);
 struct cert *cert_find(struct ctl *c, const char *site);
 /* One with nothing in it, in the list. NULL without memory. */
 struct cert *cert_add(struct ctl *c, const char *site);
 void certs_free(struct ctl *c);
+
+/* ---- state_authority.c ---- */
+int state_make_authority(struct ctl *c);
+int state_load_authorities(struct ctl *c);
+int state_save_authority(struct ctl *c, const struct acme_account *a);
+int state_save_dealings(struct ctl *c, const struct cert *cert);
+
+/* ---- acme_authority.c ---- */
+/* What the configuration says of them. */
+void acme_authorities(struct ctl *c, const struct conf_app *conf);
+/* The one with that directory, made when it is not known yet. NULL without memory. */
+struct acme_account *acme_account_at(struct ctl *c, const char *directory);
+/* Of whom that certificate is asked now; NULL: of nobody until *ret_then_s. */
+struct acme_account *acme_choose(struct ctl *c, struct cert *cert, uint64_t *ret_then_s);
+/* May another order be placed there now? If not, it is said when. */
+bool acme_is_within(struct ctl *c, struct cert *cert, struct acme_account *a);
+/* Of what these names are given in a week one more is used. */
+void acme_spend(struct ctl *c, struct cert *cert);
+/* A try came to nothing; who has to do something about it decides when and where the next one is made. */
+void acme_refused(struct ctl *c, struct cert *cert, const struct msg_cert_end *m, const char *about, const char *what,
+	const char *todo);
+/* A certificate came. True: only of where trying costs nothing, and the real one is got next. */
+bool acme_rehearsed(struct ctl *c, struct cert *cert);
+/* … and it is the real one. */
+void acme_well(struct ctl *c, struct cert *cert);
+/* Somebody wants it now: nobody is left alone, and it is not tried elsewhere first. */
+void acme_anew(struct ctl *c, struct cert *cert);
+/* Seconds behind so many failures in a row, with jitter; a number below that, by chance. */
+uint64_t acme_pause_of(unsigned failures);
+uint64_t acme_chance(uint64_t below);
 
 /* ---- acme_want.c ---- */
 /* A snapshot is being made: what its sites want is told now, one after the other, … */
@@ -156,8 +207,6 @@ struct acme_account *acme_account(struct ctl *c, const char *directory);
  * are over. */
 void acme_failed(struct ctl *c, struct cert *cert, const char *about, const char *what,
 	const char *todo, uint64_t wait_s);
-/* Of what these names are given in a week one more is used. */
-void acme_spend(struct ctl *c, struct cert *cert);
 /* When one should be renewed: a random second. Since 1970. */
 uint64_t acme_renewal_of(const struct cert *cert);
 /* Do what can be done now. Called after each event. */
@@ -200,6 +249,12 @@ void cert_import_start(struct client *cl);
 /* keys is there, or a gate serves another snapshot. */
 void cert_import_settle(struct ctl *c);
 void cert_import_late(struct client *cl);
+/* ---- acme_late.c ---- */
+enum cert_alert acme_alert(const struct ctl *c, const struct cert *cert);
+enum cert_alert acme_alert_stored(const struct ctl *c, const struct stored_cert *s);
+/* Tell what has come to be late since the last time, and look again when the next one can be. */
+void acme_look_late(struct ctl *c);
+op_done acme_late_on_timer;
 
 /* ---- cert_verbs.c ---- */
 /* Is something live here? False: it was told. */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PATIENCE_MS = 20 * 60 * 1000, SOON_S = 14 * 86400 };
+enum { PATIENCE_MS = 20 * 60 * 1000 };
 
 json_t *certs_day(uint64_t s)
 {
@@ -35,41 +35,44 @@ json_t *certs_words(const char *text)
 	return list;
 }
 
-/* Is it time that somebody sees to it: less than a third of its life is left, and it should be
- * renewed by now. */
-static bool is_late(const struct ctl *c, const struct cert *cert)
-{
-	uint64_t now = loop_wall_us(c->loop) / 1000000,
-		 life = cert->not_after_s - cert->not_before_s;
-
-	return cert->n && now > cert->not_before_s + life * 2 / 3 + life / 15;
-}
+static const char *const alerts[] = {[CERT_ALERT_NONE] = "",
+	[CERT_ALERT_LATE] = "late",
+	[CERT_ALERT_ENDS] = "ends",
+	[CERT_ALERT_OVER] = "over"};
 
 /* Of one that nobody here renews. */
-static const char *own_state(const struct ctl *c, uint64_t until_s)
+static const char *own_state(enum cert_alert alert)
 {
-	uint64_t now = loop_wall_us(c->loop) / 1000000;
-
-	return until_s < now ? "served, is over" : until_s < now + SOON_S ? "served, ends soon" : "served";
+	return alert == CERT_ALERT_OVER ? "served, is over" : alert ? "served, ends soon" : "served";
 }
 
 static const char *state_of(const struct ctl *c, const struct cert *cert)
 {
-	if (cert->own)
-		return own_state(c, cert->own_until_s);
-	if (cert->failures)
-		return cert->n ? "served, renewal fails" : "failing";
-	if (cert->job || cert->making)
-		return cert->n ? "served, being renewed" : "being got";
-	return !cert->n ? "waiting" : is_late(c, cert) ? "served, renewal is late" : "served";
+	enum cert_alert alert = acme_alert(c, cert);
+
+	/* What browsers will see comes before why. */
+	if (cert->own || (cert->n && alert >= CERT_ALERT_ENDS))
+		return own_state(alert);
+	if (!cert->n)
+		return cert->failures ? "failing" : cert->job || cert->making ? "being got" : "waiting";
+	return cert->failures			? "served, renewal fails"
+	       : cert->job || cert->making	? "served, being renewed"
+	       : alert == CERT_ALERT_LATE	? "served, renewal is late"
+						: "served";
 }
 
-/* The authority's host. */
-static const char *authority_of(const struct ctl *c, char ret[256])
+/* Who gave it, or will be asked first. */
+static const char *source_of(const struct ctl *c, const struct cert *cert)
 {
-	const char *at = strstr(c->certs.directory, "://");
+	return cert->source[0] ? cert->source : c->certs.directory;
+}
 
-	at = at ? at + 3 : c->certs.directory;
+/* … its host. */
+static const char *authority_of(const struct ctl *c, const struct cert *cert, char ret[256])
+{
+	const char *url = source_of(c, cert), *at = strstr(url, "://");
+
+	at = at ? at + 3 : url;
 	(void)snprintf(ret, 256, "%.*s", (int)min_of(strcspn(at, "/"), (size_t)255), at);
 	return ret;
 }
@@ -78,9 +81,10 @@ static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 {
 	char host[256];
 	const char *names = cert->n ? cert->names : cert->wanted ? cert->wanted : "";
-	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:i}", "site", cert->site, "state",
-		state_of(c, cert), "from", cert->own ? "Certificate=" : c->certs.directory, "issuer",
-		cert->own ? cert->own_issuer : authority_of(c, host), "names",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:i}", "site", cert->site, "state",
+		state_of(c, cert), "alert", alerts[acme_alert(c, cert)], "from",
+		cert->own ? "Certificate=" : source_of(c, cert), "issuer",
+		cert->own ? cert->own_issuer : authority_of(c, cert, host), "names",
 		certs_words(cert->own ? (cert->own_names ? cert->own_names : "") : names), "serial",
 		cert->own ? cert->own_serial : cert->serial, "until",
 		certs_day(cert->own ? cert->own_until_s : cert->not_after_s), "failures",
@@ -98,8 +102,10 @@ static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 
 static json_t *stored_json(const struct ctl *c, const struct stored_cert *s)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o}", "site", s->site, "state",
-		own_state(c, s->v.head.not_after_s), "from", "cert import", "issuer", s->v.issuer,
+	enum cert_alert alert = acme_alert_stored(c, s);
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o}", "site", s->site, "state",
+		own_state(alert), "alert", alerts[alert], "from", "cert import", "issuer", s->v.issuer,
 		"names", certs_words(s->v.names), "serial", s->v.serial, "until",
 		certs_day(s->v.head.not_after_s));
 }

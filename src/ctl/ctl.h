@@ -52,6 +52,7 @@ enum ctl_op {
 	OP_TIMED_JUMP,
 	OP_ACME,
 	OP_LOCAL,
+	OP_CERT_LATE,
 	CTL_OP_KINDS
 };
 

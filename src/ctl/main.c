@@ -147,6 +147,7 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_TIMED_JUMP] = timers_on_jump,
 	[OP_ACME] = acme_on_timer,
 	[OP_LOCAL] = local_on_timer,
+	[OP_CERT_LATE] = acme_late_on_timer,
 };
 
 int main(void)

@@ -134,6 +134,8 @@ static int make_schema(struct ctl *c)
 		if (err == 0)
 			err = state_make_stored(c);
 		if (err == 0)
+			err = state_make_authority(c);
+		if (err == 0)
 			err = state_meta_set(c, "version", SCHEMA_VERSION);
 		if (err == 0)
 			err = state_meta_set(c, "min_reader", SCHEMA_MIN_READER);
@@ -155,6 +157,8 @@ static int make_schema(struct ctl *c)
 		err = state_make_cert(c);
 	if (err == 0)
 		err = state_make_stored(c);
+	if (err == 0)
+		err = state_make_authority(c);
 	return err ? err : state_make_maintenance(c);
 }
 

@@ -91,11 +91,12 @@ void certs_free(struct ctl *c)
 	}
 	for (unsigned i = 0; i < CERT_CHALLENGES_MAX; i++)
 		free(c->certs.challenges[i].der);
+	free(c->certs.eab.box);
 }
 
 /* ---- reading ---- */
 
-static bool take_text(sqlite3_stmt *st, int i, char *ret, size_t cap)
+bool state_take_text(sqlite3_stmt *st, int i, char *ret, size_t cap)
 {
 	const char *text = (const char *)sqlite3_column_text(st, i);
 
@@ -173,13 +174,13 @@ static bool load_cert(struct ctl *c, sqlite3_stmt *st)
 	cert->next_s = (uint64_t)sqlite3_column_int64(st, 15);
 	cert->failures = (unsigned)sqlite3_column_int(st, 16);
 	cert->spent_s = (uint64_t)sqlite3_column_int64(st, 20);
-	return take_text(st, 8, cert->serial, sizeof cert->serial) &&
-	       take_text(st, 9, cert->ari, sizeof cert->ari) && take_string(st, 10, &cert->asked) &&
+	return state_take_text(st, 8, cert->serial, sizeof cert->serial) &&
+	       state_take_text(st, 9, cert->ari, sizeof cert->ari) && take_string(st, 10, &cert->asked) &&
 	       take_key(st, 11, &cert->asked_key) && take_string(st, 13, &cert->csr) &&
-	       take_text(st, 14, cert->order, sizeof cert->order) &&
-	       take_text(st, 17, cert->what, sizeof cert->what) &&
-	       take_text(st, 18, cert->todo, sizeof cert->todo) &&
-	       take_text(st, 19, cert->about, sizeof cert->about);
+	       state_take_text(st, 14, cert->order, sizeof cert->order) &&
+	       state_take_text(st, 17, cert->what, sizeof cert->what) &&
+	       state_take_text(st, 18, cert->todo, sizeof cert->todo) &&
+	       state_take_text(st, 19, cert->about, sizeof cert->about);
 }
 
 static bool load_account(struct ctl *c, sqlite3_stmt *st)
@@ -191,12 +192,12 @@ static bool load_account(struct ctl *c, sqlite3_stmt *st)
 	a->next = c->certs.accounts;
 	c->certs.accounts = a;
 	a->spent_s = (uint64_t)sqlite3_column_int64(st, 6);
-	return take_text(st, 0, a->directory, sizeof a->directory) &&
-	       take_text(st, 1, a->url, sizeof a->url) && take_key(st, 2, &a->key) &&
+	return state_take_text(st, 0, a->directory, sizeof a->directory) &&
+	       state_take_text(st, 1, a->url, sizeof a->url) && take_key(st, 2, &a->key) &&
 	       take_bytes(st, 4, a->x, sizeof a->x) && take_bytes(st, 5, a->y, sizeof a->y);
 }
 
-static int load_all(struct ctl *c, const char *sql, bool (*one)(struct ctl *c, sqlite3_stmt *st))
+int state_load_rows(struct ctl *c, const char *sql, bool (*one)(struct ctl *c, sqlite3_stmt *st))
 {
 	sqlite3_stmt *st = NULL;
 	int r = sqlite3_prepare_v2(c->db, sql, -1, &st, NULL);
@@ -212,15 +213,15 @@ static int load_all(struct ctl *c, const char *sql, bool (*one)(struct ctl *c, s
 
 int state_load_certs(struct ctl *c)
 {
-	int err = load_all(c,
+	int err = state_load_rows(c,
 		"SELECT site, names, key, box, chain, id, not_before, not_after, serial, ari, "
 		"asked, asked_key, asked_box, csr,"
 		" ordered, next, failures, what, todo, about, spent FROM cert",
 		load_cert);
 
-	return err ? err
-		   : load_all(c, "SELECT directory, url, key, box, x, y, spent FROM acme_account",
-			     load_account);
+	if (!err)
+		err = state_load_rows(c, "SELECT directory, url, key, box, x, y, spent FROM acme_account", load_account);
+	return err ? err : state_load_authorities(c);
 }
 
 /* ---- writing ---- */

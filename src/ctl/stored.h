@@ -26,6 +26,8 @@ struct site_build;
 struct site_list;
 struct snap_site;
 
+/* How near its end a certificate is, of which nobody says that it is renewed. */
+enum cert_alert { CERT_ALERT_NONE, CERT_ALERT_LATE, CERT_ALERT_ENDS, CERT_ALERT_OVER };
 enum { STORED_CHAIN_MAX = 16 };
 #define STORED_LOCAL "(local)" /* no site has that name */
 
@@ -39,6 +41,7 @@ struct stored_cert {
 	size_t whole_n;
 	struct cert_box_view v; /* … read: points into it */
 	unsigned seen;          /* the build that served it last */
+	enum cert_alert told;   /* … in an event, of its end */
 };
 
 /* ---- state_stored.c ---- */

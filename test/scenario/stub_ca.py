@@ -10,12 +10,16 @@ request:
                       others in 50 days; renewal_after: its Retry-After
   eab                 {kid: key in base64url}: only customers get an account
   terms               URL of its terms of service
+  caa                 [names] by which CAA records name it
   bad_nonces          per cent of all requests that are refused for their nonce
-  fail                [{"step", "status", "type", "times", "retry_after"}, …]: so often that step is refused; "*": each
+  fail                [{"step", "status", "type", "times", "skip", "retry_after"}, …]: so often that step is refused, behind
+                      `skip` that go well; "*": each
   retry_after         {step: seconds}: in each answer of that step
+  refuse              [names] whose proofs it refuses, whatever it finds
   pending, processing how often a name's proof, and an order, is not settled yet when it is looked at
   die                 a step: at its next request it ends without an answer, having done what was asked
-  chains              names of roots; the first is the usual one, the others are alternates
+  chains              names of roots; the first is the usual one, the others are alternates; broken_alternates: which are not
+                      to be had
 
 Steps: directory, nonce, account, order, look, authz, challenge, finalize, certificate, renewal. Prints a JSON line for each
 request that reached its step.
@@ -148,7 +152,8 @@ def issue(csr_der, names, does, profile):
         root(name)
         step = make("stub between", between.public_key(), name, STORE.key(name), start - 86400, start + 365 * 86400)
         chains.append(pem(leaf) + pem(step))
-    return format(leaf.serial_number, "x"), chains
+    serial = format(leaf.serial_number, "x")
+    return serial.zfill(len(serial) + len(serial) % 2), chains
 
 
 # ---- signed requests ----
@@ -264,7 +269,10 @@ class Authority(http.server.BaseHTTPRequestHandler):
         """One of the outages that it shall have."""
         does = behaviour()
         for one in does.get("fail", []):
-            if one["step"] in (self.step, "*") and one.get("times", 1) > 0:
+            if one["step"] in (self.step, "*") and one.get("skip"):
+                one["skip"] -= 1
+                set_behaviour(does)
+            elif one["step"] in (self.step, "*") and one.get("times", 1) > 0:
                 one["times"] = one.get("times", 1) - 1
                 set_behaviour(does)
                 raise Refused(one.get("status", 503), one.get("type", "serverInternal"), "so it shall be",
@@ -313,6 +321,7 @@ class Authority(http.server.BaseHTTPRequestHandler):
         does = behaviour()
         meta = {"website": BASE, **({"termsOfService": does["terms"]} if "terms" in does else {}),
                 **({"externalAccountRequired": True} if "eab" in does else {}),
+                **({"caaIdentities": does["caa"]} if "caa" in does else {}),
                 **({"profiles": {name: f"about {name}" for name in does["profiles"]}} if "profiles" in does else {})}
         return 200, {"newNonce": f"{BASE}/nonce", "newAccount": f"{BASE}/account", "newOrder": f"{BASE}/order", "meta": meta,
                      **({"renewalInfo": f"{BASE}/renewal"} if "renewal" in does else {})}, {}
@@ -364,7 +373,7 @@ class Authority(http.server.BaseHTTPRequestHandler):
         if a["status"] == "asked":
             a["looked"] += 1
             if a["looked"] > behaviour().get("pending", 0):
-                good, why = proven(a)
+                good, why = (False, "it shall be so") if a["name"] in behaviour().get("refuse", []) else proven(a)
                 a["status"], a["why"] = ("valid" if good else "invalid"), why
         status = "pending" if a["status"] == "asked" else a["status"]
         challenge = {"type": "http-01", "url": f"{BASE}/challenge/{self.argument}", "token": a["token"], "status": status}
@@ -394,6 +403,8 @@ class Authority(http.server.BaseHTTPRequestHandler):
         self.argument, _, which = self.argument.partition("/")
         chains = self.mine("certificates", header)["chains"]
         which = int(which or 0)
+        if which and behaviour().get("broken_alternates"):
+            raise Refused(404, "malformed", "no such chain")
         links = [f'<{BASE}/certificate/{self.argument}/{i}>;rel="alternate"' for i in range(len(chains)) if i != which]
         return 200, chains[which].encode(), {"Content_Type": "application/pem-certificate-chain",
                                              "Link": [f'<{BASE}/directory>;rel="index"', *links]}

@@ -1,9 +1,10 @@
 """A small name server, run by acmebed.py: answers as told, and says as a resolver that validates would what DNSSEC makes of it.
 
 Argument: a file, read at each question: {"records": {NAME: {TYPE: [value, …]}}, "any": {TYPE: [value, …]} of names without
-records, "none": [names that do not exist], "secure": [names], "bogus": [names], "broken": [names], "silent": [names]}. Types: A,
-AAAA, CNAME, CAA ([flags, tag, value]). `secure` names and those below them are answered with AD; `bogus` with SERVFAIL, but
-not a question that says CD; `broken` with SERVFAIL always; `silent` not at all. Prints a line for each question.
+records, "none": [names that do not exist], "secure": [names], "bogus": [names], "broken": [names], "silent": [names],
+"fails": {TYPE: rcode}}. Types: A, AAAA, CNAME, CAA ([flags, tag, value]). `secure` names and those below them are answered
+with AD; `bogus` with SERVFAIL, but not a question that says CD; `broken` with SERVFAIL always; `silent` not at all. Prints a
+line for each question.
 """
 
 import json
@@ -50,12 +51,12 @@ def answer(q):
     print(word, name, "CD" if cd else "", flush=True)
     if is_below(name, does.get("silent", [])):
         return None
-    rcode, records, ad = 0, [], 0
+    rcode, records, ad = does.get("fails", {}).get(word, 0), [], 0
     if is_below(name, does.get("broken", [])) or (is_below(name, does.get("bogus", [])) and not cd):
         rcode = 2
     elif name in does.get("none", []):
         rcode = 3
-    else:
+    elif not rcode:
         at = name
         for _ in range(8):
             known = does.get("records", {}).get(at, does.get("any", {}))

@@ -95,7 +95,7 @@ def test_dies_at_each_step(net, bed, role):
 
 
 def test_renewed_under_load(net, bed):
-    """A certificate is renewed by itself, when two thirds of its life are over; no request fails meanwhile."""
+    """A certificate is renewed by itself, when half of its short life is over; no request fails meanwhile."""
     pebble = acmebed.Pebble(net, validity_s=6)
     stead = bed(pebble).up()
     first = wait_until("the certificate", stead.served)

@@ -1,25 +1,36 @@
 """Certificates from an authority that does what Pebble cannot be told to do: the stub of stub_ca.py."""
 
+import base64
+import secrets
+import sqlite3
+import subprocess
 import time
 
 import pytest
+from cryptography import x509
 
 import acmebed
+import program
 import stubbed
-from acmebed import DOMAIN
+from acmebed import AUTHORITY, DOMAIN
 from program import wait_until
 
 pytestmark = pytest.mark.root
+BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 @pytest.fixture
-def bed(net, work, app_folder):
+def names(net):
+    return stubbed.Names(net)
+
+
+@pytest.fixture
+def bed(net, names, work, app_folder):
     """stead(…) on a site with a public name, not started yet."""
-    stubbed.Names(net)
     made = []
 
-    def make(stub, more="", server="", names=DOMAIN, files=(), **options):
-        folder = app_folder({**acmebed.site(stub, more=more, names=names), **dict(files)})
+    def make(stub, more="", server="", domain=DOMAIN, files=(), **options):
+        folder = app_folder({**acmebed.site(stub, more=more, names=domain), **dict(files)})
         file = folder / "stead.conf"
         file.write_text(file.read_text() + f"Gates=1\n{server}\n")
         made.append(acmebed.Stead(net, work, folder, number=len(made), **options))
@@ -30,8 +41,12 @@ def bed(net, work, app_folder):
     acmebed.finish(made)
 
 
+def events(stead, name):
+    return [r for r in stead.logs() if r.get("event") == name]
+
+
 def failures(stead):
-    return [r for r in stead.logs() if r.get("event") == "CERT_FAILED"]
+    return events(stead, "CERT_FAILED")
 
 
 def test_a_certificate_of_the_stub(net, bed):
@@ -114,3 +129,268 @@ def test_the_window_moves(net, bed):
     assert stub.issued() == [first, second]
     replaced = stub.payloads("order")[1]["replaces"]
     assert stub.asked("renewal")[0]["path"] == f"/renewal/{replaced}"
+
+
+def life(net, name=DOMAIN):
+    """Seconds that the served certificate is valid for, and the name of its last issuer."""
+    text = subprocess.run(net.enter("openssl", "s_client", "-showcerts", "-connect", "127.0.0.1:443", "-servername", name),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+    chain = [x509.load_pem_x509_certificate(f"{begin}{rest.split(END)[0]}{END}\n".encode())
+             for begin in (BEGIN,) for rest in text.split(begin)[1:]]
+    top = chain[-1].issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
+    return (chain[0].not_valid_after - chain[0].not_valid_before).total_seconds(), top
+
+
+def test_a_profile(net, bed):
+    """Profile= is asked for; one that the authority has not is told with those that it has, and no order is placed."""
+    stub = stubbed.Stub(net, profiles={"classic": {}, "shortlived": {"life": 6 * 86400}})
+    stead = bed(stub, more="Profile=tiny").up()
+    said = wait_until("the reason", lambda: failures(stead))[0]
+    assert "no profile tiny" in said["why"] and "classic shortlived" in said["why"] and "Profile=" in said["help"]
+    assert not stub.seen("order")
+    conf = stead.folder / "stead.conf"
+    conf.write_text(conf.read_text().replace("Profile=tiny", "Profile=shortlived"))
+    stead.cli("reload")
+    stead.cli("cert", "renew")
+    assert [order["profile"] for order in stub.payloads("order")] == ["shortlived"]
+    assert life(net)[0] == 6 * 86400
+
+
+@pytest.mark.parametrize("wanted,got", [("", "old root"), ("New Root", "new root"), ("no root", "old root")])
+def test_a_preferred_chain(net, bed, wanted, got):
+    """Of several chains the one to AcmeChain= is served; when none leads there, the usual one."""
+    stub = stubbed.Stub(net, chains=["old root", "other root", "new root"])
+    stead = bed(stub, server=f"AcmeChain={wanted}" if wanted else "").up()
+    wait_until("the certificate", stead.served)
+    assert life(net)[1] == got and len(stub.issued()) == 1
+
+
+def test_another_chain_that_is_not_to_be_had(net, bed):
+    """An alternate that fails is no reason to have no certificate."""
+    stub = stubbed.Stub(net, chains=["old root", "new root"])
+    stub.also(broken_alternates=True)
+    stead = bed(stub, server="AcmeChain=new root").up()
+    wait_until("the certificate", stead.served)
+    assert life(net)[1] == "old root"
+
+
+def test_an_external_account(net, bed, work):
+    """Without AcmeEabKid= nothing is sent; with it the account is bound; the key lies nowhere in the clear but in its file."""
+    key = secrets.token_bytes(32)
+    text = base64.urlsafe_b64encode(key).decode().rstrip("=")
+    stub = stubbed.Stub(net, eab={"kid-1": text})
+    stead = bed(stub, files={"acme.key": text + "\n"}).up()
+    said = wait_until("the reason", lambda: failures(stead))[0]
+    assert "customers only" in said["why"] and "AcmeEabKid=" in said["help"] and not stub.seen("account")
+    (stead.folder / "acme.key").chmod(0o600)
+    conf = stead.folder / "stead.conf"
+    conf.write_text(conf.read_text() + "AcmeEabKid=kid-0\nAcmeEabKey=acme.key\n")
+    stead.cli("reload")
+    assert "customer desk" in stead.cli("cert", "renew", code=1)
+    conf.write_text(conf.read_text().replace("kid-0", "kid-1"))
+    stead.cli("reload")
+    stead.cli("cert", "renew")
+    assert stub.issued() == [stead.served()] and len(stub.asked("account")) == 2
+    # Not in the state, in no value that ctl tells, and in no message of certs'.
+    for file in stead.state.rglob("*"):
+        data = file.read_bytes() if file.is_file() else b""
+        assert key not in data and text.encode() not in data, file
+    for role in ("ctl", "certs", "gate", "parent"):
+        assert not in_memory(stead.pid(role), (key, text.encode())), role
+    assert in_memory(stead.pid("keys"), (key,))
+
+
+def in_memory(pid, needles):
+    """Whether the process has one of them in memory that it can write to."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
+        for line in maps:
+            where, access = line.split()[:2]
+            first, last = (int(x, 16) for x in where.split("-"))
+            if "rw" in access:
+                mem.seek(first)
+                data = mem.read(last - first)
+                if any(needle in data for needle in needles):
+                    return True
+    return False
+
+
+def test_words_of_an_external_account(stead, app_folder):
+    """One half of it alone, a file that is none, and a key that is too short: each is told with its place."""
+    folder = app_folder({"www/index.html": "x", "short.key": "AAAA", "stead.conf": "[Site]\nRoot=www\n[Server]\nAcmeEabKid=k\n"})
+    assert "AcmeEabKid=: the key is missing" in stead(folder).cli("check", str(folder), code=2)
+    (folder / "stead.conf").write_text("[Site]\nRoot=www\n[Server]\nAcmeEabKey=short.key\n")
+    assert "identifier is missing" in stead(folder).cli("check", str(folder), code=2)
+    (folder / "stead.conf").write_text("[Site]\nRoot=www\n[Server]\nAcmeEabKid=k\nAcmeEabKey=short.key\n")
+    assert "not a key of 16 to 128 bytes" in stead(folder).cli("check", str(folder), code=2)
+    (folder / "stead.conf").write_text("[Site]\nRoot=www\n[Server]\nAcmeEabKid=k\nAcmeEabKey=none.key\n")
+    assert "none.key" in stead(folder).cli("check", str(folder), code=2)
+    # What is found by AcmeEabKey= and written by hand is no key, and no harm.
+    (folder / "stead.conf").write_text("[Site]\nRoot=www\n[Server]\nAcmeEabBox=MAA=\n")
+    stead(folder).up()
+
+
+def test_a_second_authority(net, bed):
+    """The first cannot be reached: the second one gives the certificate at once; who is in trouble is told, and left alone."""
+    stub, other = stubbed.Stub(net), stubbed.Stub(net, number=1, profiles={})
+    stub.kill()
+    stead = bed(stub, more="Profile=shortlived", server=f"AcmeFallback={other.url}").up()
+    serial = wait_until("the certificate", stead.served)
+    assert other.issued() == [serial] and "profile" not in other.payloads("order")[0]
+    certificate = stead.certificate()
+    assert certificate["from"] == other.url and certificate["failures"] == 0
+    told = wait_until("it is told", lambda: events(stead, "AUTHORITY_FAILS"))
+    assert [r["authority"] for r in told] == [stub.url] and 60 <= int(told[0]["next_s"]) <= 75
+    # When the other one is asked when to renew, not the one that did not give it; and its pause outlives ctl.
+    stub.begin()
+    stead.kill_and_wait("ctl")
+    wait_until("another ctl", lambda: (stead.certificate() or {}).get("serial") == serial)
+    assert not stub.seen("order")
+
+
+def test_limits_of_one_are_not_the_others(net, bed):
+    """rateLimited at the first authority: the second one is asked at once, and the first not before its time."""
+    stub = stubbed.Stub(net, fail=[{"step": "order", "status": 429, "type": "rateLimited", "retry_after": 7200}])
+    other = stubbed.Stub(net, number=1)
+    stead = bed(stub, server=f"AcmeFallback={other.url}").up()
+    serial = wait_until("the certificate", stead.served)
+    assert other.issued() == [serial] and len(stub.seen("order")) == 1
+    assert not events(stead, "AUTHORITY_FAILS")
+
+
+def test_both_authorities_are_down(net, bed):
+    """One try at each, then both are left alone; `stead cert renew` asks at once, and gets one from who is back."""
+    stub, other = stubbed.Stub(net), stubbed.Stub(net, number=1)
+    stub.kill()
+    other.kill()
+    stead = bed(stub, server=f"AcmeFallback={other.url}").up()
+    told = wait_until("both", lambda: events(stead, "AUTHORITY_FAILS")[1:])
+    assert told[0]["authority"] == other.url
+    wait_until("its pause", lambda: due(stead) > time.time() + 30)
+    assert stead.certificate()["failures"] == 2
+    stub.begin()
+    stead.cli("cert", "renew")
+    assert stub.issued() == [stead.served()]
+
+
+def test_it_is_tried_where_it_costs_nothing(net, bed):
+    """Behind a refusal the next try is made at AcmeStaging=, and at the authority only when that went well."""
+    stub, staging = stubbed.Stub(net, refuse=[DOMAIN]), stubbed.Stub(net, number=1, refuse=[DOMAIN])
+    stead = bed(stub, server=f"AcmeStaging={staging.url}").up()
+    wait_until("the reason", lambda: failures(stead))
+    assert len(stub.asked("order")) == 1 and not staging.seen("order")
+
+    def again():
+        """As if the pause were over."""
+        seen = len(failures(stead))
+        stead.stop()
+        stead.gone()
+        with sqlite3.connect(stead.state / "state.db") as db:
+            db.execute("UPDATE cert SET next = 0")
+        db.close()
+        program.give(stead.state)
+        return bed(stub, server=f"AcmeStaging={staging.url}", state=stead.state).up(), seen
+    stead, seen = again()
+    wait_until("the next reason", lambda: len(failures(stead)) > seen)
+    assert len(stub.asked("order")) == 1 and len(staging.asked("order")) == 1
+    stub.also(refuse=None)
+    staging.also(refuse=None)
+    stead, seen = again()
+    serial = wait_until("the certificate", stead.served)
+    # What the place for trying gave is served by nobody.
+    assert stub.issued() == [serial] and len(staging.issued()) == 1 and len(failures(stead)) == seen
+    assert stead.certificate()["from"] == stub.url
+
+
+def test_refused_too_often(net, bed):
+    """A fifth refused try within an hour is not made, whoever asks for it: an authority would count it."""
+    stub = stubbed.Stub(net, refuse=[DOMAIN])
+    stead = bed(stub).up()
+    wait_until("the reason", lambda: failures(stead))
+    for _ in range(3):
+        assert "not this server's" in stead.cli("cert", "renew", code=1)
+    assert "within an hour" in stead.cli("cert", "renew", code=1)
+    assert len(stub.asked("order")) == 4
+
+
+CAA = "ca.example"
+
+
+@pytest.mark.parametrize("records,why", [
+    ({DOMAIN: [[0, "issue", "other.example"]]}, "does not let this authority"),
+    # The closest one counts; of the domain above it nobody asks then.
+    ({"stead-test.example": [[0, "issue", ";"]]}, "at stead-test.example does not"),
+    ({DOMAIN: [[0, "issue", f"{CAA}; validationmethods=dns-01"]]}, "validationmethods is not ours"),
+    ({DOMAIN: [[0, "issue", f"{CAA}; accounturi=https://x/1"]]}, "accounturi is not ours"),
+    ({DOMAIN: [[128, "future", "x"]]}, "marked critical"),
+])
+def test_records_that_forbid_it(net, bed, names, records, why):
+    """CAA is looked at before an order costs anything: name, record and remedy are told; corrected, it is got."""
+    names.does(records={name: {"A": ["127.0.0.1"], "CAA": all_of} for name, all_of in records.items()})
+    stub = stubbed.Stub(net, caa=[CAA])
+    stead = bed(stub).up()
+    said = wait_until("the reason", lambda: failures(stead))[0]
+    assert said["name"] == DOMAIN and why in said["why"] and "record" in said["help"]
+    assert not stub.seen("order") and not stub.seen("account")
+    names.does(records={DOMAIN: {"A": ["127.0.0.1"], "CAA": [[0, "issue", "other.example"], [0, "issue", CAA]]}})
+    stead.cli("cert", "renew")
+    assert stub.issued() == [stead.served()]
+
+
+def test_a_domain_whose_dnssec_does_not_hold(net, bed, names):
+    """The name servers answer for it only when they need not look at it: that is told, with the remedy."""
+    names.does(bogus=["stead-test.example"], secure=["stead-test.example"])
+    names.does(records={AUTHORITY: {"A": ["127.0.0.1"]}}, bogus=[DOMAIN])
+    stub = stubbed.Stub(net, caa=[CAA])
+    stead = bed(stub).up()
+    said = wait_until("the reason", lambda: failures(stead))[0]
+    assert said["name"] == DOMAIN and "DNSSEC" in said["why"] and "DS and DNSKEY" in said["help"]
+    assert not stub.seen("order")
+    names.does(secure=["stead-test.example"])
+    stead.cli("cert", "renew")
+    assert stub.issued() == [stead.served()]
+
+
+def test_name_servers_that_know_no_caa(net, bed, names):
+    """What is not told stands in nobody's way: the authority asks others."""
+    names.does(fails={"CAA": 2})
+    stub = stubbed.Stub(net, caa=[CAA])
+    stead = bed(stub).up()
+    wait_until("the certificate", stead.served)
+    assert names.asked("CAA", DOMAIN)
+
+
+NO_RENEWAL = [{"step": "order", "skip": 1, "status": 403, "type": "unauthorized", "times": 1000}]
+
+
+def test_it_is_told_when_a_renewal_is_late(net, bed):
+    """Less than a third of the life is left, then less than a tenth, then none, and nothing comes of the renewal: an event each
+    time, once, and a line in `stead status`; renewed, all of it is of the past."""
+    stub = stubbed.Stub(net, life=3600, backdate=3600 - 20, fail=NO_RENEWAL)
+    stead = bed(stub).up()
+    wait_until("the certificate", stead.served)
+    stub.also(life=None, backdate=None)
+    # Of 3,600 s a tenth is left from the first moment on.
+    said = wait_until("the error", lambda: events(stead, "CERT_ENDS"))[0]
+    assert said["level"] == "error" and said["site"] == "shop" and 0 < int(said["left_s"]) <= 20
+    certificate = stead.certificate()
+    assert certificate["alert"] == "ends" and certificate["state"] == "served, ends soon"
+    assert "ends soon, and browsers warn" in stead.cli("status")
+    wait_until("its end", lambda: stead.certificate()["alert"] == "over")
+    wait_until("it is told", lambda: len(events(stead, "CERT_ENDS")) == 2)
+    assert not events(stead, "CERT_LATE")
+    stub.also(fail=None)
+    stead.cli("cert", "renew")
+    wait_until("it is well", lambda: stead.certificate()["alert"] == "")
+    assert "browsers warn" not in stead.cli("status")
+
+
+def test_a_third_is_left(net, bed):
+    """The warning comes when the last third begins; another ctl tells it again, once."""
+    stub = stubbed.Stub(net, life=3600, backdate=2400 - 10, fail=NO_RENEWAL)
+    stead = bed(stub).up()
+    said = wait_until("the warning", lambda: events(stead, "CERT_LATE"))
+    assert said[0]["level"] == "warning" and 1190 <= int(said[0]["left_s"]) <= 1200
+    assert stead.certificate()["alert"] == "late" and "late to renew" in stead.cli("status")
+    stead.kill_and_wait("ctl")
+    wait_until("another ctl tells it", lambda: len(events(stead, "CERT_LATE")) == 2)
+    assert not events(stead, "CERT_ENDS")

@@ -47,6 +47,8 @@ static void directory(const char *p, size_t n)
 	is_url(d.new_order, true);
 	is_url(d.renewal_info, false);
 	is_url(d.terms, false);
+	is_words(d.profiles, sizeof d.profiles);
+	is_words(d.caa, sizeof d.caa);
 }
 
 static void order(const char *p, size_t n)
@@ -97,6 +99,19 @@ static void retry_after(const char *p, size_t n)
 	free(text);
 }
 
+static void link_field(const char *p, size_t n)
+{
+	char *text = strndup(p, n), url[ACME_URL_BYTES];
+	size_t at = 0, last = 0;
+
+	while (text && answer_link(text, &at, "alternate", url)) {
+		is_url(url, true);
+		must(at > last && at <= strlen(text));
+		last = at;
+	}
+	free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *p = (const char *)data + 1;
@@ -116,6 +131,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 'r':
 		renewal(p, size);
+		break;
+	case 'l':
+		link_field(p, size);
 		break;
 	case 't':
 		retry_after(p, size);

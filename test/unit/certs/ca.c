@@ -144,6 +144,10 @@ static unsigned post(struct ca *ca, const struct order *o, const struct order_ne
 	if (strcmp(path, "account") == 0) {
 		assert_true(next->by_key);
 		assert_non_null(strstr(next->payload, "\"termsOfServiceAgreed\":true"));
+		assert_int_equal(ca->customers,
+			strstr(next->payload, "\"externalAccountBinding\":{\"protected\":\"eyJhbGciOiJIUzI1NiIs") != NULL);
+		if (ca->strangers)
+			return problem(ca, 403, "unauthorized");
 		ca->accounts = 1;
 		(void)snprintf(ca->location, sizeof ca->location, BASE "acct/1");
 		return 201;
@@ -216,7 +220,10 @@ static void serve(struct ca *ca, struct order *o, const struct order_next *next,
 		a.status = 200;
 		(void)snprintf(ca->body, sizeof ca->body,
 			"{\"newNonce\":\"" BASE "nonce\",\"newAccount\":\"" BASE
-			"account\",\"newOrder\":\"" BASE "order\"}");
+			"account\",\"newOrder\":\"" BASE
+			"order\",\"meta\":{\"termsOfService\":\"" BASE
+			"terms\",\"externalAccountRequired\":%s,\"profiles\":{\"classic\":\"\"}}}",
+			ca->customers ? "true" : "false");
 	} else if (next->what == ORDER_HEAD) {
 		assert_string_equal(next->url, BASE "nonce");
 		a.status = 200;
@@ -283,6 +290,11 @@ bool ca_drive(
 			ca->withdrawn++;
 			order_went(o);
 			break;
+		case ORDER_BIND:
+			/* Its own key, for this authority, by the customer's. */
+			assert_memory_equal(next.text, "eyJhbGciOiJIUzI1NiIs", 20);
+			order_bound(o, "signature", 9);
+			break;
 		case ORDER_PROBE:
 			order_probed(o, NULL);
 			break;
@@ -305,7 +317,10 @@ struct order_ask ca_ask(struct ca *ca)
 	struct order_ask ask = {.directory = BASE "directory",
 		.contact = "a@b.example",
 		.csr = "MAA",
-		.replaces = ""};
+		.replaces = "",
+		.profile = "",
+		.chain = "",
+		.eab_kid = ""};
 	static char names[NAMES][32];
 	unsigned char *der = NULL;
 	int n;

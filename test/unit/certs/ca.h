@@ -22,6 +22,7 @@ struct ca {
 	const char *retry_after;            /* … and says when to come again */
 	bool wild;                          /* the first name is a wildcard */
 	const char *order_error;
+	bool customers, strangers; /* only they get an account; not this one */
 	/* what it knows */
 	unsigned accounts, orders, issued, finalized, names;
 	struct {

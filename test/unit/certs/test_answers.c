@@ -38,6 +38,48 @@ static void directory(void **state)
 	assert_int_equal(READ(answer_directory, "", &d), -EBADMSG);
 }
 
+/* What it offers besides: words, and nothing that could be more than one. */
+static void offers(void **state)
+{
+	struct acme_directory d;
+
+	(void)state;
+	assert_int_equal(
+		READ(answer_directory,
+			"{\"newNonce\":\"https://a/n\",\"newAccount\":\"https://a/a\",\"newOrder\":\"https://a/o\",\"meta\":"
+			"{\"profiles\":{\"classic\":\"x\",\"a b\":\"y\",\"short-lived\":\"z\",\"none\":1},"
+			"\"caaIdentities\":[\"ca.example\",7,\"\",\"b.example\"]}}",
+			&d),
+		0);
+	assert_string_equal(d.profiles, "classic short-lived");
+	assert_string_equal(d.caa, "ca.example b.example");
+}
+
+static void links(void **state)
+{
+	static const char field[] =
+		"<https://a/dir>;rel=\"index\", <https://a/1>; rel=\"alternate\", <https://a/2>;title=\"a, <b>;rel=alternate\"; "
+		"rel=alternate,<http://a/3>;rel=alternate,<https://a/4>;rel=\"alternates\",<https://a/5>;x=y;REL=Alternate";
+	char url[ACME_URL_BYTES];
+	size_t at = 0;
+
+	(void)state;
+	assert_true(answer_link(field, &at, "alternate", url));
+	assert_string_equal(url, "https://a/1");
+	assert_true(answer_link(field, &at, "alternate", url));
+	assert_string_equal(url, "https://a/2");
+	/* Not in the clear, and not what only begins so. */
+	assert_true(answer_link(field, &at, "alternate", url));
+	assert_string_equal(url, "https://a/5");
+	assert_false(answer_link(field, &at, "alternate", url));
+	at = 0;
+	assert_false(answer_link("", &at, "alternate", url));
+	at = 0;
+	assert_false(answer_link("<https://a/1", &at, "alternate", url));
+	at = 0;
+	assert_false(answer_link("<https://a/1>", &at, "alternate", url));
+}
+
 static void order(void **state)
 {
 	static struct acme_order o;
@@ -160,7 +202,8 @@ static void retry_after(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(directory), cmocka_unit_test(order),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(directory), cmocka_unit_test(offers),
+		cmocka_unit_test(links), cmocka_unit_test(order),
 		cmocka_unit_test(authz), cmocka_unit_test(deep), cmocka_unit_test(renewal),
 		cmocka_unit_test(retry_after)};
 

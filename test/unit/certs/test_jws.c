@@ -118,10 +118,32 @@ static void thumbprint(void **state)
 	assert_string_equal(text, "cVx2MJVwKbTarAcBy6NnORpMdk3ceceZIaq64mJbYbQ");
 }
 
+/* Who the customer is (RFC 8555 section 7.3.4): no nonce, and the account's own key is what is signed. */
+static void binding(void **state)
+{
+	struct jws_key key = {0};
+	struct buf in, out;
+
+	(void)state;
+	buf_init(&in, 8192);
+	buf_init(&out, 8192);
+	jws_put_binding_input(&in, &key, "kid \"1\"", "https://a.example/new");
+	assert_int_equal(in.error, 0);
+	/* {"alg":"HS256","kid":"kid \"1\"","url":"https://a.example/new"} */
+	assert_memory_equal(in.p,
+		"eyJhbGciOiJIUzI1NiIsImtpZCI6ImtpZCBcIjFcIiIsInVybCI6Imh0dHBzOi8vYS5leGFtcGxlL25ldyJ9.eyJjcnYiOiJQLTI1NiIs",
+		105);
+	assert_int_equal(jws_put_binding(&out, in.p, in.len, "\x01\x02\x03", 3), 0);
+	assert_non_null(strstr(buf_str(&out), "\"signature\":\"AQID\"}"));
+	buf_done(&in);
+	buf_done(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole), cmocka_unit_test(as_get), cmocka_unit_test(thumbprint)};
+		cmocka_unit_test(whole), cmocka_unit_test(as_get), cmocka_unit_test(thumbprint),
+		cmocka_unit_test(binding)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

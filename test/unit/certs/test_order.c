@@ -243,12 +243,87 @@ static void ways(void **state)
 	}
 }
 
+static void ends(struct ca *ca, const struct order_ask *ask, enum order_step end)
+{
+	struct kept kept = {0};
+	unsigned steps;
+
+	order_init(&order, ask, "", "");
+	assert_true(ca_drive(ca, &order, &kept, 2000, &steps));
+	assert_int_equal(order.step, end);
+}
+
+/* An authority that has customers: who is none places no order, and it is said whose turn it is. */
+static void customers(void **state)
+{
+	struct ca ca = {.seed = 1, .customers = true};
+	struct order_ask ask = ca_ask(&ca);
+
+	(void)state;
+	ends(&ca, &ask, STEP_FAILED);
+	assert_non_null(strstr(order.fail.todo, "AcmeEabKid="));
+	assert_int_equal(order.fail.blame, CERT_BLAME_HERE);
+	order_done(&order);
+	ask.eab_kid = "kid-1";
+	ends(&ca, &ask, STEP_DONE);
+	assert_int_equal(ca.issued, 1);
+	order_done(&order);
+	ca.strangers = true;
+	ends(&ca, &ask, STEP_FAILED);
+	assert_non_null(strstr(order.fail.what, "does not know the external account"));
+	order_done(&order);
+	EVP_PKEY_free(ca.key);
+}
+
+/* Only what the directory names is asked for. */
+static void profiles(void **state)
+{
+	struct ca ca = {.seed = 1};
+	struct order_ask ask = ca_ask(&ca);
+
+	(void)state;
+	ask.profile = "class";
+	ends(&ca, &ask, STEP_FAILED);
+	assert_non_null(strstr(order.fail.what, "it has: classic"));
+	assert_int_equal(ca.orders, 0);
+	order_done(&order);
+	ask.profile = "classic";
+	ends(&ca, &ask, STEP_DONE);
+	order_done(&order);
+	ask.terms_only = true;
+	ends(&ca, &ask, STEP_DONE);
+	assert_string_equal(order.directory.terms, BASE "terms");
+	assert_int_equal(ca.orders, 1);
+	order_done(&order);
+	EVP_PKEY_free(ca.key);
+}
+
+/* Whose trouble it is decides who is asked next, and when. */
+static void blames(void **state)
+{
+	struct ca silent = {.seed = 1, .silent = 1000}, refuses = {.seed = 1, .refuses = true},
+		  limited = {.seed = 1, .order_error = "rateLimited"};
+
+	(void)state;
+	once(&silent, STEP_FAILED);
+	assert_int_equal(order.fail.blame, CERT_BLAME_AUTHORITY);
+	order_done(&order);
+	once(&refuses, STEP_FAILED);
+	assert_int_equal(order.fail.blame, CERT_BLAME_NAME);
+	order_done(&order);
+	once(&limited, STEP_FAILED);
+	assert_true(order.fail.limited);
+	assert_int_equal(order.fail.blame, CERT_BLAME_NAME);
+	order_done(&order);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(plain), cmocka_unit_test(bad_nonces),
 		cmocka_unit_test(outages), cmocka_unit_test(refusals), cmocka_unit_test(dies),
 		cmocka_unit_test(forgotten), cmocka_unit_test(not_ours), cmocka_unit_test(many),
-		cmocka_unit_test(pauses), cmocka_unit_test(ways)};
+		cmocka_unit_test(pauses), cmocka_unit_test(ways), cmocka_unit_test(customers),
+		cmocka_unit_test(profiles), cmocka_unit_test(blames)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
