@@ -1,9 +1,11 @@
 """Certificates from an authority that does what Pebble cannot be told to do: the stub of stub_ca.py."""
 
 import base64
+import re
 import secrets
 import sqlite3
 import subprocess
+import threading
 import time
 
 import pytest
@@ -394,3 +396,50 @@ def test_a_third_is_left(net, bed):
     stead.kill_and_wait("ctl")
     wait_until("another ctl tells it", lambda: len(events(stead, "CERT_LATE")) == 2)
     assert not events(stead, "CERT_ENDS")
+
+
+def load(net, *more):
+    """A client that asks as fast as it gets answers, for as long as the test's renewals take."""
+    return subprocess.Popen(net.enter("wrk", "-t1", "-c16", "-d8s", "--timeout", "8s", "-H", f"Host: {DOMAIN}", *more,
+                                      "https://127.0.0.1/"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_renewed_under_full_load(net, bed):
+    """Renewed twice while clients ask as fast as they can, on connections that stay and on new ones: no request fails."""
+    stub = stubbed.Stub(net)
+    stead = bed(stub).up()
+    wait_until("the certificate", stead.served)
+    staying, new = load(net), load(net, "-H", "Connection: close")
+    try:
+        seen = [stead.served()]
+        for _ in range(2):
+            stead.cli("cert", "renew")
+            seen.append(wait_until("the new one", lambda: (now := stead.served()) not in ("", *seen) and now))
+        assert staying.poll() is None and new.poll() is None
+    finally:
+        said = [one.communicate(timeout=60)[0] for one in (staying, new)]
+    assert stub.issued() == seen
+    for text in said:
+        assert "Socket errors" not in text and "Non-2xx" not in text, text
+        assert int(re.search(r"(\d+) requests in", text)[1]) > 50, text
+
+
+@pytest.mark.parametrize("role", ["certs", "ctl", "keys"])
+def test_dies_at_each_step_of_a_renewal(net, bed, role):
+    """kill -9 at each step of a renewal: one more certificate, and until then the old one is served."""
+    stub = stubbed.Stub(net, pending=1, processing=1)
+    stead = bed(stub).up()
+    first = wait_until("the certificate", stead.served)
+    wait_until("it is looked at", lambda: (stead.certificate() or {}).get("state") == "served")
+    seen = len(stub.seen())
+    asked, killed = threading.Thread(target=stead.cli, args=("cert", "renew"), kwargs={"code": None}), 0
+    asked.start()
+    for step in ("directory", "order", "challenge", "finalize", "certificate"):
+        wait_until(step, lambda step=step: any(one["step"] == step for one in stub.seen()[seen:]) or len(stub.issued()) > 1)
+        if stead.served() not in ("", first):
+            break
+        stead.kill(role)
+        killed += 1
+    second = wait_until("the new one", lambda: (now := stead.served()) not in ("", first) and now)
+    asked.join()
+    assert stub.issued() == [first, second] and killed >= 3
