@@ -22,6 +22,9 @@
 enum {
 	H2_STREAMS_MAX = 100,
 	H2_HEADS_MAX = 256 * 1024,
+	/* What references to HPACK's table may add to a head, above twice its bytes on the wire (Huffman's codes
+	 * make 5 bits of 8 at the best): the table has 4 KB, and no client that is right says a thing twice. */
+	H2_REFERENCED_MAX = 8 * 1024,
 	H2_HELD_MAX = 384 * 1024,
 	H2_OUT_MAX = 64 * 1024,
 	H2_WINDOW = 256 * 1024, /* of the connection; a stream's is STREAM_WINDOW */
@@ -114,6 +117,7 @@ struct h2 {
 	uint32_t last_id;                /* of the streams that the client has opened */
 	uint32_t closed[H2_CLOSED_KEPT]; /* streams that ended last; their highest bit: by our RST_STREAM */
 	unsigned closed_n;
+	uint32_t block_bytes; /* of the head that is coming, on the wire */
 	uint64_t block_ms; /* since when a head has been coming; 0: none */
 	uint64_t sent_ms;  /* when the socket took something last */
 

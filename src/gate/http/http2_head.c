@@ -154,6 +154,16 @@ static bool add_field(struct arena *a, struct h2_head *d, const char *name, size
 	return text_put(a, t, name, n) && TEXT(a, t, ": ") && text_put(a, t, value, len) && TEXT(a, t, "\r\n");
 }
 
+/* One large entry of HPACK's table, referred to again and again (CVE-2026-49975): whoever does that wants to be
+ * held, so nothing of his is. */
+static bool is_bomb(struct h2 *h, uint32_t bytes)
+{
+	if (bytes <= 2 * h->block_bytes + H2_REFERENCED_MAX)
+		return false;
+	h->cut = CLOSE_LEDGER;
+	return true;
+}
+
 void http2_head_add(struct h2_stream *s, const char *name, size_t n, const char *value, size_t len)
 {
 	struct h2 *h = s->h2;
@@ -162,6 +172,10 @@ void http2_head_add(struct h2_stream *s, const char *name, size_t n, const char 
 	if (!d || d->bad)
 		return;
 	d->bytes += (uint32_t)(n + len + FIELD_COST);
+	if (is_bomb(h, d->bytes)) {
+		d->bad = CLOSE_HEAD_TOO_LARGE;
+		return;
+	}
 	if (d->bytes > h->conn->gate->limits.head_max || ++d->lines > REQ_FIELDS_MAX) {
 		d->bad = CLOSE_HEAD_TOO_LARGE;
 		return;
@@ -382,6 +396,11 @@ bool http2_trailer_add(struct h2_stream *s, const char *name, size_t n, const ch
 	struct arena *a = s->owner;
 
 	if (!s->req || s->trailers_n == H2_TRAILERS_MAX || (s->trailer_bytes += (uint32_t)(n + len)) > H2_TRAILER_BYTES)
+		return false;
+	/* They are kept as long as the head is, and count with it. */
+	s->head_bytes += (uint32_t)(n + len);
+	s->h2->heads_bytes += (uint32_t)(n + len);
+	if (is_bomb(s->h2, s->trailer_bytes) || s->h2->heads_bytes > H2_HEADS_MAX)
 		return false;
 	if (!is_name(name, n) || !is_value(value, len) || is_of_connection(name, n))
 		return false;

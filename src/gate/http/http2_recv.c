@@ -136,9 +136,12 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 		on_closed_stream(h, hd);
 	switch (hd->type) {
 	case NGHTTP2_DATA:
+		break;
 	case NGHTTP2_HEADERS:
+		h->block_bytes = (uint32_t)hd->length;
 		break;
 	case NGHTTP2_CONTINUATION:
+		h->block_bytes += (uint32_t)hd->length;
 		/* A head in pieces is no fault, but only a whole one pays for them. */
 		waste(h, hd->length < UPDATE_SMALL ? UPDATE_SMALL + CONTROL_COST : hd->length);
 		break;
