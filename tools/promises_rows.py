@@ -19,6 +19,7 @@ ROWS = [
     ("key process killed", "resumptions unaffected, handshakes wait", ["key process killed"]),
     ("key isolation's cost", "handshake ≤ nginx × 1.1", "handshakes are not measured against nginx yet"),
     ("h2spec", "146 of 146", ["h2spec, h2c", "h2spec, tls"]),
+    ("TLS judged by others", "an A+ set-up: nothing above LOW", ["sslscan", "testssl.sh"]),
     ("malformed HTTP/1 accepted", "0", ["malformed HTTP/1 accepted", "malformed and ambiguous requests"]),
     ("smuggling grid", "0 of 10⁶ mutations, ≥ 10 peers",
      ["mutations of the corpus", "forwarded requests read by other servers"]),
