@@ -44,12 +44,12 @@ static const char *days_to(const char *until, char ret[32])
 	return ret;
 }
 
-static void show_names(const json_t *names, bool whole)
+static void show_names(const char *what, const json_t *names, bool whole)
 {
 	size_t n = json_array_size(names), shown = whole || n <= 4 ? n : 3, i;
 	const json_t *name;
 
-	(void)fputs("    for      ", stdout);
+	(void)printf("    %-9s", what);
 	json_array_foreach(names, i, name)
 	{
 		if (i == shown)
@@ -74,7 +74,7 @@ void show_certificate(const json_t *o, bool whole)
 	(void)fputc('\n', stdout);
 	show_alert(o);
 	if (json_array_size(json_object_get(o, "names")))
-		show_names(json_object_get(o, "names"), whole);
+		show_names("for", json_object_get(o, "names"), whole);
 	if (*text_of(o, "issuer"))
 		(void)printf("    by       %s\n", text_of(o, "issuer"));
 	if (whole && *text_of(o, "serial"))
@@ -83,6 +83,10 @@ void show_certificate(const json_t *o, bool whole)
 		(void)printf("    from     %s\n", text_of(o, "from"));
 	if (whole && *next)
 		(void)printf("    renewal  %s\n", next);
+	if (json_array_size(json_object_get(o, "left_out"))) {
+		show_names("left out", json_object_get(o, "left_out"), whole);
+		(void)puts("             only DNS proves a wildcard: see ChallengeHook=");
+	}
 	if (!*text_of(o, "error"))
 		return;
 	(void)printf("    %s%s%s; tried again at %s\n", text_of(o, "about"),

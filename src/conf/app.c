@@ -236,6 +236,8 @@ static void fill_tls(struct conf *c, struct conf_app *a)
 	a->https_auto = number_of(c, CONF_SITE_HTTPS) == 0 && (a->chain == NULL || a->chain[0] == NULL) &&
 			!is_written(c, CONF_SITE_CERTIFICATE);
 	a->challenge = (enum conf_challenge)number_of(c, CONF_SITE_CHALLENGE);
+	if (text_of(c, CONF_SERVER_CHALLENGE_HOOK)[0])
+		a->challenge_hook = conf_command_of(c, text_of(c, CONF_SERVER_CHALLENGE_HOOK));
 	a->acme_email = text_of(c, CONF_SERVER_ACME_EMAIL);
 	a->acme_directory = text_of(c, CONF_SERVER_ACME_DIRECTORY);
 	a->acme_fallback = text_of(c, CONF_SERVER_ACME_FALLBACK);

@@ -365,6 +365,7 @@ struct conf_app {
 	bool https_off;              /* Https=off */
 	bool https_auto;             /* one shall be got by itself: none is written, and Https= is auto */
 	enum conf_challenge challenge;
+	const struct conf_command *challenge_hook; /* NULL: there is none */
 	const char *acme_email, *acme_directory; /* email "": nobody agreed to an authority's terms */
 	const char *acme_fallback, *acme_staging, *acme_chain, *acme_eab_kid; /* "" */
 	const char *acme_eab_box;    /* base64; "": there is none, or it is not sealed yet */

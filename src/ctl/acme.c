@@ -395,6 +395,7 @@ void acme_turn(struct ctl *c)
 		else
 			look_renewal(c, cert);
 	}
+	acme_records_left(c);
 	arm(c);
 }
 

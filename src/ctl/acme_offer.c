@@ -121,14 +121,19 @@ void acme_gate_knows(struct gate_peer *g, uint64_t id)
 static void forget(struct ctl *c, struct cert_challenge *ch)
 {
 	tell_all(c, ch, 0);
+	ch->job = 0;
+	if (acme_record_forget(c, ch))
+		return;
 	free(ch->der);
 	*ch = (struct cert_challenge){0};
 }
 
+/* One whose record is being taken away is none any more. */
 static struct cert_challenge *find(struct ctl *c, const char *token)
 {
 	for (unsigned i = 0; i < CERT_CHALLENGES_MAX; i++)
 		if (c->certs.challenges[i].until_ms &&
+			c->certs.challenges[i].record < RECORD_UNWANTED &&
 			strcmp(c->certs.challenges[i].token, token) == 0)
 			return &c->certs.challenges[i];
 	return NULL;
@@ -139,6 +144,9 @@ static bool is_before(const struct cert_challenge *a, const struct cert_challeng
 {
 	bool over[2] = {a->until_ms <= now, b->until_ms <= now};
 
+	/* A record is not forgotten as long as it is in the zone. */
+	if (!a->record != !b->record)
+		return !a->record;
 	if (over[0] != over[1])
 		return over[0];
 	if (!a->job != !b->job)
@@ -170,6 +178,12 @@ void acme_offered(struct ctl *c, struct cert_challenge *ch)
 			cert->offer = ch->id;
 	tell_all(c, ch, CHALLENGE_MS);
 	acme_settle(c);
+}
+
+void acme_offered_elsewhere(struct ctl *c, const struct cert_challenge *ch)
+{
+	if (ch->job)
+		answer(c, ch->job, "", "");
 }
 
 void acme_not_offered(struct ctl *c, struct cert_challenge *ch, const char *what, const char *todo)
@@ -207,6 +221,12 @@ void acme_offer(struct ctl *c, struct cert *cert, const struct msg *m)
 		strlen(text) >= sizeof ch->text || strlen(name) >= sizeof ch->name)
 		return;
 	ch = place_for(c, token);
+	if (ch->until_ms && ch->record) {
+		/* An earlier try of the same order left it, there or on its way. */
+		ch->job = cert->job;
+		acme_record(c, ch);
+		return;
+	}
 	free(ch->der);
 	*ch = (struct cert_challenge){.until_ms = loop_now_ms(c->loop) + CHALLENGE_MS,
 		.job = cert->job,
@@ -216,6 +236,8 @@ void acme_offer(struct ctl *c, struct cert *cert, const struct msg *m)
 	memcpy(ch->name, name, strlen(name) + 1);
 	if (ch->way == CERT_BY_TLS)
 		acme_prove(c, ch);
+	else if (ch->way == CERT_BY_DNS)
+		acme_record(c, ch);
 	else
 		acme_offered(c, ch);
 }
@@ -236,7 +258,7 @@ void acme_withdraw(struct ctl *c, const struct cert *cert, const struct msg *m)
 void acme_offers_end(struct ctl *c, uint64_t job)
 {
 	for (unsigned i = 0; i < CERT_CHALLENGES_MAX; i++)
-		if (c->certs.challenges[i].until_ms && c->certs.challenges[i].job == job)
+		if (c->certs.challenges[i].until_ms && c->certs.challenges[i].job == job && job)
 			forget(c, &c->certs.challenges[i]);
 }
 

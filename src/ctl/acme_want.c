@@ -11,15 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A name that an authority can be asked for by http-01: a public one, and not a whole range of
- * them. */
+/* A name that an authority can be asked for: a public one. */
 static bool is_public(const char *name)
 {
 	static const char *const local[] = {
 		".localhost", ".local", ".internal", ".home.arpa", ".invalid", ".onion"};
 	size_t n = strlen(name);
 
-	if (!strchr(name, '.') || strchr(name, '*') || strchr(name, ':') ||
+	if (!strchr(name, '.') || strchr(name, ':') ||
 		name[strspn(name, "0123456789.")] == '\0')
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(local); i++)
@@ -29,10 +28,10 @@ static bool is_public(const char *name)
 }
 
 /* How many there are; the first CERT_NAMES_MAX of them go behind one another. */
-static unsigned put_names(struct buf *b, unsigned n, const char *const *names)
+static unsigned put_names(struct buf *b, unsigned n, const char *const *names, bool wildcards)
 {
 	for (; names && *names; names++)
-		if (is_public(*names) && n++ < CERT_NAMES_MAX) {
+		if (is_public(*names) && (wildcards || !strchr(*names, '*')) && n++ < CERT_NAMES_MAX) {
 			if (n > 1)
 				buf_putc(b, ' ');
 			buf_puts(b, *names);
@@ -41,14 +40,14 @@ static unsigned put_names(struct buf *b, unsigned n, const char *const *names)
 }
 
 /* Blank-separated, the caller's; NULL: there are none. */
-static char *names_of(const struct conf_app *conf, unsigned *ret_n)
+static char *names_of(const struct conf_app *conf, bool wildcards, unsigned *ret_n)
 {
 	char *text = NULL;
 	struct buf b;
 
 	buf_init(&b, CERT_NAMES_MAX * 256);
-	*ret_n = put_names(&b, 0, conf->domains);
-	*ret_n = put_names(&b, *ret_n, conf->aliases);
+	*ret_n = put_names(&b, 0, conf->domains, wildcards);
+	*ret_n = put_names(&b, *ret_n, conf->aliases, wildcards);
 	if (*ret_n && !b.error)
 		text = strdup(buf_str(&b));
 	buf_done(&b);
@@ -66,6 +65,7 @@ void acme_begin(struct site_build *b, const struct conf_app *conf)
 
 	certs->build++;
 	acme_authorities(b->c, conf);
+	certs->hook_there = conf->challenge_hook != NULL;
 }
 
 static void want(struct site_build *b, struct cert *cert, char *names)
@@ -93,33 +93,73 @@ static void allow(struct cert *cert)
 	cert->what[0] = cert->todo[0] = cert->about[0] = '\0';
 }
 
-/* Too much for one certificate? */
-static void look_at_count(struct ctl *c, struct cert *cert, unsigned n)
+/* Can it be asked for at all? n: how many names there are. */
+static void look_at(struct ctl *c, struct cert *cert, const struct conf_app *conf, unsigned n)
 {
 	bool was_refused = cert->refused;
 	char what[160];
 
 	cert->refused = false;
-	if (n <= CERT_NAMES_MAX) {
-		if (was_refused)
-			allow(cert);
-		return;
+	if (n > CERT_NAMES_MAX) {
+		(void)snprintf(what, sizeof what,
+			"the site has %u public names in Domain= and Alias=; a certificate holds %d", n,
+			(int)CERT_NAMES_MAX);
+		refuse(c, cert, what,
+			"divide the names between several sites, each with at most that many; until "
+			"then the site is served with what it has");
+	} else if (!c->certs.hook_there && conf->challenge == CONF_CHALLENGE_DNS) {
+		refuse(c, cert, "Challenge=dns-01 wants a program that puts records into the zone",
+			"name it with ChallengeHook= in [Server]");
+	} else if (!c->certs.hook_there && cert->wanted[0] == '*') {
+		refuse(c, cert, "all its names are wildcards, which only a record in DNS proves",
+			"name the program that puts it there with ChallengeHook= in [Server]");
+	} else if (was_refused) {
+		allow(cert);
 	}
-	(void)snprintf(what, sizeof what,
-		"the site has %u public names in Domain= and Alias=; a certificate holds %d", n,
-		(int)CERT_NAMES_MAX);
-	refuse(c, cert, what,
-		"divide the names between several sites, each with at most that many; until then the "
-		"site is served with what it has");
+}
+
+/* Wildcards that are left out: told when they are other ones than before. */
+static void leave_out(struct ctl *c, struct cert *cert, const struct conf_app *conf)
+{
+	const char *const *lists[] = {conf->domains, conf->aliases};
+	char text[sizeof cert->left_out] = "";
+	bool any = !c->certs.hook_there && cert->wanted[0] != '*';
+	size_t n = 0;
+
+	for (unsigned i = 0; any && i < ARRAY_LEN(lists); i++)
+		for (const char *const *name = lists[i]; name && *name; name++)
+			if ((*name)[0] == '*' && is_public(*name) && n < sizeof text)
+				n += (size_t)snprintf(
+					text + n, sizeof text - n, "%s%s", n ? " " : "", *name);
+	if (text[0] && strcmp(text, cert->left_out) != 0)
+		say(c, EV_CERT_LEFT_OUT, "site", cert->site, "names", text, NULL);
+	memcpy(cert->left_out, text, sizeof text);
+}
+
+static enum cert_way way_of(const struct conf_app *conf)
+{
+	return conf->challenge == CONF_CHALLENGE_DNS   ? CERT_BY_DNS
+	       : conf->challenge == CONF_CHALLENGE_TLS ? CERT_BY_TLS
+						       : CERT_BY_HTTP;
+}
+
+/* The caller's; NULL: none is wanted. Where nothing else is there, it is wildcards that nothing proves. */
+static char *wanted_names(struct site_build *b, const struct conf_app *conf, unsigned *ret_n)
+{
+	const struct certs *certs = &b->c->certs;
+	char *names;
+
+	if (!certs->contact[0] || !conf->https_auto || !b->https_port)
+		return NULL;
+	names = names_of(conf, certs->hook_there, ret_n);
+	return names || certs->hook_there ? names : names_of(conf, true, ret_n);
 }
 
 bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
 {
-	struct certs *certs = &b->c->certs;
 	struct cert *cert = cert_find(b->c, b->name);
 	unsigned n = 0;
-	char *names =
-		certs->contact[0] && conf->https_auto && b->https_port ? names_of(conf, &n) : NULL;
+	char *names = wanted_names(b, conf, &n);
 	struct snap_cert put;
 
 	if (names && !cert)
@@ -129,10 +169,11 @@ bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_sit
 		return false;
 	}
 	want(b, cert, names);
-	cert->way = conf->challenge == CONF_CHALLENGE_TLS ? CERT_BY_TLS : CERT_BY_HTTP;
+	cert->way = way_of(conf);
 	cert->else_tls = conf->challenge == CONF_CHALLENGE_AUTO;
 	(void)snprintf(cert->profile, sizeof cert->profile, "%s", conf->profile);
-	look_at_count(b->c, cert, n);
+	look_at(b->c, cert, conf, n);
+	leave_out(b->c, cert, conf);
 	if (!cert->n)
 		return true;
 	put = (struct snap_cert){.not_after_s = cert->not_after_s};

@@ -1,13 +1,14 @@
 /*
  * cert.h: certificates that stead gets by itself: what is wanted, what is kept, what is under way.
  *
- *   state_cert.c   the tables `cert` and `acme_account`
+ *   state_cert.c   the tables `cert`, `acme_account` and `acme_record`
  *   state_authority.c  the tables `acme_authority` and `cert_authority`
  *   acme_want.c    who wants one, for which names
  *   acme_authority.c   which authority is asked now: limits, pauses, the second one, trying where it costs nothing
  *   acme.c         when it is got; keys, and the beginning of jobs
  *   acme_job.c     what the process certs says of them
  *   acme_prove.c   certificates that prove names by TLS
+ *   acme_hook.c    TXT records that a program puts into a zone
  *   acme_offer.c   what proves a name, for as long as its authority may look: tokens for the gates
  *   stored.h       those that lie in the state as they were handed over
  *   acme_late.c    who does not get renewed is told of
@@ -98,6 +99,7 @@ struct cert {
 	uint64_t job, making_id, offer; /* 0: none is under way */
 	enum cert_way way;              /* how its names are proved … */
 	bool else_tls;                  /* … and by TLS when nobody answers at port 80 */
+	char left_out[512];             /* wildcards that nothing can prove here */
 	bool refused;                   /* such a one cannot be got, whoever asks: see `what` */
 	bool own;                       /* it is of Certificate=; then these are of it: */
 	uint64_t own_until_s;
@@ -110,18 +112,27 @@ struct cert {
 	enum cert_alert told;    /* … in an event */
 	unsigned seen;           /* the build that wanted it last */
 };
+/* A TXT record that a program puts into the zone. */
+enum cert_record { RECORD_NONE = 0, RECORD_WANTED, RECORD_PUT, RECORD_THERE, RECORD_UNWANTED, RECORD_TAKEN };
 /* What gates answer to an authority. */
 struct cert_challenge {
 	uint64_t id, until_ms; /* until_ms 0: this place is free; id 0: gates were not told yet */
 	uint64_t job;          /* for which it is; 0: that one ended with its process */
 	enum cert_way way;
 	char token[128], text[192];
-	/* by TLS */
 	char name[256];
+	/* by TLS */
 	uint64_t asked; /* the question for its certificate; 0: it is not asked */
 	uint8_t key[32];
 	void *der;      /* NULL: it is not there yet */
 	size_t der_n;
+	enum cert_record record; /* by DNS */
+};
+/* The one run of the program of ChallengeHook=. */
+struct cert_hook {
+	struct cert_challenge *of; /* NULL: none runs */
+	uint64_t generation;       /* of runs before it */
+	struct timer timer;
 };
 /* Each job has its names' and the preflight's; what a dead certs left has room beside them. Gates have as much. */
 enum { CERT_CHALLENGES_MAX = 256 };
@@ -140,6 +151,8 @@ struct certs {
 	unsigned jobs;
 	struct timer timer, late;
 	struct cert_challenge challenges[CERT_CHALLENGES_MAX];
+	struct cert_hook hook;
+	bool hook_there; /* ChallengeHook= names one */
 };
 
 /* ---- state_cert.c ---- */
@@ -152,6 +165,9 @@ int state_save_account(struct ctl *c, const struct acme_account *a);
 int state_load_rows(struct ctl *c, const char *sql, bool (*one)(struct ctl *c, sqlite3_stmt *st));
 /* Column i of a row. False: there is none, or it is longer. */
 bool state_take_text(sqlite3_stmt *st, int i, char *ret, size_t cap);
+/* A record is about to be put into a zone; it is not there any more. */
+int state_save_record(struct ctl *c, const struct cert_challenge *ch);
+int state_drop_record(struct ctl *c, const char *token);
 struct cert *cert_find(struct ctl *c, const char *site);
 /* One with nothing in it, in the list. NULL without memory. */
 struct cert *cert_add(struct ctl *c, const char *site);
@@ -224,6 +240,15 @@ void acme_prove_all(struct ctl *c);
 void acme_proved(struct ctl *c, const struct msg *m);
 /* Keys is gone. */
 void acme_prove_again(struct ctl *c);
+/* ---- acme_hook.c ---- */
+/* Have the record put into the zone, or taken away; false: there is nothing to take away. */
+void acme_record(struct ctl *c, struct cert_challenge *ch);
+bool acme_record_forget(struct ctl *c, struct cert_challenge *ch);
+/* What orders that ended left in zones is taken away, when none is under way that may use it again. */
+void acme_records_left(struct ctl *c);
+/* What became of a run. */
+void acme_hook_heard(struct ctl *c, const struct msg_proc_state *st);
+op_done acme_hook_late;
 /* ---- acme_offer.c ---- */
 /* CERT_OFFER and CERT_WITHDRAW of a job. */
 void acme_offer(struct ctl *c, struct cert *cert, const struct msg *m);
@@ -233,6 +258,8 @@ void acme_offers_end(struct ctl *c, uint64_t job);
 void acme_offers_left(struct ctl *c);
 /* For that one all is there that gates need: they are told. */
 void acme_offered(struct ctl *c, struct cert_challenge *ch);
+/* It is, without any gate. */
+void acme_offered_elsewhere(struct ctl *c, const struct cert_challenge *ch);
 /* It cannot be: the order fails. */
 void acme_not_offered(struct ctl *c, struct cert_challenge *ch, const char *what, const char *todo);
 /* A new gate is told all tokens; a gate knows this one; a gate is gone. */

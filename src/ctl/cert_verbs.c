@@ -96,6 +96,7 @@ static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 		(void)json_object_set_new(o, "error", json_string(cert->what));
 		(void)json_object_set_new(o, "todo", json_string(cert->todo));
 		(void)json_object_set_new(o, "about", json_string(cert->about));
+		(void)json_object_set_new(o, "left_out", certs_words(cert->left_out));
 	}
 	return o;
 }

@@ -17,6 +17,7 @@ struct app;
 enum {
 	PROGRAM_NUMBER_FIRST = 1 << 24, /* their sets' numbers, which no app has */
 	CTL_PROGRAMS_MAX = 64,
+	PROGRAM_NUMBER_HOOK = PROGRAM_NUMBER_FIRST, /* that of ChallengeHook= */
 };
 
 /* A program beside the app, as the parent was told of it. */
@@ -50,6 +51,12 @@ void programs_apply(struct ctl *c, const struct app *a, const struct conf_app *c
 /* One run of a [Timer], under this number; asked again with the same number, the parent does nothing. */
 int program_run(struct ctl *c, const struct app *a, const struct conf_app *conf, const char *name,
 	uint64_t number);
+/* One run of the program of ChallengeHook=, with these arguments behind its own (NULL at the end). 0; -ESRCH: there is
+ * none; -errno. */
+int program_hook(struct ctl *c, const struct app *a, const struct conf_app *conf, const char *const *more,
+	uint64_t number);
+/* End that run. */
+void program_hook_end(struct ctl *c);
 void programs_restart(struct ctl *c);
 /* The name of the program with that number; "": there is none. */
 const char *program_name(const struct ctl *c, uint32_t number);

@@ -1,6 +1,7 @@
 /*
  * state_cert.c: the tables `cert`: certificates of sites, and orders for them that are under way;
- * and `acme_account`: the accounts at authorities.
+ * `acme_account`: the accounts at authorities; and `acme_record`: TXT records that stead has put into
+ * zones.
  *
  * Called by acme.c whenever something may not be lost, and at the start. Private keys stand in them
  * as boxes that only the process keys can open. Owns the lists in struct certs.
@@ -25,7 +26,9 @@ int state_make_cert(struct ctl *c)
 			     "NULL, ordered TEXT NOT NULL,"
 			     " next INTEGER NOT NULL, failures INTEGER NOT NULL, what TEXT NOT "
 			     "NULL, todo TEXT NOT NULL,"
-			     " about TEXT NOT NULL, spent INTEGER NOT NULL) WITHOUT ROWID");
+			     " about TEXT NOT NULL, spent INTEGER NOT NULL) WITHOUT ROWID;"
+			     "CREATE TABLE IF NOT EXISTS acme_record (token TEXT PRIMARY KEY, name "
+			     "TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID");
 }
 
 struct cert *cert_find(struct ctl *c, const char *site)
@@ -197,6 +200,22 @@ static bool load_account(struct ctl *c, sqlite3_stmt *st)
 	       take_bytes(st, 4, a->x, sizeof a->x) && take_bytes(st, 5, a->y, sizeof a->y);
 }
 
+/* It is in the zone, or may be. */
+static bool load_record(struct ctl *c, sqlite3_stmt *st)
+{
+	struct cert_challenge *ch = c->certs.challenges;
+
+	while (ch < c->certs.challenges + CERT_CHALLENGES_MAX && ch->until_ms)
+		ch++;
+	if (ch == c->certs.challenges + CERT_CHALLENGES_MAX)
+		return true;
+	*ch = (struct cert_challenge){
+		.until_ms = UINT64_MAX, .way = CERT_BY_DNS, .record = RECORD_THERE};
+	return state_take_text(st, 0, ch->token, sizeof ch->token) &&
+	       state_take_text(st, 1, ch->name, sizeof ch->name) &&
+	       state_take_text(st, 2, ch->text, sizeof ch->text);
+}
+
 int state_load_rows(struct ctl *c, const char *sql, bool (*one)(struct ctl *c, sqlite3_stmt *st))
 {
 	sqlite3_stmt *st = NULL;
@@ -221,6 +240,8 @@ int state_load_certs(struct ctl *c)
 
 	if (!err)
 		err = state_load_rows(c, "SELECT directory, url, key, box, x, y, spent FROM acme_account", load_account);
+	if (!err)
+		err = state_load_rows(c, "SELECT token, name, text FROM acme_record", load_record);
 	return err ? err : state_load_authorities(c);
 }
 
@@ -318,5 +339,27 @@ int state_save_account(struct ctl *c, const struct acme_account *a)
 	bind_bytes(&b, a->x, sizeof a->x);
 	bind_bytes(&b, a->y, sizeof a->y);
 	bind_number(&b, a->spent_s);
+	return written(c, &b);
+}
+
+int state_save_record(struct ctl *c, const struct cert_challenge *ch)
+{
+	struct binder b = {.at = 1};
+
+	b.r = sqlite3_prepare_v2(
+		c->db, "INSERT OR REPLACE INTO acme_record VALUES (?, ?, ?)", -1, &b.st, NULL);
+	bind_text(&b, ch->token);
+	bind_text(&b, ch->name);
+	bind_text(&b, ch->text);
+	return written(c, &b);
+}
+
+int state_drop_record(struct ctl *c, const char *token)
+{
+	struct binder b = {.at = 1};
+
+	b.r = sqlite3_prepare_v2(
+		c->db, "DELETE FROM acme_record WHERE token = ?", -1, &b.st, NULL);
+	bind_text(&b, token);
 	return written(c, &b);
 }

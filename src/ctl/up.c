@@ -303,6 +303,7 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 
 	up_root_settle(c);
 	timers_heard(c, st);
+	acme_hook_heard(c, st);
 	if (is_app(st->role))
 		trouble_update(c);
 	if (is_app(st->role) && st->app == APP_NUMBER && st->phase == PHASE_BACKOFF &&

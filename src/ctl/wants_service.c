@@ -58,6 +58,9 @@ static uint32_t ms32(uint64_t ms)
 	return (uint32_t)min_of(ms, (uint64_t)UINT32_MAX);
 }
 
+#define HOOK_NAME "challenge-hook"
+enum { HOOK_STOP_MS = 5000 };
+
 struct service_text {
 	struct env_text env;
 	struct buf args;
@@ -245,9 +248,23 @@ static void put_program(const struct app *a, const struct conf_program *p, uint3
 		.kill = p->kill};
 }
 
-/* run: of a [Timer], the number of this time; 0: it runs always. */
+static int put_more(struct service_text *t, const char *const *more)
+{
+	unsigned n = 0;
+
+	while (t->w.argv[n])
+		n++;
+	for (; *more; more++) {
+		if (n >= WANT_ARGS_MAX - 1)
+			return -E2BIG;
+		t->w.argv[n++] = *more;
+	}
+	return 0;
+}
+
+/* run: of a [Timer], the number of this time; 0: it runs always. more: arguments behind its own; NULL: none. */
 static int want_one(struct ctl *c, const struct app *a, const struct conf_app *conf,
-	const struct conf_program *p, uint32_t number, uint64_t run)
+	const struct conf_program *p, uint32_t number, uint64_t run, const char *const *more)
 {
 	struct service_text *t = calloc(1, sizeof *t);
 	int err;
@@ -264,6 +281,8 @@ static int want_one(struct ctl *c, const struct app *a, const struct conf_app *c
 		t->w.env[i] = t->env.b.p + t->env.at[i];
 	if (err == 0)
 		err = put_args(c, a, conf, p->command, t);
+	if (err == 0 && more)
+		err = put_more(t, more);
 	if (err == 0) {
 		effective_path(a, conf->working_directory, t->cwd);
 		put_program(a, p, number, t);
@@ -324,7 +343,7 @@ void programs_apply(struct ctl *c, const struct app *a, const struct conf_app *c
 			timers_add(c, p, now->number, resume);
 			continue;
 		}
-		err = want_one(c, a, conf, p, now->number, 0);
+		err = want_one(c, a, conf, p, now->number, 0, NULL);
 		if (err)
 			say_not_run(c, a, p->name, err);
 	}
@@ -341,7 +360,7 @@ int program_run(struct ctl *c, const struct app *a, const struct conf_app *conf,
 		for (unsigned k = 0; k < conf->nprograms; k++)
 			if (strcmp(conf->programs[k].name, name) == 0)
 				return want_one(c, a, conf, &conf->programs[k],
-					c->programs[i].number, number);
+					c->programs[i].number, number, NULL);
 	}
 	return -ESRCH;
 }
@@ -357,8 +376,29 @@ void programs_restart(struct ctl *c)
 	}
 }
 
+int program_hook(struct ctl *c, const struct app *a, const struct conf_app *conf,
+	const char *const *more, uint64_t number)
+{
+	static const struct conf_timer once;
+	const struct conf_program p = {.name = HOOK_NAME,
+		.command = conf->challenge_hook,
+		.timer = &once,
+		.workers = 1,
+		.stop_ms = HOOK_STOP_MS,
+		.kill_signal = "TERM"};
+
+	return p.command ? want_one(c, a, conf, &p, PROGRAM_NUMBER_HOOK, number, more) : -ESRCH;
+}
+
+void program_hook_end(struct ctl *c)
+{
+	forget(c, PROGRAM_NUMBER_HOOK);
+}
+
 const char *program_name(const struct ctl *c, uint32_t number)
 {
+	if (number == PROGRAM_NUMBER_HOOK)
+		return HOOK_NAME;
 	for (unsigned i = 0; i < c->programs_n; i++)
 		if (c->programs[i].number == number)
 			return c->programs[i].name;

@@ -1,5 +1,8 @@
-"""How a name is proved to an authority: by TLS (tls-alpn-01), when it is written and when nobody answers at port 80."""
+"""How a name is proved to an authority: by TLS (tls-alpn-01), when it is written and when nobody answers at port 80; by DNS
+(dns-01), by a program that puts records into a zone that is hosted elsewhere."""
 
+import json
+import pwd
 import subprocess
 
 import pytest
@@ -7,7 +10,7 @@ import pytest
 import acmebed
 from acmebed import DOMAIN
 from program import wait_until
-from test_certs import bed  # noqa: F401 - a fixture
+from test_certs import bed, root_state  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.root
 HTTP = "Attempting to validate w/ HTTP"  # what the authority says when it looks at port 80
@@ -70,3 +73,138 @@ def test_a_client_during_the_proof(net, bed):  # noqa: F811
 def test_dies_at_each_step_by_tls(net, bed, role):  # noqa: F811
     """kill -9 at each step of an order: exactly one certificate, and it is served."""
     acmebed.dies_at_each_step(acmebed.Pebble(net), lambda pebble: bed(pebble, listen="127.0.0.1:8080"), role)
+
+
+# What is set stands in a file: the name server can only forget all records of a name at once.
+HOOK = '''
+import fcntl, json, sys, urllib.request
+what, record, text = sys.argv[-3:]
+print("hook", what, record, text, flush=True)
+if "fail" in sys.argv:
+    print("the provider says no", file=sys.stderr)
+    sys.exit(3)
+if "stays" in sys.argv and what == "cleanup":
+    sys.exit(4)
+with open(sys.argv[1], "a+") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    file.seek(0)
+    there = json.loads(file.read() or "{}")
+    texts = set(there.get(record, ()))
+    there[record] = sorted(texts | {text} if what == "present" else texts - {text})
+    def tell(verb, **fields):
+        urllib.request.urlopen("http://127.0.0.1:8055/" + verb, json.dumps(fields).encode()).read()
+    tell("clear-txt", host=record)
+    for each in there[record]:
+        tell("set-txt", host=record, value=each)
+    file.seek(0)
+    file.truncate()
+    file.write(json.dumps(there))
+'''
+
+
+@pytest.fixture
+def zone(work):
+    """The file in which the hook keeps what is in the zone; how to name the hook; what is there."""
+    folder = work / "zone"
+    folder.mkdir()
+    (folder / "hook.py").write_text(HOOK)
+    folder.chmod(0o777)
+
+    class Zone:
+        records = folder / "records"
+
+        def line(self, *more):
+            return f"ChallengeHook=/usr/bin/python3 {folder}/hook.py {self.records} {' '.join(more)}\n"
+
+        def left(self):
+            return [text for texts in json.loads(self.records.read_text()).values() for text in texts]
+    return Zone()
+
+
+def hooked(stead):
+    """What the hook was run for: present or cleanup, and the record, in order."""
+    said = [r.get("text", "").split() for r in stead.logs() if r.get("text", "").startswith("hook ")]
+    return [(words[1], words[2]) for words in said]
+
+
+def test_wildcards_by_dns(net, bed, zone):  # noqa: F811
+    """A wildcard and the name above it: two records of one name. The other name is proved at port 80. Nothing is left."""
+    pebble = acmebed.Pebble(net)
+    names = [DOMAIN, f"*.{DOMAIN}", f"www.other.{DOMAIN}"]
+    stead = bed(pebble, names=" ".join(names), server=zone.line()).up()
+    wait_until("the certificate", lambda: stead.served(f"any.{DOMAIN}"))
+    wait_until("it is told", lambda: (stead.certificate() or {}).get("state") == "served")
+    assert stead.certificate()["names"] == names and pebble.issued() == 1
+    assert HTTP in pebble.log() and not stead.certificate()["left_out"]
+    wait_until("the record is taken away", lambda: zone.left() == [])
+    record = f"_acme-challenge.{DOMAIN}."
+    assert hooked(stead) == [("present", record), ("cleanup", record)]
+
+
+def test_written_dns(net, bed, zone):  # noqa: F811
+    """With Challenge=dns-01 all names are proved so, and nobody needs to be at port 80 or 443."""
+    pebble = acmebed.Pebble(net)
+    stead = bed(pebble, more="Challenge=dns-01\n", names=f"{DOMAIN} *.{DOMAIN}", listen="127.0.0.1:8080", server=zone.line()).up()
+    pebble.set_name("add-a", host=DOMAIN, addresses=["127.0.0.9"])
+    wait_until("the certificate", lambda: stead.served(f"any.{DOMAIN}"))
+    assert pebble.issued() == 1 and HTTP not in pebble.log()
+    wait_until("the records are taken away", lambda: zone.left() == [])
+    assert sorted(hooked(stead)) == [(what, f"_acme-challenge.{DOMAIN}.") for what in ("cleanup", "cleanup", "present", "present")]
+
+
+def test_a_hook_that_fails(net, bed, zone):  # noqa: F811
+    """Its status and where its words are is told; corrected, the certificate is got."""
+    pebble = acmebed.Pebble(net, nonce_reject=0)
+    stead = bed(pebble, names=f"*.{DOMAIN}", server=zone.line("fail")).up()
+    said = wait_until("the reason", lambda: [r for r in stead.logs() if r.get("event") == "CERT_FAILED"])[0]
+    assert said["name"] == DOMAIN and "ChallengeHook= ended with status 3" in said["why"] and "stead logs" in said["help"]
+    wait_until("its words", lambda: any("the provider says no" in r.get("text", "") for r in stead.logs()))
+    assert pebble.issued() == 0 and "ended with status 3" in stead.certificate()["error"]
+    file = stead.folder / "stead.conf"
+    file.write_text(file.read_text().replace(" fail\n", "\n"))
+    stead.cli("reload")
+    stead.cli("cert", "renew")
+    assert stead.served(f"any.{DOMAIN}") == stead.certificate()["serial"] and pebble.issued() == 1
+
+
+def test_a_record_that_stays(net, bed, zone):  # noqa: F811
+    """One that the program does not take away is told; the certificate is there all the same."""
+    stead = bed(acmebed.Pebble(net, nonce_reject=0), names=f"*.{DOMAIN}", server=zone.line("stays")).up()
+    wait_until("the certificate", lambda: stead.served(f"any.{DOMAIN}"))
+    said = wait_until("it is told", lambda: [r for r in stead.logs() if r.get("event") == "CHALLENGE_LEFT"])[0]
+    assert said["record"] == DOMAIN and "status 4" in said["why"] and len(zone.left()) == 1
+
+
+def test_wildcards_without_a_hook(net, bed):  # noqa: F811
+    """What nothing can prove is told, with what to do, and hinders no other name; alone it is refused."""
+    pebble = acmebed.Pebble(net, nonce_reject=0)
+    stead = bed(pebble, names=f"{DOMAIN} *.{DOMAIN}").up()
+    wait_until("the certificate", stead.served)
+    told = [r for r in stead.logs() if r.get("event") == "CERT_LEFT_OUT"]
+    assert [r["names"] for r in told] == [f"*.{DOMAIN}"] and stead.certificate()["left_out"] == [f"*.{DOMAIN}"]
+    said = stead.cli("cert", "list")
+    assert f"left out *.{DOMAIN}\n" in said and "only DNS proves a wildcard: see ChallengeHook=" in said
+    file = stead.folder / "stead.conf"
+    text = file.read_text()
+    for more, names, why in (("", f"*.{DOMAIN}", "all its names are wildcards"),
+                             ("Challenge=dns-01\n", DOMAIN, "Challenge=dns-01 wants a program")):
+        file.write_text(text.replace(f"Domain={DOMAIN} *.{DOMAIN}\n", f"Domain={names}\n{more}"))
+        stead.cli("reload")
+        said = stead.cli("cert", "renew", code=1)
+        assert why in said and "ChallengeHook=" in said
+
+
+def test_by_dns_as_root(root_state, net, bed, zone):  # noqa: F811
+    """With users and jails: the program of ChallengeHook= is the app's user, who may do no more than the app."""
+    stead = bed(acmebed.Pebble(net), names=f"*.{DOMAIN}", server=zone.line(), as_root=True, state=root_state).up()
+    wait_until("the certificate", lambda: stead.served(f"any.{DOMAIN}"))
+    owner = pwd.getpwuid(zone.records.stat().st_uid)
+    assert owner.pw_gecos.startswith("stead app up/") and owner.pw_uid != 0
+    wait_until("the record is taken away", lambda: zone.left() == [])
+
+
+@pytest.mark.parametrize("role", ["certs", "ctl"])
+def test_dies_at_each_step_by_dns(net, bed, zone, role):  # noqa: F811
+    """kill -9 at each step of an order: exactly one certificate, it is served, and no record is left in the zone."""
+    acmebed.dies_at_each_step(acmebed.Pebble(net), lambda pebble: bed(pebble, more="Challenge=dns-01\n", server=zone.line()), role)
+    wait_until("the records are taken away", lambda: zone.left() == [])
