@@ -155,14 +155,14 @@ def wrk(port, path, connections, seconds, scheme="http"):
     }
 
 
-def websocket(binary):
-    """As wrk(), by ws.c: messages that came back."""
+def client(binary, counted, *more):
+    """As wrk(), by a client of our own (ws.c, tls.c): how many of what it counts came back whole."""
     def load(port, path, connections, seconds):
-        out = subprocess.run([binary, str(port), path, str(connections), str(seconds)], capture_output=True, text=True,
+        out = subprocess.run([binary, str(port), path, str(connections), str(seconds), *more], capture_output=True, text=True,
                              timeout=seconds + 60, check=False)
-        found = re.fullmatch(r"messages (\d+) p50_us (\d+) p99_us (\d+)\n", out.stdout)
+        found = re.fullmatch(counted + r" (\d+) p50_us (\d+) p99_us (\d+)\n", out.stdout)
         if out.returncode or not found:
-            raise RuntimeError(f"no echo at {connections} connections: {out.stderr.strip()}")
+            raise RuntimeError(f"{os.path.basename(binary)} at {connections} connections: {out.stderr.strip()}")
         return {"requests": int(found.group(1)), "rps": int(found.group(1)) / seconds,
                 "p50_us": float(found.group(2)), "p99_us": float(found.group(3))}
     return load

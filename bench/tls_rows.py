@@ -91,16 +91,8 @@ def h2load(port, path, connections, seconds):
 
 
 def handshakes(binary, how):
-    """As measure.wrk(), by tls.c: connections that were opened, served and closed."""
-    def load(port, path, connections, seconds):
-        out = subprocess.run([binary, str(port), path, str(connections), str(seconds), how], capture_output=True, text=True,
-                             timeout=seconds + 60, check=False)
-        found = re.fullmatch(r"connections (\d+) p50_us (\d+) p99_us (\d+)\n", out.stdout)
-        if out.returncode or not found:
-            raise RuntimeError(f"handshakes of {connections} clients: {out.stderr.strip()}")
-        return {"requests": int(found.group(1)), "rps": int(found.group(1)) / seconds,
-                "p50_us": float(found.group(2)), "p99_us": float(found.group(3))}
-    return load
+    """Connections that were opened, served and closed."""
+    return measure.client(binary, "connections", how)
 
 
 class TlsRow(Row):

@@ -32,9 +32,9 @@ void certs_resume(struct ctl *c);
 void certs_await(struct ctl *c);
 /* The parent gave ctl its end of a channel to keys. Takes fd; on an error it stays the caller's. */
 int certs_channel(struct ctl *c, int fd);
-/* Has one of them a certificate? */
 /* Each of these blank-separated names, packed; how many. */
 uint32_t certs_pack_names(struct buf *b, const char *names);
+/* Has one of them a certificate? */
 bool certs_any(const struct ctl *c, const struct conf_app *conf, const struct site_list *sites);
 
 #endif
