@@ -123,5 +123,12 @@ int verb_check(const char *roles_dir, const char *path, const char *state_dir_or
 int verb_open(struct cli *c, struct client *cl);
 /* Ask, show everything, return the end's exit code. */
 int verb_ask(struct cli *c, json_t *request);
+/* One request; its end, a new reference. NULL: it was told why there is none, and *ret_code is the exit code. */
+json_t *verb_ask_end(struct cli *c, json_t *request, int *ret_code);
+/* Show the authority's terms, and have whoever sits there agree to them, once; signals: a descriptor that tells of one, or -1.
+ * The exit code. */
+int verb_agree(struct cli *c, int signals);
+/* Nobody did yet: what `stead up` says where it cannot ask. */
+void show_unagreed(const struct cli *c, const json_t *o);
 
 #endif

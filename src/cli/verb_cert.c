@@ -112,12 +112,14 @@ int verb_cert(struct cli *c)
 
 	if (strcmp(what, "import") == 0)
 		return verb_import(c);
+	if (strcmp(what, "agree") == 0 && !*site)
+		return verb_agree(c, -1);
 	if (strcmp(what, "trust") == 0 && !*site)
 		return verb_trust(c);
 
 	if (!renew && strcmp(what, "list") != 0 && (strcmp(what, "show") != 0 || !*site)) {
 		show_error(c, "what shall be done with certificates is not said",
-			"stead cert list, show NAME, renew [NAME], import [NAME] --cert FILE --key FILE, or trust");
+			"stead cert list, show NAME, renew [NAME], import [NAME] --cert FILE --key FILE, agree, or trust");
 		return VERB_EXIT_USAGE;
 	}
 	c->whole = strcmp(what, "list") != 0;

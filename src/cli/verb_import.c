@@ -23,9 +23,7 @@ struct import {
 	unsigned errors;
 };
 
-/* One request; its end, a new reference. NULL: it was told why there is none, and *ret_code is the
- * exit code. */
-static json_t *ask(struct cli *c, json_t *request, int *ret_code)
+json_t *verb_ask_end(struct cli *c, json_t *request, int *ret_code)
 {
 	struct client cl;
 	json_t *o = NULL;
@@ -79,7 +77,7 @@ static int prepare(struct import *im, const char *site)
 	size_t i;
 	int code;
 
-	end = ask(im->c, json_pack("{s:s, s:s}", "verb", "cert-key", "app", site), &code);
+	end = verb_ask_end(im->c, json_pack("{s:s, s:s}", "verb", "cert-key", "app", site), &code);
 	if (!end)
 		return code;
 	if (!take_hex(json_string_value(json_object_get(end, "seal_for")), im->q.seal_for)) {
@@ -219,7 +217,7 @@ int verb_import(struct cli *c)
 	if (!remove && code == 0)
 		code = look(&im);
 	if (code == 0) {
-		end = ask(c,
+		end = verb_ask_end(c,
 			json_pack("{s:s, s:s, s:s, s:s, s:b}", "verb", "cert-import", "app", site,
 				"chain", buf_str(&im.chain), "box", buf_str(&im.box), "on", remove),
 			&code);

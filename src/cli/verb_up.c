@@ -30,6 +30,7 @@ struct up {
 	pid_t parent;
 	int pidfd, lifeline, signals;
 	bool detach, stopping, told;
+	bool asks; /* whoever sits there can be asked whether he agrees to the authority's terms */
 	struct client cl;
 };
 
@@ -231,15 +232,19 @@ static int ask(struct up *u, json_t *request)
 static void show_live(struct up *u, const json_t *end)
 {
 	const json_t *urls = json_object_get(end, "urls");
+	const json_t *unagreed = json_object_get(end, "unagreed");
 	json_t *url;
 	size_t i;
 
+	u->asks = unagreed && u->c->tty && !u->c->json && !u->c->quiet && !u->detach && isatty(STDIN_FILENO);
 	if (!u->c->json && json_array_size(urls)) {
 		(void)fputs("live", stdout);
 		json_array_foreach(urls, i, url) if (json_is_string(url))(void)
 			printf("  %s", json_string_value(url));
 		(void)fputc('\n', stdout);
 	}
+	if (unagreed && !u->asks)
+		show_unagreed(u->c, unagreed);
 	(void)fflush(stdout);
 }
 
@@ -283,7 +288,8 @@ static int follow(struct up *u, bool up)
 
 static json_t *up_request(const struct cli *c)
 {
-	return json_pack("{s:s, s:s, s:s, s:s}", "verb", "up", "folder", c->folder, "http", c->http, "https", c->https);
+	return json_pack("{s:s, s:s, s:s, s:s, s:b}", "verb", "up", "folder", c->folder, "http", c->http, "https", c->https,
+		"agree", c->args.option[OPTION_YES] != NULL);
 }
 
 static int go_live(struct up *u)
@@ -418,6 +424,9 @@ int verb_up(struct cli *c)
 			code = failed;
 		}
 	} else if (u.parent > 0 && !u.detach) {
+		/* A no, or an authority that cannot be reached, is no reason to end: the site is live. */
+		if (u.asks)
+			(void)verb_agree(c, u.signals);
 		code = watch(&u);
 	}
 	client_close(&u.cl);

@@ -318,7 +318,7 @@ static void look_served(struct ctl *c, struct cert *cert)
 	send_job(c, cert, &m, &b);
 }
 
-static void want_processes(struct ctl *c)
+void acme_want_processes(struct ctl *c)
 {
 	struct msg_want certs = {.role = PROC_CERTS}, resolve = {.role = PROC_RESOLVE};
 
@@ -377,14 +377,14 @@ void acme_turn(struct ctl *c)
 	uint64_t now = now_s(c);
 
 	/* Not while what is live changes: an authority would look at what is not there yet. */
-	if (!c->certs.contact[0] || !c->live_us || c->up || c->stopping || !sites_loaded(c))
+	if (!c->certs.agreed || !c->live_us || c->up || c->stopping || !sites_loaded(c))
 		return;
 	for (struct cert *cert = c->certs.all; cert; cert = cert->next) {
 		bool due = is_due(cert, now), look = may_look(cert) && cert->look_s <= now;
 
 		if (!due && !look && !(cert->check && !cert->job))
 			continue;
-		want_processes(c);
+		acme_want_processes(c);
 		if (!c->keys.greeted || !c->keys.known || !c->certs.greeted ||
 			c->certs.jobs + keys_made(c) >= CERT_ASKS_MAX)
 			continue;

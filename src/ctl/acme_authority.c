@@ -142,6 +142,7 @@ void acme_authorities(struct ctl *c, const struct conf_app *conf)
 
 	if (!staging[0] && strcmp(conf->acme_directory, CONF_ACME_DIRECTORY) == 0)
 		staging = LETS_ENCRYPT_STAGING;
+	certs->agreed = acme_agreed(c, conf);
 	(void)snprintf(certs->contact, sizeof certs->contact, "%s", conf->acme_email);
 	(void)snprintf(certs->directory, sizeof certs->directory, "%s", conf->acme_directory);
 	(void)snprintf(certs->fallback, sizeof certs->fallback, "%s", conf->acme_fallback);

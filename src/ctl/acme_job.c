@@ -186,6 +186,10 @@ static void heard(struct ctl *c, const struct msg *m)
 	const char *first, *second;
 	struct unpack u;
 
+	if (m->h.type == MSG_CERT_END && c->certs.terms_job && m->h.id == c->certs.terms_job) {
+		acme_terms_heard(c, m);
+		return;
+	}
 	while (cert && (!cert->job || cert->job != m->h.id))
 		cert = cert->next;
 	if (!cert)
@@ -228,10 +232,12 @@ static void certs_got(struct chan *ch, struct msg *m)
 		return;
 	}
 	c->certs.greeted = peers_hello_holds(m);
-	if (c->certs.greeted)
-		acme_turn(c);
-	else
+	if (!c->certs.greeted) {
 		chan_close(ch);
+		return;
+	}
+	acme_ask_terms(c);
+	acme_turn(c);
 }
 
 static void certs_gone(struct chan *ch, int why)
@@ -241,6 +247,7 @@ static void certs_gone(struct chan *ch, int why)
 	(void)why;
 	c->certs.greeted = false;
 	c->certs.jobs = 0;
+	c->certs.terms_job = 0;
 	acme_offers_left(c);
 	for (struct cert *cert = c->certs.all; cert; cert = cert->next)
 		cert->job = cert->offer = 0;

@@ -54,9 +54,9 @@ static char *names_of(const struct conf_app *conf, bool wildcards, unsigned *ret
 	return text;
 }
 
-bool acme_wants(const struct conf_app *conf)
+bool acme_wants(const struct ctl *c, const struct conf_app *conf)
 {
-	return conf->acme_email[0] != '\0';
+	return acme_agreed(c, conf);
 }
 
 void acme_begin(struct site_build *b, const struct conf_app *conf)
@@ -64,6 +64,8 @@ void acme_begin(struct site_build *b, const struct conf_app *conf)
 	struct certs *certs = &b->c->certs;
 
 	certs->build++;
+	certs->unagreed = 0;
+	certs->unagreed_name[0] = '\0';
 	acme_authorities(b->c, conf);
 	certs->hook_there = conf->challenge_hook != NULL;
 }
@@ -149,10 +151,19 @@ static char *wanted_names(struct site_build *b, const struct conf_app *conf, uns
 	const struct certs *certs = &b->c->certs;
 	char *names;
 
-	if (!certs->contact[0] || !conf->https_auto || !b->https_port)
+	if (!conf->https_auto || (certs->agreed && !b->https_port))
 		return NULL;
 	names = names_of(conf, certs->hook_there, ret_n);
 	return names || certs->hook_there ? names : names_of(conf, true, ret_n);
+}
+
+/* Nobody agreed to the authority's terms: that is told for the first name. */
+static void count_unagreed(struct certs *certs, const char *names)
+{
+	size_t n = min_of(strcspn(names, " "), sizeof certs->unagreed_name - 1);
+
+	if (certs->unagreed++ == 0)
+		(void)snprintf(certs->unagreed_name, sizeof certs->unagreed_name, "%.*s", (int)n, names);
 }
 
 bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_site *site)
@@ -162,6 +173,11 @@ bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_sit
 	char *names = wanted_names(b, conf, &n);
 	struct snap_cert put;
 
+	if (names && !b->c->certs.agreed) {
+		count_unagreed(&b->c->certs, names);
+		free(names);
+		return false;
+	}
 	if (names && !cert)
 		cert = cert_add(b->c, b->name);
 	if (!names || !cert) {

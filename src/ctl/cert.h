@@ -11,6 +11,7 @@
  *   acme_hook.c    TXT records that a program puts into a zone
  *   acme_offer.c   what proves a name, for as long as its authority may look: tokens for the gates
  *   stored.h       those that lie in the state as they were handed over
+ *   acme_terms.c   who agreed to the terms of which authority
  *   acme_late.c    who does not get renewed is told of
  *   cert_verbs.c   `stead cert`, and what `stead status` says of them
  */
@@ -143,13 +144,17 @@ struct certs {
 	struct cert_local local;
 	struct chan chan; /* to the process certs */
 	bool wanted, greeted;
-	char directory[CERT_URL_MAX], contact[256]; /* "": nobody agreed to an authority's terms */
+	char directory[CERT_URL_MAX], contact[256]; /* contact: "" */
 	char fallback[CERT_URL_MAX], staging[CERT_URL_MAX]; /* "" */
 	char chain[256], eab_kid[256];                      /* "" */
 	struct cert_key eab;
 	unsigned build;
 	unsigned jobs;
 	struct timer timer, late;
+	bool agreed;                          /* to the terms of the first authority */
+	unsigned unagreed;                    /* sites that want one, and nobody agreed */
+	char unagreed_name[256];              /* a name of the first of them */
+	uint64_t terms_job;                   /* 0: none is under way */
 	struct cert_challenge challenges[CERT_CHALLENGES_MAX];
 	struct cert_hook hook;
 	bool hook_there; /* ChallengeHook= names one */
@@ -214,7 +219,7 @@ void acme_own(struct site_build *b, const struct cert_box_view *v);
 void acme_end(struct site_build *b);
 /* Is there anything to do, or will there be? Sites with names, and somebody who agreed to an
  * authority's terms. */
-bool acme_wants(const struct conf_app *conf);
+bool acme_wants(const struct ctl *c, const struct conf_app *conf);
 /* ---- acme.c ---- */
 /* The account at that authority, with a key; NULL: it is being made. "" is none: its key signs what proves names by TLS
  * (RFC 8737). */
@@ -225,6 +230,8 @@ void acme_failed(struct ctl *c, struct cert *cert, const char *about, const char
 	const char *todo, uint64_t wait_s);
 /* When one should be renewed: a random second. Since 1970. */
 uint64_t acme_renewal_of(const struct cert *cert);
+/* Have certs, keys and resolve started. */
+void acme_want_processes(struct ctl *c);
 /* Do what can be done now. Called after each event. */
 void acme_turn(struct ctl *c);
 /* ---- acme_job.c ---- */
@@ -276,6 +283,20 @@ void cert_import_start(struct client *cl);
 /* keys is there, or a gate serves another snapshot. */
 void cert_import_settle(struct ctl *c);
 void cert_import_late(struct client *cl);
+/* ---- acme_terms.c ---- */
+/* Did somebody agree to the terms of its authority? */
+bool acme_agreed(const struct ctl *c, const struct conf_app *conf);
+/* Somebody does, to those at that URL, or "". 0 or -errno. */
+int acme_agree(struct ctl *c, const char *directory, const char *terms);
+/* Which sites have no certificate only for that; NULL: none. A new reference. */
+json_t *acme_unagreed(const struct ctl *c);
+void cert_terms_start(struct client *cl);
+void cert_terms_late(struct client *cl);
+void cert_agree_start(struct client *cl);
+/* certs is there: ask it what clients wait for; it answered. */
+void acme_ask_terms(struct ctl *c);
+void acme_terms_heard(struct ctl *c, const struct msg *msg);
+
 /* ---- acme_late.c ---- */
 enum cert_alert acme_alert(const struct ctl *c, const struct cert *cert);
 enum cert_alert acme_alert_stored(const struct ctl *c, const struct stored_cert *s);

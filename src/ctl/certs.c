@@ -121,7 +121,7 @@ static bool site_has(const struct site *s)
 
 bool certs_any(const struct ctl *c, const struct conf_app *conf, const struct site_list *sites)
 {
-	if (conf->https || acme_wants(conf))
+	if (conf->https || acme_wants(c, conf))
 		return true;
 	for (const struct stored_cert *s = c->certs.stored; s; s = s->next)
 		if (strcmp(s->site, STORED_LOCAL) != 0)

@@ -136,6 +136,7 @@ struct client {
 	uint64_t maintaining; /* maintenance: the snapshot that says it; 0: none is waited for */
 	struct cert *renewing; /* cert renew: the one that is waited for */
 	char renew_from[48];   /* … and its serial number before */
+	bool reading_terms;    /* cert terms: it waits for the authority */
 	bool sealing;          /* cert import: it waits for keys */
 	uint64_t importing;    /* … for the snapshot that has the certificate; 0: none */
 	uint64_t purging;    /* of the gate that forgets stored answers, 0: none */
@@ -335,6 +336,7 @@ struct up {
 	uint64_t started_us, started_wall_us, set_id;
 	bool client_chose; /* --http */
 	char https[CTL_ADDRESS_MAX]; /* --https; "" */
+	bool agree; /* --yes: to the terms of the authority of certificates */
 	bool seals, unsealed, resealing; /* check met private keys and did not know for whom to seal them; it is asked again */
 	struct {
 		char address[CTL_ADDRESS_MAX];

@@ -30,6 +30,8 @@ static const struct {
 	{"maintenance", REQUEST_MAINTENANCE},
 	{"cert-list", REQUEST_CERT_LIST},
 	{"cert-renew", REQUEST_CERT_RENEW},
+	{"cert-terms", REQUEST_CERT_TERMS},
+	{"cert-agree", REQUEST_CERT_AGREE},
 	{"cert-key", REQUEST_CERT_KEY},
 	{"cert-import", REQUEST_CERT_IMPORT},
 	{"ping", REQUEST_PING},
@@ -106,6 +108,7 @@ static int fill(const json_t *object, struct request *r, const char **ret_why)
 	r->lines = (uint32_t)lines;
 	r->level = (uint32_t)level;
 	r->follow = json_is_true(json_object_get(object, "follow"));
+	r->agree = json_is_true(json_object_get(object, "agree"));
 	r->on = json_is_true(json_object_get(object, "on"));
 	r->json = json_is_true(json_object_get(object, "json"));
 	*ret_why = "\"folder\" is not an absolute path";

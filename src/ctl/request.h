@@ -23,6 +23,8 @@ enum request_verb {
 	REQUEST_MAINTENANCE,
 	REQUEST_CERT_LIST,
 	REQUEST_CERT_RENEW,
+	REQUEST_CERT_TERMS,
+	REQUEST_CERT_AGREE,
 	REQUEST_CERT_KEY,
 	REQUEST_CERT_IMPORT,
 	REQUEST_PING,
@@ -38,6 +40,7 @@ struct request {
 	uint64_t since_us;
 	bool follow, json;
 	bool on; /* maintenance; cert-import: it is taken back */
+	bool agree; /* up: to the terms of the authority of certificates */
 	char url[8192], tag[1024]; /* purge: one of them */
 	char *chain, *box; /* cert-import: base64, the chain's blank-separated; NULL: not there */
 };

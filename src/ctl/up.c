@@ -214,6 +214,7 @@ void up_start(struct ctl *c, struct client *cl)
 	if (u->client_chose)
 		up_listen(u, (const char *const[]){cl->req.http, NULL});
 	memcpy(u->https, cl->req.https, sizeof u->https);
+	u->agree = cl->req.agree;
 	up_advance(u);
 }
 
@@ -371,8 +372,8 @@ static void say_live(struct up *u)
 	client_end(u->client, told && u->reload ? VERB_EXIT_USAGE : VERB_EXIT_DONE,
 		told && u->reload ? text : "",
 		told && u->reload ? "correct what is named above, then `stead reload` again" : "",
-		json_pack("{s:s, s:o, s:s, s:i, s:s}", "url", url, "urls", listen_urls(c, &c->app),
-			"name", c->app.name, "status", (int)u->probe.status, "ms", ms));
+		json_pack("{s:s, s:o, s:s, s:i, s:s, s:o*}", "url", url, "urls", listen_urls(c, &c->app),
+			"name", c->app.name, "status", (int)u->probe.status, "ms", ms, "unagreed", acme_unagreed(c)));
 }
 
 static int save(struct up *u)

@@ -125,6 +125,9 @@ static void checked(struct ask *a, const struct ask_end *end)
 	if (u->reload)
 		reload_keep(u);
 	up_values(u);
+	if (!u->failing && u->agree && acme_agree(u->ctl, u->c->acme_directory, "--yes") < 0)
+		up_fail(u, VERB_EXIT_FAILED, "free disk space, then try again",
+			"That you agree to the authority's terms could not be written down.");
 	if (!u->failing)
 		up_sites_settle(u);
 	if (u->failing)

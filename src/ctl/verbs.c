@@ -103,6 +103,8 @@ void client_on_timer(struct loop *l, struct op *op, int res)
 		maintenance_late(cl);
 	if (cl->renewing)
 		cert_renew_late(cl);
+	if (cl->reading_terms)
+		cert_terms_late(cl);
 	if (cl->sealing || cl->importing)
 		cert_import_late(cl);
 	if (cl->lines)
@@ -184,6 +186,12 @@ void verbs_run(struct client *cl)
 	case REQUEST_CERT_RENEW:
 		if (is_ours(cl))
 			cert_renew_start(cl);
+		break;
+	case REQUEST_CERT_TERMS:
+		cert_terms_start(cl);
+		break;
+	case REQUEST_CERT_AGREE:
+		cert_agree_start(cl);
 		break;
 	case REQUEST_CERT_KEY:
 		if (is_ours(cl))

@@ -1,8 +1,10 @@
 """Certificates from an authority that does what Pebble cannot be told to do: the stub of stub_ca.py."""
 
 import base64
+import os
 import re
 import secrets
+import shlex
 import sqlite3
 import subprocess
 import threading
@@ -443,3 +445,70 @@ def test_dies_at_each_step_of_a_renewal(net, bed, role):
     second = wait_until("the new one", lambda: (now := stead.served()) not in ("", first) and now)
     asked.join()
     assert stub.issued() == [first, second] and killed >= 3
+
+
+TERMS = "https://authority.stead-test.example/terms.html"
+
+
+def without_email(stead):
+    conf = stead.folder / "stead.conf"
+    conf.write_text("".join(line for line in conf.read_text().splitlines(True) if not line.startswith("AcmeEmail=")))
+    return stead
+
+
+def test_nobody_agreed_to_the_terms(net, bed):
+    """Without AcmeEmail= nothing is asked for, and that is said with what to do; `stead cert agree` shows the terms, and
+    agrees with --yes, once: also what comes after a new start is got."""
+    stub = stubbed.Stub(net, terms=TERMS)
+    stead = without_email(bed(stub)).up()
+    said = stead.output()
+    assert f"no certificate is got for {DOMAIN}" in said and stub.url in said and "cert agree" in said
+    assert stead.certificate() is None
+    said = stead.cli("cert", "agree", code=1)
+    assert TERMS in said and DOMAIN in said and "--yes" in said
+    assert not stub.seen("account") and stead.served() == ""
+    stead.cli("cert", "agree", "--yes")
+    serial = wait_until("the certificate", stead.served)
+    assert stub.issued() == [serial] and "contact" not in stub.payloads("account")[0]
+    assert "agreed already" in stead.cli("cert", "agree")
+    stead.stop()
+    stead.gone()
+    again = without_email(bed(stub, state=stead.state)).up()
+    assert "no certificate is got" not in again.output()
+    wait_until("it is served again", lambda: again.served() == serial)
+
+
+def test_agreed_on_the_command_line(net, bed):
+    """`stead up --yes`."""
+    stub = stubbed.Stub(net, terms=TERMS)
+    stead = without_email(bed(stub, arguments=["--yes"])).up()
+    serial = wait_until("the certificate", stead.served)
+    assert stub.issued() == [serial]
+
+
+@pytest.mark.parametrize("word,got", [("y", True), ("n", False)])
+def test_asked_at_the_terminal(net, bed, word, got):
+    """Who sits there is shown the terms and asked, once the site is live; a no leaves the site as it is."""
+    stub = stubbed.Stub(net, terms=TERMS)
+    stead = without_email(bed(stub))
+    ours, theirs = os.openpty()
+    kept = stead.options
+    stead.options = lambda: {**kept(), "stdin": theirs}
+    try:
+        with open(stead.out_path, "ab") as out:
+            stead.process = subprocess.Popen(["script", "-qec", shlex.join(stead.command), "/dev/null"], stdout=out, stderr=out,
+                                             start_new_session=True, **stead.options())
+        wait_until("the question", lambda: "do you agree to them?" in stead.output())
+        assert TERMS in stead.output() and stead.output().index("live  ") < stead.output().index(TERMS)
+        os.write(ours, f"{word}\n".encode())
+        if got:
+            serial = wait_until("the certificate", stead.served)
+            assert stub.issued() == [serial]
+        else:
+            wait_until("what that means", lambda: "nobody agreed to the terms" in stead.output())
+            assert net.curl(f"http://{DOMAIN}/", "--resolve", f"{DOMAIN}:80:127.0.0.1") == "hello from the shop\n"
+            assert not stub.seen("account")
+    finally:
+        os.close(ours)
+        os.close(theirs)
+        stead.stop()
