@@ -9,11 +9,8 @@
  * session of before is resumed. Owns a bounded table of lists that have been read.
  */
 #include "tls_server.h"
-#include "lib/base64.h"
-#include "lib/buf.h"
 
 #include <errno.h>
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
@@ -29,8 +26,6 @@ enum {
 	NAMES_MAX = 64, /* are told to the client, for his choice */
 	ANONYMOUS_S =
 		300, /* a session without a certificate is resumed so long: he may have got one */
-	DER_FIELD_MAX = 4096, /* of a certificate in a header field */
-	TEXT_MAX = 16 * 1024,
 };
 
 struct voucher {
@@ -282,14 +277,18 @@ static int on_new_ticket(SSL *ssl, void *arg)
 	return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &k, sizeof(k));
 }
 
-/* What a session holds of verdicts. NULL: there was no certificate. */
-static const struct kept *kept_of(SSL_SESSION *session)
+/* What a session holds of verdicts under the client's policy. NULL: there was no certificate, or it is of others. */
+static const struct kept *kept_of(const struct tls_client *c, SSL_SESSION *session)
 {
+	unsigned policy_n = 0;
+	const unsigned char *policy = session ? SSL_SESSION_get0_id_context(session, &policy_n) : NULL;
 	void *p = NULL;
 	size_t n = 0;
 
-	if (!session || !SSL_SESSION_get0_peer(session) ||
-		!SSL_SESSION_get0_ticket_appdata(session, &p, &n) || n != sizeof(struct kept))
+	if (policy_n != sizeof(c->policy) || memcmp(policy, c->policy, policy_n) != 0)
+		return NULL;
+	if (!SSL_SESSION_get0_peer(session) || !SSL_SESSION_get0_ticket_appdata(session, &p, &n) ||
+		n != sizeof(struct kept))
 		return NULL;
 	return p;
 }
@@ -298,6 +297,7 @@ static SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const un
 	size_t n, SSL_TICKET_STATUS status, void *arg)
 {
 	const struct tls_conn *t = SSL_get_app_data(ssl);
+	const struct kept *kept;
 	int64_t now_s = (int64_t)(loop_wall_us(t->conn->gate->loop) / 1000000);
 
 	(void)name;
@@ -307,9 +307,15 @@ static SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const un
 		return SSL_TICKET_RETURN_IGNORE_RENEW;
 	if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
 		return SSL_TICKET_RETURN_IGNORE;
-	if (t->client && !kept_of(session) && now_s - SSL_SESSION_get_time(session) > ANONYMOUS_S)
+	kept = t->client ? kept_of(t->client, session) : NULL;
+	/* Now, because a ticket that takes this one's place is made before the handshake is over. */
+	if (kept)
+		memcpy(t->client->verdict, kept->verdict, sizeof(t->client->verdict));
+	if (t->client && !kept && now_s - SSL_SESSION_get_time(session) > ANONYMOUS_S)
 		return SSL_TICKET_RETURN_IGNORE_RENEW;
-	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+	/* A new ticket would be younger, and so on for ever. */
+	return status == SSL_TICKET_SUCCESS || (t->client && !kept) ? SSL_TICKET_RETURN_USE
+								    : SSL_TICKET_RETURN_USE_RENEW;
 }
 
 void tls_client_context(struct tls_server *ts)
@@ -318,126 +324,22 @@ void tls_client_context(struct tls_server *ts)
 	SSL_CTX_set_session_ticket_cb(ts->ctx, on_new_ticket, on_ticket_read, ts);
 }
 
-/* ---- what it says ---- */
+/* ---- what came of it ---- */
 
-/* One that is long, or not printable when it is written as RFC 2253 writes it, is no name that an
- * app should decide by. */
-static bool put_name(struct buf *b, const X509_NAME *name)
-{
-	BIO *mem = BIO_new(BIO_s_mem());
-	char *p = NULL;
-	long n = mem && X509_NAME_print_ex(mem, name, 0, XN_FLAG_RFC2253) >= 0
-			 ? BIO_get_mem_data(mem, &p)
-			 : -1;
-	bool good = n >= 0 && n <= TLS_CLIENT_TEXT_MAX;
-
-	for (long i = 0; good && i < n; i++)
-		good = p[i] >= 0x20 && p[i] < 0x7f;
-	if (good)
-		buf_put(b, p, (size_t)n);
-	buf_putc(b, 0);
-	BIO_free(mem);
-	return good;
-}
-
-static bool put_hex(struct buf *b, const uint8_t *p, size_t n, const char *digits)
-{
-	for (size_t i = 0; i < n; i++) {
-		buf_putc(b, digits[p[i] >> 4]);
-		buf_putc(b, digits[p[i] & 15]);
-	}
-	buf_putc(b, 0);
-	return true;
-}
-
-static bool put_serial(struct buf *b, const X509 *x)
-{
-	const ASN1_INTEGER *serial = X509_get0_serialNumber(x);
-	int n = ASN1_STRING_length(serial);
-
-	return n > 0 && n <= 64 &&
-	       put_hex(b, ASN1_STRING_get0_data(serial), (size_t)n, "0123456789ABCDEF");
-}
-
-static bool put_der(struct buf *b, const X509 *x)
-{
-	unsigned char *der = NULL;
-	int n = i2d_X509(x, &der);
-	uint8_t sum[32];
-	char text[BASE64_BYTES(DER_FIELD_MAX)];
-	bool good = n > 0 && EVP_Digest(der, (size_t)n, sum, NULL, EVP_sha256(), NULL) == 1;
-
-	if (good)
-		(void)put_hex(b, sum, sizeof(sum), "0123456789abcdef");
-	if (good && n <= DER_FIELD_MAX) {
-		base64_encode(der, (size_t)n, text);
-		buf_putc(b, ':');
-		buf_puts(b, text);
-		buf_putc(b, ':');
-	}
-	buf_putc(b, 0);
-	OPENSSL_free(der);
-	return good;
-}
-
-static const char *next(const char **at)
-{
-	const char *p = *at;
-
-	*at += strlen(p) + 1;
-	return p;
-}
-
-/* Its texts, one behind the other. */
-static int describe(struct tls_client *c, const X509 *x)
-{
-	struct buf b;
-	const char *at;
-	bool good;
-
-	buf_init(&b, TEXT_MAX);
-	good = put_name(&b, X509_get_subject_name(x)) && put_name(&b, X509_get_issuer_name(x)) &&
-	       put_serial(&b, x) && put_der(&b, x);
-	ERR_clear_error();
-	if (b.error || !good) {
-		int err = b.error == -ENOMEM ? -ENOMEM : 0;
-
-		buf_done(&b);
-		/* It is there, and good for nothing. */
-		for (unsigned i = 0; i < SNAP_CLIENT_CAS_MAX; i++)
-			c->verdict[i].err = X509_V_ERR_UNSPECIFIED;
-		return err;
-	}
-	c->text = malloc(b.len);
-	if (c->text) {
-		memcpy(c->text, b.p, b.len);
-		at = c->text;
-		c->subject = next(&at);
-		c->issuer = next(&at);
-		c->serial = next(&at);
-		c->fingerprint = next(&at);
-		c->der = next(&at);
-	}
-	buf_done(&b);
-	return c->text ? 0 : -ENOMEM;
-}
-
-int tls_client_end(struct tls_conn *t)
+void tls_client_end(struct tls_conn *t)
 {
 	struct tls_client *c = t->client;
 	const X509 *x = SSL_get0_peer_certificate(t->ssl);
-	const struct kept *k;
 
 	c->subject = c->issuer = c->serial = c->fingerprint = c->der = "";
 	c->given = x != NULL;
 	if (!x)
-		return 0;
-	if (SSL_session_reused(t->ssl)) {
-		k = kept_of(SSL_get_session(t->ssl));
-		if (k)
-			memcpy(c->verdict, k->verdict, sizeof(c->verdict));
-	}
-	return describe(c, x);
+		return;
+	if (tls_subject_read(c, x))
+		return;
+	/* It is there, and good for nothing. */
+	for (unsigned i = 0; i < SNAP_CLIENT_CAS_MAX; i++)
+		c->verdict[i].err = X509_V_ERR_UNSPECIFIED;
 }
 
 /* ---- a request ---- */

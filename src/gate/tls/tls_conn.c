@@ -158,8 +158,8 @@ static void handshake_over(struct tls_conn *t)
 	t->cipher_name = name ? name : "";
 	count_end(t, true);
 	forget_site(t);
-	if (t->client && tls_client_end(t) < 0)
-		conn_end(t->conn, CLOSE_NO_MEMORY);
+	if (t->client)
+		tls_client_end(t);
 }
 
 void tls_job_over(struct tls_server *ts)
@@ -221,7 +221,7 @@ static bool handshake(struct tls_conn *t)
 	tls_job_over(c->gate->tls);
 	if (res == 1 && !t->failed) {
 		handshake_over(t);
-		return conn_open(c);
+		return true;
 	}
 	err = t->failed ? SSL_ERROR_SYSCALL : SSL_get_error(t->ssl, res);
 	if (err == SSL_ERROR_WANT_ASYNC ||

@@ -4,6 +4,7 @@
  *   tls_server.c  the context: versions, ciphers, which certificate, which protocol (ALPN), tickets
  *   tls_sni.c     the name that a client asks for
  *   tls_client.c  certificates of clients
+ *   tls_subject.c what one says of itself
  *   tls_certs.c   certificates that have been read: a bounded table by the snapshot's id of them
  *   tls_challenge.c  certificates that prove names to authorities
  *   tls_key.c     keys as OpenSSL sees them: a provider whose signatures are asked of the process keys
@@ -141,9 +142,12 @@ struct tls_client {
 };
 /* The client says hello to t->site: ask for what that asks for. 0; -ENOMEM. */
 int tls_client_begin(struct tls_server *ts, struct tls_conn *t);
-/* The handshake is over: what came of it, also where a session was resumed. 0; -ENOMEM. */
-int tls_client_end(struct tls_conn *t);
+/* The handshake is over: what came of it, also where a session was resumed. */
+void tls_client_end(struct tls_conn *t);
 void tls_client_free(struct tls_client *c);
+/* tls_subject.c: its texts, in c->text. False: they are too long or not printable, or there is no memory: then they
+ * stay as they are. */
+bool tls_subject_read(struct tls_client *c, const struct x509_st *x);
 /* Have the context verify certificates and keep the verdicts in tickets. */
 void tls_client_context(struct tls_server *ts);
 void tls_vouchers_free(struct tls_server *ts);
