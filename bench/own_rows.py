@@ -8,6 +8,7 @@ import sys
 import time
 
 import idle
+import many_certs
 import many_sites
 import measure
 import servers
@@ -177,4 +178,4 @@ def queue(args):
 
 
 ROWS = {"startup": startup, "memory": memory, "roles": roles, "gates": gates, "idle": idle.idle,
-        "sites": many_sites.sites, "queue": queue, "tls-idle": tls_rows.idle}
+        "sites": many_sites.sites, "certs": many_certs.certs, "queue": queue, "tls-idle": tls_rows.idle}

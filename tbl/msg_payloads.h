@@ -329,11 +329,13 @@ struct msg_log_query {
 };
 /* PAIR: of a certificate and its key; then: its file, the key's, the site's names. AUTHORITY: of the user's own; its file. */
 enum check_mode { CHECK_FOLDER = 0, CHECK_FILE = 1, CHECK_PAIR = 2, CHECK_AUTHORITY = 3 };
+/* LATER: it is asked again when that is known, and until then only whether there are certificates. */
+enum check_seals { CHECK_SEALS_NOT = 0, CHECK_SEALS = 1, CHECK_SEALS_LATER = 2 };
 struct msg_check_ask {
 	uint32_t mode; /* enum check_mode */
 	uint32_t no_detect; /* 1: values of the file only */
 	uint32_t uid, gid; /* as root: the candidate import runs as this user */
-	uint32_t seals;    /* 1: private keys are sealed for whoever has this public key */
+	uint32_t seals;    /* enum check_seals: private keys are sealed for whoever has this public key */
 	uint32_t pad;
 	uint8_t seal_for[32];
 };

@@ -90,7 +90,7 @@ int chain_parse(const char *p, size_t n, struct acme_chain *ret)
 	struct acme_chain c = {0};
 	STACK_OF(X509) *all = NULL;
 	EVP_MD_CTX *sum = EVP_MD_CTX_new();
-	bool good = sum && n <= ACME_BODY_MAX && x509_read_chain(p, n, ACME_CHAIN_MAX, &all) == 0 &&
+	bool good = sum && n <= ACME_BODY_MAX && x509_read_chain(p, n, ACME_CHAIN_MAX, NULL, &all) == 0 &&
 		    EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1 &&
 		    look_at_leaf(sk_X509_value(all, 0), &c);
 

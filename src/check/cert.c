@@ -177,12 +177,16 @@ int check_cert(struct check *k)
 {
 	const struct conf_value *cert = conf_get(k->conf, CONF_SITE_CERTIFICATE);
 	const struct conf_value *key = conf_get(k->conf, CONF_SITE_CERTIFICATE_KEY);
-	struct cert_work w = {
-		.job = CERT_JOB_PAIR, .seal_for = k->ask.seals ? k->ask.seal_for : NULL};
+	struct cert_work w = {.job = CERT_JOB_PAIR,
+		.seal_for = k->ask.seals == CHECK_SEALS ? k->ask.seal_for : NULL};
 	char *cert_text, *key_text;
 	struct stat st;
 	int r = 0;
 
+	/* Of certificates nothing is said yet, so that nothing is said twice. */
+	if (k->ask.seals == CHECK_SEALS_LATER && (cert != NULL || key != NULL))
+		return conf_put(k->conf, "Site", "", "CertificateChain", "MAA=", CONF_FROM_FILE,
+			cert != NULL ? &cert->pos : &key->pos);
 	if (!is_whole(k, cert, key))
 		return 0;
 	w.cert_text = cert_text = read_file(k, cert, &w.cert_n, &st);

@@ -22,6 +22,7 @@ enum cert_record { CERT_FINDING = 1, CERT_KEY_FINDING, CERT_DER, CERT_BOX, CERT_
 enum cert_job { CERT_JOB_PAIR = 1, CERT_JOB_AUTHORITY };
 
 struct stack_st_X509;
+struct x509_st;
 struct x509_store_st;
 
 /* What is to be looked at. */
@@ -33,6 +34,7 @@ struct cert_work {
 	unsigned nnames;
 	const uint8_t *seal_for; /* NULL: nobody */
 	struct x509_store_st *authorities;
+	struct x509_st *last; /* of x509_read_chain() */
 	struct buf out;
 };
 

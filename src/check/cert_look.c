@@ -10,6 +10,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -40,7 +42,7 @@ static STACK_OF(X509) * read_chain(struct cert_work *w)
 {
 	STACK_OF(X509) *all = NULL;
 
-	switch (x509_read_chain(w->cert_text, w->cert_n, CERT_CHAIN_MAX, &all)) {
+	switch (x509_read_chain(w->cert_text, w->cert_n, CERT_CHAIN_MAX, &w->last, &all)) {
 	case 0:
 		return all;
 	case -E2BIG:
@@ -60,14 +62,113 @@ static STACK_OF(X509) * read_chain(struct cert_work *w)
 	return NULL;
 }
 
-static EVP_PKEY *read_key(struct cert_work *w)
+/* ---- the key ---- */
+
+/* A private key, and what is sealed of it: DER that d2i_AutoPrivateKey() reads. */
+struct key {
+	EVP_PKEY *pair;
+	unsigned char *der;
+	int der_n;
+	bool is_leafs; /* it was compared with the certificate's, whose SubjectPublicKeyInfo is its
+			  own to the letter */
+};
+
+static void key_done(struct key *k)
+{
+	EVP_PKEY_free(k->pair);
+	if (k->der)
+		OPENSSL_clear_free(k->der, (size_t)k->der_n);
+	*k = (struct key){0};
+}
+
+/* The number of an ECPrivateKey (RFC 5915): a sequence, version 1, an octet string. NULL: it has
+ * another form. */
+static BIGNUM *ec_number(const uint8_t *p, int n)
+{
+	int at = n < 8 || p[0] != 0x30 ? 0 : p[1] < 0x80 ? 2 : p[1] == 0x81 ? 3 : 0;
+
+	if (!at || memcmp(p + at, "\2\1\1\4", 4) != 0 || n - at < 6 || p[at + 4] > 66 ||
+		n - at - 5 < p[at + 4])
+		return NULL;
+	return BN_bin2bn(p + at + 5, p[at + 4], NULL);
+}
+
+static EVP_PKEY *ec_pair(const char *group, const BIGNUM *number, const ASN1_BIT_STRING *point)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL), *look;
+	EVP_PKEY *pair = NULL;
+	uint8_t native[66]; /* as the machine has numbers: OpenSSL's parameters do */
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t)group, 0),
+		OSSL_PARAM_BN(OSSL_PKEY_PARAM_PRIV_KEY, native, sizeof(native)),
+		OSSL_PARAM_octet_string(
+			OSSL_PKEY_PARAM_PUB_KEY, point->data, (size_t)point->length),
+		OSSL_PARAM_END};
+	bool good = ctx && BN_bn2nativepad(number, native, sizeof(native)) > 0 &&
+		    EVP_PKEY_fromdata_init(ctx) == 1 &&
+		    EVP_PKEY_fromdata(ctx, &pair, EVP_PKEY_KEYPAIR, params) == 1;
+
+	explicit_bzero(native, sizeof(native));
+	EVP_PKEY_CTX_free(ctx);
+	look = good ? EVP_PKEY_CTX_new(pair, NULL) : NULL;
+	good = look && EVP_PKEY_pairwise_check(look) == 1;
+	EVP_PKEY_CTX_free(look);
+	if (good)
+		return pair;
+	EVP_PKEY_free(pair);
+	return NULL;
+}
+
+/* Most keys are EC in PKCS #8, and OpenSSL's general way to read one takes five times as long as to
+ * make it of its number and the certificate's point. False: it is another kind, or does not fit,
+ * which the general way says. */
+static bool read_ec_key(const struct cert_work *w, X509 *leaf, struct key *ret)
 {
 	BIO *b = BIO_new_mem_buf(w->key_text, (int)w->key_n);
-	EVP_PKEY *key = b ? PEM_read_bio_PrivateKey(b, NULL, x509_no_password, NULL) : NULL;
+	PKCS8_PRIV_KEY_INFO *p8 =
+		b ? PEM_read_bio_PKCS8_PRIV_KEY_INFO(b, NULL, x509_no_password, NULL) : NULL;
+	const ASN1_BIT_STRING *point = X509_get0_pubkey_bitstr(leaf);
+	EVP_PKEY *public = X509_get0_pubkey(leaf);
+	const ASN1_OBJECT *algorithm = NULL, *curve = NULL;
+	const X509_ALGOR *how = NULL;
+	const unsigned char *p = NULL;
+	char group[32] = "";
+	BIGNUM *number = NULL;
+	const void *value = NULL;
+	int n = 0, type = 0;
 
+	if (p8 && point && point->length > 1 && point->data[0] == 4 && public &&
+		EVP_PKEY_get_group_name(public, group, sizeof(group), NULL) == 1 &&
+		PKCS8_pkey_get0(&algorithm, &p, &n, &how, p8) == 1) {
+		X509_ALGOR_get0(NULL, &type, &value, how);
+		curve = type == V_ASN1_OBJECT ? value : NULL;
+		if (OBJ_obj2nid(algorithm) == NID_X9_62_id_ecPublicKey && curve &&
+			OBJ_obj2nid(curve) == OBJ_txt2nid(group))
+			number = ec_number(p, n);
+	}
+	ret->pair = number ? ec_pair(group, number, point) : NULL;
+	if (ret->pair)
+		ret->der_n = i2d_PKCS8_PRIV_KEY_INFO(p8, &ret->der);
+	BN_clear_free(number);
+	PKCS8_PRIV_KEY_INFO_free(p8);
 	BIO_free(b);
-	if (key)
-		return key;
+	ERR_clear_error();
+	ret->is_leafs = ret->pair && ret->der_n > 0;
+	if (!ret->is_leafs)
+		key_done(ret);
+	return ret->is_leafs;
+}
+
+static bool read_any_key(struct cert_work *w, struct key *ret)
+{
+	BIO *b = BIO_new_mem_buf(w->key_text, (int)w->key_n);
+
+	ret->pair = b ? PEM_read_bio_PrivateKey(b, NULL, x509_no_password, NULL) : NULL;
+	BIO_free(b);
+	if (ret->pair) {
+		ret->der_n = i2d_PrivateKey(ret->pair, &ret->der);
+		return true;
+	}
 	if (memmem(w->key_text, w->key_n, "ENCRYPTED", 9))
 		say(w, CERT_KEY_FINDING, CONF_ERROR,
 			"take the password off: openssl pkey -in FILE -out NEW",
@@ -76,7 +177,7 @@ static EVP_PKEY *read_key(struct cert_work *w)
 		say(w, CERT_KEY_FINDING, CONF_ERROR,
 			"name a PEM file, which has -----BEGIN PRIVATE KEY----- in it",
 			"there is no private key in the file that can be read");
-	return NULL;
+	return false;
 }
 
 static bool is_usable(struct cert_work *w, EVP_PKEY *key)
@@ -237,24 +338,24 @@ static void serial_of(const X509 *leaf, char ret[CERT_SERIAL_TEXT_MAX])
 }
 
 /* All that ctl and the gates need to know of it, and the sealed key, if it is to be sealed. */
-static bool put_box(struct cert_work *w, X509 *leaf, STACK_OF(X509) * all, EVP_PKEY *key,
+static bool put_box(struct cert_work *w, X509 *leaf, STACK_OF(X509) * all, const struct key *key,
 	const struct buf *chain)
 {
-	uint8_t plain[CERT_DER_MAX], box[CERT_DER_MAX + SEAL_MORE_BYTES];
+	uint8_t box[CERT_DER_MAX + SEAL_MORE_BYTES];
 	char issuer[CERT_ISSUER_TEXT_MAX], serial[CERT_SERIAL_TEXT_MAX];
 	struct cert_box head = {.not_after_s = x509_seconds(X509_get0_notAfter(leaf)),
 		.not_before_s = x509_seconds(X509_get0_notBefore(leaf)),
 		.trusted = is_trusted(w, leaf, all)};
-	unsigned char *spki = NULL, *at = plain;
+	unsigned char *spki = NULL;
 	struct buf names, whole;
-	int n = i2d_PUBKEY(key, &spki), der_n = i2d_PrivateKey(key, NULL);
-	bool good =
-		n > 0 && der_n > 0 && der_n <= CERT_DER_MAX && i2d_PrivateKey(key, &at) == der_n &&
-		EVP_Digest(spki, (size_t)n, head.key, NULL, EVP_sha256(), NULL) == 1 &&
-		EVP_Digest(chain->p, chain->len, head.id, NULL, EVP_sha256(), NULL) == 1 &&
-		seal_close(w->seal_for, head.key, sizeof(head.key), plain, (size_t)der_n, box) == 0;
+	int n = key->is_leafs ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &spki)
+			      : i2d_PUBKEY(key->pair, &spki);
+	bool good = n > 0 && key->der_n > 0 && key->der_n <= CERT_DER_MAX &&
+		    EVP_Digest(spki, (size_t)n, head.key, NULL, EVP_sha256(), NULL) == 1 &&
+		    EVP_Digest(chain->p, chain->len, head.id, NULL, EVP_sha256(), NULL) == 1 &&
+		    seal_close(w->seal_for, head.key, sizeof(head.key), key->der,
+			    (size_t)key->der_n, box) == 0;
 
-	explicit_bzero(plain, sizeof(plain));
 	OPENSSL_free(spki);
 	if (!good)
 		return false;
@@ -268,7 +369,7 @@ static bool put_box(struct cert_work *w, X509 *leaf, STACK_OF(X509) * all, EVP_P
 				     .issuer = issuer,
 				     .serial = serial,
 				     .box = (const char *)box,
-				     .box_n = (size_t)der_n + SEAL_MORE_BYTES});
+				     .box_n = (size_t)key->der_n + SEAL_MORE_BYTES});
 	pack_u32(&w->out, CERT_BOX);
 	pack_bytes(&w->out, whole.p, whole.len);
 	good = !whole.error && !names.error;
@@ -304,8 +405,9 @@ static void look_at_chain(struct cert_work *w, STACK_OF(X509) * all)
 	for (int i = 0; i + 1 < sk_X509_num(all); i++) {
 		X509 *one = sk_X509_value(all, i), *next = sk_X509_value(all, i + 1);
 
-		if (X509_check_issued(next, one) == X509_V_OK &&
-			X509_verify(one, X509_get0_pubkey(next)) == 1)
+		/* By name and key identifier: a signature that does not hold with these is nothing
+		 * that a person brings about. */
+		if (X509_check_issued(next, one) == X509_V_OK)
 			continue;
 		(void)snprintf(text, sizeof(text),
 			"certificate %d of the file is not signed by the one behind it: browsers "
@@ -327,27 +429,28 @@ static void look_at_chain(struct cert_work *w, STACK_OF(X509) * all)
 static void look_at_pair(struct cert_work *w)
 {
 	STACK_OF(X509) *all = read_chain(w);
-	EVP_PKEY *key = all ? read_key(w) : NULL;
 	X509 *leaf = all ? sk_X509_value(all, 0) : NULL;
+	struct key key = {0};
+	bool read = leaf && (read_ec_key(w, leaf, &key) || read_any_key(w, &key));
 	struct buf chain;
 
 	buf_init(&chain, CERT_RECORDS_MAX);
-	if (key && X509_check_private_key(leaf, key) != 1) {
+	if (read && !key.is_leafs && X509_check_private_key(leaf, key.pair) != 1) {
 		say(w, CERT_KEY_FINDING, CONF_ERROR,
 			"name the key that the certificate was made with",
 			"the private key is not the certificate's");
-	} else if (key && is_usable(w, key)) {
+	} else if (read && is_usable(w, key.pair)) {
 		look_at_time(w, leaf);
 		look_at_names(w, leaf);
 		look_at_chain(w, all);
 		if (!put_chain(w, all, &chain))
 			say(w, CERT_FINDING, CONF_ERROR, "", "the certificate is too large");
-		else if (w->seal_for && !put_box(w, leaf, all, key, &chain))
+		else if (w->seal_for && !put_box(w, leaf, all, &key, &chain))
 			say(w, CERT_KEY_FINDING, CONF_ERROR, "",
 				"the private key could not be sealed");
 	}
 	buf_done(&chain);
-	EVP_PKEY_free(key);
+	key_done(&key);
 	sk_X509_pop_free(all, X509_free);
 }
 

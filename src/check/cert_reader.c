@@ -77,6 +77,7 @@ static bool take_ask(struct cert_work *w, const char *p, size_t n)
 static _Noreturn void child(struct x509_store_st *authorities, int in, int out)
 {
 	char *ask = malloc(CERT_ASK_MAX);
+	struct x509_st *last = NULL;
 	uint32_t n;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -86,12 +87,13 @@ static _Noreturn void child(struct x509_store_st *authorities, int in, int out)
 		_exit(2);
 	while (read_all(STDIN_FILENO, &n, sizeof(n)) && n <= CERT_ASK_MAX &&
 		read_all(STDIN_FILENO, ask, n)) {
-		struct cert_work w = {.authorities = authorities};
+		struct cert_work w = {.authorities = authorities, .last = last};
 
 		buf_init(&w.out, CERT_RECORDS_MAX);
 		if (!take_ask(&w, ask, n))
 			_exit(3);
 		cert_look(&w);
+		last = w.last;
 		explicit_bzero(ask, n);
 		n = (uint32_t)w.out.len;
 		if (w.out.error || !write_all(STDOUT_FILENO, &n, sizeof(n)) ||

@@ -86,7 +86,7 @@ static int prepare(struct import *im, const char *site)
 			"use the `stead` command of the same version");
 		return VERB_EXIT_FAILED;
 	}
-	im->q.seals = 1;
+	im->q.seals = CHECK_SEALS;
 	json_array_foreach(json_object_get(end, "names"), i, name) buf_printf(&im->names, "%s%s",
 		i ? " " : "", json_string_value(name) ? json_string_value(name) : "");
 	json_decref(end);

@@ -42,6 +42,7 @@ enum {
 	CERT_URL_MAX = 1024,
 	CERT_TEXT_MAX = 512,
 	CERT_DER_MAX = 64 * 1024,
+	CERT_BUCKETS = 4096,
 };
 
 /* A private key, which only the process keys can read. */
@@ -66,6 +67,7 @@ struct acme_account {
 /* One site's; a row of cert, by the site's name. */
 struct cert {
 	struct cert *next;
+	struct cert *same; /* of the same bucket */
 	char site[64];
 	char *names; /* for which there is one, blank-separated; "": there is none */
 	/* what serves */
@@ -139,6 +141,7 @@ struct cert_hook {
 enum { CERT_CHALLENGES_MAX = 256 };
 struct certs {
 	struct cert *all;
+	struct cert *bucket[CERT_BUCKETS]; /* the same, by the site's name */
 	struct acme_account *accounts;
 	struct stored_cert *stored;
 	struct cert_local local;

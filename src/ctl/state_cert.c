@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/sys.h"
+
 int state_make_cert(struct ctl *c)
 {
 	return state_exec(c, "CREATE TABLE IF NOT EXISTS acme_account (directory TEXT PRIMARY KEY, "
@@ -31,12 +33,19 @@ int state_make_cert(struct ctl *c)
 			     "TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID");
 }
 
+static struct cert **bucket_of(struct ctl *c, const char *site)
+{
+	uint64_t sum = sys_checksum(site, strlen(site));
+
+	return &c->certs.bucket[(sum ^ sum >> 32) & (CERT_BUCKETS - 1)];
+}
+
 struct cert *cert_find(struct ctl *c, const char *site)
 {
-	struct cert *cert = c->certs.all;
+	struct cert *cert = *bucket_of(c, site);
 
 	while (cert && strcmp(cert->site, site) != 0)
-		cert = cert->next;
+		cert = cert->same;
 	return cert;
 }
 
@@ -74,11 +83,14 @@ struct cert *cert_add(struct ctl *c, const char *site)
 	}
 	cert->next = c->certs.all;
 	c->certs.all = cert;
+	cert->same = *bucket_of(c, site);
+	*bucket_of(c, site) = cert;
 	return cert;
 }
 
 void certs_free(struct ctl *c)
 {
+	memset(c->certs.bucket, 0, sizeof c->certs.bucket);
 	while (c->certs.all) {
 		struct cert *cert = c->certs.all;
 

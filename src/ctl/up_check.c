@@ -37,8 +37,8 @@ static void heard_finding(struct up *u, struct unpack *n)
 	col = unpack_u32(n);
 	text = unpack_str(n);
 	todo = unpack_str(n);
-	/* What was said already is not said again. */
-	if (!n->bad && !u->resealing)
+	/* What was said already is not said again; of certificates nothing was. */
+	if (!n->bad && (!u->resealing || strncmp(text, "Certificate", 11) == 0))
 		client_finding(u->client, level, file, line, col, text, todo);
 }
 
@@ -177,7 +177,8 @@ void up_check(struct up *u)
 	/* Whom to seal for is known in a moment. */
 	if (u->ctl->keys.awaited && !u->ctl->keys.known)
 		return;
-	ask.seals = u->seals = u->ctl->keys.known;
+	u->seals = u->ctl->keys.known;
+	ask.seals = u->seals ? CHECK_SEALS : CHECK_SEALS_LATER;
 	memcpy(ask.seal_for, u->ctl->keys.public_key, sizeof ask.seal_for);
 	u->check_asked = true;
 	client_progress(u->client, "check", "looking at the folder", UINT32_MAX);

@@ -10,6 +10,8 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <stdbool.h>
+#include <string.h>
 #include <time.h>
 
 int x509_no_password(char *buf, int n, int writing, void *arg)
@@ -21,24 +23,81 @@ int x509_no_password(char *buf, int n, int writing, void *arg)
 	return -1;
 }
 
-int x509_read_chain(const char *text, size_t n, unsigned max, struct stack_st_X509 **ret)
+static bool is_same(X509 *x, const unsigned char *der, long n)
+{
+	unsigned char *own = NULL;
+	/* Of one that was read and not changed this is a copy of what was read. */
+	int own_n = i2d_X509(x, &own);
+	bool same = own_n == n && memcmp(own, der, (size_t)n) == 0;
+
+	OPENSSL_free(own);
+	return same;
+}
+
+/* NULL: it is damaged. */
+static X509 *read_one(const unsigned char *der, long n, X509 **last)
+{
+	const unsigned char *at = der;
+	X509 *x;
+
+	if (last && *last && is_same(*last, der, n)) {
+		X509_up_ref(*last);
+		return *last;
+	}
+	x = d2i_X509(NULL, &at, n);
+	if (x && at != der + n) {
+		X509_free(x);
+		return NULL;
+	}
+	if (x && last) {
+		X509_free(*last);
+		X509_up_ref(x);
+		*last = x;
+	}
+	return x;
+}
+
+/* 0; 1: it is something else; or why not. */
+static int add_one(STACK_OF(X509) * all, unsigned max, const char *name, const unsigned char *der,
+	long n, X509 **last)
+{
+	X509 *x;
+
+	if (strcmp(name, PEM_STRING_X509) != 0 && strcmp(name, PEM_STRING_X509_OLD) != 0)
+		return 1;
+	if (sk_X509_num(all) == (int)max)
+		return -E2BIG;
+	x = read_one(der, n, sk_X509_num(all) ? last : NULL);
+	if (!x)
+		return -EBADMSG;
+	if (sk_X509_push(all, x) > 0)
+		return 0;
+	X509_free(x);
+	return -ENOMEM;
+}
+
+int x509_read_chain(
+	const char *text, size_t n, unsigned max, struct x509_st **last, struct stack_st_X509 **ret)
 {
 	BIO *b = n && n <= INT_MAX ? BIO_new_mem_buf(text, (int)n) : NULL;
 	STACK_OF(X509) *all = sk_X509_new_null();
-	int err = 0;
-	X509 *x;
+	char *name, *head;
+	unsigned char *der;
+	int err = all ? 0 : -ENOMEM;
+	long len;
 
 	ERR_clear_error();
-	while (b && all && !err && (x = PEM_read_bio_X509(b, NULL, x509_no_password, NULL)))
-		if (sk_X509_num(all) == (int)max || sk_X509_push(all, x) <= 0) {
-			X509_free(x);
-			err = -E2BIG;
-		}
-	/* What is left is nothing, or not a certificate. */
-	if (!err && b && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+	while (b && err >= 0 && PEM_read_bio(b, &name, &head, &der, &len) == 1) {
+		err = add_one(all, max, name, der, len, last);
+		OPENSSL_free(name);
+		OPENSSL_free(head);
+		OPENSSL_clear_free(der, (size_t)len);
+	}
+	/* What is left is nothing, or not PEM. */
+	if (err >= 0 && b && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
 		err = -EBADMSG;
-	if (!err && sk_X509_num(all) <= 0)
-		err = -ENOENT;
+	if (err >= 0)
+		err = sk_X509_num(all) > 0 ? 0 : -ENOENT;
 	ERR_clear_error();
 	BIO_free(b);
 	if (err)
