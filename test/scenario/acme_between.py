@@ -1,7 +1,8 @@
 """Between stead and Pebble, run by acmebed.py: tells when to renew (RFC 9773), which Pebble does not, and fails when told to.
 
-What it does stands in a file, which is read at each request: {"renewal": [start, end], "retry_after": S, "busy": N}; of
-`busy` the next N requests but the directory's are answered with 503. Prints a line for each request.
+What it does stands in a file, which is read at each request: {"renewal": [start, end], "retry_after": S, "busy": N,
+"hold": PART}; of `busy` the next N requests but the directory's are answered with 503; what has PART in its path waits
+until the file says otherwise. Prints a line for each request.
 """
 
 import base64
@@ -11,6 +12,7 @@ import json
 import pathlib
 import ssl
 import sys
+import time
 
 PORT, UPSTREAM, BEHAVIOUR, BUNDLE, CERTIFICATE, KEY = int(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3]), *sys.argv[4:7]
 
@@ -45,6 +47,10 @@ class Between(http.server.BaseHTTPRequestHandler):
             payload = unbase64(json.loads(body)["payload"])
             self.say("PAYLOAD", payload.decode())
         does = json.loads(BEHAVIOUR.read_text())
+        while does.get("hold") and does["hold"] in self.path:
+            self.say("HELD", self.path)
+            time.sleep(0.1)
+            does = json.loads(BEHAVIOUR.read_text())
         if self.path != "/dir" and does.get("busy"):
             BEHAVIOUR.write_text(json.dumps({**does, "busy": does["busy"] - 1}))
             self.answer(503, [("Retry-After", str(does.get("retry_after", 1)))], b"{}")

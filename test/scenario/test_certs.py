@@ -5,6 +5,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -217,3 +218,20 @@ def test_no_more_than_authorities_give(net, bed):
     said = again.cli("cert", "renew", code=1)
     assert "within a week" in said and "wait" in said
     assert pebble.issued() == 1 and again.served() == again.certificate()["serial"]
+
+
+def test_one_that_is_not_served(net, bed):
+    """A certificate that was got and that no handshake shows, because nobody signs, is told as that."""
+    between = acmebed.Between(net, acmebed.Pebble(net, nonce_reject=0), hold="/certZ/")
+    stead = bed(between, more="HeaderTimeoutSec=500ms").up()
+    wait_until("the certificate is ready", lambda: "HELD" in between.log())
+    pid = stead.pid("keys")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        between.does()
+        said = wait_until("it is told", lambda: [r for r in stead.logs() if r.get("event") == "CERT_NOT_SERVED"])
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    issued = [r["serial"] for r in stead.logs() if r.get("event") == "CERT_ISSUED"]
+    assert [r["serial"] for r in said] == issued and said[0]["site"] == "shop" and said[0]["why"], said
+    assert wait_until("it is served", stead.served) == issued[0]
