@@ -279,7 +279,7 @@ static void look_renewal(struct ctl *c, struct cert *cert)
 	struct buf b;
 
 	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof m);
-	pack_str(&b, cert->source[0] ? cert->source : c->certs.directory);
+	pack_str(&b, acme_source(c, cert));
 	pack_str(&b, "");
 	pack_str(&b, "");
 	pack_str(&b, cert->ari);

@@ -152,6 +152,11 @@ void acme_authorities(struct ctl *c, const struct conf_app *conf)
 	take_eab(certs, conf->acme_eab_box);
 }
 
+const char *acme_source(const struct ctl *c, const struct cert *cert)
+{
+	return cert->source[0] ? cert->source : c->certs.directory;
+}
+
 /* When it may be asked for that site: at once when that is over. */
 static uint64_t free_at(const struct cert *cert, const struct acme_account *a, unsigned i)
 {

@@ -59,6 +59,20 @@ bool acme_wants(const struct ctl *c, const struct conf_app *conf)
 	return acme_agreed(c, conf);
 }
 
+/* Is one of them at that port? */
+static bool has_port(const char *const *addresses, const char *port)
+{
+	size_t n = strlen(port);
+
+	for (; addresses && *addresses; addresses++) {
+		size_t len = strlen(*addresses);
+
+		if (len >= n && strcmp(*addresses + len - n, port) == 0)
+			return true;
+	}
+	return false;
+}
+
 void acme_begin(struct site_build *b, const struct conf_app *conf)
 {
 	struct certs *certs = &b->c->certs;
@@ -66,6 +80,8 @@ void acme_begin(struct site_build *b, const struct conf_app *conf)
 	certs->build++;
 	certs->unagreed = 0;
 	certs->unagreed_name[0] = '\0';
+	/* Where authorities look. Whoever tries a site at home is not told of certificates. */
+	certs->reachable = has_port(conf->listen, ":80") || has_port(conf->listen_tls, ":443");
 	acme_authorities(b->c, conf);
 	certs->hook_there = conf->challenge_hook != NULL;
 }
@@ -162,7 +178,7 @@ static void count_unagreed(struct certs *certs, const char *names)
 {
 	size_t n = min_of(strcspn(names, " "), sizeof certs->unagreed_name - 1);
 
-	if (certs->unagreed++ == 0)
+	if (certs->reachable && certs->unagreed++ == 0)
 		(void)snprintf(certs->unagreed_name, sizeof certs->unagreed_name, "%.*s", (int)n, names);
 }
 
@@ -200,7 +216,7 @@ bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_sit
 	site->cert =
 		snap_put_cert(b->w, &put, (const void *const *)cert->der, cert->der_n, cert->n,
 			cert->names) + 1;
-	certs_serve(b, conf, site, strcmp(cert->source, CONF_ACME_DIRECTORY) == 0);
+	certs_serve(b, conf, site, strcmp(acme_source(b->c, cert), CONF_ACME_DIRECTORY) == 0);
 	return true;
 }
 

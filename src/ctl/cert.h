@@ -154,7 +154,7 @@ struct certs {
 	unsigned build;
 	unsigned jobs;
 	struct timer timer, late;
-	bool agreed;                          /* to the terms of the first authority */
+	bool agreed, reachable;               /* to the terms of the first authority; it could look here */
 	unsigned unagreed;                    /* sites that want one, and nobody agreed */
 	char unagreed_name[256];              /* a name of the first of them */
 	uint64_t terms_job;                   /* 0: none is under way */
@@ -192,6 +192,8 @@ int state_save_dealings(struct ctl *c, const struct cert *cert);
 void acme_authorities(struct ctl *c, const struct conf_app *conf);
 /* The one with that directory, made when it is not known yet. NULL without memory. */
 struct acme_account *acme_account_at(struct ctl *c, const char *directory);
+/* Directory of the one that gave what serves; before there is any, and of one from before that was kept, the first. */
+const char *acme_source(const struct ctl *c, const struct cert *cert);
 /* Of whom that certificate is asked now; NULL: of nobody until *ret_then_s. */
 struct acme_account *acme_choose(struct ctl *c, struct cert *cert, uint64_t *ret_then_s);
 /* May another order be placed there now? If not, it is said when. */

@@ -61,16 +61,10 @@ static const char *state_of(const struct ctl *c, const struct cert *cert)
 						: "served";
 }
 
-/* Who gave it, or will be asked first. */
-static const char *source_of(const struct ctl *c, const struct cert *cert)
-{
-	return cert->source[0] ? cert->source : c->certs.directory;
-}
-
-/* … its host. */
+/* The host of who gave it, or will be asked first. */
 static const char *authority_of(const struct ctl *c, const struct cert *cert, char ret[256])
 {
-	const char *url = source_of(c, cert), *at = strstr(url, "://");
+	const char *url = acme_source(c, cert), *at = strstr(url, "://");
 
 	at = at ? at + 3 : url;
 	(void)snprintf(ret, 256, "%.*s", (int)min_of(strcspn(at, "/"), (size_t)255), at);
@@ -83,7 +77,7 @@ static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 	const char *names = cert->n ? cert->names : cert->wanted ? cert->wanted : "";
 	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:i}", "site", cert->site, "state",
 		state_of(c, cert), "alert", alerts[acme_alert(c, cert)], "from",
-		cert->own ? "Certificate=" : source_of(c, cert), "issuer",
+		cert->own ? "Certificate=" : acme_source(c, cert), "issuer",
 		cert->own ? cert->own_issuer : authority_of(c, cert, host), "names",
 		certs_words(cert->own ? (cert->own_names ? cert->own_names : "") : names), "serial",
 		cert->own ? cert->own_serial : cert->serial, "until",
