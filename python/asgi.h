@@ -12,6 +12,7 @@
 #include "head.h"
 #include "link/link_worker.h"
 #include "link/ws.h"
+#include "link/ws_deflate.h"
 
 /* What a message is asked for, and what scopes say. */
 #define ASGI_NAMES(NAME)                                                                           \
@@ -107,6 +108,7 @@ struct asgi {
 	struct conn *owing;      /* their end is still to be told; each holds a reference */
 	unsigned live;
 	size_t message_max;
+	struct ws_deflate *deflate; /* of all WebSockets; NULL: none was agreed yet */
 	uint32_t ping_ms, close_ms;
 	bool stopping;
 };
@@ -133,6 +135,8 @@ struct wsock {
 	PyObject *reason;
 	uint64_t due_ms; /* the next ping, or the end of patience with a client that shall close */
 	char key[24];
+	uint8_t deflate_bits;         /* of the window for what is sent; 0: no compression was agreed */
+	char extension[WS_AGREED_MAX]; /* … and how that is told to the client */
 };
 
 struct conn {
@@ -187,6 +191,8 @@ void asgi_ws_closed(struct conn *c);
 void asgi_ws_lost(struct conn *c);
 /* A frame behind what waits. */
 void asgi_ws_put(struct conn *c, enum ws_opcode op, const char *p, size_t n);
+/* A message, compressed where that was agreed and is worth it. */
+void asgi_ws_put_message(struct conn *c, enum ws_opcode op, const char *p, size_t n);
 void asgi_ws_close_with(struct conn *c, uint16_t code, const char *reason, size_t n);
 /* Is it open, and not more in the queue than its bound? */
 bool asgi_ws_wants_more(const struct conn *c);

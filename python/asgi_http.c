@@ -77,6 +77,11 @@ static int put_bytes(struct conn *c, PyObject *name, PyObject *value, bool accep
 	}
 	if (PyBytes_AsStringAndSize(name, &p, &n) < 0)
 		return -1;
+	if (accepting && n == 24 && strncasecmp(p, "sec-websocket-extensions", 24) == 0) {
+		PyErr_SetString(PyExc_ValueError,
+			"sec-websocket-extensions is said by the server, not by a header");
+		return -1;
+	}
 	if (accepting && n == 22 && strncasecmp(p, "sec-websocket-protocol", 22) == 0) {
 		PyErr_SetString(PyExc_ValueError,
 			"sec-websocket-protocol is said by `subprotocol`, not by a header");

@@ -46,8 +46,8 @@ struct seen {
 	const char *client_port, *server_port;
 	size_t client_port_len, server_port_len;
 	/* of a WebSocket's handshake */
-	const char *ws_version, *key;
-	size_t ws_version_len, key_len;
+	const char *ws_version, *key, *extensions;
+	size_t ws_version_len, key_len, extensions_len;
 };
 
 enum kind { KIND_FIELD, KIND_ADDRESS };
@@ -204,6 +204,9 @@ static int put_field(struct conn *c, PyObject *headers, PyObject *protocols, str
 	} else if (is(name, name_len, "sec-websocket-key")) {
 		seen->key = p;
 		seen->key_len = seen->key_len ? SIZE_MAX : n; /* one only */
+	} else if (is(name, name_len, "sec-websocket-extensions") && !seen->extensions) {
+		seen->extensions = p;
+		seen->extensions_len = n;
 	}
 	return 0;
 }
@@ -308,6 +311,9 @@ static unsigned bad_handshake(struct conn *c, const struct seen *seen)
 	if (!seen->key || !ws_key_ok(seen->key, seen->key_len))
 		return 400;
 	memcpy(c->ws->key, seen->key, sizeof(c->ws->key));
+	if (seen->extensions)
+		c->ws->deflate_bits = (uint8_t)ws_deflate_agree(
+			seen->extensions, seen->extensions_len, c->ws->extension);
 	return 0;
 }
 

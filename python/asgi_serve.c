@@ -37,6 +37,7 @@ static void asgi_free(PyObject *capsule)
 	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++)
 		Py_CLEAR(*objects[i]);
 	asgi_scope_done(s);
+	ws_deflate_free(s->deflate);
 	link_worker_free(s->worker);
 	free(s);
 }

@@ -151,10 +151,10 @@ static void put(struct conn *c, const char *p, size_t n)
 	asgi_wait_room(c);
 }
 
-void asgi_ws_put(struct conn *c, enum ws_opcode op, const char *p, size_t n)
+static void put_frame(struct conn *c, enum ws_opcode op, bool deflated, const char *p, size_t n)
 {
 	char frame[WS_HEAD_MAX + SMALL_MAX] __attribute__((uninitialized));
-	size_t head = ws_frame_head(frame, op, false, n);
+	size_t head = ws_frame_head(frame, op, deflated, n);
 
 	if (n <= SMALL_MAX) {
 		if (n)
@@ -164,6 +164,26 @@ void asgi_ws_put(struct conn *c, enum ws_opcode op, const char *p, size_t n)
 	}
 	put(c, frame, head);
 	put(c, p, n);
+}
+
+void asgi_ws_put(struct conn *c, enum ws_opcode op, const char *p, size_t n)
+{
+	put_frame(c, op, false, p, n);
+}
+
+void asgi_ws_put_message(struct conn *c, enum ws_opcode op, const char *p, size_t n)
+{
+	char *small;
+	size_t small_n;
+
+	/* Without the memory for it, it goes as it is. */
+	if (!c->ws->deflate_bits ||
+		ws_deflate_message(c->s->deflate, c->ws->deflate_bits, p, n, &small, &small_n) < 0) {
+		put_frame(c, op, false, p, n);
+		return;
+	}
+	put_frame(c, op, true, small, small_n);
+	free(small);
 }
 
 /* Nothing more is read; the tunnel ends behind what waits. */
@@ -203,17 +223,24 @@ void asgi_ws_close(struct conn *c, uint16_t code, const char *reason)
 
 /* In. */
 
-static int got_message(struct conn *c)
+/* The client broke a rule, or its connection ends without one of its own. */
+static void end_with(struct conn *c, uint16_t code)
+{
+	if (c->ws->state == WS_STATE_OPEN) {
+		c->ws->code = code;
+		put_close(c, code, "", 0);
+	}
+	if (c->ws->state != WS_STATE_CLOSED)
+		asgi_ws_closed(c);
+	finish(c);
+}
+
+static int queue_message(struct conn *c, bool text, const char *p, size_t n)
 {
 	struct wsock *ws = c->ws;
-	bool text, deflated;
-	size_t n;
-	const char *p = ws_message(&ws->frames, &n, &text, &deflated);
 	PyObject *o;
 	int res;
 
-	if (ws->state != WS_STATE_OPEN || c->app_done)
-		return 0;
 	o = text ? PyUnicode_DecodeUTF8(p, (Py_ssize_t)n, NULL)
 		 : PyBytes_FromStringAndSize(p, (Py_ssize_t)n);
 	res = o ? PyList_Append(ws->queue, o) : -1;
@@ -221,6 +248,36 @@ static int got_message(struct conn *c)
 	ws->queue_bytes += n;
 	asgi_wake(c, ASGI_RECEIVE);
 	return res;
+}
+
+/* One that came compressed: only now is it known whether a text is one. */
+static int got_deflated(struct conn *c, bool text, const char *p, size_t n)
+{
+	uint32_t utf8 = 0;
+	char *all;
+	int res = ws_inflate_message(c->s->deflate, p, n, c->s->message_max, &all, &n);
+
+	if (res < 0) {
+		end_with(c, res == -EBADMSG ? WS_BAD_DATA : WS_TOO_BIG);
+		return 0;
+	}
+	if (text && (!ws_utf8(&utf8, all, n) || utf8))
+		end_with(c, WS_BAD_DATA);
+	else
+		res = queue_message(c, text, all, n);
+	free(all);
+	return res;
+}
+
+static int got_message(struct conn *c)
+{
+	bool text, deflated;
+	size_t n;
+	const char *p = ws_message(&c->ws->frames, &n, &text, &deflated);
+
+	if (c->ws->state != WS_STATE_OPEN || c->app_done)
+		return 0;
+	return deflated ? got_deflated(c, text, p, n) : queue_message(c, text, p, n);
 }
 
 static void got_close(struct conn *c)
@@ -237,19 +294,6 @@ static void got_close(struct conn *c)
 		put_close(c, code, "", 0);
 	}
 	if (ws->state != WS_STATE_CLOSED)
-		asgi_ws_closed(c);
-	finish(c);
-}
-
-static void got_error(struct conn *c)
-{
-	uint16_t code = ws_code(&c->ws->frames);
-
-	if (c->ws->state == WS_STATE_OPEN) {
-		c->ws->code = code;
-		put_close(c, code, "", 0);
-	}
-	if (c->ws->state != WS_STATE_CLOSED)
 		asgi_ws_closed(c);
 	finish(c);
 }
@@ -274,7 +318,7 @@ static int got(struct conn *c, enum ws_event e)
 		got_close(c);
 		return 0;
 	case WS_ERROR:
-		got_error(c);
+		end_with(c, ws_code(&c->ws->frames));
 		return 0;
 	default:
 		return 0;

@@ -89,6 +89,13 @@ static int put_accept(struct conn *c, PyObject *message)
 			head_value(&c->head, protocol, protocol, p, (size_t)n) < 0)
 			goto out;
 	}
+	if (c->ws->deflate_bits && !s->deflate)
+		s->deflate = ws_deflate_new();
+	if (!s->deflate)
+		c->ws->deflate_bits = 0;
+	if (c->ws->deflate_bits && head_field(&c->head, "Sec-WebSocket-Extensions", c->ws->extension,
+					   strlen(c->ws->extension)) < 0)
+		goto out;
 	if (asgi_put_headers(c, asgi_get(s, message, ASGI_headers), true) < 0 ||
 		head_end(&c->head) < 0)
 		goto out;
@@ -116,6 +123,7 @@ static PyObject *do_accept(struct conn *c, PyObject *message)
 	}
 	head_done(&c->head);
 	c->ws->state = WS_STATE_OPEN;
+	c->ws->frames.deflate = c->ws->deflate_bits != 0;
 	c->ws->due_ms = asgi_now_ms() + c->s->ping_ms;
 	if (asgi_ws_pump(c) < 0)
 		return NULL;
@@ -155,7 +163,7 @@ static PyObject *do_send(struct conn *c, struct wait *w)
 	}
 	if (!w->data || PyBytes_AsStringAndSize(w->data, &p, &n) < 0)
 		return NULL;
-	asgi_ws_put(c, text ? WS_TEXT : WS_BINARY, p, (size_t)n);
+	asgi_ws_put_message(c, text ? WS_TEXT : WS_BINARY, p, (size_t)n);
 	w->begun = true;
 	if (c->ws->state == WS_STATE_CLOSED)
 		return asgi_raise_gone(c);

@@ -253,7 +253,7 @@ CONF(PYTHON_THREADS, PYTHON, "Threads", CONF_TYPE_INT, 0, "1", 1, 64, "threads",
 CONF(PYTHON_CONCURRENCY, PYTHON, "Concurrency", CONF_TYPE_INT, 0, "512", 1, 8000, "requests", WHEN_RESTART, "how many requests one process of an ASGI app runs at once",
 	"What is more waits in the site's queue. Open WebSockets do not count.", "Concurrency=100")
 CONF(PYTHON_WEBSOCKET_MAX, PYTHON, "WebSocketMax", CONF_TYPE_SIZE, 0, "16M", 1024, 1073741824, "bytes", WHEN_RESTART, "how large a WebSocket's message may be",
-	"A larger one closes its WebSocket with code 1009.", "WebSocketMax=1M")
+	"A larger one closes its WebSocket with code 1009. Of a compressed one counts what it unfolds to.", "WebSocketMax=1M")
 CONF(PYTHON_MAX_REQUESTS, PYTHON, "MaxRequests", CONF_TYPE_INT, 0, "0", 0, 1000000000, "requests", WHEN_RESTART, "how many requests a worker runs before it is replaced",
 	"Each worker's own limit lies up to a fifth below, so that they do not come to it together; and they are replaced one after the other, each by a new one that is ready before the old one finishes what it has. 0: no limit.", "MaxRequests=10000")
 CONF(PYTHON_LIFETIME, PYTHON, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RESTART, "how old a worker becomes before it is replaced",

@@ -295,6 +295,7 @@ WS_WRONG = {
     "http": {"type": "http.response.start", "status": 200},
     "accept with str": {"type": "websocket.accept", "headers": [("a", "b")]},
     "accept with protocol header": {"type": "websocket.accept", "headers": [(b"sec-websocket-protocol", b"x")]},
+    "accept with extension header": {"type": "websocket.accept", "headers": [(b"Sec-WebSocket-Extensions", b"x")]},
     "accept with bytes": {"type": "websocket.accept", "subprotocol": b"x"},
     "close with 1005": {"type": "websocket.close", "code": 1005},
     "both": {"type": "websocket.send", "text": "x", "bytes": b"y"},

@@ -207,7 +207,7 @@ def test_wrong_messages(up):  # noqa: F811
     one = up()
     before = {"send first": "RuntimeError", "unknown": "ValueError", "http": "ValueError",
               "accept with str": "TypeError", "accept with protocol header": "ValueError",
-              "accept with bytes": "TypeError"}
+              "accept with extension header": "ValueError", "accept with bytes": "TypeError"}
     behind = {"close with 1005": "ValueError", "both": "ValueError", "neither": "ValueError",
               "text of bytes": "TypeError", "accept twice": "RuntimeError", "unknown": "ValueError"}
     for path, rows in (("/wrong", before), ("/open-wrong", behind)):
