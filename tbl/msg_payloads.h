@@ -81,6 +81,12 @@ struct msg_resolved {
 	uint32_t addresses; /* at most RESOLVED_MAX */
 	uint32_t pad;
 };
+/* Of the name servers that answer for a record's zone. */
+struct msg_spread_told {
+	uint32_t err; /* 0; ENOENT: they are not known; or another errno: then the rest is 0 */
+	uint32_t there, missing, silent; /* so many have it, have it not, could not be asked */
+	uint32_t pad;
+};
 struct msg_auth {
 	uint32_t good; /* 1: the password is the hash's */
 };

@@ -85,6 +85,8 @@ MSG(METRICS, 404, P(CTL), P(GATE), none, 1, 1, "the answer: a sealed piece of me
 MSG(RESOLVE, 410, P(GATE) | P(CERTS), P(RESOLVE), msg_resolve, 0, 0, "look this host up; then: its name")
 MSG(CAA_LOOK, 412, P(CERTS), P(RESOLVE), none, 0, 0, "which CAA records does exactly this host have, and does its DNSSEC hold? packed: its name")
 MSG(CAA_LOOKED, 413, P(RESOLVE), P(CERTS), msg_caa_looked, 0, 0, "what the system's name servers say; then packed for each record: flags, tag, value")
+MSG(SPREAD, 414, P(CERTS), P(RESOLVE), none, 0, 0, "do all name servers of its zone have this TXT record? packed: its name, its text")
+MSG(SPREAD_TOLD, 415, P(RESOLVE), P(CERTS), msg_spread_told, 0, 0, "what they said; then: the first of those that have it not, or \"\"")
 MSG(RESOLVED, 411, P(RESOLVE), P(GATE) | P(CERTS), msg_resolved, 0, 0, "what came of it; then: 16 bytes for each address, IPv4 in its mapped form, and the name")
 
 /* gates and auth */

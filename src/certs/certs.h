@@ -9,11 +9,13 @@
  *   order.c     one order as a machine of states: what to ask next, what an answer changes
  *   proof.c     its middle: proofs of several names at a time
  *   choice.c    its end: which of several chains
+ *   spread.c    a record has reached the servers of its zone, or not yet
  *   http.c      transfers: libcurl on the loop
  *   job.c       a job of ctl's: drives one order through transfers, signatures and messages
+ *   offered.c   … and waits until what proves a name can be looked at
  *   jail.c      what is left to the process
  *
- * The first eight touch no descriptor, no clock and no file. Keys stay with the process keys: what
+ * The first nine touch no descriptor, no clock and no file. Keys stay with the process keys: what
  * is signed goes there whole. Nothing is kept here: what must outlive this process is ctl's
  * (CERT_KEEP).
  */
@@ -172,6 +174,11 @@ void jws_put_binding_input(struct buf *b, const struct jws_key *key, const char 
 int jws_put_binding(struct buf *b, const char *input, size_t n, const void *mac, size_t mac_n);
 /* The whole request: that input and its signature, which is DER as keys gives it. 0; -EBADMSG. */
 int jws_put(struct buf *b, const char *input, size_t n, const uint8_t *der, size_t der_n);
+
+/* ---- spread.c: is the record where the authority will look? ---- */
+enum spread_judged { SPREAD_GO = 1, SPREAD_AGAIN, SPREAD_FAIL };
+/* told: what resolve found; since_ms: for how long it has been asked. */
+enum spread_judged spread_judge(const struct msg_spread_told *told, uint64_t since_ms);
 
 /* ---- order.c ---- */
 struct order_ask {

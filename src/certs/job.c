@@ -28,7 +28,7 @@ static struct job *job_by_id(struct certs *c, uint64_t id)
 	return NULL;
 }
 
-static struct job *job_by_question(struct certs *c, uint64_t sent, enum job_wait wait)
+struct job *job_by_question(struct certs *c, uint64_t sent, enum job_wait wait)
 {
 	for (unsigned i = 0; i < JOBS_MAX; i++)
 		if (c->jobs[i].certs && c->jobs[i].wait == wait && c->jobs[i].sent == sent)
@@ -54,7 +54,7 @@ void job_drop_all(struct certs *c)
 			job_free(&c->jobs[i]);
 }
 
-static void tell(struct job *j, uint32_t role, enum msg_type type, uint64_t id, const void *p,
+void job_tell(struct job *j, uint32_t role, enum msg_type type, uint64_t id, const void *p,
 	size_t n, const void *q, size_t m)
 {
 	struct aide_peer *to = certs_peer(j->certs, role);
@@ -110,7 +110,7 @@ static void tell_end(struct job *j)
 		for (int i = 0; i < 3; i++)
 			pack_str(&b, "");
 	}
-	tell(j, PROC_CTL, MSG_CERT_END, j->id, &m, sizeof m, b.p, b.len);
+	job_tell(j, PROC_CTL, MSG_CERT_END, j->id, &m, sizeof m, b.p, b.len);
 	buf_done(&b);
 	job_free(j);
 }
@@ -125,7 +125,7 @@ static void tell_served(struct job *j)
 		pack_str(&b, i == 2 && j->transfer.failed ? j->transfer.error : "");
 	pack_str(&b, j->transfer.serial);
 	pack_str(&b, "");
-	tell(j, PROC_CTL, MSG_CERT_END, j->id, &m, sizeof m, b.p, b.error ? 0 : b.len);
+	job_tell(j, PROC_CTL, MSG_CERT_END, j->id, &m, sizeof m, b.p, b.error ? 0 : b.len);
 	buf_done(&b);
 	job_free(j);
 }
@@ -166,7 +166,7 @@ void job_resolve(struct job *j, const char *host)
 
 	j->wait = WAIT_NAMES;
 	j->sent = ++j->certs->ids;
-	tell(j, PROC_RESOLVE, MSG_RESOLVE, j->sent, &m, sizeof m, host, strlen(host) + 1);
+	job_tell(j, PROC_RESOLVE, MSG_RESOLVE, j->sent, &m, sizeof m, host, strlen(host) + 1);
 }
 
 /* There is no answer, and that is the answer. */
@@ -224,7 +224,7 @@ static void sign(struct job *j)
 	memcpy(m.key, is_binding(j) ? j->ask.eab_key : j->ask.account_key.id, sizeof m.key);
 	j->wait = WAIT_KEYS;
 	j->sent = ++j->certs->ids;
-	tell(j, PROC_KEYS, MSG_SIGN, j->sent, &m, sizeof m, j->input.p, j->input.len);
+	job_tell(j, PROC_KEYS, MSG_SIGN, j->sent, &m, sizeof m, j->input.p, j->input.len);
 }
 
 static void prepare_post(struct job *j, const struct order_next *next)
@@ -247,7 +247,7 @@ static void have_kept(struct job *j)
 	pack_str(&b, j->order.url);
 	j->wait = WAIT_KEPT;
 	if (b.error == 0)
-		tell(j, PROC_CTL, MSG_CERT_KEEP, j->id, b.p, b.len, NULL, 0);
+		job_tell(j, PROC_CTL, MSG_CERT_KEEP, j->id, b.p, b.len, NULL, 0);
 	buf_done(&b);
 }
 
@@ -262,7 +262,7 @@ static void have_offered(struct job *j, const struct order_next *next, enum msg_
 	pack_str(&b, next->token);
 	pack_str(&b, next->text);
 	if (b.error == 0)
-		tell(j, PROC_CTL, type, j->id, &m, sizeof m, b.p, b.len);
+		job_tell(j, PROC_CTL, type, j->id, &m, sizeof m, b.p, b.len);
 	buf_done(&b);
 }
 
@@ -317,6 +317,8 @@ void job_on_timer(struct loop *l, struct op *op, int res)
 
 	(void)l;
 	(void)res;
+	if (j->wait == WAIT_AGAIN)
+		job_spread(j);
 	if (j->wait != WAIT_TIME)
 		return;
 	order_went(&j->order);
@@ -429,7 +431,7 @@ void job_look_caa(struct job *j)
 	j->sent = ++j->certs->ids;
 	buf_init(&b, ACME_NAME_BYTES + 16);
 	pack_str(&b, j->caa_at);
-	tell(j, PROC_RESOLVE, MSG_CAA_LOOK, j->sent, b.p, b.len, NULL, 0);
+	job_tell(j, PROC_RESOLVE, MSG_CAA_LOOK, j->sent, b.p, b.len, NULL, 0);
 	buf_done(&b);
 }
 
@@ -465,6 +467,8 @@ void job_peer_up(struct certs *c, uint32_t role)
 			continue;
 		if (role == PROC_KEYS && j->wait == WAIT_KEYS)
 			sign(j);
+		else if (role == PROC_RESOLVE && j->wait == WAIT_SPREAD)
+			job_spread(j);
 		else if (role == PROC_RESOLVE && j->wait == WAIT_NAMES)
 			job_resolve(j, j->probing ? j->ask.names[j->probe_i] : j->host);
 		else if (role == PROC_RESOLVE && j->wait == WAIT_CAA)
@@ -564,24 +568,6 @@ static void begin(struct certs *c, const struct msg *m)
 		job_go_on(j);
 }
 
-/* False: it cannot be, and the order has failed. */
-static bool is_offered(struct job *j, const struct msg *m)
-{
-	const char *what, *todo;
-	struct order_next next;
-	struct unpack u;
-
-	unpack_init(&u, m->payload, m->h.len);
-	what = unpack_str(&u);
-	todo = unpack_str(&u);
-	if (unpack_done(&u) && !what[0])
-		return true;
-	order_next(&j->order, &next);
-	order_fail(&j->order, next.name, u.bad ? "" : todo, "%.400s",
-		u.bad ? "it cannot be proved" : what);
-	return false;
-}
-
 void job_heard_ctl(struct certs *c, struct msg *m)
 {
 	struct job *j;
@@ -593,7 +579,10 @@ void job_heard_ctl(struct certs *c, struct msg *m)
 	j = job_by_id(c, m->h.id);
 	if (!j || j->wait != (m->h.type == MSG_CERT_KEPT ? WAIT_KEPT : WAIT_OFFERED))
 		return;
-	if (m->h.type != MSG_CERT_OFFERED || is_offered(j, m))
-		order_went(&j->order);
+	if (m->h.type == MSG_CERT_OFFERED) {
+		job_offered(j, m);
+		return;
+	}
+	order_went(&j->order);
 	job_go_on(j);
 }

@@ -62,6 +62,8 @@ static void heard(struct aide *a, struct aide_peer *from, struct msg *m)
 		job_heard_ctl(c, m);
 	else if (m->h.type == MSG_SIGNED)
 		job_signed(c, m);
+	else if (m->h.type == MSG_SPREAD_TOLD)
+		job_spread_told(c, m);
 	else if (m->h.type == MSG_RESOLVED)
 		job_resolved(c, m);
 	else if (m->h.type == MSG_CAA_LOOKED)

@@ -69,7 +69,9 @@ enum job_wait {
 	WAIT_NOTHING = 0,
 	WAIT_KEYS,    /* a signature */
 	WAIT_KEPT,    /* ctl has written down what must not be lost */
-	WAIT_OFFERED, /* all gates answer the token */
+	WAIT_OFFERED, /* what proves the name is in its place */
+	WAIT_SPREAD,  /* … in DNS: do all servers of the zone have it? */
+	WAIT_AGAIN,   /* … not yet: a pause */
 	WAIT_NAMES,   /* addresses of a host */
 	WAIT_CAA,     /* its CAA records */
 	WAIT_HTTP,
@@ -99,6 +101,9 @@ struct job {
 		probe_good; /* name; its addresses: how many, which, how many were good */
 	char probe_address[ADDRESSES_MAX][50];
 	bool probe_alone; /* there is a name of which no address answers */
+	/* a record that is waited for: since when; how often it was asked for */
+	uint64_t spread_ms;
+	unsigned spreads;
 	struct acme_fail probe_why; /* of an address that could not be connected to */
 };
 void job_heard_ctl(struct certs *c, struct msg *m);
@@ -111,12 +116,19 @@ void job_peer_up(struct certs *c, uint32_t role);
 void job_drop_all(struct certs *c);
 void job_transferred(struct transfer *t);
 op_done job_on_timer;
+/* offered.c: CERT_OFFERED came; a record is asked for, again; what resolve says of it. */
+void job_offered(struct job *j, const struct msg *m);
+void job_spread(struct job *j);
+void job_spread_told(struct certs *c, const struct msg *m);
 /* probe.c: the preflight; each is called when its turn in job.c comes. */
 void probe_begin(struct job *j);
 void probe_resolved(struct job *j, uint32_t err, const uint8_t (*addresses)[16], unsigned n);
 void probe_transferred(struct job *j);
 void probe_caa(struct job *j, const struct msg_caa_looked *said, const struct caa_record *records);
-/* For probe.c. */
+/* For probe.c and offered.c. */
+struct job *job_by_question(struct certs *c, uint64_t sent, enum job_wait wait);
+void job_tell(struct job *j, uint32_t role, enum msg_type type, uint64_t id, const void *p, size_t n,
+	const void *q, size_t m);
 void job_resolve(struct job *j, const char *host);
 void job_look_caa(struct job *j);
 void job_go_on(struct job *j);

@@ -31,6 +31,7 @@ static op_done *const table[OP_RESOLVE_END] = {
 	[OP_RESOLVE_IN] = sockets_on_readable,
 	[OP_RESOLVE_OUT] = sockets_on_writable,
 	[OP_RESOLVE_TIMER] = sockets_on_timer,
+	[OP_RESOLVE_SPREAD] = spread_on_turn,
 };
 
 int main(void)

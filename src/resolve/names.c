@@ -168,6 +168,10 @@ void names_heard(struct aide *a, struct aide_peer *from, struct msg *m)
 		caa_heard(r, from, m);
 		return;
 	}
+	if (m->h.type == MSG_SPREAD) {
+		spread_heard(r, from, m);
+		return;
+	}
 	if (m->h.type != MSG_RESOLVE || msg_get(m, &ask, sizeof(ask), sizeof(ask)) < 0)
 		return;
 	host = msg_tail(m, sizeof(ask), &n);
@@ -201,4 +205,5 @@ void names_gone(struct aide *a, struct aide_peer *peer)
 		if (q->from == peer)
 			q->from = NULL;
 	caa_gone(r, peer);
+	spread_gone(r, peer);
 }

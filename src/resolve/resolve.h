@@ -1,6 +1,6 @@
 /*
  * resolve.h: the parts of stead-resolve: names.c questions for addresses and their answers, caa.c what certs wants to
- * know of a name, sockets.c c-ares' sockets and time on the loop, jail.c what is left to the process.
+ * know of a name, spread.c whether a record has reached the servers of its zone, sockets.c c-ares' sockets and time on the loop, jail.c what is left to the process.
  */
 #ifndef STEAD_RESOLVE_H
 #define STEAD_RESOLVE_H
@@ -9,14 +9,15 @@
 
 #include <time.h>
 
-enum { OP_RESOLVE_IN = OP_USER, OP_RESOLVE_OUT, OP_RESOLVE_TIMER, OP_RESOLVE_END };
-enum { SOCKETS_MAX = 64, QUERIES_MAX = 1024 };
+enum { OP_RESOLVE_IN = OP_USER, OP_RESOLVE_OUT, OP_RESOLVE_TIMER, OP_RESOLVE_SPREAD, OP_RESOLVE_END };
+enum { SOCKETS_MAX = 64, QUERIES_MAX = 1024, SPREADS_MAX = 16 };
 
 struct ares_channeldata;
 struct resolver;
 
 /* One channel of c-ares. */
 struct lookups {
+	struct lookups *next; /* of resolver.others */
 	struct resolver *resolver;
 	struct ares_channeldata *channel;
 };
@@ -29,15 +30,17 @@ struct socket_place {
 };
 struct query;
 struct caa_query;
+struct spread;
 struct resolver {
 	struct aide aide;
 	struct loop *loop;
-	struct lookups names, caa;
+	struct lookups names, caa, *others; /* others: of single servers */
 	struct timespec conf_time; /* of resolv.conf, as read */
 	uint64_t conf_looked_ms;
 	struct query *queries;
 	struct caa_query *caa_queries;
-	unsigned queries_n, caa_n; /* of both kinds; of those */
+	struct spread *spreads;
+	unsigned queries_n, caa_n, spreads_n; /* of all kinds; of those */
 	struct timer timer;
 	struct socket_place sockets[SOCKETS_MAX];
 };
@@ -51,6 +54,11 @@ void names_gone(struct aide *a, struct aide_peer *peer);
 int caa_open(struct resolver *r);
 void caa_heard(struct resolver *r, struct aide_peer *from, const struct msg *m);
 void caa_gone(struct resolver *r, const struct aide_peer *peer);
+
+/* spread.c: SPREAD is answered with SPREAD_TOLD. */
+void spread_heard(struct resolver *r, struct aide_peer *from, const struct msg *m);
+void spread_gone(struct resolver *r, const struct aide_peer *peer);
+op_done spread_on_turn;
 
 void sockets_init(struct resolver *r);
 /* c-ares' own callback: what it waits for on a socket. arg: struct lookups. */

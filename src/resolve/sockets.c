@@ -64,16 +64,22 @@ void sockets_want(void *arg, int fd, int reads, int writes)
 	wait_on(s);
 }
 
+/* In how many ms that channel wants to be called; UINT64_MAX: it waits for nothing. */
+static uint64_t time_of(const struct lookups *of)
+{
+	struct timeval tv, *left = ares_timeout(of->channel, NULL, &tv);
+
+	return left ? (uint64_t)left->tv_sec * 1000 + (uint64_t)left->tv_usec / 1000 + 1 : UINT64_MAX;
+}
+
 void sockets_time(struct resolver *r)
 {
-	struct timeval tv, more, *left = ares_timeout(r->names.channel, NULL, &tv);
+	uint64_t wait = min_of(time_of(&r->names), time_of(&r->caa));
 
-	/* Of both the earlier one. */
-	left = ares_timeout(r->caa.channel, left, &more);
-
-	if (left)
-		loop_timer_in(r->loop, &r->timer,
-			(uint64_t)left->tv_sec * 1000 + (uint64_t)left->tv_usec / 1000 + 1);
+	for (const struct lookups *of = r->others; of; of = of->next)
+		wait = min_of(wait, time_of(of));
+	if (wait != UINT64_MAX)
+		loop_timer_in(r->loop, &r->timer, wait);
 	else
 		loop_timer_stop(r->loop, &r->timer);
 }
@@ -115,5 +121,7 @@ void sockets_on_timer(struct loop *l, struct op *op, int res)
 	(void)res;
 	ares_process_fd(r->names.channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	ares_process_fd(r->caa.channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	for (const struct lookups *of = r->others; of; of = of->next)
+		ares_process_fd(of->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	sockets_time(r);
 }

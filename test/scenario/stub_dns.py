@@ -1,8 +1,8 @@
 """A small name server, run by acmebed.py: answers as told, and says as a resolver that validates would what DNSSEC makes of it.
 
-Argument: a file, read at each question: {"records": {NAME: {TYPE: [value, …]}}, "any": {TYPE: [value, …]} of names without
+Arguments: a file, read at each question, and the address to answer at (127.0.0.1). In the file: {"records": {NAME: {TYPE: [value, …]}}, "any": {TYPE: [value, …]} of names without
 records, "none": [names that do not exist], "secure": [names], "bogus": [names], "broken": [names], "silent": [names],
-"fails": {TYPE: rcode}}. Types: A, AAAA, CNAME, CAA ([flags, tag, value]). `secure` names and those below them are answered
+"fails": {TYPE: rcode}}. Types: A, AAAA, CNAME, NS, TXT, CAA ([flags, tag, value]). `secure` names and those below them are answered
 with AD; `bogus` with SERVFAIL, but not a question that says CD; `broken` with SERVFAIL always; `silent` not at all. Prints a
 line for each question.
 """
@@ -16,7 +16,8 @@ import sys
 import threading
 
 FILE = pathlib.Path(sys.argv[1])
-TYPES = {"A": 1, "CNAME": 5, "AAAA": 28, "CAA": 257}
+ADDRESS = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "TXT": 16, "AAAA": 28, "CAA": 257}
 
 
 def wire(name):
@@ -28,8 +29,10 @@ def data(kind, value):
         return socket.inet_aton(value)
     if kind == "AAAA":
         return socket.inet_pton(socket.AF_INET6, value)
-    if kind == "CNAME":
+    if kind in ("CNAME", "NS"):
         return wire(value)
+    if kind == "TXT":
+        return bytes([len(value)]) + value.encode()
     flags, tag, text = value
     return bytes([flags, len(tag)]) + tag.encode() + text.encode()
 
@@ -95,5 +98,5 @@ class TcpServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
 
 
-threading.Thread(target=TcpServer(("127.0.0.1", 53), Tcp).serve_forever, daemon=True).start()
-socketserver.ThreadingUDPServer(("127.0.0.1", 53), Udp).serve_forever()
+threading.Thread(target=TcpServer((ADDRESS, 53), Tcp).serve_forever, daemon=True).start()
+socketserver.ThreadingUDPServer((ADDRESS, 53), Udp).serve_forever()

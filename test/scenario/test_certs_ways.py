@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import acmebed
+import program
 from acmebed import DOMAIN
 from program import wait_until
 from test_certs import bed, root_state  # noqa: F401 - fixtures
@@ -77,7 +78,7 @@ def test_dies_at_each_step_by_tls(net, bed, role):  # noqa: F811
 
 # What is set stands in a file: the name server can only forget all records of a name at once.
 HOOK = '''
-import fcntl, json, sys, urllib.request
+import fcntl, json, os, sys, urllib.request
 what, record, text = sys.argv[-3:]
 print("hook", what, record, text, flush=True)
 if "fail" in sys.argv:
@@ -85,10 +86,9 @@ if "fail" in sys.argv:
     sys.exit(3)
 if "stays" in sys.argv and what == "cleanup":
     sys.exit(4)
-with open(sys.argv[1], "a+") as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    file.seek(0)
-    there = json.loads(file.read() or "{}")
+with open(sys.argv[1] + ".lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    there = json.load(open(sys.argv[1])) if os.path.exists(sys.argv[1]) else {}
     texts = set(there.get(record, ()))
     there[record] = sorted(texts | {text} if what == "present" else texts - {text})
     def tell(verb, **fields):
@@ -96,9 +96,9 @@ with open(sys.argv[1], "a+") as file:
     tell("clear-txt", host=record)
     for each in there[record]:
         tell("set-txt", host=record, value=each)
-    file.seek(0)
-    file.truncate()
-    file.write(json.dumps(there))
+    with open(sys.argv[1] + ".new", "w") as file:
+        json.dump(there, file)
+    os.replace(sys.argv[1] + ".new", sys.argv[1])
 '''
 
 
@@ -208,3 +208,35 @@ def test_dies_at_each_step_by_dns(net, bed, zone, role):  # noqa: F811
     """kill -9 at each step of an order: exactly one certificate, it is served, and no record is left in the zone."""
     acmebed.dies_at_each_step(acmebed.Pebble(net), lambda pebble: bed(pebble, more="Challenge=dns-01\n", server=zone.line()), role)
     wait_until("the records are taken away", lambda: zone.left() == [])
+
+
+def test_the_record_has_to_be_everywhere(net, bed, zone, work):  # noqa: F811
+    """The authority is told to look when each name server of the zone has the record, and not before."""
+    pebble = acmebed.Pebble(net, nonce_reject=0)
+    servers = {number: work / f"dns{number}.json" for number in (3, 4, 5)}
+
+    def answers(number, records):
+        servers[number].write_text(json.dumps({"records": records}))
+
+    def asked(number):
+        return (work / f"dns{number}.out").read_text().count(f"TXT _acme-challenge.{DOMAIN}")
+
+    answers(3, {DOMAIN: {"A": ["127.0.0.1"], "NS": [f"ns4.{DOMAIN}", f"ns5.{DOMAIN}"]}, acmebed.AUTHORITY: {"A": ["127.0.0.1"]},
+                **{f"ns{number}.{DOMAIN}": {"A": [f"127.0.0.{number}"]} for number in (4, 5)}})
+    for number in servers:
+        if number > 3:
+            answers(number, {})
+        net.start(f"dns{number}", "python3", program.TOP / "test/scenario/stub_dns.py", servers[number], f"127.0.0.{number}")
+    (work / "resolv.conf").write_text("nameserver 127.0.0.3\n")
+    stead = bed(pebble, names=f"*.{DOMAIN}", server=zone.line()).up()
+    text, = wait_until("the record", lambda: zone.records.exists() and zone.left())
+    record = {f"_acme-challenge.{DOMAIN}": {"TXT": [text]}}
+    wait_until("both are asked", lambda: asked(4) and asked(5))
+    answers(4, record)
+    count = asked(5)
+    wait_until("the other is asked again", lambda: asked(5) > count + 1)
+    assert "/chalZ/" not in pebble.log()
+    answers(5, record)
+    wait_until("the certificate", lambda: stead.served(f"any.{DOMAIN}"))
+    # It is not asked of what keeps answers.
+    assert asked(3) == 0 and "/chalZ/" in pebble.log()

@@ -84,7 +84,7 @@ def bed(tmp_path):
                                preexec_fn=lambda: os.dup2(theirs.fileno(), 3), pass_fds=[3])
     theirs.close()
     parent = Channel(ours)
-    parent.send(START, struct.pack("<IIQII", ROLE["RESOLVE"], 0, 7, 1, 0))
+    parent.send(START, struct.pack("<IIQIIII", ROLE["RESOLVE"], 0, 7, 1, 0, 0, 0))
     parent.until(READY)
     gate, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     parent.send(CHANNEL, struct.pack("<IIQ", ROLE["GATE"], 0, 9), [far.fileno()])
