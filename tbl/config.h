@@ -62,7 +62,7 @@ SECTION(ALERT, "Alert", SECTION_PLAIN, SECTION_LATER, "who is told of trouble")
 CONF(SITE_NAME, SITE, "Name", CONF_TYPE_NAME, CONF_DETECT, "", 1, 27, "", WHEN_UP, "the app's name",
 	"Names the app in `stead status`, its database and, as root, its user. Left out, it is made from the folder's name.", "Name=shop")
 CONF(SITE_DOMAIN, SITE, "Domain", CONF_TYPE_HOSTS, CONF_MANY, "", 0, 64, "names", WHEN_RELOAD, "the host names it answers to",
-	"A blank-separated list; the first is the canonical one. *.example.org matches one label. With no Domain= the site answers whatever name is asked for.", "Domain=shop.example www.shop.example")
+	"A blank-separated list; the first is the canonical one. *.example.org matches one label. Addresses stand as in a URL, IPv6 in brackets. With no Domain= the site answers whatever name is asked for.", "Domain=shop.example www.shop.example")
 CONF(SITE_ROOT, SITE, "Root", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS | CONF_ROUTE, "", 0, 4095, "", WHEN_RELOAD, "the folder of a static site",
 	"Its files are served as they are. With an app, which then answers all but Static=, it only says where ErrorPage= looks. A [Route] with a Root= of its own finds there what lies below the route's path; one without looks in the site's, by the whole path. Relative to the app's folder.", "Root=public")
 CONF(SITE_STATIC, SITE, "Static", CONF_TYPE_PREFIX, CONF_MANY | CONF_DETECT, "", 0, 64, "", WHEN_RELOAD, "a path of the site served from a folder",

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/hostname.h"
 #include "seal/x509.h"
 
 enum { DER_MAX = 16 * 1024 };
@@ -115,7 +116,9 @@ bool chain_covers(const struct acme_chain *c, const char *const *names, unsigned
 	bool all = leaf != NULL;
 
 	for (unsigned i = 0; all && i < n; i++)
-		all = X509_check_host(leaf, names[i], 0, 0, NULL) == 1;
+		all = (hostname_is_address(names[i])
+				      ? X509_check_ip_asc(leaf, names[i], 0)
+				      : X509_check_host(leaf, names[i], 0, 0, NULL)) == 1;
 	X509_free(leaf);
 	ERR_clear_error();
 	return all;

@@ -270,8 +270,12 @@ static bool set_up(struct certs *c, struct transfer *t, const struct transfer_as
 	char entry[ADDRESSES_MAX * 50 + ACME_NAME_BYTES + 16];
 	bool good = true;
 
-	(void)snprintf(entry, sizeof entry, "%s:%u:%s", ask->host, ask->port, ask->addresses);
-	t->resolve = curl_slist_append(NULL, entry);
+	if (ask->addresses) {
+		(void)snprintf(
+			entry, sizeof entry, "%s:%u:%s", ask->host, ask->port, ask->addresses);
+		t->resolve = curl_slist_append(NULL, entry);
+		good = t->resolve != NULL;
+	}
 	t->headers = ask->kind == TRANSFER_POST
 			     ? curl_slist_append(NULL, "Content-Type: application/jose+json")
 			     : NULL;
@@ -313,7 +317,7 @@ static bool set_up(struct certs *c, struct transfer *t, const struct transfer_as
 		SET(CURLOPT_HTTPHEADER, t->headers);
 	}
 #undef SET
-	return good && t->resolve != NULL;
+	return good;
 }
 
 int http_start(struct certs *c, struct transfer *t, const struct transfer_ask *ask)

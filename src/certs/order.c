@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/hostname.h"
 #include "lib/must.h"
 
 enum {
@@ -99,7 +100,8 @@ static void put_order(struct order *o, struct buf *b)
 {
 	buf_puts(b, "{\"identifiers\":[");
 	for (unsigned i = 0; i < o->ask->nnames; i++) {
-		buf_puts(b, i ? ",{\"type\":\"dns\",\"value\":" : "{\"type\":\"dns\",\"value\":");
+		buf_printf(b, "%s{\"type\":\"%s\",\"value\":", i ? "," : "",
+			hostname_is_address(o->ask->names[i]) ? "ip" : "dns");
 		buf_put_json(b, o->ask->names[i], strlen(o->ask->names[i]));
 		buf_putc(b, '}');
 	}

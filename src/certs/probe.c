@@ -13,10 +13,12 @@
  */
 #include "process.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/hostname.h"
 #include "lib/must.h"
 
 enum { BODY_MAX = 4096 };
@@ -45,13 +47,14 @@ static void fetch(struct job *j)
 		.url = url,
 		.host = name_of(j),
 		.port = port_of(j),
-		.addresses = j->probe_address[j->probe_at],
+		/* What is an address needs none. */
+		.addresses = hostname_is_address(name_of(j)) ? NULL : j->probe_address[j->probe_at],
 		.body_max = BODY_MAX,
 		.plain = true};
 	struct acme_fail why;
 
-	(void)snprintf(url, sizeof url, "http://%s:%u/.well-known/acme-challenge/%s", name_of(j),
-		port_of(j), j->ask.token);
+	(void)snprintf(url, sizeof url, "http://%s:%u/.well-known/acme-challenge/%s",
+		strchr(name_of(j), ':') ? j->probe_address[0] : name_of(j), port_of(j), j->ask.token);
 	j->wait = WAIT_HTTP;
 	if (http_start(j->certs, &j->transfer, &ask) == 0)
 		return;
@@ -79,10 +82,26 @@ static bool has_records(const char *domain)
 
 static void next_name(struct job *j);
 
+/* One that needs no look-up: it is gone on with. */
+static bool is_address(struct job *j)
+{
+	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+	uint8_t address[1][16];
+
+	memcpy(address[0], mapped, sizeof mapped);
+	if (!hostname_is_address(name_of(j)) ||
+		(inet_pton(AF_INET, name_of(j), address[0] + 12) != 1 &&
+			inet_pton(AF_INET6, name_of(j), address[0]) != 1))
+		return false;
+	probe_resolved(j, 0, (const uint8_t(*)[16])address, 1);
+	return true;
+}
+
 static void look_at_addresses(struct job *j)
 {
 	if (!is_by_dns(j)) {
-		job_resolve(j, name_of(j));
+		if (!is_address(j))
+			job_resolve(j, name_of(j));
 		return;
 	}
 	j->probe_i++;

@@ -51,7 +51,7 @@ struct transfer_ask {
 	const char *post; /* POST: stands until the end */
 	const char *host; /* of the URL */
 	uint16_t port;
-	const char *addresses; /* of that host, with commas between them; IPv6 in brackets */
+	const char *addresses; /* of that host, with commas between them; IPv6 in brackets; NULL: it is one */
 	size_t body_max;
 	bool plain; /* http, not https: the preflight */
 };

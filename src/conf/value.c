@@ -106,7 +106,28 @@ static int check_dbname(const char *text, struct buf *why)
 	return -EINVAL;
 }
 
-/* A host name, or *.NAME; v->text is in lower case. */
+/* An IP address, in its one spelling, IPv6 in brackets as in a URL; NULL: it is none. */
+static char *host_address(struct conf *c, const char *text)
+{
+	char inner[INET6_ADDRSTRLEN], canon[INET6_ADDRSTRLEN + 2] = "[";
+	unsigned char addr[16];
+	size_t n = strlen(text);
+
+	if (inet_pton(AF_INET, text, addr) == 1)
+		return conf_strndup(c, text, n);
+	if (n < 4 || n >= sizeof(inner) || text[0] != '[' || text[n - 1] != ']')
+		return NULL;
+	memcpy(inner, text + 1, n - 2);
+	inner[n - 2] = '\0';
+	if (inet_pton(AF_INET6, inner, addr) != 1 ||
+		inet_ntop(AF_INET6, addr, canon + 1, INET6_ADDRSTRLEN) == NULL)
+		return NULL;
+	n = strlen(canon);
+	canon[n] = ']';
+	return conf_strndup(c, canon, n + 1);
+}
+
+/* A host name, or *.NAME, or an address; v->text is in lower case. */
 static int check_host(
 	struct conf *c, const char *text, struct conf_value *v, struct buf *why, struct buf *todo)
 {
@@ -117,6 +138,9 @@ static int check_host(
 
 	if (low == NULL)
 		return -ENOMEM;
+	v->text = host_address(c, text);
+	if (v->text != NULL)
+		return 0;
 	p = strncmp(low, "*.", 2) == 0 ? low + 2 : low;
 	if (strstr(low, "://") != NULL || strchr(low, '/') != NULL || strchr(low, ':') != NULL) {
 		buf_printf(why, "\"%.60s\" is not a host name", text);
@@ -137,8 +161,6 @@ static int check_host(
 		buf_printf(why, "\"%.60s\" is not a host name", text);
 		if ((unsigned char)*p >= 0x80)
 			buf_puts(todo, "write a name with other letters in its xn-- form");
-		else if (*p == '\0' && !alpha)
-			buf_puts(todo, "an address needs no Domain=");
 		return -EINVAL;
 	}
 	v->text = low;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lib/base64.h"
+#include "lib/hostname.h"
 #include "lib/sys.h"
 #include "snap/vault.h"
 
@@ -288,15 +289,38 @@ static void look_renewal(struct ctl *c, struct cert *cert)
 	send_job(c, cert, &m, &b);
 }
 
+/* The first that is a host name. */
+static const char *first_host(const char *names, size_t *ret_n)
+{
+	for (size_t n; *names; names += n + (names[n] == ' ')) {
+		char name[64];
+
+		n = strcspn(names, " ");
+		(void)snprintf(name, sizeof name, "%.*s", (int)min_of(n, sizeof name - 1), names);
+		if (!hostname_is_address(name) && name[0] != '*') {
+			*ret_n = n;
+			return names;
+		}
+	}
+	return names;
+}
+
 /* … and which certificate is served. */
 static void look_served(struct ctl *c, struct cert *cert)
 {
 	struct msg_cert_ask m = {.what = CERT_LOOK_SERVED};
-	size_t n = strcspn(c->https, " "), name = strcspn(cert->names, " ");
+	size_t n = strcspn(c->https, " "), len = 0;
+	const char *name = first_host(cert->names, &len);
 	const char *colon = memrchr(c->https, ':', n);
 	char url[400], address[CTL_ADDRESS_MAX];
 	struct buf b;
 
+	if (!len) {
+		/* Addresses alone: what this machine is asked by them it cannot see, behind a router. */
+		cert->check = 0;
+		cert_renewed(c, cert);
+		return;
+	}
 	cert->check--;
 	if (!colon || n >= sizeof address)
 		return;
@@ -306,8 +330,8 @@ static void look_served(struct ctl *c, struct cert *cert)
 		(void)snprintf(address, sizeof address, "127.0.0.1");
 	else if (strcmp(address, "[::]") == 0)
 		(void)snprintf(address, sizeof address, "[::1]");
-	(void)snprintf(url, sizeof url, "https://%.*s%.*s/", (int)min_of(name, (size_t)255),
-		cert->names, (int)(n - (size_t)(colon - c->https)), colon);
+	(void)snprintf(url, sizeof url, "https://%.*s%.*s/", (int)min_of(len, (size_t)255),
+		name, (int)(n - (size_t)(colon - c->https)), colon);
 	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof m);
 	pack_str(&b, url);
 	for (unsigned i = 0; i < 3; i++)

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/hostname.h"
+
 enum { CHALLENGE_MS = 60 * 60 * 1000 };
 
 static void tell_token(struct gate_peer *g, const struct cert_challenge *ch, uint64_t forget_ms)
@@ -30,11 +32,14 @@ static void tell_certificate(
 	struct gate_peer *g, const struct cert_challenge *ch, uint64_t forget_ms)
 {
 	struct msg_challenge_tls m = {.forget_ms = forget_ms};
+	char sni[HOSTNAME_REVERSE_MAX];
 	struct buf b;
 
 	memcpy(m.key, ch->key, sizeof m.key);
+	/* Of an address it is the name of SNI that differs (RFC 8738 section 6). */
+	hostname_reverse(ch->name, sni);
 	buf_init(&b, 512 + CHALLENGE_DER_MAX);
-	pack_str(&b, ch->name);
+	pack_str(&b, sni);
 	pack_bytes(&b, ch->der, ch->der_n);
 	if (!b.error)
 		(void)chan_send(

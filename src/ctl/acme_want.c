@@ -11,6 +11,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/hostname.h"
+
+/* As it stands in a certificate. */
+static void put_name(struct buf *b, const char *name)
+{
+	buf_put(b, name[0] == '[' ? name + 1 : name, strlen(name) - (name[0] == '[' ? 2 : 0));
+}
+
+/* RFC 8738. */
+static bool is_public_address(const char *name)
+{
+	char mem[64];
+	struct buf b;
+
+	buf_fixed(&b, mem, sizeof mem - 1);
+	put_name(&b, name);
+	mem[b.len] = '\0';
+	return !b.error && hostname_is_public_address(mem);
+}
+
 /* A name that an authority can be asked for: a public one. */
 static bool is_public(const char *name)
 {
@@ -18,8 +38,9 @@ static bool is_public(const char *name)
 		".localhost", ".local", ".internal", ".home.arpa", ".invalid", ".onion"};
 	size_t n = strlen(name);
 
-	if (!strchr(name, '.') || strchr(name, ':') ||
-		name[strspn(name, "0123456789.")] == '\0')
+	if (name[0] == '[' || hostname_is_address(name))
+		return is_public_address(name);
+	if (!strchr(name, '.'))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(local); i++)
 		if (n >= strlen(local[i]) && strcmp(name + n - strlen(local[i]), local[i]) == 0)
@@ -34,7 +55,7 @@ static unsigned put_names(struct buf *b, unsigned n, const char *const *names, b
 		if (is_public(*names) && (wildcards || !strchr(*names, '*')) && n++ < CERT_NAMES_MAX) {
 			if (n > 1)
 				buf_putc(b, ' ');
-			buf_puts(b, *names);
+			put_name(b, *names);
 		}
 	return n;
 }

@@ -54,16 +54,9 @@ static bool is_local(const char *p)
 	return is_name(p) && hostname_is_local(p, strlen(p));
 }
 
-static bool is_address(const char *p)
-{
-	uint8_t mem[16];
-
-	return inet_pton(AF_INET, p, mem) == 1 || inet_pton(AF_INET6, p, mem) == 1;
-}
-
 bool make_put_name(struct buf *b, const char *name)
 {
-	bool address = is_address(name);
+	bool address = hostname_is_address(name);
 
 	if (!address && !is_name(name))
 		return false;

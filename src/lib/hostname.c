@@ -5,7 +5,9 @@
  */
 #include "hostname.h"
 
+#include <arpa/inet.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool equals(const char *p, size_t n, const char *text)
@@ -92,4 +94,53 @@ bool hostname_among(const char *names, size_t names_n, const char *p, size_t n)
 		names_n -= len;
 	}
 	return false;
+}
+
+/* How many bytes it has, network order; 0: it is none. */
+static unsigned read_address(const char *p, uint8_t ret[16])
+{
+	char again[INET6_ADDRSTRLEN];
+	int family = strchr(p, ':') ? AF_INET6 : AF_INET;
+
+	if (inet_pton(family, p, ret) != 1 || !inet_ntop(family, ret, again, sizeof(again)) ||
+		strcmp(again, p) != 0)
+		return 0;
+	return family == AF_INET ? 4 : 16;
+}
+
+bool hostname_is_address(const char *p)
+{
+	uint8_t a[16];
+
+	return read_address(p, a) != 0;
+}
+
+bool hostname_is_public_address(const char *p)
+{
+	uint8_t a[16];
+	unsigned n = read_address(p, a);
+
+	/* 2000::/3 is all that was given out of IPv6. */
+	if (n != 4)
+		return n == 16 && (a[0] & 0xe0) == 0x20;
+	return a[0] != 0 && a[0] != 10 && a[0] != 127 && a[0] < 224 &&
+	       !(a[0] == 100 && (a[1] & 0xc0) == 64) && !(a[0] == 169 && a[1] == 254) &&
+	       !(a[0] == 172 && (a[1] & 0xf0) == 16) && !(a[0] == 192 && a[1] == 168);
+}
+
+void hostname_reverse(const char *p, char ret[HOSTNAME_REVERSE_MAX])
+{
+	uint8_t a[16];
+	unsigned n = read_address(p, a);
+	char *at = ret;
+
+	if (n == 4)
+		(void)snprintf(ret, HOSTNAME_REVERSE_MAX, "%u.%u.%u.%u.in-addr.arpa", a[3], a[2], a[1],
+			a[0]);
+	else if (n == 0)
+		(void)snprintf(ret, HOSTNAME_REVERSE_MAX, "%s", p);
+	for (unsigned i = n == 16 ? 16 : 0; i-- > 0;)
+		at += snprintf(at, 5, "%x.%x.", a[i] & 15u, a[i] >> 4);
+	if (n == 16)
+		(void)snprintf(at, 9, "ip6.arpa");
 }

@@ -18,4 +18,13 @@ bool hostname_is_local(const char *p, size_t n);
  * for one label there (RFC 6125 section 6.4.3), and for no address. */
 bool hostname_among(const char *names, size_t names_n, const char *p, size_t n);
 
+/* Is it an IP address, in its one spelling and without brackets? */
+bool hostname_is_address(const char *p);
+/* … one that can be reached from everywhere (RFC 6890): not of a private network, of this machine or link. */
+bool hostname_is_public_address(const char *p);
+/* An address as a name below in-addr.arpa or ip6.arpa (RFC 1035 section 3.5, RFC 3596 section 2.5); any other name as
+ * it is. */
+enum { HOSTNAME_REVERSE_MAX = 256 };
+void hostname_reverse(const char *p, char ret[HOSTNAME_REVERSE_MAX]);
+
 #endif

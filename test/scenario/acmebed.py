@@ -160,10 +160,10 @@ def dies_at_each_step(pebble, bed, role):
     assert stead.certificate()["serial"] == stead.served()
 
 
-def site(pebble, more="", names=DOMAIN, listen="127.0.0.1:80"):
+def site(pebble, more="", names=DOMAIN, listen="127.0.0.1:80", tls="127.0.0.1:443"):
     """A stead.conf of files alone."""
     return {"stead.conf": f"[Site]\nName=shop\nDomain={names}\nRoot=www\n{more}\n[Server]\nListen={listen}\n"
-                          f"ListenTls=127.0.0.1:443\nAcmeEmail=admin@stead-test.example\nAcmeDirectory={pebble.url}\n",
+                          f"ListenTls={tls}\nAcmeEmail=admin@stead-test.example\nAcmeDirectory={pebble.url}\n",
             "www/index.html": "hello from the shop\n"}
 
 

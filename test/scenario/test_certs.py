@@ -26,8 +26,8 @@ def bed(net, work, app_folder):
     """stead(…) on a site with a public name, not started yet."""
     made = []
 
-    def make(pebble, more="", names=DOMAIN, gates=1, server="", listen="127.0.0.1:80", **options):
-        folder = app_folder(acmebed.site(pebble, more=more, names=names, listen=listen))
+    def make(pebble, more="", names=DOMAIN, gates=1, server="", listen="127.0.0.1:80", tls="127.0.0.1:443", **options):
+        folder = app_folder(acmebed.site(pebble, more=more, names=names, listen=listen, tls=tls))
         file = folder / "stead.conf"
         file.write_text(file.read_text() + f"Gates={gates}\n{server}")
         made.append(acmebed.Stead(net, work, folder, number=len(made), **options))

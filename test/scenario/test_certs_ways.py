@@ -240,3 +240,30 @@ def test_the_record_has_to_be_everywhere(net, bed, zone, work):  # noqa: F811
     wait_until("the certificate", lambda: stead.served(f"any.{DOMAIN}"))
     # It is not asked of what keeps answers.
     assert asked(3) == 0 and "/chalZ/" in pebble.log()
+
+
+ADDRESS = "203.0.113.7"
+
+
+@pytest.mark.parametrize("more, listen", [("", "0.0.0.0:80"), (TLS, "127.0.0.1:8080")], ids=["http", "tls"])
+def test_an_address(net, bed, more, listen):  # noqa: F811
+    """A site that is named by an address gets a certificate for it (RFC 8738); who comes by it without a name is shown that one."""
+    acmebed.sh(*net.enter("ip", "addr", "add", f"{ADDRESS}/32", "dev", "lo"))
+    pebble = acmebed.Pebble(net)
+    stead = bed(pebble, more=more, names=DOMAIN, listen=listen, tls="0.0.0.0:443", server="Sites=sites\n")
+    (stead.folder / "sites").mkdir()
+    (stead.folder / "sites/index.html").write_text("hello by the address\n")
+    (stead.folder / "sites/other.conf").write_text(f"[Site]\nDomain={ADDRESS}\nRoot=.\n{more}")
+    stead.up()
+    wait_until("both", lambda: pebble.issued() == 2 and (stead.certificate("shop") or {}).get("state") == "served" and
+               (stead.certificate("other") or {}).get("state") == "served")
+    assert stead.certificate("other")["names"] == [ADDRESS]
+    assert net.curl("--cacert", str(pebble.roots), f"https://{ADDRESS}/") == "hello by the address\n"
+    assert not [r for r in stead.logs() if r.get("event") in ("CERT_NOT_SERVED", "CERT_FAILED")]
+
+
+def test_addresses_are_public_ones_only(net, bed):  # noqa: F811
+    """What no authority can reach is not asked for."""
+    pebble = acmebed.Pebble(net, nonce_reject=0)
+    stead = bed(pebble, names="10.1.2.3 [fd00::7] 192.168.1.9").up()
+    assert stead.certificate() is None and not stead.pids("certs")

@@ -11,6 +11,7 @@
 #include "lib/sys.h"
 #include "limiter.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* Forward secrecy and authenticated encryption only. Who has ChaCha20 first has no AES in hardware,
  * and gets it. */
@@ -143,6 +145,22 @@ static struct tls_conn *conn_of(const SSL *ssl)
 	return SSL_get_app_data(ssl);
 }
 
+/* As Domain= has it. How long it is; 0: it is not known. */
+static size_t own_address(const struct tls_conn *t, char ret[TLS_NAME_MAX])
+{
+	struct sockaddr_storage own = {0};
+	socklen_t len = sizeof(own);
+	char text[INET6_ADDRSTRLEN];
+	const void *four = &((const struct sockaddr_in *)(const void *)&own)->sin_addr;
+	const void *six = &((const struct sockaddr_in6 *)(const void *)&own)->sin6_addr;
+
+	if (getsockname(t->conn->lfd.fd, (struct sockaddr *)&own, &len) < 0 ||
+		(own.ss_family != AF_INET && own.ss_family != AF_INET6) ||
+		!inet_ntop(own.ss_family, own.ss_family == AF_INET ? four : six, text, sizeof(text)))
+		return 0;
+	return (size_t)snprintf(ret, TLS_NAME_MAX, own.ss_family == AF_INET ? "%s" : "[%s]", text);
+}
+
 static int on_hello(SSL *ssl, int *ret_alert, void *arg)
 {
 	struct tls_server *ts = arg;
@@ -167,7 +185,8 @@ static int on_hello(SSL *ssl, int *ret_alert, void *arg)
 		return SSL_CLIENT_HELLO_ERROR;
 	}
 	t->snap = snap_ref(ts->gate->snap);
-	t->site = snap_site_by_host(t->snap, name, n, NULL);
+	/* Who asks by an address has no name to say (RFC 6066 section 3): it is the one that he came to. */
+	t->site = snap_site_by_host(t->snap, name, n ? n : own_address(t, name), NULL);
 	/* Who names nothing, as old clients and probes do, gets the first certificate that there
 	 * is. */
 	for (uint32_t i = 0; n == 0 && (!t->site || !t->site->cert) && i < snap_nsites(t->snap);

@@ -54,6 +54,10 @@ static const struct row rows[] = {
 	{"[Site]\nQueue=1\nQueue=\nQueue=3\n", CONF_SITE_QUEUE, "3", ""},
 	{"[Site]\nHealth=/a=b\n", CONF_SITE_HEALTH, "/a=b", ""},
 	/* lists */
+	{"[Site]\nDomain=203.0.113.7 [2001:DB8:0::7]\n", CONF_SITE_DOMAIN, "203.0.113.7|[2001:db8::7]", ""},
+	{"[Site]\nDomain=2001:db8::7\n", CONF_SITE_DOMAIN, "", "2:8:0"},
+	{"[Site]\nDomain=a.b [203.0.113.7]\n", CONF_SITE_DOMAIN, "a.b", "2:12:0"},
+	{"[Site]\nDomain=a.b 203.0.113.300\n", CONF_SITE_DOMAIN, "a.b", "2:12:0"},
 	{"[Site]\nDomain=a.b c.d\nDomain=e.f\n", CONF_SITE_DOMAIN, "a.b|c.d|e.f", ""},
 	{"[Site]\nDomain=a.b c.d\nDomain=\nDomain=e.f\n", CONF_SITE_DOMAIN, "e.f", ""},
 	{"[Site]\nStatic=\n", CONF_SITE_STATIC, "", ""},

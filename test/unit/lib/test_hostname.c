@@ -89,10 +89,52 @@ static void test_among(void **state)
 	assert_true(hostname_among("a.example.org", 9, "a.example", 9));
 }
 
+static void test_addresses(void **state)
+{
+	static const struct {
+		const char *text;
+		bool address, public;
+		const char *reverse;
+	} rows[] = {
+		{"203.0.113.7", true, true, "7.113.0.203.in-addr.arpa"},
+		{"2001:db8::7", true, true,
+			"7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"},
+		{"10.1.2.3", true, false, "3.2.1.10.in-addr.arpa"},
+		{"172.16.0.1", true, false, "1.0.16.172.in-addr.arpa"},
+		{"172.32.0.1", true, true, "1.0.32.172.in-addr.arpa"},
+		{"192.168.1.1", true, false, "1.1.168.192.in-addr.arpa"},
+		{"100.64.0.1", true, false, "1.0.64.100.in-addr.arpa"},
+		{"100.128.0.1", true, true, "1.0.128.100.in-addr.arpa"},
+		{"169.254.1.1", true, false, "1.1.254.169.in-addr.arpa"},
+		{"127.0.0.1", true, false, "1.0.0.127.in-addr.arpa"},
+		{"0.0.0.0", true, false, "0.0.0.0.in-addr.arpa"},
+		{"224.0.0.1", true, false, "1.0.0.224.in-addr.arpa"},
+		{"::1", true, false,
+			"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa"},
+		{"a.example", false, false, "a.example"},
+		{"[2001:db8::7]", false, false, "[2001:db8::7]"},
+		/* Another spelling would be another name in a certificate's list. */
+		{"2001:0db8::7", false, false, "2001:0db8::7"},
+		{"2001:DB8::7", false, false, "2001:DB8::7"},
+		{"", false, false, ""},
+	};
+	char reverse[HOSTNAME_REVERSE_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		hostname_reverse(rows[i].text, reverse);
+		assert_string_equal(reverse, rows[i].reverse);
+		if (hostname_is_address(rows[i].text) != rows[i].address ||
+			hostname_is_public_address(rows[i].text) != rows[i].public)
+			fail_msg("%s", rows[i].text);
+	}
+	assert_false(hostname_is_public_address("fd00::7") || hostname_is_public_address("fe80::7"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_local), cmocka_unit_test(test_among)};
+		cmocka_unit_test(test_local), cmocka_unit_test(test_among), cmocka_unit_test(test_addresses)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
