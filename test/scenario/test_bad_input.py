@@ -89,7 +89,7 @@ def test_a_disk_that_fills_under_a_live_site(stead, app_folder, work):
     try:
         give(disk)
         one = stead(app_folder({"app.py": HELLO}), state=disk / "state").up()
-        with open(disk / "filler", "wb") as filler:
+        with open(disk / "filler", "wb", buffering=0) as filler:
             try:
                 while True:
                     filler.write(bytes(65536))
