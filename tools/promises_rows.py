@@ -17,7 +17,7 @@ ROWS = [
     ("no leaked process", "0 survive", ["no leaked process"]),
     ("root parent killed", "serve on, adopted ≤ 1 s", "nothing adopts processes yet"),
     ("key process killed", "resumptions unaffected, handshakes wait", ["key process killed"]),
-    ("key isolation's cost", "handshake ≤ nginx × 1.1", "handshakes are not measured against nginx yet"),
+    ("key isolation's cost", "handshake ≤ nginx × 1.1", ["handshake, key in another process"]),
     ("h2spec", "146 of 146", ["h2spec, h2c", "h2spec, tls"]),
     ("TLS judged by others", "an A+ set-up: nothing above LOW", ["sslscan", "testssl.sh"]),
     ("malformed HTTP/1 accepted", "0", ["malformed HTTP/1 accepted", "malformed and ambiguous requests"]),

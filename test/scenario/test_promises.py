@@ -1,16 +1,19 @@
 """Promises about processes: a worker killed at full load, how fast a gate is back, a crash loop and its neighbours, trees
 of processes that a hostile app leaves behind."""
 
+import json
 import os
 import signal
 import statistics
+import subprocess
+import sys
 import time
 
 import pytest
 
 from client import ask
 from loadgen import LoadGen, told
-from program import give, processes, wait_until
+from program import BUILD, TOP, give, processes, wait_until
 from test_load import FEWER, SEC, bed, lasting, nginx  # noqa: F401 - fixtures
 
 SLOW = "STEAD_PROMISES_SLOW" in os.environ
@@ -138,3 +141,15 @@ def test_hostile_trees(stead, app_folder, promise):
     left = [pid for pid in trees | mine if pid in processes() and processes()[pid][2] == "sleep"]
     assert not left
     promise("no leaked process", f"{TREES} hostile trees ({len(trees)} processes without root, so without a cgroup): {len(left)} survived")
+
+
+@pytest.mark.promise
+@pytest.mark.skipif(not SLOW, reason="only times, which judge nothing in `make check`")
+def test_what_the_process_of_its_own_costs(work, promise):
+    """Whole handshakes, gate and keys together, beside nginx: bench/run's row, in turns."""
+    figures = work / "figures.json"
+    subprocess.run([sys.executable, TOP / "bench" / "run", "tls-full", "--rounds", "5", "--seconds", "1", "--stead", BUILD / "stead",
+                    "--json", figures], check=True, stdout=subprocess.DEVNULL, timeout=300)
+    at = json.loads(figures.read_text())["rows"][0]["at"]["64"]
+    ratio = 1 / at["stead"]["ratios"]["nginx"]
+    promise("handshake, key in another process", f"{at['stead']['cpu_us']:.0f} µs of CPU, {ratio:.2f} × nginx", ratio <= 1.1)
