@@ -82,6 +82,8 @@ def program(args, n, names):
                 subprocess.run([*stead, "stop"], check=True, stdout=subprocess.DEVNULL)
                 while measure.with_argument("stead-parent", state):
                     time.sleep(0.05)
+        logs = subprocess.run([*stead, "logs", "--json", "-n", "1000"], check=True, capture_output=True, text=True)
+        size = max(int(record["bytes"]) for record in map(json.loads, logs.stdout.splitlines()) if record.get("event") == "SNAPSHOT")
         gate = next(pid for pid, row in measure.family(parent).items() if row[2] == "stead-gate")
         pss = [measure.pss_bytes(gate)]
         for i in range(names):
@@ -90,8 +92,6 @@ def program(args, n, names):
         for i in range(names):
             handshake(secure, context, (i * (n // names) + 1) % n)
         pss.append(measure.pss_bytes(gate))
-        logs = subprocess.run([*stead, "logs", "--json", "-n", "1000"], check=True, capture_output=True, text=True)
-        size = max(int(record["bytes"]) for record in map(json.loads, logs.stdout.splitlines()) if record.get("event") == "SNAPSHOT")
     finally:
         subprocess.run([*stead, "stop"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         shutil.rmtree(folder, ignore_errors=True)
@@ -99,7 +99,7 @@ def program(args, n, names):
 
 
 def certs(args):
-    n, names = (200, 50) if args.smoke else (10000, 2000)
+    n, names = (200, 50) if args.smoke else (10000, 1000)
     rows, size, pss = program(args, n, names)
     _, one, _ = program(args, 1, 1)
     out = [f"### certs: {n} sites, each with a certificate (P-256, a chain of two) and a key of its own", "",

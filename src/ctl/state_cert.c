@@ -37,7 +37,7 @@ static struct cert **bucket_of(struct ctl *c, const char *site)
 {
 	uint64_t sum = sys_checksum(site, strlen(site));
 
-	return &c->certs.bucket[(sum ^ sum >> 32) & (CERT_BUCKETS - 1)];
+	return &c->certs.bucket[(sum ^ sum >> 16) & (CERT_BUCKETS - 1)];
 }
 
 struct cert *cert_find(struct ctl *c, const char *site)

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import socket
 import sqlite3
@@ -14,7 +15,7 @@ import subprocess
 import pytest
 
 from client import Client
-from program import TIMEOUT, free_port, give, unprivileged, wait_until
+from program import TIMEOUT, free_port, give, wait_until
 from test_root import RootStead
 from tlsbed import certificate, connect, context, fetch, once
 
@@ -243,3 +244,14 @@ def test_as_root(work, app_folder):
         one.end()
         shutil.rmtree(one.state, ignore_errors=True)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_status_tells_of_it(local):
+    """`stead status` and `cert list`: names, issuer, until when, the next renewal; the same as JSON."""
+    one = local.new().up()
+    for words in (one.cli("status"), one.cli("cert", "list")):
+        assert re.search(r"\(local\) +served, until \d{4}-\d\d-\d\d \(in (89|90) days\); renewal \d{4}-\d\d-\d\d\n", words), words
+        assert re.search(r"for +localhost 127\.0\.0\.1 ::1\n +by +stead local CA ", words), words
+    found, = one.status()["certificates"]
+    assert (found["site"], found["state"], found["from"], found["names"]) == ("(local)", "served", "local CA", ["localhost", "127.0.0.1", "::1"])
+    assert found["issuer"].startswith("stead local CA ") and found["until"] > found["next"] and len(found["serial"]) == 32

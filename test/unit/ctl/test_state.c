@@ -136,11 +136,42 @@ static void test_a_full_disk_is_told(void **state)
 	rig_done(&r);
 }
 
+/* Names that differ in their last digits only, as many sites' do, spread over the table. */
+static void test_certs_by_name(void **state)
+{
+	enum { MANY = 4096, LONGEST_MAX = 16 };
+	struct ctl *c = calloc(1, sizeof *c);
+	unsigned longest = 0;
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i < MANY; i++) {
+		(void)snprintf(name, sizeof name, "s%05u", i);
+		assert_null(cert_find(c, name));
+		assert_non_null(cert_add(c, name));
+	}
+	for (unsigned i = 0; i < MANY; i++) {
+		(void)snprintf(name, sizeof name, "s%05u", i);
+		assert_string_equal(cert_find(c, name)->site, name);
+	}
+	for (unsigned i = 0; i < CERT_BUCKETS; i++) {
+		unsigned n = 0;
+
+		for (const struct cert *cert = c->certs.bucket[i]; cert; cert = cert->same)
+			n++;
+		longest = n > longest ? n : longest;
+	}
+	assert_true(longest <= LONGEST_MAX);
+	certs_free(c);
+	assert_null(cert_find(c, "s00000"));
+	free(c);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_app_comes_back),
-		cmocka_unit_test(test_secret_is_made_once), cmocka_unit_test(test_meta),
-		cmocka_unit_test(test_a_newer_schema_is_refused),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_certs_by_name),
+		cmocka_unit_test(test_app_comes_back), cmocka_unit_test(test_secret_is_made_once),
+		cmocka_unit_test(test_meta), cmocka_unit_test(test_a_newer_schema_is_refused),
 		cmocka_unit_test(test_a_full_disk_is_told)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
