@@ -14,6 +14,7 @@ import threading
 
 import pytest
 
+import program
 from client import Client
 from program import BUILD, TIMEOUT, free_port, give, wait_until
 from test_root import RootStead
@@ -239,21 +240,6 @@ def test_bad_files(tls, stead, app_folder, work):
     assert answers(one)
 
 
-def memory_of(pid):
-    """Every byte that the process could read, as one after the other."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
-        for line in maps:
-            span, mode = line.split()[:2]
-            low, high = (int(x, 16) for x in span.split("-"))
-            if "r" not in mode or "[vvar" in line or "[vsyscall" in line:
-                continue
-            try:
-                mem.seek(low)
-                yield mem.read(high - low)
-            except (OSError, ValueError, OverflowError):
-                continue
-
-
 def secrets_of(key):
     """What a private key is made of, as it may lie in memory: big-endian, and in words as the library computes."""
     text = subprocess.run(["openssl", "pkey", "-in", key, "-noout", "-text"], capture_output=True, text=True, check=True).stdout
@@ -282,7 +268,7 @@ def test_no_key_in_a_gate(tls, kind):
     blobs = [(one.folder / "own.key").read_bytes().splitlines()[2]]
 
     def holds(pid):
-        return [s.hex() for chunk in memory_of(pid) for s in (*secrets, *blobs) if s in chunk]
+        return [s.hex() for chunk in program.memory_of(pid) for s in (*secrets, *blobs) if s in chunk]
 
     assert holds(one.pid("keys")), "the search finds nothing at all"
     for role in ("gate", "ctl", "log", "parent"):
