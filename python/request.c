@@ -206,6 +206,7 @@ int request_send(struct request *r, const char *p, size_t n, bool end)
 		r->head_sent = true;
 		p += took;
 		n -= took;
+		r->sent += took;
 		if (!n && (!end || link_req_ended(r->req)))
 			return 0;
 	}
@@ -284,6 +285,7 @@ struct request *request_new(struct wsgi *w, struct link_req *req)
 	}
 	r->req = req;
 	r->head.len = 0;
+	r->sent = 0;
 	r->started = r->head_sent = r->gone = r->is_head = false;
 	return r;
 }

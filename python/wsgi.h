@@ -49,6 +49,7 @@ struct request {
 	struct head head;
 	bool started, head_sent, is_head;
 	bool gone; /* nobody waits for the answer any more */
+	uint64_t sent; /* bytes of the body */
 };
 
 /* wsgi.input of a request with a body. */

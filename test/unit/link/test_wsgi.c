@@ -94,6 +94,14 @@ static void test_answers(void **state)
 	expect_fail(&r, "/exit", CLOSE_APP_ERROR);
 	expect_fail(&r, "/short", CLOSE_APP_SHORT);
 	expect(&r, "/long", 200, "1234");
+	expect(&r, "/exact", 200, "abcdef");
+	expect(&r, "/ran", 200, "behind,closed");
+	expect(&r, "/beyond", 200, "abcdef");
+	expect(&r, "/ran", 200, "behind,closed");
+	f = get(&r, "HEAD", "/exact");
+	assert_int_equal(f->r.status, 200);
+	fake_req_free(f);
+	expect(&r, "/ran", 200, "behind,closed");
 	f = get(&r, "HEAD", "/hello");
 	assert_int_equal(f->r.status, 200);
 	assert_int_equal(f->body.len, 0);

@@ -70,6 +70,23 @@ def chunks(environ):
         got.append(piece)
 
 
+ran = []
+
+
+def exact(beyond):
+    """Six bytes; what stands behind the last of them runs, and what it says there is not sent."""
+    ran.clear()
+    try:
+        yield b"abc"
+        yield b"def"
+        ran.append("behind")
+        while beyond:
+            yield b"more"
+            ran.append("again")
+    finally:
+        ran.append("closed")
+
+
 def rest(environ, start_response):
     global closed
     path = environ["PATH_INFO"]
@@ -95,6 +112,9 @@ def rest(environ, start_response):
         except KeyError:
             start_response("500 Oops", PLAIN, sys.exc_info())
             return [b"replaced"]
+    if path in ("/exact", "/beyond"):
+        start_response("200 OK", [("Content-Length", "6")])
+        return exact(path == "/beyond")
     if path == "/closed":
         before = closed
         closed = 0
@@ -118,6 +138,8 @@ def rest(environ, start_response):
         return iter(())
     if path == "/big":
         return (b"x" * 100000 for _ in range(30))
+    if path == "/ran":
+        return [",".join(ran).encode()]
     if path == "/endless":
         closed = 0
         return Closing(b"x" * 1000 for _ in iter(int, 1))
