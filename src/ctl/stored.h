@@ -89,7 +89,7 @@ void local_turn(struct ctl *c);
 /* KEY_MADE: was it an answer to that? */
 bool local_made(struct ctl *c, const struct msg *m);
 void local_keys_gone(struct ctl *c);
-/* It is served, or not going to be for now: `up` need not wait. */
+/* It is served, or failed and is tried again later: `up` need not wait. */
 bool local_settled(const struct ctl *c);
 /* Is that what the folder's own site is served with? */
 bool local_serves_own(const struct ctl *c);

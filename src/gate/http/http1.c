@@ -142,30 +142,13 @@ static void begin(struct h1 *h, const struct http1_head *head, size_t head_bytes
 		return;
 	r = h->req;
 	r->head_bytes = (uint32_t)head_bytes;
-	name_request(r, head);
-	/* The blanks behind them are ours to end the strings with. */
-	((char *)head->method_str)[head->method_len] = 0;
-	((char *)head->target)[head->target_len] = 0;
-	r->path_raw = head->path;
-	r->path_raw_len = head->path_len;
-	r->host = head->host;
-	r->host_len = head->host_len;
-	r->host_port = head->host_port;
-	r->content_length = head->content_length;
-	r->te_trailers = head->te_trailers;
-	r->upgrade = head->upgrade;
-	r->upgrade_len = head->upgrade_len;
-	r->expect_continue = head->expect_continue && head->content_length != 0;
-	r->fields = arena_alloc(&r->arena, (head->nfields + 1) * sizeof(struct field));
-	if (!r->fields) {
+	if (!http1_take_head(r, head)) {
 		h->bad = true;
 		h->body_done = h->body_told = true;
 		h->close_why = CLOSE_NO_MEMORY;
 		req_on_bad(r, CLOSE_NO_MEMORY);
 		return;
 	}
-	memcpy(r->fields, head->fields, head->nfields * sizeof(struct field));
-	r->nfields = head->nfields;
 	if (!head->keep_alive)
 		h->close_why = CLOSE_KEEPALIVE_OFF;
 	else if (c->gate->draining && !h->close_why)

@@ -91,6 +91,11 @@ bool http1_body_wants(const struct h1 *h);
 bool http1_body_small(const struct h1 *h);
 void http1_consume(struct gate *g, struct stream *s, size_t n);
 
+/* http1_request.c */
+/* What a head that was read whole says, into r; its method and target end with a NUL from then on, its fields are
+ * copied to r's arena. Also http2_head.c's. False: no memory for the fields. */
+bool http1_take_head(struct req *r, const struct http1_head *head);
+
 /* http1_out.c */
 /* Copy to the buffers. False: no memory; the exchange is cut. */
 bool http1_put(struct h1 *h, const char *p, size_t n);

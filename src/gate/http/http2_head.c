@@ -11,8 +11,8 @@
  */
 #include "http2.h"
 #include "tls_server.h"
+#include "http1.h"
 #include "http1_field.h"
-#include "http1_parse.h"
 
 #include <string.h>
 
@@ -286,28 +286,6 @@ static size_t render(char *to, const struct h2_head *d, const struct h2_stream *
 	return (size_t)(to - from);
 }
 
-static void name_request(struct req *r, const struct http1_head *head, const struct h2_head *d)
-{
-	r->method = head->method;
-	r->method_str = head->method_str;
-	r->method_len = head->method_len;
-	((char *)head->method_str)[head->method_len] = 0;
-	((char *)head->target)[head->target_len] = 0;
-	r->target = head->target;
-	r->target_len = head->target_len;
-	r->path_raw = head->path;
-	r->path_raw_len = head->path_len;
-	r->host = head->host;
-	r->host_len = head->host_len;
-	r->host_port = head->host_port;
-	r->content_length = head->content_length;
-	r->te_trailers = head->te_trailers;
-	r->upgrade = head->upgrade;
-	r->upgrade_len = head->upgrade_len;
-	r->expect_continue = head->expect_continue && head->content_length != 0;
-	r->head_bytes = d->bytes;
-}
-
 /* CLOSE_NONE, or what is wrong with the head. */
 static enum close_id parse(struct h2_stream *s, const struct h2_head *d, bool end_stream)
 {
@@ -332,13 +310,8 @@ static enum close_id parse(struct h2_stream *s, const struct h2_head *d, bool en
 	res = http1_parse_head(text, n, n, &head);
 	if (res != (int)n)
 		return res < 0 ? (enum close_id)-res : CLOSE_BAD_REQUEST;
-	r->fields = arena_alloc(&r->arena, (head.nfields + 1) * sizeof(struct field));
-	if (!r->fields)
-		return CLOSE_NO_MEMORY;
-	memcpy(r->fields, head.fields, head.nfields * sizeof(struct field));
-	r->nfields = head.nfields;
-	name_request(r, &head, d);
-	return CLOSE_NONE;
+	r->head_bytes = d->bytes;
+	return http1_take_head(r, &head) ? CLOSE_NONE : CLOSE_NO_MEMORY;
 }
 
 /* A head that was not understood: what of it is known is for the record. */
