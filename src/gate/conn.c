@@ -484,3 +484,16 @@ void conn_end_all(struct gate *g, enum conn_which which, enum close_id why)
 			conn_end(c, why);
 	}
 }
+
+void conn_describe(const struct conn *c, struct req *r)
+{
+	r->tls = c->listener->tls || c->peer_tls;
+	if (c->tls)
+		tls_conn_describe(c, r);
+	r->conn_nth = c->nth;
+	r->metrics = c->listener->metrics;
+	r->local_port = c->listener->port;
+	r->peer_port = c->peer_port;
+	memcpy(r->peer, c->peer, sizeof(r->peer));
+	memcpy(r->local, c->listener->local, sizeof(r->local));
+}

@@ -130,4 +130,7 @@ void accept_unlisten_all(struct gate *g);
 void listener_unref(struct listener *ls);
 op_done accept_on, accept_on_timer;
 
+/* Who asks in r, and by which way, as it is known of the connection. */
+void conn_describe(const struct conn *c, struct req *r);
+
 #endif

@@ -8,7 +8,6 @@
  * request that fails (RFC 9112; sections in http1_parse.c).
  */
 #include "http1.h"
-#include "tls_server.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -94,15 +93,7 @@ static bool request_new(struct h1 *h)
 	if (ledger_request(&c->ledger))
 		h->close_why = CLOSE_KEEPALIVE_OFF;
 	r->start_us = h->start_us;
-	r->tls = c->listener->tls || c->peer_tls;
-	if (c->tls)
-		tls_conn_describe(c, r);
-	r->conn_nth = c->nth;
-	r->metrics = c->listener->metrics;
-	r->local_port = c->listener->port;
-	r->peer_port = c->peer_port;
-	memcpy(r->peer, c->peer, sizeof(r->peer));
-	memcpy(r->local, c->listener->local, sizeof(r->local));
+	conn_describe(c, r);
 	return true;
 }
 

@@ -10,7 +10,6 @@
  * gets a copy of just its size.
  */
 #include "http2.h"
-#include "tls_server.h"
 #include "http1.h"
 #include "http1_field.h"
 
@@ -200,15 +199,7 @@ static bool request_new(struct h2_stream *s)
 	r->http2 = true;
 	r->version_minor = 1;
 	r->start_us = s->start_us;
-	r->tls = c->listener->tls || c->peer_tls;
-	if (c->tls)
-		tls_conn_describe(c, r);
-	r->conn_nth = c->nth;
-	r->metrics = c->listener->metrics;
-	r->local_port = c->listener->port;
-	r->peer_port = c->peer_port;
-	memcpy(r->peer, c->peer, sizeof(r->peer));
-	memcpy(r->local, c->listener->local, sizeof(r->local));
+	conn_describe(c, r);
 	return true;
 }
 
