@@ -13,12 +13,12 @@ YES := 1
 endif
 export YES CI
 
-.PHONY: all build up check test promises soak bench man format tidy install clean help --yes
+.PHONY: all build up check test promises soak bench man format tidy install deb repo clean help --yes
 
 all: build
 
 help:
-	@sed -n '2,6p' Makefile; echo; echo "targets: build up check test promises soak bench man format tidy install clean"
+	@sed -n '2,6p' Makefile; echo; echo "targets: build up check test promises soak bench man format tidy install deb repo clean"
 
 # A warning of a newer compiler stops `make check`, never a user.
 $(BUILD)/build.ninja:
@@ -65,8 +65,18 @@ tidy:
 install: build
 	meson install -C $(BUILD)
 
+# stead_VERSION_ARCH.deb in build-deb/, for this machine or cross-built for ARCH=arm64.
+deb:
+	@tools/install-deps.sh build pkg
+	@pkg/deb.sh $(ARCH)
+
+# A signed apt repository of both in build-deb/repo.
+repo:
+	@tools/install-deps.sh build pkg
+	@pkg/repo.sh
+
 clean:
-	rm -rf build build-gcc build-clang
+	rm -rf build build-gcc build-clang build-deb
 
 --yes:
 	@:

@@ -2,7 +2,7 @@
 # install-deps.sh: installs what is missing from the distribution's packages (Debian 12, Ubuntu 24.04
 # and newer). Called by the Makefile; can be called by hand:
 #
-#   tools/install-deps.sh [--yes] [build] [run] [test] [format]
+#   tools/install-deps.sh [--yes] [build] [run] [test] [format] [pkg] [fresh]
 #
 # Asks before it installs, unless --yes is given or YES=1 or CI=1 is set. Uses sudo when it is not root.
 # Never touches what is installed already, and never runs `apt-get update` when nothing is missing.
@@ -18,6 +18,9 @@ TEST="clang libcmocka-dev python3-pytest python3-pytest-timeout python3-django
       pebble openssl libnss3-tools testssl.sh sslscan nghttp2-client python3-h2 nginx haproxy apache2-bin wrk uwsgi uwsgi-plugin-python3 php-fpm dokuwiki puma ruby-bundler ruby-sinatra ruby-webrick python3-fastapi python3-starlette python3-quart
       python3-websockets python3-uvicorn python3-uvloop python3-httptools python3-cryptography"
 FORMAT="clang-format git"
+# To make packages and a repository of them; to boot fresh servers of other systems (as root).
+PKG="debhelper dpkg-dev apt-utils gnupg fakeroot git"
+FRESH="debootstrap systemd-container util-linux debian-archive-keyring"
 # Node from elsewhere than the distribution brings its own.
 command -v npm >/dev/null 2>&1 || TEST="$TEST npm"
 
@@ -31,7 +34,9 @@ for arg in "$@"; do
 	run) wanted="$wanted $RUN" ;;
 	test) wanted="$wanted $TEST"; clang=1 ;;
 	format) wanted="$wanted $FORMAT" ;;
-	*) echo "install-deps.sh: what is '$arg'? One of: build run test format --yes" >&2; exit 2 ;;
+	pkg) wanted="$wanted $PKG" ;;
+	fresh) wanted="$wanted $FRESH" ;;
+	*) echo "install-deps.sh: what is '$arg'? One of: build run test format pkg fresh --yes" >&2; exit 2 ;;
 	esac
 done
 

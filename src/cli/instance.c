@@ -22,20 +22,21 @@
 
 static const char root_states[] = "/var/lib/stead/up";
 
+/* Beside a build's `stead`, or where it was installed: libexec/, or the distributions' lib/. */
 int instance_roles(char *ret, size_t cap)
 {
+	static const char *const places[] = {
+		"libexec/stead/", "../libexec/stead/", "../lib/stead/"};
 	char exe[PATH_MAX];
 	int err = sys_exe_dir(exe, sizeof exe);
 
-	if (err < 0)
-		return err;
-	if ((size_t)snprintf(ret, cap, "%s/libexec/stead/%s", exe, STEAD_VERSION) >= cap)
-		return -ENAMETOOLONG;
-	if (access(ret, X_OK) == 0)
-		return 0;
-	if ((size_t)snprintf(ret, cap, "%s/../libexec/stead/%s", exe, STEAD_VERSION) >= cap)
-		return -ENAMETOOLONG;
-	return access(ret, X_OK) == 0 ? 0 : -errno;
+	for (size_t i = 0; !err && i < sizeof places / sizeof *places; i++) {
+		if ((size_t)snprintf(ret, cap, "%s/%s" STEAD_VERSION, exe, places[i]) >= cap)
+			return -ENAMETOOLONG;
+		if (access(ret, X_OK) == 0)
+			return 0;
+	}
+	return err ? err : -ENOENT;
 }
 
 /* Where the runtime folders of this user's instances lie. */

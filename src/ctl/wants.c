@@ -181,26 +181,18 @@ int want_own_env(
 	return e->b.error;
 }
 
-/* The worker's program: beside the roles in a build folder, else where it was installed. */
+/* The worker's program lies beside the roles. */
 static int worker_program(const struct ctl *c, char ret[static CTL_PATH_MAX])
 {
-	const char *const places[] = {"python", "../../../lib/stead/python", STEAD_PYTHON_DIR};
-
 	/* As root from a build folder: the copy that the app's user can read. */
 	if (c->start.root &&
 		snprintf(ret, CTL_PATH_MAX, "%s/python/stead_worker.py", c->state_dir) <
 			CTL_PATH_MAX &&
 		access(ret, R_OK) == 0)
 		return 0;
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		int n = places[i][0] == '/'
-				? snprintf(ret, CTL_PATH_MAX, "%s/stead_worker.py", places[i])
-				: snprintf(ret, CTL_PATH_MAX, "%s/%s/stead_worker.py", c->roles_dir,
-					  places[i]);
-
-		if (n > 0 && n < CTL_PATH_MAX && access(ret, R_OK) == 0)
-			return 0;
-	}
+	if (snprintf(ret, CTL_PATH_MAX, "%s/python/stead_worker.py", c->roles_dir) < CTL_PATH_MAX &&
+		access(ret, R_OK) == 0)
+		return 0;
 	return -ENOENT;
 }
 

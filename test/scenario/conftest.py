@@ -3,6 +3,7 @@
 stead        factory: stead(FOLDER) gives an instance that is not started yet, on a state folder and a port of
              its own; all that it started is gone when the test ends, or the test fails
 app_folder   factory: writes files, gives a folder
+fresh_server factory: fresh_server("debian-12") boots one; see freshbed.py. Skipped, with the reason, where none can be
 promise      writes one measured line for `make promises`, and whether its goal is kept
 
 Environment: STEAD_BUILD the build folder (default build/), STEAD_TEST_TIMEOUT the one time limit in seconds.
@@ -17,6 +18,7 @@ import tempfile
 import pytest
 
 import acmebed
+import freshbed
 import program
 
 TOP = program.TOP
@@ -80,6 +82,26 @@ def guestbook(work):
                     ignore=shutil.ignore_patterns(".stead", "__pycache__"))
     program.give(work / "guestbook")
     return work / "guestbook"
+
+
+@pytest.fixture
+def fresh_server():
+    """made=True: only from a base tree that is there, for tests that have no time to make one."""
+    running = []
+
+    def make(system="debian-12", made=False, **options):
+        why = freshbed.why_not()
+        if not why and made and not freshbed.is_made(system):
+            why = f"no tree of {system} yet: `make promises` makes it, or test/scenario/freshbed.py {system}"
+        if why:
+            pytest.skip(why)
+        server = freshbed.Server(system, **options)
+        running.append(server)
+        server.boot()
+        return server
+    yield make
+    for server in running:
+        server.end()
 
 
 @pytest.fixture
