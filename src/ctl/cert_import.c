@@ -20,13 +20,6 @@
 
 enum { PATIENCE_MS = 20 * 1000 };
 
-static const char *site_named(const struct client *cl)
-{
-	const struct site *site = verbs_site(cl);
-
-	return site ? site->name : cl->ctl->app.name;
-}
-
 /* ---- for whom, and which names ---- */
 
 static bool is_host_key(const char *section, const char *key)
@@ -49,7 +42,7 @@ static json_t *names_of(const struct client *cl)
 				(void)json_array_append_new(list, json_string(v.text));
 		return list;
 	}
-	for (const struct app_value *a = cl->ctl->app.values; a; a = a->next)
+	for (const struct app_value *a = verbs_app(cl)->values; a; a = a->next)
 		if (is_host_key(a->section, a->key) && a->text[0])
 			(void)json_array_append_new(list, json_string(a->text));
 	return list;
@@ -64,7 +57,7 @@ static void tell_key(struct client *cl)
 	cl->sealing = false;
 	loop_timer_stop(cl->ctl->loop, &cl->timer);
 	client_end(cl, VERB_EXIT_DONE, "", "",
-		json_pack("{s:s, s:s, s:o}", "site", site_named(cl), "seal_for", hex, "names",
+		json_pack("{s:s, s:s, s:o}", "site", verbs_name(cl), "seal_for", hex, "names",
 			names_of(cl)));
 }
 
@@ -101,7 +94,7 @@ static struct stored_cert *read_one(const struct client *cl)
 		at += len;
 	}
 	if (good && !*at)
-		s = stored_new(site_named(cl), der, der_n, n, whole, whole_n);
+		s = stored_new(verbs_name(cl), der, der_n, n, whole, whole_n);
 	while (n)
 		free((void *)der[--n]);
 	free(whole);
@@ -135,11 +128,11 @@ void cert_import_start(struct client *cl)
 	if (!cert_verb_may(cl))
 		return;
 	if (cl->req.on) { /* it is taken back */
-		if (!stored_find(c, site_named(cl)))
+		if (!stored_find(c, verbs_name(cl)))
 			client_end(cl, VERB_EXIT_NO_SUCH,
 				"No certificate was imported for this site.", "", NULL);
 		else
-			serve(cl, stored_drop(c, site_named(cl)));
+			serve(cl, stored_drop(c, verbs_name(cl)));
 		return;
 	}
 	s = cl->req.chain && cl->req.box ? read_one(cl) : NULL;
@@ -163,7 +156,7 @@ void cert_import_settle(struct ctl *c)
 		cl->importing = 0;
 		loop_timer_stop(c->loop, &cl->timer);
 		client_end(cl, VERB_EXIT_DONE, "", "",
-			json_pack("{s:o, s:b}", "certificates", certs_json(c, site_named(cl)),
+			json_pack("{s:o, s:b}", "certificates", certs_json(c, verbs_name(cl)),
 				"listens", c->https[0] != '\0'));
 	}
 }

@@ -122,14 +122,6 @@ json_t *certs_json(struct ctl *c, const char *site)
 	return list;
 }
 
-/* The site that the request names, or the folder's own. */
-static const char *site_named(const struct client *cl)
-{
-	const struct site *site = verbs_site(cl);
-
-	return site ? site->name : cl->ctl->app.name;
-}
-
 bool cert_verb_may(struct client *cl)
 {
 	if (cl->ctl->live_us)
@@ -145,7 +137,7 @@ void cert_list_start(struct client *cl)
 
 	if (!cert_verb_may(cl))
 		return;
-	list = certs_json(cl->ctl, cl->req.app[0] ? site_named(cl) : "");
+	list = certs_json(cl->ctl, cl->req.app[0] ? verbs_name(cl) : "");
 	if (cl->req.app[0] && json_array_size(list) == 0) {
 		json_decref(list);
 		client_end(cl, VERB_EXIT_NO_SUCH,
@@ -167,8 +159,8 @@ void cert_renew_start(struct client *cl)
 
 	if (!cert_verb_may(cl))
 		return;
-	cert = cert_find(c, site_named(cl));
-	if (stored_find(c, site_named(cl))) {
+	cert = cert_find(c, verbs_name(cl));
+	if (stored_find(c, verbs_name(cl))) {
 		client_end(cl, VERB_EXIT_NO_SUCH, "This site has a certificate that was imported.",
 			"`stead cert import` takes the next; with --remove it is as without", NULL);
 		return;

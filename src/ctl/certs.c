@@ -136,8 +136,9 @@ void certs_resume(struct ctl *c)
 {
 	bool any = false;
 
-	for (const struct app_value *v = c->app.values; v; v = v->next)
-		any |= strcmp(v->key, "CertificateChain") == 0;
+	FOR_APPS(c, a)
+		for (const struct app_value *v = a->values; v; v = v->next)
+			any |= strcmp(v->key, "CertificateChain") == 0;
 	for (unsigned i = 0; i < c->sites.n && !any; i++)
 		any = site_has(c->sites.all[i]);
 	if (any)

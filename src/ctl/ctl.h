@@ -6,8 +6,8 @@
  *   struct ask     one question to a one-shot process (check, build, db, act)
  *   struct up      the flow that takes the folder live; one at a time
  *   struct probe   the first real request, made through the listener as a client would
- *   struct app     the folder that the instance serves, as the state knows it: an app, or files, or only
- *                  where other sites are written down
+ *   struct app     an app as the state knows it (app.h): the instance's own folder, which may be an app, or files,
+ *                  or only where other sites are written down; and each deployed one
  *   struct site    a site without a folder: one file of Sites=
  *
  * ctl never parses the app's files (check does), never touches the app's folder, and is never
@@ -30,12 +30,11 @@
 #include "lib/must.h"
 #include "tbl/tbl.h"
 
+#include "app.h"
 #include "cert.h" /* and certs.h */
 #include "maintenance.h"
-#include "programs.h"
 #include "request.h"
 #include "site.h"
-#include "scale.h"
 
 enum ctl_op {
 	OP_ACCEPT = OP_USER,
@@ -61,17 +60,12 @@ enum {
 	CTL_GATES_MAX = 64,
 	CTL_PROCS_MAX = 1024,
 	CTL_CLIENTS_MAX = 64,
-	CTL_PATH_MAX = 4096,
 	CTL_DIR_MAX = 3072,                   /* of stead's own folders: room for what lies below */
 	CTL_CLIENT_OUT_MAX = 4 * 1024 * 1024, /* unread lines held for a slow client */
 	CTL_TAIL_LINES = 15,                  /* of the app's log, shown with a failure */
-	APP_NUMBER = 1,                       /* an instance serves one folder */
-	SITE_NUMBER_FIRST = 2,                /* of sites without a folder, by name, for ever */
 	LISTENER_NUMBER = 1,                  /* of the first address */
 	LISTENER_TCP_FIRST = 1000,            /* those of [Tcp] begin here */
 	CTL_TCP_MAX = 128,
-	CTL_LISTEN_MAX = 16,
-	CTL_ADDRESS_MAX = 64,
 	CTL_URL_MAX = 80,
 };
 
@@ -141,6 +135,7 @@ struct client {
 	uint64_t importing;    /* … for the snapshot that has the certificate; 0: none */
 	uint64_t purging;    /* of the gate that forgets stored answers, 0: none */
 	uint64_t generation; /* restart: what the workers must be newer than */
+	uint32_t restarts;   /* … and the number of their set */
 };
 int control_open(struct ctl *c);
 void control_close(struct ctl *c);
@@ -163,24 +158,6 @@ void purge_told(struct ctl *c, const struct msg *m);
 op_done control_on_accept, client_on_recv, client_on_send, client_on_timer;
 
 /* ---- state.c, state_app.c, state_secret.c: SQLite; each file owns its table ---- */
-/* One effective value as check told it; a row of app_value. */
-struct app_value {
-	struct app_value *next;
-	char *section, *arg, *key, *text, *origin, *file;
-	uint32_t line, col;
-};
-struct app {
-	char name[64], folder[CTL_PATH_MAX];
-	char http[CTL_LISTEN_MAX * CTL_ADDRESS_MAX]; /* what is listened on, blank-separated */
-	char instance[96];         /* the parent that it is live under; "" when it is not live */
-	char bin[CTL_PATH_MAX];    /* postgres' programs; "" when it has no database */
-	char python[CTL_PATH_MAX]; /* what runs the workers; "" without an app */
-	char work[CTL_PATH_MAX];   /* the folder that is served: as root a copy, STATE/releases/N */
-	uint32_t release;          /* counts each `up` */
-	uint32_t uid, gid;         /* as root: the app's user */
-	struct app_value *values;
-	bool known; /* there is a row */
-};
 int state_open(struct ctl *c);
 void state_close(struct ctl *c);
 /* Report what SQLite said, as an event and as text for people. -EIO, or -ENOSPC. */
@@ -196,7 +173,9 @@ int state_begin(struct ctl *c, bool *ret_mine);
 /* err as it came, or why it could not be kept. Not 0: all of it is taken back. */
 int state_end(struct ctl *c, bool mine, int err);
 int state_make_app(struct ctl *c);
+/* The one with that app's number; and all: the folder's own, and the deployed ones into the list (state_deploy.c). */
 int state_load_app(struct ctl *c, struct app *a);
+int state_load_apps(struct ctl *c);
 int state_save_app(struct ctl *c, const struct app *a);
 int state_make_site(struct ctl *c);
 int state_load_sites(struct ctl *c, struct site_list *ret);
@@ -267,8 +246,14 @@ int parent_send(struct ctl *c, uint16_t type, uint64_t id, const void *a, size_t
 int up_root_postgres(uint32_t *ret_uid, uint32_t *ret_gid);
 
 /* ---- sites.c: the snapshot ---- */
-/* Build and send it; the generation goes up. 0 or -errno. */
-int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, const struct site_list *sites);
+/* What of the instance's own folder serves, or is coming. */
+struct sites_own {
+	const struct app *app;
+	const struct conf_app *conf;
+	const struct site_list *sites;
+};
+/* Build and send it, with every deployed app; the generation goes up. 0 or -errno. */
+int sites_send(struct ctl *c, const struct sites_own *own);
 /* Once more what was sent last. */
 int sites_again(struct ctl *c);
 /* Do all gates that there shall be serve this generation? */
@@ -289,8 +274,9 @@ struct probe {
 	unsigned again_ms;
 	bool running, told;
 	bool any; /* any answer will do: what answers is another server of some site */
+	uint32_t site; /* its number */
 };
-/* Then `any` may be set. */
+/* Then `any` and `site` may be set; it is the folder's own else. */
 void probe_start(struct ctl *c, struct probe *p, const char *address, const char *path,
 	unsigned count, uint64_t timeout_ms);
 void probe_stop(struct probe *p);
@@ -454,8 +440,8 @@ void reload_revert(struct up *u);
 
 /* A respawned ctl goes on where the last one stood. */
 void resume(struct ctl *c);
-/* What other verbs need to know of the configuration that is live. */
-void ctl_adopt(struct ctl *c, const struct conf_app *conf);
+/* What other verbs need to know of the app's configuration that is live. */
+void app_adopt(struct app *a, const struct conf_app *conf);
 op_done up_on_timer;
 
 /* ---- metrics.c ---- */
@@ -467,8 +453,8 @@ int metrics_put(const struct ctl *c, struct buf *b, bool json);
 void metrics_start(struct client *cl);
 /* The client has read what it was told. */
 void metrics_more(struct client *cl);
-/* One column of the app's site over all gates. */
-uint64_t metrics_site(const struct ctl *c, unsigned column);
+/* One column of that site over all gates. */
+uint64_t metrics_site(const struct ctl *c, uint32_t number, unsigned column);
 struct gate_peer;
 /* A gate is asked for them. */
 void metrics_tell(struct gate_peer *g);
@@ -476,18 +462,18 @@ void metrics_done(struct ctl *c);
 
 /* ---- scaling.c: workers follow the load ---- */
 /* This configuration is live now. */
-void scaling_adopt(struct ctl *c, const struct conf_app *conf);
+void scaling_adopt(struct app_run *run, const struct conf_app *conf);
 /* How many workers there shall be under that configuration: as many as now, within its bounds. */
-unsigned scaling_count(const struct ctl *c, const struct conf_app *conf);
-void scaling_told(struct ctl *c, unsigned count);
+unsigned scaling_count(const struct app_run *run, const struct conf_app *conf);
+void scaling_told(struct app_run *run, unsigned count);
 /* A respawned ctl does not know how many there are: as long as `keep` is set the parent does not change it,
  * and what it tells of its processes says how many. */
-void scaling_resume(struct ctl *c, bool keep);
+void scaling_resume(struct app_run *run, bool keep);
 op_done scaling_on_timer;
 
 /* ---- trouble.c: workers that do not come up ---- */
-/* A worker changed. */
-void trouble_update(struct ctl *c);
+/* A worker of it changed. */
+void trouble_update(struct app *a);
 /* A new gate learns what the others know. */
 void trouble_tell(struct gate_peer *g);
 /* The verb status: answered at once, or with the app's last lines when it is in trouble. */
@@ -511,8 +497,13 @@ uint64_t logs_last(struct ctl *c, const char *app, unsigned lines);
 /* Keep one record in a list of the last ones, when it is the app's own words. */
 void logs_keep(json_t *list, const char *text, size_t n);
 void verbs_run(struct client *cl);
-/* The site without a folder that the request names; NULL: it means the folder's own. */
+/* The site without a folder that the request names; NULL: it means an app. */
 const struct site *verbs_site(const struct client *cl);
+/* The app that it names, the folder's own when it names none; NULL: it means such a site. */
+struct app *verbs_app(const struct client *cl);
+/* The name and the number of what it means. */
+const char *verbs_name(const struct client *cl);
+uint32_t verbs_number(const struct client *cl);
 /* Something changed that a waiting restart may have waited for. */
 void verbs_settle(struct ctl *c);
 void verbs_worker_died(struct ctl *c, const struct msg_proc_state *st);
@@ -543,7 +534,7 @@ struct ctl {
 
 	sqlite3 *db;
 	sqlite3_stmt *meta_get, *meta_set; /* of state.c */
-	struct app app; /* what serves, or the last that did */
+	struct app app; /* the instance's own folder: what serves, or the last that did; the deployed ones follow it */
 	struct site_list sites; /* the same */
 	struct maintenance maintenance;
 	struct {
@@ -557,32 +548,9 @@ struct ctl {
 	bool cache_on_disk;
 	uint64_t snap_told; /* the generation whose going live is in the log */
 	uint64_t live_us; /* since when; 0: not live */
-	bool serves;      /* the folder has a site of its own */
 	uint64_t parent_since_us;
-	uint64_t start_ms;   /* how long a worker may take */
-	unsigned workers;    /* how many there are at least; 0: there is no app */
-	struct {
-		struct scaler scaler;
-		struct timer timer;
-		bool on, unknown, keep;
-		unsigned threads;
-		uint64_t asleep_generation; /* of the workers that ended for want of requests */
-	} scaling;
-	enum proc role;      /* of the app's processes: WORKER or SERVICE; NONE: there is no app */
-	uint64_t worker_sum; /* of what the parent was last told of them */
-	char database[64];
-	struct {
-		bool down;              /* no worker comes up: the gates answer 503 */
-		uint32_t retry_after_s; /* … and say when to come again */
-	} trouble;
-	bool clearing;             /* as root: copies of the folder to remove … */
-	uint64_t clear_generation; /* … when no worker so old runs */
 	struct proc_info *procs;
 	unsigned procs_n;
-	struct program programs[CTL_PROGRAMS_MAX];
-	unsigned programs_n;
-	struct timed timed[CTL_PROGRAMS_MAX];
-	unsigned timed_n;
 	struct timer timed_timer;
 	struct op timed_jump;
 	struct ask *asks;

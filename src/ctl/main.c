@@ -7,6 +7,7 @@
  * again and goes on with what STATE/state.db says (resume.c); nobody who serves waits for it.
  */
 #include "ctl.h"
+#include "deploy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -109,7 +110,7 @@ void ctl_started(struct ctl *c)
 		fatal("ctl", "%s: %s", c->state_dir, strerror(errno));
 	err = state_open(c);
 	if (err == 0)
-		err = state_load_app(c, &c->app);
+		err = state_load_apps(c);
 	if (err == 0)
 		err = state_load_sites(c, &c->sites);
 	if (err == 0)
@@ -165,6 +166,8 @@ int main(void)
 	c->ring.fd = c->ring.wake_fd = -1;
 	err = loop_new_epoll(&c->loop, ops, CTL_OP_KINDS);
 	if (err == 0)
+		err = apps_init(c);
+	if (err == 0)
 		err = peers_init(c);
 	if (err < 0)
 		fatal("ctl", "descriptor 3 is not the parent's channel: %s", strerror(-err));
@@ -173,7 +176,7 @@ int main(void)
 		fatal("ctl", "waiting failed: %s", strerror(-err));
 	logring_flush(&c->ring);
 	control_close(c);
-	timers_free(c);
+	apps_free(c);
 	certs_free(c);
 	stored_free_all(c);
 	local_free(c);

@@ -99,10 +99,8 @@ void maintenance_tell(struct gate_peer *g)
 
 static void done(struct client *cl)
 {
-	const struct site *site = verbs_site(cl);
-
 	client_end(cl, VERB_EXIT_DONE, "", "",
-		json_pack("{s:s, s:b}", "site", site ? site->name : cl->ctl->app.name, "maintenance",
+		json_pack("{s:s, s:b}", "site", verbs_name(cl), "maintenance",
 			cl->req.on));
 }
 
@@ -110,13 +108,13 @@ static void done(struct client *cl)
 static bool which(struct client *cl, uint32_t *ret_number)
 {
 	struct ctl *c = cl->ctl;
-	const struct site *site = verbs_site(cl);
+	const struct app *a = verbs_app(cl);
 
-	*ret_number = site ? site->number : APP_NUMBER;
+	*ret_number = verbs_number(cl);
 	if (c->live_us == 0)
 		client_end(cl, VERB_EXIT_NOT_RUNNING, "Nothing is live here: not running.",
 			"`stead up` takes the folder live", NULL);
-	else if (!site && !c->serves)
+	else if (a && !a->run->serves)
 		client_end(cl, VERB_EXIT_USAGE, "The folder has no site of its own.",
 			"name one: stead maintenance on NAME (`stead status` shows the names)", NULL);
 	else

@@ -165,11 +165,12 @@ static uint64_t sum(const struct ctl *c, enum metrics_kind kind, unsigned number
 	return gauge && v > INT64_MAX ? 0 : v;
 }
 
-uint64_t metrics_site(const struct ctl *c, unsigned column)
+uint64_t metrics_site(const struct ctl *c, uint32_t number, unsigned column)
 {
 	bool gauge = site_metric_rows[column].type == METRIC_GAUGE;
 
-	return sum(c, METRICS_SITE, APP_NUMBER, column, gauge);
+	/* Those beyond the bound share a row, which is nobody's own. */
+	return number < COUNTER_SITES_MAX - 1 ? sum(c, METRICS_SITE, number, column, gauge) : 0;
 }
 
 /* A site; or a backend, whose name in the snapshot may begin with its site's. */
@@ -341,7 +342,7 @@ static void process_sample(struct out *o, const struct ctl *c, const struct msg_
 	(void)snprintf(index, sizeof index, "%u", (unsigned)st->index);
 	label(o, "index", index);
 	if (st->role == PROC_WORKER || st->role == PROC_SERVICE)
-		label(o, "app", c->app.name);
+		label(o, "app", apps_owner(c, st->app)->name);
 	if (m == PROC_METRIC_PROCESS_START) {
 		seconds(st->since_wall_us, text);
 		sample(o, "", text);
@@ -392,25 +393,31 @@ static void app_workers(struct out *o, const struct ctl *c)
 		{"stopping", PHASE_STOPPING}, {"waiting", PHASE_BACKOFF}};
 
 	family(o, &proc_metric_rows[PROC_METRIC_APP_WORKERS], METRIC_GAUGE);
-	for (unsigned i = 0; c->workers && i < ARRAY_LEN(states); i++) {
-		label(o, "app", c->app.name);
-		label(o, "state", states[i].name);
-		count(o, procs_count(c, c->role, APP_NUMBER, states[i].phase));
-	}
+	for (const struct app *a = &c->app; a; a = a->next)
+		for (unsigned i = 0; a->run->workers && i < ARRAY_LEN(states); i++) {
+			label(o, "app", a->name);
+			label(o, "state", states[i].name);
+			count(o, procs_count(c, a->run->role, a->set, states[i].phase));
+		}
 	family(o, &proc_metric_rows[PROC_METRIC_APP_WORKERS_WANTED], METRIC_GAUGE);
-	if (c->workers) {
-		label(o, "app", c->app.name);
-		count(o, c->scaling.scaler.want);
-	}
+	for (const struct app *a = &c->app; a; a = a->next)
+		if (a->run->workers) {
+			label(o, "app", a->name);
+			count(o, a->run->scaling.scaler.want);
+		}
 }
 
 static void whole(struct out *o, const struct ctl *c)
 {
+	unsigned sites = c->sites.n;
+
+	for (const struct app *a = &c->app; a; a = a->next)
+		sites += a->run->serves;
 	family(o, &proc_metric_rows[PROC_METRIC_BUILD], METRIC_GAUGE);
 	label(o, "version", STEAD_VERSION);
 	count(o, 1);
 	family(o, &proc_metric_rows[PROC_METRIC_SITES], METRIC_GAUGE);
-	count(o, c->serves + c->sites.n);
+	count(o, sites);
 	family(o, &proc_metric_rows[PROC_METRIC_SNAPSHOT], METRIC_GAUGE);
 	count(o, c->snap_generation);
 }

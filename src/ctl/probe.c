@@ -120,7 +120,7 @@ void probe_start(struct ctl *c, struct probe *p, const char *address, const char
 	unsigned count, uint64_t timeout_ms)
 {
 	*p = (struct probe){
-		.ctl = c, .lfd = LFD_INIT, .wanted = count ? count : 1, .running = true};
+		.ctl = c, .lfd = LFD_INIT, .wanted = count ? count : 1, .running = true, .site = APP_NUMBER};
 	p->connect.kind = OP_PROBE_CONNECT;
 	p->recv.kind = OP_PROBE_RECV;
 	p->timer.op.kind = OP_PROBE_TIMER;
@@ -150,7 +150,7 @@ void probe_on_connect(struct loop *l, struct op *op, int res)
 	socklen_t len = sizeof error;
 
 	/* What is behind the page is asked for. */
-	if (maintenance_is(p->ctl, APP_NUMBER))
+	if (maintenance_is(p->ctl, p->site))
 		(void)snprintf(token, sizeof token, "Stead-Probe: %016llx%016llx\r\n",
 			(unsigned long long)m->token[0], (unsigned long long)m->token[1]);
 	n = snprintf(head, sizeof head,

@@ -48,7 +48,7 @@ static void look_at_port(struct ctl *c, struct proc_info *p)
 	if (!p->exposed)
 		return;
 	(void)snprintf(number, sizeof number, "%u", (unsigned)p->st.port);
-	say(c, EV_APP_EXPOSED, "app", c->app.name, "port", number, NULL);
+	say(c, EV_APP_EXPOSED, "app", apps_owner(c, p->st.app)->name, "port", number, NULL);
 }
 
 void procs_heard(struct ctl *c, const struct msg_proc_state *st)

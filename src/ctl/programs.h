@@ -13,6 +13,7 @@
 
 struct ctl;
 struct app;
+struct app_run;
 
 enum {
 	PROGRAM_NUMBER_FIRST = 1 << 24, /* their sets' numbers, which no app has */
@@ -57,18 +58,20 @@ int program_hook(struct ctl *c, const struct app *a, const struct conf_app *conf
 	uint64_t number);
 /* End that run. */
 void program_hook_end(struct ctl *c);
-void programs_restart(struct ctl *c);
+/* Those of the app. */
+void programs_restart(const struct app *a);
 /* The name of the program with that number; "": there is none. */
 const char *program_name(const struct ctl *c, uint32_t number);
 
 /* ---- timers.c ---- */
 /* The configuration anew: begin, each [Timer], end. resume: a ctl that goes on where another stood. */
-void timers_begin(struct ctl *c);
-void timers_add(struct ctl *c, const struct conf_program *p, uint32_t number, bool resume);
-void timers_end(struct ctl *c);
+void timers_begin(struct app_run *run);
+void timers_add(struct app_run *run, const struct conf_program *p, uint32_t number, bool resume);
+void timers_end(struct app_run *run);
 void timers_heard(struct ctl *c, const struct msg_proc_state *st);
-void timers_free(struct ctl *c);
-json_t *timers_json(const struct ctl *c);
+void timers_free(struct app_run *run);
+/* Of all apps, or of that one (NULL: all). */
+json_t *timers_json(const struct ctl *c, const struct app *of);
 op_done timers_on_timer, timers_on_jump;
 
 #endif

@@ -21,8 +21,7 @@ void purge_start(struct client *cl)
 	struct ctl *c = cl->ctl;
 	struct gate_peer *g = any_gate(c);
 	const char *what = cl->req.tag[0] ? cl->req.tag : cl->req.url;
-	const struct site *site = verbs_site(cl);
-	struct msg_purge m = {.site = site ? site->number : APP_NUMBER, .by_tag = cl->req.tag[0] != 0};
+	struct msg_purge m = {.site = verbs_number(cl), .by_tag = cl->req.tag[0] != 0};
 
 	if (!what[0]) {
 		client_end(cl, VERB_EXIT_USAGE, "Neither a URL nor a tag was given.",

@@ -26,11 +26,10 @@ static struct up *begin(struct ctl *c, struct client *cl)
 		client_end(cl, VERB_EXIT_FAILED, "no memory", "", NULL);
 		return NULL;
 	}
-	u->app = c->app;
-	u->app.values = NULL;
+	app_like(&u->app, &c->app);
 	u->reload = u->bound = u->synced = true;
 	u->db = c->app.bin[0] ? DB_READY : DB_NOT;
-	memcpy(u->database, c->database, sizeof u->database);
+	memcpy(u->database, c->app.run->database, sizeof u->database);
 	return u;
 }
 
@@ -150,13 +149,13 @@ void reload_revert(struct up *u)
 	conf = effective_conf(c, &c->app, why, sizeof why);
 	if (!conf)
 		return;
-	if (u->workers_set && c->role != PROC_NONE)
+	if (u->workers_set && c->app.run->role != PROC_NONE)
 		(void)wants_app(c, &c->app, conf_app(conf), 0, NULL);
-	if (u->workers_set && c->role != wants_role(u->c))
-		wants_drop(c, wants_role(u->c));
+	if (u->workers_set && c->app.run->role != wants_role(u->c))
+		wants_drop(c, wants_role(u->c), u->app.set);
 	if (u->gates_sent)
 		(void)gates_send(c, conf_app(conf));
 	if (u->snap_sent)
-		(void)sites_send(c, &c->app, conf_app(conf), &c->sites);
+		(void)sites_send(c, &(struct sites_own){&c->app, conf_app(conf), &c->sites});
 	conf_free(conf);
 }

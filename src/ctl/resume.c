@@ -13,14 +13,16 @@
 
 #include "lib/must.h"
 
-void ctl_adopt(struct ctl *c, const struct conf_app *conf)
+void app_adopt(struct app *a, const struct conf_app *conf)
 {
-	c->serves = conf->serves;
-	c->workers = wants_count(conf);
-	c->role = wants_role(conf);
-	scaling_adopt(c, conf);
-	c->start_ms = conf->python ? conf->health_timeout_ms : conf->service.start_ms;
-	(void)snprintf(c->database, sizeof c->database, "%s", conf->database);
+	struct app_run *run = a->run;
+
+	run->serves = conf->serves;
+	run->workers = wants_count(conf);
+	run->role = wants_role(conf);
+	scaling_adopt(run, conf);
+	run->start_ms = conf->python ? conf->health_timeout_ms : conf->service.start_ms;
+	(void)snprintf(run->database, sizeof run->database, "%s", conf->database);
 }
 
 void resume(struct ctl *c)
@@ -45,19 +47,19 @@ void resume(struct ctl *c)
 	c->live_us = loop_wall_us(c->loop);
 	if (state_meta_get(c, "https off", &off) == 0)
 		c->certs.local.off = off != 0;
-	ctl_adopt(c, conf);
+	app_adopt(&c->app, conf);
 	up_tcp_https(c, conf, &c->sites);
-	scaling_resume(c, true);
+	scaling_resume(c->app.run, true);
 	if (c->app.bin[0])
 		err = wants_postgres(c, &c->app);
-	if (err == 0 && c->role != PROC_NONE)
+	if (err == 0 && c->app.run->role != PROC_NONE)
 		err = wants_app(c, &c->app, conf, 0, NULL);
-	scaling_resume(c, false);
+	scaling_resume(c->app.run, false);
 	programs_apply(c, &c->app, conf, true);
 	if (err == 0)
 		err = gates_send(c, conf);
 	if (err == 0)
-		err = sites_send(c, &c->app, conf, &c->sites);
+		err = sites_send(c, &(struct sites_own){&c->app, conf, &c->sites});
 	if (err)
 		say(c, EV_STATE_ERROR, "what", "go on after a restart", "error", strerror(-err),
 			NULL);

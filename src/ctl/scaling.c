@@ -16,14 +16,15 @@
 #include <string.h>
 
 /* Slots that there shall be, as the parent's word shows. */
-static unsigned slots_wanted(const struct ctl *c, uint64_t newer_than)
+static unsigned slots_wanted(const struct app_run *run, uint64_t newer_than)
 {
+	const struct ctl *c = run->ctl;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < c->procs_n; i++) {
 		const struct msg_proc_state *st = &c->procs[i].st;
 
-		if (st->role == PROC_WORKER && st->app == APP_NUMBER &&
+		if (st->role == PROC_WORKER && st->app == run->app->set &&
 			st->generation > newer_than &&
 			(st->phase == PHASE_STARTING || st->phase == PHASE_UP ||
 				st->phase == PHASE_BACKOFF))
@@ -32,18 +33,19 @@ static unsigned slots_wanted(const struct ctl *c, uint64_t newer_than)
 	return n;
 }
 
-static void arm(struct ctl *c)
+static void arm(struct app_run *run)
 {
-	const struct scaler *s = &c->scaling.scaler;
+	const struct scaler *s = &run->scaling.scaler;
+	struct loop *l = run->ctl->loop;
 
-	loop_timer_stop(c->loop, &c->scaling.timer);
-	if (c->scaling.on && (s->max > s->min || s->idle_ms != 0))
-		loop_timer_in(c->loop, &c->scaling.timer, SCALE_TICK_MS);
+	loop_timer_stop(l, &run->scaling.timer);
+	if (run->scaling.on && (s->max > s->min || s->idle_ms != 0))
+		loop_timer_in(l, &run->scaling.timer, SCALE_TICK_MS);
 }
 
-unsigned scaling_count(const struct ctl *c, const struct conf_app *conf)
+unsigned scaling_count(const struct app_run *run, const struct conf_app *conf)
 {
-	unsigned want = c->live_us ? c->scaling.scaler.want : 0;
+	unsigned want = run->ctl->live_us ? run->scaling.scaler.want : 0;
 
 	if (!conf->python)
 		return wants_count(conf);
@@ -51,35 +53,36 @@ unsigned scaling_count(const struct ctl *c, const struct conf_app *conf)
 	return min_of(want, conf->workers_max);
 }
 
-void scaling_told(struct ctl *c, unsigned count)
+void scaling_told(struct app_run *run, unsigned count)
 {
-	c->scaling.scaler.want = count;
+	run->scaling.scaler.want = count;
 }
 
-void scaling_adopt(struct ctl *c, const struct conf_app *conf)
+void scaling_adopt(struct app_run *run, const struct conf_app *conf)
 {
-	c->scaling.on = conf->python;
-	c->scaling.threads = conf->asgi[0] ? conf->concurrency : conf->threads;
-	c->scaling.timer.op.kind = OP_SCALE_TIMER;
+	run->scaling.on = conf->python;
+	run->scaling.threads = conf->asgi[0] ? conf->concurrency : conf->threads;
+	run->scaling.timer.op.kind = OP_SCALE_TIMER;
 	if (conf->python)
-		scale_set(&c->scaling.scaler, conf->workers, conf->workers_max, conf->idle_stop_ms,
-			scaling_count(c, conf));
+		scale_set(&run->scaling.scaler, conf->workers, conf->workers_max, conf->idle_stop_ms,
+			scaling_count(run, conf));
 	else
-		scale_set(&c->scaling.scaler, wants_count(conf), wants_count(conf), 0, wants_count(conf));
-	arm(c);
+		scale_set(&run->scaling.scaler, wants_count(conf), wants_count(conf), 0, wants_count(conf));
+	arm(run);
 }
 
-void scaling_resume(struct ctl *c, bool keep)
+void scaling_resume(struct app_run *run, bool keep)
 {
-	c->scaling.keep = keep;
-	c->scaling.unknown = true;
+	run->scaling.keep = keep;
+	run->scaling.unknown = true;
 }
 
-static void tell_parent(struct ctl *c)
+static void tell_parent(struct app_run *run)
 {
+	struct ctl *c = run->ctl;
 	char why[256] = "";
-	struct conf *held = effective_conf(c, &c->app, why, sizeof why);
-	int err = held ? wants_workers(c, &c->app, conf_app(held), c->scaling.scaler.want) : -EINVAL;
+	struct conf *held = effective_conf(c, run->app, why, sizeof why);
+	int err = held ? wants_workers(c, run->app, conf_app(held), run->scaling.scaler.want) : -EINVAL;
 
 	if (err)
 		say(c, EV_STATE_ERROR, "what", "tell the parent how many workers there shall be",
@@ -87,44 +90,48 @@ static void tell_parent(struct ctl *c)
 	conf_free(held);
 }
 
-static void say_scaled(struct ctl *c, unsigned was, const char *why)
+static void say_scaled(const struct app_run *run, unsigned was, const char *why)
 {
 	char from[16], to[16];
 
 	(void)snprintf(from, sizeof from, "%u", was);
-	(void)snprintf(to, sizeof to, "%u", c->scaling.scaler.want);
-	say(c, EV_WORKERS_SCALED, "app", c->app.name, "from", from, "to", to, "why", why, NULL);
+	(void)snprintf(to, sizeof to, "%u", run->scaling.scaler.want);
+	say(run->ctl, EV_WORKERS_SCALED, "app", run->app->name, "from", from, "to", to, "why", why, NULL);
 }
 
-static void measure(const struct ctl *c, struct scale_sample *ret)
+static void measure(const struct app_run *run, struct scale_sample *ret)
 {
+	const struct ctl *c = run->ctl;
+	uint32_t number = run->app->number;
+
 	*ret = (struct scale_sample){
 		.now_ms = loop_now_ms(c->loop),
-		.given = metrics_site(c, SITE_GIVEN),
-		.waited_us = metrics_site(c, SITE_WAITED_US),
-		.worked_us = metrics_site(c, SITE_WORKED_US),
-		.queued = metrics_site(c, SITE_QUEUED),
-		.running = metrics_site(c, SITE_RUNNING),
-		.open = metrics_site(c, SITE_TUNNELS),
-		.up = procs_count(c, PROC_WORKER, APP_NUMBER, PHASE_UP),
-		.threads = c->scaling.threads,
+		.given = metrics_site(c, number, SITE_GIVEN),
+		.waited_us = metrics_site(c, number, SITE_WAITED_US),
+		.worked_us = metrics_site(c, number, SITE_WORKED_US),
+		.queued = metrics_site(c, number, SITE_QUEUED),
+		.running = metrics_site(c, number, SITE_RUNNING),
+		.open = metrics_site(c, number, SITE_TUNNELS),
+		.up = procs_count(c, PROC_WORKER, run->app->set, PHASE_UP),
+		.threads = run->scaling.threads,
 	};
 }
 
 /* What the parent did by itself: at a wake-up, or before this process came. */
-static void learn(struct ctl *c)
+static void learn(struct app_run *run)
 {
-	struct scaler *s = &c->scaling.scaler;
-	unsigned n = slots_wanted(c, c->scaling.asleep_generation);
+	struct ctl *c = run->ctl;
+	struct scaler *s = &run->scaling.scaler;
+	unsigned n = slots_wanted(run, run->scaling.asleep_generation);
 
-	if (c->scaling.unknown) {
-		c->scaling.unknown = false;
-		scale_woken(s, slots_wanted(c, 0), loop_now_ms(c->loop));
+	if (run->scaling.unknown) {
+		run->scaling.unknown = false;
+		scale_woken(s, slots_wanted(run, 0), loop_now_ms(c->loop));
 		if (s->want == 0)
-			c->scaling.asleep_generation = procs_newest(c, PROC_WORKER, APP_NUMBER);
+			run->scaling.asleep_generation = procs_newest(c, PROC_WORKER, run->app->set);
 	} else if (s->want == 0 && n > 0) {
 		scale_woken(s, n, loop_now_ms(c->loop));
-		say_scaled(c, 0, "a request");
+		say_scaled(run, 0, "a request");
 	}
 }
 
@@ -133,24 +140,25 @@ void scaling_on_timer(struct loop *l, struct op *op, int res)
 	static const char *const whys[] = {[SCALE_QUEUE] = "requests waited",
 		[SCALE_LOAD] = "fewer are enough",
 		[SCALE_IDLE] = "no request"};
-	struct ctl *c = container_of(op, struct ctl, scaling.timer.op);
+	struct app_run *run = container_of(op, struct app_run, scaling.timer.op);
+	const struct ctl *c = run->ctl;
 	struct scale_sample sample;
 	unsigned was;
 	enum scale_why why;
 
 	(void)l;
 	(void)res;
-	arm(c);
+	arm(run);
 	if (c->up || c->live_us == 0 || c->stopping)
 		return;
-	learn(c);
-	measure(c, &sample);
-	was = c->scaling.scaler.want;
-	why = scale_decide(&c->scaling.scaler, &sample);
+	learn(run);
+	measure(run, &sample);
+	was = run->scaling.scaler.want;
+	why = scale_decide(&run->scaling.scaler, &sample);
 	if (why == SCALE_STAY)
 		return;
 	if (why == SCALE_IDLE)
-		c->scaling.asleep_generation = procs_newest(c, PROC_WORKER, APP_NUMBER);
-	say_scaled(c, was, whys[why]);
-	tell_parent(c);
+		run->scaling.asleep_generation = procs_newest(c, PROC_WORKER, run->app->set);
+	say_scaled(run, was, whys[why]);
+	tell_parent(run);
 }

@@ -146,6 +146,7 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	most = put_routes(b, conf, all);
 	site.client_cas = client_ca_list(b);
 	at = snap_put_site(b->w, &site, all, most);
+	b->nsites = at + 1;
 	free(all);
 	put_hosts(b, at, conf->domains, 0);
 	put_hosts(b, at, conf->aliases, SNAP_HOST_ALIAS);
@@ -166,34 +167,66 @@ static uint16_t https_port(const struct conf_app *conf)
 	return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
 }
 
-/* The folder's: it comes first, and has the app. */
-static void put_own(struct site_build *b, const struct conf_app *conf)
+/* An app, with the site that is its own, if it has one. */
+static void put_app(struct site_build *b, const struct app *a, const struct conf_app *conf)
 {
-	struct snap_app app = {
-		.number = APP_NUMBER, .workers = conf->workers, .threads = conf->threads};
+	struct snap_app app = {.number = a->set, .workers = conf->workers, .threads = conf->threads};
 
-	b->name = b->a->name;
-	b->base = b->a->work;
-	b->number = APP_NUMBER;
-	b->own = true;
-	b->gates = conf->gates;
-	b->https_port = b->c->certs.local.off && conf->listen_tls_default ? 0 : https_port(conf);
-	app.name = snap_put_str(b->w, b->name);
+	b->a = a;
+	b->name = a->name;
+	b->base = a->work;
+	b->number = a->number;
+	b->app = SNAP_NONE;
+	app.name = snap_put_str(b->w, a->name);
+	app.site = b->nsites;
 	if (wants_role(conf) == PROC_WORKER)
-		(void)snap_put_app(b->w, &app);
-	sites_tcp(b, conf);
+		b->app = snap_put_app(b->w, &app);
 	if (conf->serves)
 		put_site(b, conf);
 }
 
-static void put_others(struct site_build *b, const struct conf_app *conf, const struct site_list *sites)
+/* The folder's: it comes first, and says what holds for all. */
+static void put_own(struct site_build *b, const struct sites_own *own)
 {
+	const struct conf_app *conf = own->conf;
+
+	b->own = true;
+	b->a = own->app;
+	b->name = own->app->name;
+	b->base = own->app->work;
+	b->number = own->app->number;
+	b->gates = conf->gates;
+	b->https_port = b->c->certs.local.off && conf->listen_tls_default ? 0 : https_port(conf);
+	sites_tcp(b, conf);
+	put_app(b, own->app, conf);
+	b->own = false;
+}
+
+static void put_deployed(struct site_build *b)
+{
+	char why[256];
+
+	for (const struct app *a = b->c->app.next; a; a = a->next) {
+		struct conf *held = a->known ? effective_conf(b->c, a, why, sizeof why) : NULL;
+
+		if (held)
+			put_app(b, a, conf_app(held));
+		else if (a->known)
+			say(b->c, EV_STATE_ERROR, "what", a->name, "error", why, NULL);
+		conf_free(held);
+	}
+}
+
+static void put_others(struct site_build *b, const struct sites_own *own)
+{
+	const struct site_list *sites = own->sites;
 	char base[CTL_PATH_MAX], why[256];
 	struct conf *defaults;
 
 	if (!sites->n)
 		return;
-	effective_path(b->a, conf->sites, base);
+	b->a = own->app;
+	effective_path(b->a, own->conf->sites, base);
 	defaults = effective_site_defaults(b->c, b->a, base);
 	b->no_memory |= !defaults;
 	for (unsigned i = 0; defaults && i < sites->n; i++) {
@@ -207,7 +240,7 @@ static void put_others(struct site_build *b, const struct conf_app *conf, const 
 		b->name = s->name;
 		b->base = base;
 		b->number = s->number;
-		b->own = false;
+		b->app = SNAP_NONE;
 		put_site(b, conf_app(held));
 		conf_free(held);
 	}
@@ -237,9 +270,9 @@ static int send_fds(
 	return err;
 }
 
-int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, const struct site_list *sites)
+int sites_send(struct ctl *c, const struct sites_own *own)
 {
-	struct site_build b = {.c = c, .a = a, .w = snap_writer_new(), .default_site = SNAP_NONE};
+	struct site_build b = {.c = c, .a = own->app, .w = snap_writer_new(), .default_site = SNAP_NONE};
 	uint64_t generation = c->snap_generation + 1;
 	bool mine;
 	int err = b.w ? state_begin(c, &mine) : -ENOMEM;
@@ -248,10 +281,11 @@ int sites_send(struct ctl *c, const struct app *a, const struct conf_app *conf, 
 		snap_writer_free(b.w);
 		return err;
 	}
-	acme_begin(&b, conf);
-	local_begin(&b, conf);
-	put_own(&b, conf);
-	put_others(&b, conf, sites);
+	acme_begin(&b, own->conf);
+	local_begin(&b, own->conf);
+	put_own(&b, own);
+	put_deployed(&b);
+	put_others(&b, own);
 	acme_end(&b);
 	/* Kept, so that a ctl which comes after this one never gives the same number again. */
 	err = b.no_memory ? -ENOMEM : state_meta_set(c, "snapshot", generation);
@@ -279,9 +313,9 @@ int sites_again(struct ctl *c)
 	int err;
 
 	if (u && u->snap_sent && !u->failing)
-		return sites_send(c, &u->app, u->c, &u->sites);
+		return sites_send(c, &(struct sites_own){&u->app, u->c, &u->sites});
 	conf = effective_conf(c, &c->app, why, sizeof why);
-	err = conf ? sites_send(c, &c->app, conf_app(conf), &c->sites) : -ENOMEM;
+	err = conf ? sites_send(c, &(struct sites_own){&c->app, conf_app(conf), &c->sites}) : -ENOMEM;
 	conf_free(conf);
 	return err;
 }

@@ -17,6 +17,8 @@ struct site_build {
 	const char *base;    /* where its paths begin: the app's folder, or that of Sites= */
 	uint32_t number;
 	bool own;            /* it is the folder's */
+	uint32_t app;        /* index of its app on the link, or SNAP_NONE */
+	uint32_t nsites;     /* so many are put */
 	uint32_t upstreams;  /* index of its first upstream */
 	bool scripts;        /* of the site are run somewhere */
 	const char *const *client_ca_of[SNAP_CLIENT_CAS_MAX]; /* what each was made of */

@@ -151,7 +151,7 @@ void sites_folder(
 	struct site_build *b, const struct conf_route *r, int index, char ret[static CTL_PATH_MAX])
 {
 	if (b->c->start.root)
-		up_public_path(b->c, b->a, b->own ? APP_NUMBER : b->number, index, ret);
+		up_public_path(b->c, b->a, b->number, index, ret);
 	else
 		effective_below(b->base, r->root, ret);
 }
@@ -188,7 +188,7 @@ struct snap_route sites_route(struct site_build *b, const struct conf_route *r, 
 	to.methods = method_bits(r->methods);
 	to.match_header = snap_put_str(b->w, r->match_header);
 	to.match_value = snap_put_str(b->w, r->match_value);
-	to.app = r->to == CONF_TO_APP && !service ? 0 : SNAP_NONE;
+	to.app = r->to == CONF_TO_APP && !service ? b->app : SNAP_NONE;
 	to.upstream = service ? b->service : r->to == CONF_TO_UPSTREAM ? b->upstreams + r->upstream : SNAP_NONE;
 	to.flags = flags_of(b, r) | (r->scripts ? SNAP_ROUTE_SCRIPTS : 0);
 	to.access = access_of(r);
@@ -336,7 +336,7 @@ uint32_t sites_service(struct site_build *b, const struct conf_app *conf)
 		.document_root = "",
 		.index = conf->php.index};
 
-	return put_upstream(b, &u, APP_NUMBER, conf->queue, conf->queue_timeout_ms,
+	return put_upstream(b, &u, b->a->set, conf->queue, conf->queue_timeout_ms,
 		conf->request_timeout_ms);
 }
 

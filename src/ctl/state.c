@@ -7,6 +7,7 @@
  * damage.
  */
 #include "ctl.h"
+#include "deploy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -136,6 +137,8 @@ static int make_schema(struct ctl *c)
 		if (err == 0)
 			err = state_make_authority(c);
 		if (err == 0)
+			err = state_make_deploy(c);
+		if (err == 0)
 			err = state_meta_set(c, "version", SCHEMA_VERSION);
 		if (err == 0)
 			err = state_meta_set(c, "min_reader", SCHEMA_MIN_READER);
@@ -159,6 +162,8 @@ static int make_schema(struct ctl *c)
 		err = state_make_stored(c);
 	if (err == 0)
 		err = state_make_authority(c);
+	if (err == 0)
+		err = state_make_deploy(c);
 	return err ? err : state_make_maintenance(c);
 }
 

@@ -95,7 +95,7 @@ static int load_values(struct ctl *c, struct app *a)
 		    -1, &st, NULL);
 
 	if (r == SQLITE_OK)
-		r = sqlite3_bind_int(st, 1, APP_NUMBER);
+		r = sqlite3_bind_int64(st, 1, a->number);
 	while (r == SQLITE_OK || r == SQLITE_ROW) {
 		const char *text[6];
 
@@ -125,7 +125,7 @@ int state_load_app(struct ctl *c, struct app *a)
 			     -1, &st, NULL);
 
 	if (r == SQLITE_OK)
-		r = sqlite3_bind_int(st, 1, APP_NUMBER);
+		r = sqlite3_bind_int64(st, 1, a->number);
 	if (r == SQLITE_OK)
 		r = sqlite3_step(st);
 	if (r == SQLITE_ROW) {
@@ -169,7 +169,7 @@ static int save_row(struct ctl *c, const struct app *a)
 	if (r == SQLITE_OK)
 		r = sqlite3_bind_int64(st, 10, a->gid);
 	if (r == SQLITE_OK)
-		r = sqlite3_bind_int(st, 11, APP_NUMBER);
+		r = sqlite3_bind_int64(st, 11, a->number);
 	if (r == SQLITE_OK)
 		r = sqlite3_step(st);
 	(void)sqlite3_finalize(st);
@@ -197,12 +197,16 @@ static int save_value(struct ctl *c, sqlite3_stmt *st, int place, const struct a
 static int save_values(struct ctl *c, const struct app *a)
 {
 	sqlite3_stmt *st = NULL;
-	int place = 0, err = state_exec(c, "DELETE FROM app_value WHERE app = 1");
+	char sql[64];
+	int place = 0, err;
+
+	(void)snprintf(sql, sizeof sql, "DELETE FROM app_value WHERE app = %u", (unsigned)a->number);
+	err = state_exec(c, sql);
 
 	if (err == 0 && (sqlite3_prepare_v2(c->db,
 				 "INSERT INTO app_value VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", -1,
 				 &st, NULL) != SQLITE_OK ||
-				sqlite3_bind_int(st, 1, APP_NUMBER) != SQLITE_OK))
+				sqlite3_bind_int64(st, 1, a->number) != SQLITE_OK))
 		err = state_failed(c, "write app_value");
 	for (const struct app_value *v = a->values; v && !err; v = v->next)
 		err = save_value(c, st, place++, v);

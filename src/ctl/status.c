@@ -57,41 +57,66 @@ static json_t *with_counts(const struct ctl *c, uint32_t number, json_t *o)
 	return o;
 }
 
+static const char *app_state(const struct ctl *c, const struct app *a)
+{
+	return maintenance_is(c, a->number) ? "maintenance" : a->run->trouble.down ? "failing" : "live";
+}
+
 static json_t *own_site(const struct ctl *c)
 {
+	const struct app *a = &c->app;
 	char url[CTL_URL_MAX];
 
-	listen_url(&c->app, url);
-	return with_counts(c, APP_NUMBER,
-		json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:i}", "name", c->app.name, "url", url,
-			"urls", listen_urls(c, &c->app), "state",
-			maintenance_is(c, APP_NUMBER) ? "maintenance"
-			: c->trouble.down	      ? "failing"
-						      : "live",
-			"folder", c->app.folder, "workers",
-			(int)procs_count(c, c->role, APP_NUMBER, PHASE_UP), "workers_wanted",
-			(int)c->scaling.scaler.want));
+	listen_url(a, url);
+	return with_counts(c, a->number,
+		json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:i}", "name", a->name, "url", url,
+			"urls", listen_urls(c, a), "state", app_state(c, a), "folder", a->folder, "workers",
+			(int)procs_count(c, a->run->role, a->set, PHASE_UP), "workers_wanted",
+			(int)a->run->scaling.scaler.want));
+}
+
+/* Its URL by its first host name; "" when it has none. */
+static void named_url(const struct ctl *c, const char *domain, char *ret, size_t cap)
+{
+	char address[CTL_ADDRESS_MAX];
+	const char *port;
+
+	listen_first(&c->app, address);
+	port = strrchr(address, ':');
+	(void)snprintf(ret, cap, "%s%s%s", domain[0] ? "http://" : "", domain,
+		domain[0] && port && strcmp(port, ":80") != 0 ? port : "");
+}
+
+static json_t *deployed(const struct ctl *c, const struct app *a)
+{
+	const char *domain = "";
+	char url[400];
+
+	for (const struct app_value *v = a->values; v && !domain[0]; v = v->next)
+		if (strcmp(v->section, "Site") == 0 && strcmp(v->key, "Domain") == 0)
+			domain = v->text;
+	named_url(c, domain, url, sizeof url);
+	return with_counts(c, a->number,
+		json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:b}", "name", a->name, "url", url, "state",
+			app_state(c, a), "release", (int)a->release, "workers",
+			(int)procs_count(c, a->run->role, a->set, PHASE_UP), "workers_wanted",
+			(int)a->run->scaling.scaler.want, "deployed", true));
 }
 
 static json_t *site(const struct ctl *c, const struct site *s)
 {
-	const char *domain = site_domain(s), *port;
-	char url[CTL_URL_MAX], full[400] = "";
+	char url[400];
 
-	listen_first(&c->app, url);
-	port = strrchr(url, ':');
-	if (domain[0])
-		(void)snprintf(full, sizeof full, "http://%s%s", domain,
-			port && strcmp(port, ":80") != 0 ? port : "");
+	named_url(c, site_domain(s), url, sizeof url);
 	return with_counts(c, s->number,
-		json_pack("{s:s, s:s, s:s, s:s}", "name", s->name, "url", full, "state",
+		json_pack("{s:s, s:s, s:s, s:s}", "name", s->name, "url", url, "state",
 			maintenance_is(c, s->number) ? "maintenance"
 			: s->kept		     ? "last good version"
 						     : "live",
 			"file", s->file));
 }
 
-/* The folder's own; then those that somebody has to see to, then the others. */
+/* The folder's own, the deployed apps; then those that somebody has to see to, then the others. */
 static json_t *sites(const struct ctl *c, const char *named, bool all, unsigned *ret_more)
 {
 	json_t *list = json_array();
@@ -99,8 +124,11 @@ static json_t *sites(const struct ctl *c, const char *named, bool all, unsigned 
 	*ret_more = 0;
 	if (c->live_us == 0)
 		return list;
-	if (c->serves && (!named[0] || strcmp(named, c->app.name) == 0))
+	if (c->app.run->serves && (!named[0] || strcmp(named, c->app.name) == 0))
 		(void)json_array_append_new(list, own_site(c));
+	for (const struct app *a = c->app.next; a; a = a->next)
+		if (a->known && (!named[0] || strcmp(named, a->name) == 0))
+			(void)json_array_append_new(list, deployed(c, a));
 	for (unsigned turn = 0; turn < 2; turn++)
 		for (unsigned i = 0; i < c->sites.n; i++) {
 			const struct site *s = c->sites.all[i];
@@ -147,7 +175,7 @@ static json_t *process(struct ctl *c, const struct msg_proc_state *st)
 
 	return json_pack("{s:s, s:i, s:s, s:s, s:i, s:s, s:I, s:s, s:i, s:i, s:I, s:I}", "role",
 		proc_rows[st->role].name, "index", (int)st->index, "app",
-		st->role == PROC_WORKER || st->role == PROC_SERVICE ? c->app.name : "",
+		st->role == PROC_WORKER || st->role == PROC_SERVICE ? apps_owner(c, st->app)->name : "",
 		"program", st->role == PROC_SERVICE ? program_name(c, st->app) : "", "pid", (int)st->pid, "phase",
 		st->phase < ARRAY_LEN(phase_names) ? phase_names[st->phase] : "?", "memory",
 		(json_int_t)memory, "memory_kind", exact ? "pss" : "rss", "restarts",
@@ -211,7 +239,7 @@ static json_t *database(struct ctl *c)
 	if (!c->app.bin[0])
 		return json_null();
 	wants_sockets(c, sockets);
-	o = json_pack("{s:s, s:s, s:s, s:s}", "name", c->database, "state", state, "socket",
+	o = json_pack("{s:s, s:s, s:s, s:s}", "name", c->app.run->database, "state", state, "socket",
 		sockets, "programs", c->app.bin);
 	/* As root the cluster is postgres' alone and cannot be measured from here. */
 	bytes = folder_bytes(c->state_fd, "pg", 0);
@@ -251,6 +279,6 @@ json_t *status_json(struct ctl *c, const char *site, bool all)
 			     : "idle",
 		"version", STEAD_VERSION, "folder", c->app.folder, "sites", list, "sites_more",
 		(int)more, "sites_kept", (int)kept(c), "processes", processes(c), "timers",
-		timers_json(c), "database",
+		timers_json(c, NULL), "database",
 		database(c), "protections_off", protections_off(c), "certificates", certs_json(c, site));
 }

@@ -18,26 +18,31 @@
 
 enum { LOOK_AGAIN_US = 60 * 1000000 };
 
-static void key_of(const struct timed *t, const char *what, char ret[static 64])
+enum { KEY_MAX = 160 };
+
+/* The names of the folder's own stand alone, as they always did. */
+static void key_of(const struct app_run *run, const struct timed *t, const char *what, char ret[static KEY_MAX])
 {
-	(void)snprintf(ret, 64, "timer/%s/%s", t->name, what);
+	const char *app = app_deployed(run->app) ? run->app->name : "";
+
+	(void)snprintf(ret, KEY_MAX, "timer/%s%s%s/%s", app, *app ? "/" : "", t->name, what);
 }
 
-static uint64_t kept(struct ctl *c, const struct timed *t, const char *what)
+static uint64_t kept(const struct app_run *run, const struct timed *t, const char *what)
 {
-	char key[64];
+	char key[KEY_MAX];
 	uint64_t value;
 
-	key_of(t, what, key);
-	return state_meta_get(c, key, &value) < 0 ? 0 : value;
+	key_of(run, t, what, key);
+	return state_meta_get(run->ctl, key, &value) < 0 ? 0 : value;
 }
 
-static int keep(struct ctl *c, const struct timed *t, const char *what, uint64_t value)
+static int keep(const struct app_run *run, const struct timed *t, const char *what, uint64_t value)
 {
-	char key[64];
+	char key[KEY_MAX];
 
-	key_of(t, what, key);
-	return state_meta_set(c, key, value);
+	key_of(run, t, what, key);
+	return state_meta_set(run->ctl, key, value);
 }
 
 /* ---- when ---- */
@@ -95,14 +100,15 @@ static void arm(struct ctl *c)
 	uint64_t now = loop_wall_us(c->loop), wait = LOOK_AGAIN_US;
 	bool any = false;
 
-	for (unsigned i = 0; i < c->timed_n; i++) {
-		struct timed *t = &c->timed[i];
+	FOR_APPS(c, a)
+		for (unsigned i = 0; i < a->run->timed_n; i++) {
+			const struct timed *t = &a->run->timed[i];
 
-		if (t->running || !t->next_us)
-			continue;
-		any = true;
-		wait = min_of(wait, t->next_us > now ? t->next_us - now : 0);
-	}
+			if (t->running || !t->next_us)
+				continue;
+			any = true;
+			wait = min_of(wait, t->next_us > now ? t->next_us - now : 0);
+		}
 	loop_timer_stop(c->loop, &c->timed_timer);
 	if (any)
 		loop_timer_in(c->loop, &c->timed_timer, (wait + 999) / 1000);
@@ -110,14 +116,15 @@ static void arm(struct ctl *c)
 
 /* ---- running ---- */
 
-static void run(struct ctl *c, struct timed *t)
+static void start(struct app_run *run, struct timed *t)
 {
+	struct ctl *c = run->ctl;
 	char why[128] = "";
-	struct conf *conf = effective_conf(c, &c->app, why, sizeof why);
-	int err = conf ? program_run(c, &c->app, conf_app(conf), t->name, t->run_us) : -EINVAL;
+	struct conf *conf = effective_conf(c, run->app, why, sizeof why);
+	int err = conf ? program_run(c, run->app, conf_app(conf), t->name, t->run_us) : -EINVAL;
 
 	if (err)
-		say(c, EV_PROGRAM_NOT_RUN, "app", c->app.name, "program", t->name, "why",
+		say(c, EV_PROGRAM_NOT_RUN, "app", run->app->name, "program", t->name, "why",
 			why[0]           ? why
 			: err == -ENOENT ? "its program is not found in PATH"
 					 : strerror(-err),
@@ -125,18 +132,18 @@ static void run(struct ctl *c, struct timed *t)
 	conf_free(conf);
 }
 
-static void begin(struct ctl *c, struct timed *t, uint64_t now)
+static void begin(struct app_run *run, struct timed *t, uint64_t now)
 {
 	uint64_t number = max_of(now, t->run_us + 1);
 
 	/* In this order: a run that is written down and was not begun is begun by who comes next.
 	 */
-	if (keep(c, t, "run", number) < 0 || keep(c, t, "base", now) < 0)
+	if (keep(run, t, "run", number) < 0 || keep(run, t, "base", now) < 0)
 		return; /* said already; it is tried again at the next look */
 	t->run_us = number;
 	t->began_us = t->base_us = now;
 	t->running = true;
-	run(c, t);
+	start(run, t);
 }
 
 void timers_on_timer(struct loop *l, struct op *op, int res)
@@ -145,15 +152,16 @@ void timers_on_timer(struct loop *l, struct op *op, int res)
 	uint64_t now = loop_wall_us(l);
 
 	(void)res;
-	for (unsigned i = 0; i < c->timed_n && !c->stopping; i++) {
-		struct timed *t = &c->timed[i];
+	FOR_APPS(c, a)
+		for (unsigned i = 0; i < a->run->timed_n && !c->stopping; i++) {
+			struct timed *t = &a->run->timed[i];
 
-		if (t->running)
-			continue;
-		find_next(t, now);
-		if (t->next_us && t->next_us <= now)
-			begin(c, t, now);
-	}
+			if (t->running)
+				continue;
+			find_next(t, now);
+			if (t->next_us && t->next_us <= now)
+				begin(a->run, t, now);
+		}
 	arm(c);
 }
 
@@ -166,18 +174,28 @@ void timers_on_jump(struct loop *l, struct op *op, int res)
 	loop_clock_jump(l, &c->timed_jump);
 }
 
+static struct timed *numbered(struct ctl *c, uint32_t number, struct app_run **ret_run)
+{
+	FOR_APPS(c, a)
+		for (unsigned i = 0; i < a->run->timed_n; i++)
+			if (a->run->timed[i].number == number) {
+				*ret_run = a->run;
+				return &a->run->timed[i];
+			}
+	return NULL;
+}
+
 void timers_heard(struct ctl *c, const struct msg_proc_state *st)
 {
 	uint64_t now = loop_wall_us(c->loop);
-	struct timed *t = c->timed;
+	struct app_run *run;
+	struct timed *t = st->role == PROC_SERVICE ? numbered(c, st->app, &run) : NULL;
 
-	while (t < c->timed + c->timed_n && t->number != st->app)
-		t++;
-	if (st->role != PROC_SERVICE || t == c->timed + c->timed_n || !t->run_us)
+	if (!t || !t->run_us)
 		return;
 	if (st->phase != PHASE_DOWN) {
-		if (kept(c, t, "started") != t->run_us)
-			(void)keep(c, t, "started", t->run_us);
+		if (kept(run, t, "started") != t->run_us)
+			(void)keep(run, t, "started", t->run_us);
 		t->running = true;
 		return;
 	}
@@ -189,10 +207,10 @@ void timers_heard(struct ctl *c, const struct msg_proc_state *st)
 	t->rested_us = now;
 	t->base_us = max_of(t->base_us, now);
 	t->status = st->status;
-	(void)keep(c, t, "started", t->run_us);
-	(void)keep(c, t, "base", t->base_us);
-	(void)keep(c, t, "status", (uint32_t)t->status);
-	(void)keep(c, t, "ended", t->ended_us);
+	(void)keep(run, t, "started", t->run_us);
+	(void)keep(run, t, "base", t->base_us);
+	(void)keep(run, t, "status", (uint32_t)t->status);
+	(void)keep(run, t, "ended", t->ended_us);
 	find_next(t, now);
 	arm(c);
 }
@@ -218,49 +236,49 @@ static int read_calendar(struct timed *t, const struct conf_timer *conf)
 }
 
 /* One that this ctl did not know. */
-static void recall(struct ctl *c, struct timed *t, bool persistent, bool resume)
+static void recall(struct app_run *run, struct timed *t, bool persistent, bool resume)
 {
-	uint64_t now = loop_wall_us(c->loop), base = kept(c, t, "base");
+	uint64_t now = loop_wall_us(run->ctl->loop), base = kept(run, t, "base");
 
-	t->run_us = t->began_us = kept(c, t, "run");
-	t->ended_us = t->rested_us = kept(c, t, "ended");
-	t->status = (int32_t)(uint32_t)kept(c, t, "status");
-	t->live_us = resume ? kept(c, t, "live") : now;
+	t->run_us = t->began_us = kept(run, t, "run");
+	t->ended_us = t->rested_us = kept(run, t, "ended");
+	t->status = (int32_t)(uint32_t)kept(run, t, "status");
+	t->live_us = resume ? kept(run, t, "live") : now;
 	t->base_us = base && (resume || persistent) ? base : now;
 	if (!resume) {
-		(void)keep(c, t, "live", now);
-		(void)keep(c, t, "base", t->base_us);
-	} else if (t->run_us && kept(c, t, "started") != t->run_us) {
+		(void)keep(run, t, "live", now);
+		(void)keep(run, t, "base", t->base_us);
+	} else if (t->run_us && kept(run, t, "started") != t->run_us) {
 		t->running = true;
-		run(c, t);
+		start(run, t);
 	}
 }
 
-static struct timed *find_or_add(struct ctl *c, const char *name, bool *ret_new)
+static struct timed *find_or_add(struct app_run *run, const char *name, bool *ret_new)
 {
 	*ret_new = false;
-	for (unsigned i = 0; i < c->timed_n; i++)
-		if (strcmp(c->timed[i].name, name) == 0)
-			return &c->timed[i];
-	if (c->timed_n == CTL_PROGRAMS_MAX)
+	for (unsigned i = 0; i < run->timed_n; i++)
+		if (strcmp(run->timed[i].name, name) == 0)
+			return &run->timed[i];
+	if (run->timed_n == CTL_PROGRAMS_MAX)
 		return NULL;
 	*ret_new = true;
-	c->timed[c->timed_n] = (struct timed){0};
-	(void)snprintf(c->timed[c->timed_n].name, sizeof c->timed[0].name, "%s", name);
-	return &c->timed[c->timed_n++];
+	run->timed[run->timed_n] = (struct timed){0};
+	(void)snprintf(run->timed[run->timed_n].name, sizeof run->timed[0].name, "%s", name);
+	return &run->timed[run->timed_n++];
 }
 
-void timers_begin(struct ctl *c)
+void timers_begin(struct app_run *run)
 {
-	for (unsigned i = 0; i < c->timed_n; i++)
-		c->timed[i].wanted = false;
+	for (unsigned i = 0; i < run->timed_n; i++)
+		run->timed[i].wanted = false;
 }
 
-void timers_add(struct ctl *c, const struct conf_program *p, uint32_t number, bool resume)
+void timers_add(struct app_run *run, const struct conf_program *p, uint32_t number, bool resume)
 {
 	const struct conf_timer *conf = p->timer;
 	bool fresh;
-	struct timed *t = find_or_add(c, p->name, &fresh);
+	struct timed *t = find_or_add(run, p->name, &fresh);
 
 	if (!t || read_calendar(t, conf) < 0)
 		return;
@@ -271,18 +289,20 @@ void timers_add(struct ctl *c, const struct conf_program *p, uint32_t number, bo
 	t->active_us = conf->active_ms * 1000;
 	t->delay_us = conf->delay_ms * 1000;
 	if (fresh)
-		recall(c, t, conf->persistent, resume);
+		recall(run, t, conf->persistent, resume);
 	t->due_us = 0;
-	find_next(t, loop_wall_us(c->loop));
+	find_next(t, loop_wall_us(run->ctl->loop));
 }
 
-void timers_end(struct ctl *c)
+void timers_end(struct app_run *run)
 {
-	for (unsigned i = 0; i < c->timed_n; i++) {
-		if (c->timed[i].wanted)
+	struct ctl *c = run->ctl;
+
+	for (unsigned i = 0; i < run->timed_n; i++) {
+		if (run->timed[i].wanted)
 			continue;
-		free(c->timed[i].when);
-		c->timed[i--] = c->timed[--c->timed_n];
+		free(run->timed[i].when);
+		run->timed[i--] = run->timed[--run->timed_n];
 	}
 	if (!c->timed_jump.kind) {
 		c->timed_timer.op.kind = OP_TIMED;
@@ -292,25 +312,26 @@ void timers_end(struct ctl *c)
 	arm(c);
 }
 
-void timers_free(struct ctl *c)
+void timers_free(struct app_run *run)
 {
-	for (unsigned i = 0; i < c->timed_n; i++)
-		free(c->timed[i].when);
-	c->timed_n = 0;
+	for (unsigned i = 0; i < run->timed_n; i++)
+		free(run->timed[i].when);
+	run->timed_n = 0;
 }
 
-json_t *timers_json(const struct ctl *c)
+json_t *timers_json(const struct ctl *c, const struct app *of)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < c->timed_n; i++) {
-		const struct timed *t = &c->timed[i];
+	for (const struct app *a = &c->app; a; a = a->next)
+		for (unsigned i = 0; i < a->run->timed_n && (!of || a == of); i++) {
+			const struct timed *t = &a->run->timed[i];
 
-		(void)json_array_append_new(
-			list, json_pack("{s:s, s:b, s:I, s:I, s:i, s:I}", "name", t->name,
-				      "running", t->running, "last_us", (json_int_t)t->run_us,
-				      "ended_us", (json_int_t)t->ended_us, "status", (int)t->status,
-				      "next_us", (json_int_t)(t->running ? 0 : t->next_us)));
-	}
+			(void)json_array_append_new(list,
+				json_pack("{s:s, s:s, s:b, s:I, s:I, s:i, s:I}", "name", t->name, "app",
+					a->name, "running", t->running, "last_us", (json_int_t)t->run_us,
+					"ended_us", (json_int_t)t->ended_us, "status", (int)t->status,
+					"next_us", (json_int_t)(t->running ? 0 : t->next_us)));
+		}
 	return list;
 }

@@ -19,22 +19,23 @@ enum {
 	STATUS_PATIENCE_MS = 1000,
 };
 
-static bool is_worker(const struct ctl *c, const struct msg_proc_state *st)
+static bool is_worker(const struct app *a, const struct msg_proc_state *st)
 {
-	return st->role == c->role && st->app == APP_NUMBER;
+	return st->role == a->run->role && st->app == a->set;
 }
 
 /* Milliseconds to the next try when the app is down, else 0. */
-static uint64_t next_try_ms(const struct ctl *c)
+static uint64_t next_try_ms(const struct app *a)
 {
+	const struct ctl *c = a->run->ctl;
 	uint64_t next = 0;
 
-	if (c->stopping || procs_count(c, c->role, APP_NUMBER, PHASE_UP) > 0)
+	if (c->stopping || procs_count(c, a->run->role, a->set, PHASE_UP) > 0)
 		return 0;
 	for (unsigned i = 0; i < c->procs_n; i++) {
 		const struct msg_proc_state *st = &c->procs[i].st;
 
-		if (is_worker(c, st) && st->phase == PHASE_BACKOFF && st->backoff_ms > 0 &&
+		if (is_worker(a, st) && st->phase == PHASE_BACKOFF && st->backoff_ms > 0 &&
 			st->unready >= UNREADY_MIN)
 			next = next ? min_of(next, (uint64_t)st->backoff_ms) : st->backoff_ms;
 	}
@@ -42,62 +43,73 @@ static uint64_t next_try_ms(const struct ctl *c)
 }
 
 /* Nothing of it waits, starts or runs: it is not wanted any more. */
-static bool none_left(const struct ctl *c)
+static bool none_left(const struct app *a)
 {
+	const struct ctl *c = a->run->ctl;
+
 	for (unsigned i = 0; i < c->procs_n; i++)
-		if (is_worker(c, &c->procs[i].st) && c->procs[i].st.phase != PHASE_DOWN)
+		if (is_worker(a, &c->procs[i].st) && c->procs[i].st.phase != PHASE_DOWN)
 			return false;
 	return true;
 }
 
-void trouble_tell(struct gate_peer *g)
+static void tell(struct gate_peer *g, const struct app *a)
 {
-	struct msg_overlay o = {.kind = OVERLAY_APP_DOWN, .key = APP_NUMBER};
+	struct msg_overlay o = {.kind = OVERLAY_APP_DOWN,
+		.key = a->set,
+		.on = a->run->trouble.down,
+		.retry_after_s = a->run->trouble.retry_after_s};
 
-	if (!g->greeted || !chan_open(&g->chan))
-		return;
-	o.on = g->ctl->trouble.down;
-	o.retry_after_s = g->ctl->trouble.retry_after_s;
-	(void)chan_send(&g->chan, MSG_OVERLAY, 0, &o, sizeof o, NULL, 0, NULL, 0);
+	if (g->greeted && chan_open(&g->chan))
+		(void)chan_send(&g->chan, MSG_OVERLAY, 0, &o, sizeof o, NULL, 0, NULL, 0);
 }
 
-void trouble_update(struct ctl *c)
+void trouble_tell(struct gate_peer *g)
 {
-	uint64_t next = next_try_ms(c);
-	bool was = c->trouble.down, down;
-	uint32_t after = next ? (uint32_t)(next + 999) / 1000 + 1 : c->trouble.retry_after_s;
+	FOR_APPS(g->ctl, a)
+		tell(g, a);
+}
+
+void trouble_update(struct app *a)
+{
+	struct app_run *run = a->run;
+	struct ctl *c = run->ctl;
+	uint64_t next = next_try_ms(a);
+	bool was = run->trouble.down, down;
+	uint32_t after = next ? (uint32_t)(next + 999) / 1000 + 1 : run->trouble.retry_after_s;
 
 	/* While it tries once more it is still down; only a worker that is up ends it. */
-	down = next || (was && procs_count(c, c->role, APP_NUMBER, PHASE_UP) == 0 &&
-			       !none_left(c) && !c->stopping);
-	if (down == was && after == c->trouble.retry_after_s)
+	down = next || (was && procs_count(c, run->role, a->set, PHASE_UP) == 0 && !none_left(a) &&
+			       !c->stopping);
+	if (down == was && after == run->trouble.retry_after_s)
 		return;
-	c->trouble.down = down;
-	c->trouble.retry_after_s = down ? after : 0;
+	run->trouble.down = down;
+	run->trouble.retry_after_s = down ? after : 0;
 	if (down != was)
-		say(c, down ? EV_APP_DOWN : EV_APP_BACK, "app", c->app.name, NULL);
+		say(c, down ? EV_APP_DOWN : EV_APP_BACK, "app", a->name, NULL);
 	for (unsigned i = 0; i < CTL_GATES_MAX; i++)
-		trouble_tell(&c->gate[i]);
+		tell(&c->gate[i], a);
 }
 
 /* ---- status ---- */
 
 /* The worker that fares worst: it waits for its next try, or never came up. */
-static const struct msg_proc_state *worst(const struct ctl *c)
+static const struct msg_proc_state *worst(const struct app *a)
 {
+	const struct ctl *c = a->run->ctl;
 	const struct msg_proc_state *found = NULL;
 
 	for (unsigned i = 0; i < c->procs_n; i++) {
 		const struct msg_proc_state *st = &c->procs[i].st;
 		bool fails = (st->phase == PHASE_BACKOFF && st->backoff_ms > 0) || st->unready > 0;
 
-		if (is_worker(c, st) && fails && (!found || st->restarts > found->restarts))
+		if (is_worker(a, st) && fails && (!found || st->restarts > found->restarts))
 			found = st;
 	}
 	return found;
 }
 
-static json_t *trouble_json(const struct ctl *c, const struct msg_proc_state *st, json_t *lines)
+static json_t *trouble_json(const struct app *a, const struct msg_proc_state *st, json_t *lines)
 {
 	char how[128];
 
@@ -109,20 +121,37 @@ static json_t *trouble_json(const struct ctl *c, const struct msg_proc_state *st
 			strsignal(-st->status));
 	else
 		(void)snprintf(how, sizeof how, "ended with exit status %d", st->status);
-	return json_pack("{s:b, s:i, s:i, s:s, s:i, s:i, s:O?}", "down", c->trouble.down,
+	return json_pack("{s:b, s:i, s:i, s:s, s:i, s:i, s:O?}", "down", a->run->trouble.down,
 		"worker", (int)st->index, "restarts", (int)st->restarts, "how", how, "status",
 		(int)st->status, "next_ms", (int)st->backoff_ms, "lines", lines);
+}
+
+/* The app whose last lines are shown: the one that was asked for, or the first that fares ill. */
+static struct app *in_trouble(const struct client *cl)
+{
+	if (cl->req.app[0])
+		return verbs_app(cl) && worst(verbs_app(cl)) ? verbs_app(cl) : NULL;
+	FOR_APPS(cl->ctl, a)
+		if (worst(a))
+			return a;
+	return NULL;
 }
 
 static void answer(struct client *cl)
 {
 	struct ctl *c = cl->ctl;
-	const struct msg_proc_state *st = worst(c);
-	json_t *status = status_json(c, cl->req.app, cl->req.json);
-	json_t *site = json_array_get(json_object_get(status, "sites"), 0);
+	const struct app *ill = in_trouble(cl);
+	json_t *status = status_json(c, cl->req.app, cl->req.json), *site;
+	size_t i;
 
-	if (site && st && !verbs_site(cl))
-		(void)json_object_set_new(site, "trouble", trouble_json(c, st, cl->lines));
+	json_array_foreach (json_object_get(status, "sites"), i, site) {
+		const char *name = json_string_value(json_object_get(site, "name"));
+
+		FOR_APPS(c, a)
+			if (worst(a) && name && strcmp(name, a->name) == 0)
+				(void)json_object_set_new(site, "trouble",
+					trouble_json(a, worst(a), a == ill ? cl->lines : NULL));
+	}
 	json_decref(cl->lines);
 	cl->lines = NULL;
 	client_end(cl, c->live_us || c->up ? VERB_EXIT_DONE : VERB_EXIT_NOT_RUNNING, "", "",
@@ -132,10 +161,11 @@ static void answer(struct client *cl)
 void trouble_status(struct client *cl)
 {
 	struct ctl *c = cl->ctl;
+	const struct app *ill = c->live_us ? in_trouble(cl) : NULL;
 
-	if (c->live_us && worst(c)) {
+	if (ill) {
 		cl->lines = json_array();
-		cl->query = logs_last(c, c->app.name, LINES_ASKED);
+		cl->query = logs_last(c, ill->name, LINES_ASKED);
 	}
 	if (!cl->query) {
 		answer(cl);

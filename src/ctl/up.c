@@ -205,6 +205,8 @@ void up_start(struct ctl *c, struct client *cl)
 		client_end(cl, VERB_EXIT_FAILED, "no memory", "", NULL);
 		return;
 	}
+	u->app.number = u->app.set = APP_NUMBER;
+	u->app.run = c->app.run;
 	memcpy(u->app.folder, cl->req.folder, sizeof u->app.folder);
 	memcpy(u->app.work, u->app.folder, sizeof u->app.work);
 	conf_name_from_folder(u->app.folder, u->app.name);
@@ -306,16 +308,18 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 	timers_heard(c, st);
 	acme_hook_heard(c, st);
 	if (is_app(st->role))
-		trouble_update(c);
-	if (is_app(st->role) && st->app == APP_NUMBER && st->phase == PHASE_BACKOFF &&
-		was == PHASE_STARTING)
+		FOR_APPS(c, a)
+			if (a->set == st->app)
+				trouble_update(a);
+	if (is_app(st->role) && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
 		verbs_worker_died(c, st);
 	if (u && (st->role == PROC_GATE || st->role == PROC_LOG) &&
 		st->phase == PHASE_STOPPING && was == PHASE_STARTING)
 		up_gate_killed(u, st, starting_us);
 	if (u && !u->failing && (st->role == PROC_GATE || st->role == PROC_LOG))
 		up_advance(u);
-	if (!u || c->up != u || u->failing || st->app != APP_NUMBER)
+	if (!u || c->up != u || u->failing ||
+		st->app != (st->role == PROC_POSTGRES ? APP_NUMBER : u->app.set))
 		return;
 	if (u->rolling && is_app(st->role) && st->phase == PHASE_BACKOFF &&
 		was == PHASE_STARTING && st->generation > u->newer_than) {
@@ -408,18 +412,16 @@ static void go_live(struct up *u)
 	}
 	up_tcp_live(u);
 	up_tcp_https(c, u->c, &u->sites);
-	app_values_free(&c->app);
-	c->app = u->app;
-	u->app.values = NULL;
+	app_take(&c->app, &u->app);
 	sites_free(&c->sites);
 	c->sites = u->sites;
 	u->sites = (struct site_list){0};
-	if (c->role != PROC_NONE && c->role != wants_role(u->c))
-		wants_drop(c, c->role);
-	ctl_adopt(c, u->c);
+	if (c->app.run->role != PROC_NONE && c->app.run->role != wants_role(u->c))
+		wants_drop(c, c->app.run->role, c->app.set);
+	app_adopt(&c->app, u->c);
 	programs_apply(c, &c->app, u->c, false);
-	c->clearing = c->start.root != 0;
-	c->clear_generation = u->rolling ? u->newer_than : 0;
+	c->app.run->clearing = c->start.root != 0;
+	c->app.run->clear_generation = u->rolling ? u->newer_than : 0;
 	if (c->live_us == 0)
 		c->live_us = loop_wall_us(c->loop);
 	say_live(u);
@@ -470,7 +472,7 @@ static void start_workers(struct up *u)
 		u->reload ? "seeing to the workers" : "starting the app", UINT32_MAX);
 	u->workers_set = true;
 	u->set_id = ++u->ctl->ids;
-	u->newer_than = procs_newest(u->ctl, wants_role(u->c), APP_NUMBER);
+	u->newer_than = procs_newest(u->ctl, wants_role(u->c), u->app.set);
 	err = wants_app(u->ctl, &u->app, u->c, u->set_id, &changed);
 	u->rolling = u->reload && changed;
 	if (err == -ENOENT && !u->c->python)
@@ -494,7 +496,8 @@ static void send_gates(struct up *u)
 
 static void send_snap(struct up *u)
 {
-	int err = sites_send(u->ctl, &u->app, u->c, &u->sites);
+	const struct sites_own own = {&u->app, u->c, &u->sites};
+	int err = sites_send(u->ctl, &own);
 
 	u->snap_sent = true;
 	if (err)
@@ -513,9 +516,9 @@ static bool app_there(const struct up *u)
 	if (!u->workers_set)
 		return false;
 	if (u->rolling)
-		return procs_newer(u->ctl, role, APP_NUMBER, u->newer_than) >=
-		       scaling_count(u->ctl, u->c);
-	return procs_count(u->ctl, role, APP_NUMBER, PHASE_UP) > 0;
+		return procs_newer(u->ctl, role, u->app.set, u->newer_than) >=
+		       scaling_count(u->app.run, u->c);
+	return procs_count(u->ctl, role, u->app.set, PHASE_UP) > 0;
 }
 
 /* The state folder's own corner of the app. */

@@ -189,7 +189,7 @@ void up_check(struct up *u)
 	pack_str(&b, name);
 	wants_own(u->ctl, own);
 	pack_str(&b, own);
-	wants_runtime(u->ctl, APP_NUMBER, own);
+	wants_runtime(u->ctl, u->app.set, own);
 	pack_str(&b, own);
 	if (!ask_start(u->ctl, PROC_CHECK, u->app.uid, u->app.gid, CHECK_MS, MSG_CHECK_ASK, &b,
 		    &check_ops, u))

@@ -157,7 +157,7 @@ void up_public_path(const struct ctl *c, const struct app *a, uint32_t site, int
 	unsigned long n = tree_number(a);
 	char of[24] = "";
 
-	if (site != APP_NUMBER)
+	if (site != a->number)
 		(void)snprintf(of, sizeof of, "site%u-", (unsigned)site);
 	if (index == PUBLIC_ROOT)
 		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/%sroot", c->state_dir, n, of);
@@ -183,7 +183,7 @@ static bool publish(struct up *u, const char *path, int index)
 			"The static folder \"%s\" is not below %s.", path, u->app.folder);
 		return false;
 	}
-	up_public_path(u->ctl, &u->app, APP_NUMBER, index, to);
+	up_public_path(u->ctl, &u->app, u->app.number, index, to);
 	act(u, u->c->php.on ? ACT_SCRIPTS_COPY : ACT_TREE_COPY, args);
 	return true;
 }
@@ -297,14 +297,17 @@ static void clear(struct ctl *c, const char *folder)
 
 void up_root_settle(struct ctl *c)
 {
-	if (!c->clearing || c->stopping || tree_number(&c->app) == 0)
+	struct app_run *run = c->app.run;
+
+	if (!run->clearing || c->stopping || tree_number(&c->app) == 0)
 		return;
 	for (unsigned i = 0; i < c->procs_n; i++)
 		if ((c->procs[i].st.role == PROC_WORKER || c->procs[i].st.role == PROC_SERVICE) &&
 			c->procs[i].st.pid > 0 &&
-			c->procs[i].st.generation <= c->clear_generation)
+			apps_owner(c, c->procs[i].st.app) == &c->app &&
+			c->procs[i].st.generation <= run->clear_generation)
 			return;
-	c->clearing = false;
+	run->clearing = false;
 	clear(c, "releases");
 	clear(c, "public");
 }

@@ -21,40 +21,59 @@ static bool is_ours(struct client *cl)
 	struct ctl *c = cl->ctl;
 	char text[240];
 
-	if (!cl->req.app[0] || strcmp(cl->req.app, c->app.name) == 0 ||
-		sites_named(&c->sites, cl->req.app))
+	if (!cl->req.app[0] || apps_named(c, cl->req.app) || sites_named(&c->sites, cl->req.app))
 		return true;
-	if (c->sites.n)
+	if (c->sites.n || c->app.next)
 		(void)snprintf(text, sizeof text, "There is no site \"%s\" here.", cl->req.app);
 	else
 		(void)snprintf(text, sizeof text, "There is no app \"%s\" here; there is \"%s\".",
 			cl->req.app, c->app.name);
 	client_end(cl, VERB_EXIT_NO_SUCH, text,
-		c->sites.n ? "`stead status --json` shows all names" : "`stead status` shows its name",
+		c->sites.n || c->app.next ? "`stead status --json` shows all names" : "`stead status` shows its name",
 		NULL);
 	return false;
 }
 
 const struct site *verbs_site(const struct client *cl)
 {
-	const struct ctl *c = cl->ctl;
+	struct ctl *c = cl->ctl;
 
-	return cl->req.app[0] && strcmp(cl->req.app, c->app.name) != 0
-		       ? sites_named(&c->sites, cl->req.app)
-		       : NULL;
+	return cl->req.app[0] && !apps_named(c, cl->req.app) ? sites_named(&c->sites, cl->req.app) : NULL;
 }
 
-static void restart_now(struct client *cl)
+struct app *verbs_app(const struct client *cl)
+{
+	struct app *a = cl->req.app[0] ? apps_named(cl->ctl, cl->req.app) : NULL;
+
+	return a ? a : verbs_site(cl) ? NULL : &cl->ctl->app;
+}
+
+const char *verbs_name(const struct client *cl)
+{
+	const struct site *site = verbs_site(cl);
+
+	return site ? site->name : verbs_app(cl)->name;
+}
+
+uint32_t verbs_number(const struct client *cl)
+{
+	const struct site *site = verbs_site(cl);
+
+	return site ? site->number : verbs_app(cl)->number;
+}
+
+static void restart_now(struct client *cl, const struct app *a)
 {
 	struct ctl *c = cl->ctl;
-	struct msg_proc_ref ref = {.role = c->role, .app = APP_NUMBER};
+	struct msg_proc_ref ref = {.role = a->run->role, .app = a->set};
 
-	cl->generation = procs_newest(c, c->role, APP_NUMBER);
+	cl->generation = procs_newest(c, a->run->role, a->set);
 	cl->restarting = true;
+	cl->restarts = a->set;
 	client_progress(cl, "restart", "starting new workers beside the old ones", UINT32_MAX);
-	loop_timer_in(c->loop, &cl->timer, c->start_ms * (uint64_t)c->scaling.scaler.want + 30000);
+	loop_timer_in(c->loop, &cl->timer, a->run->start_ms * (uint64_t)a->run->scaling.scaler.want + 30000);
 	(void)parent_send(c, MSG_PROC_RESTART, ++c->ids, &ref, sizeof ref, NULL, 0, NULL, 0);
-	programs_restart(c);
+	programs_restart(a);
 	/* An app that sleeps has none to replace; what wakes it is new. */
 	verbs_settle(c);
 }
@@ -62,6 +81,7 @@ static void restart_now(struct client *cl)
 static void restart(struct client *cl)
 {
 	struct ctl *c = cl->ctl;
+	const struct app *a;
 
 	if (c->live_us == 0) {
 		not_running(cl);
@@ -69,16 +89,18 @@ static void restart(struct client *cl)
 	}
 	if (!is_ours(cl))
 		return;
-	if (!c->workers || verbs_site(cl)) {
+	a = verbs_app(cl);
+	if (!a || !a->run->workers) {
 		client_end(cl, VERB_EXIT_NO_SUCH,
 			"This site has no app to restart: its files are served as they are.",
 			"`stead reload` reads stead.conf again", NULL);
 		return;
 	}
-	if (c->start.root)
+	/* A release is what it is; the folder of `stead up` may be other than its copy. */
+	if (c->start.root && !app_deployed(a))
 		reload_restart(c, cl);
 	else
-		restart_now(cl);
+		restart_now(cl, a);
 }
 
 static void restart_failed(struct client *cl, const char *error)
@@ -118,9 +140,11 @@ void verbs_settle(struct ctl *c)
 {
 	cert_import_settle(c);
 	for (struct client *cl = c->clients; cl; cl = cl->next) {
+		const struct app *a = cl->restarting ? apps_of_set(c, cl->restarts) : NULL;
+
 		maintenance_settle(cl);
-		if (cl->restarting &&
-			procs_newer(c, c->role, APP_NUMBER, cl->generation) >= c->scaling.scaler.want) {
+		if (a && procs_newer(c, a->run->role, cl->restarts, cl->generation) >=
+				a->run->scaling.scaler.want) {
 			cl->restarting = false;
 			loop_timer_stop(c->loop, &cl->timer);
 			client_end(cl, VERB_EXIT_DONE, "", "", NULL);
@@ -132,7 +156,7 @@ void verbs_settle(struct ctl *c)
 void verbs_worker_died(struct ctl *c, const struct msg_proc_state *st)
 {
 	for (struct client *cl = c->clients; cl; cl = cl->next)
-		if (cl->restarting && st->generation > cl->generation)
+		if (cl->restarting && st->app == cl->restarts && st->generation > cl->generation)
 			restart_failed(cl,
 				"A new worker ended before it was ready; the old ones serve on.");
 }

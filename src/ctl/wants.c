@@ -258,13 +258,13 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 		w->path = a->python;
 		w->stop_signal = "TERM";
 		w->set = (struct msg_proc_set){.role = PROC_WORKER,
-			.app = APP_NUMBER,
+			.app = a->set,
 			.count = count,
 			.wake = conf->idle_stop_ms != 0 ? conf->workers : 0,
 			.uid = a->uid,
 			.gid = a->gid,
 			.flags = PROC_SET_LINK | PROC_SET_ROLLING | PROC_SET_STACKS |
-				 (c->scaling.keep ? PROC_SET_KEEP : 0),
+				 (a->run->scaling.keep ? PROC_SET_KEEP : 0),
 			.start_ms = (uint32_t)min_of(conf->health_timeout_ms, (uint64_t)UINT32_MAX),
 			.stop_ms = WORKER_STOP_MS,
 			.requests_max = conf->max_requests,
@@ -273,10 +273,10 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 			.umask_bits = 022};
 		err = want_send(c, w, id, &sum);
 		if (ret_changed)
-			*ret_changed = sum != c->worker_sum;
+			*ret_changed = sum != a->run->worker_sum;
 		if (err == 0) {
-			c->worker_sum = sum;
-			scaling_told(c, count);
+			a->run->worker_sum = sum;
+			scaling_told(a->run, count);
 		}
 	}
 	if (e)
@@ -290,7 +290,7 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
 	bool *ret_changed)
 {
-	return want_python(c, a, conf, id, scaling_count(c, conf), ret_changed);
+	return want_python(c, a, conf, id, scaling_count(a->run, conf), ret_changed);
 }
 
 int wants_workers(struct ctl *c, const struct app *a, const struct conf_app *conf, unsigned count)

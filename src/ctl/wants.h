@@ -24,8 +24,8 @@ int wants_app(struct ctl *c, const struct app *a, const struct conf_app *conf, u
 /* WORKER, SERVICE, or NONE: there is no app; and how many processes of it there shall be. */
 enum proc wants_role(const struct conf_app *conf);
 unsigned wants_count(const struct conf_app *conf);
-/* The app's processes of that role are not wanted any more. */
-void wants_drop(struct ctl *c, enum proc role);
+/* The processes of that role and that set are not wanted any more. */
+void wants_drop(struct ctl *c, enum proc role, uint32_t set);
 /* The folder of that program's own, for its sockets. */
 void wants_runtime(const struct ctl *c, uint32_t app, char ret[static CTL_PATH_MAX]);
 /* The socket's folder and the cluster's data. */

@@ -108,7 +108,7 @@ static void put_set(const struct ctl *c, const struct app *a, const struct conf_
 	t->w.probe = conf->health;
 	if (s->linked) {
 		t->w.set = (struct msg_proc_set){.role = PROC_WORKER,
-			.app = APP_NUMBER,
+			.app = a->set,
 			.count = s->workers,
 			.uid = a->uid,
 			.gid = a->gid,
@@ -121,7 +121,7 @@ static void put_set(const struct ctl *c, const struct app *a, const struct conf_
 		return;
 	}
 	t->w.set = (struct msg_proc_set){.role = PROC_SERVICE,
-		.app = APP_NUMBER,
+		.app = a->set,
 		.count = s->workers,
 		.uid = a->uid,
 		.gid = a->gid,
@@ -171,10 +171,10 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 		err = want_send(c, &t->w, id, &sum);
 	}
 	if (ret_changed)
-		*ret_changed = sum != c->worker_sum;
+		*ret_changed = sum != a->run->worker_sum;
 	if (err == 0) {
-		c->worker_sum = sum;
-		scaling_told(c, conf->service.workers);
+		a->run->worker_sum = sum;
+		scaling_told(a->run, conf->service.workers);
 	}
 	buf_done(&t->args);
 	buf_done(&t->env.b);
@@ -203,9 +203,9 @@ unsigned wants_count(const struct conf_app *conf)
 				       : 0;
 }
 
-void wants_drop(struct ctl *c, enum proc role)
+void wants_drop(struct ctl *c, enum proc role, uint32_t set)
 {
-	struct msg_proc_ref ref = {.role = role, .app = APP_NUMBER};
+	struct msg_proc_ref ref = {.role = role, .app = set};
 
 	(void)parent_send(c, MSG_PROC_DROP, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
 }
@@ -325,11 +325,13 @@ static void say_not_run(struct ctl *c, const struct app *a, const char *name, in
 
 void programs_apply(struct ctl *c, const struct app *a, const struct conf_app *conf, bool resume)
 {
-	c->programs_n = 0;
-	timers_begin(c);
+	struct app_run *run = a->run;
+
+	run->programs_n = 0;
+	timers_begin(run);
 	for (unsigned i = 0; i < conf->nprograms && i < CTL_PROGRAMS_MAX; i++) {
 		const struct conf_program *p = &conf->programs[i];
-		struct program *now = &c->programs[c->programs_n];
+		struct program *now = &run->programs[run->programs_n];
 		int err;
 
 		now->number = program_number(a, p->name);
@@ -338,41 +340,41 @@ void programs_apply(struct ctl *c, const struct app *a, const struct conf_app *c
 			now->number++;
 		(void)snprintf(now->name, sizeof now->name, "%s", p->name);
 		now->timed = p->timer != NULL;
-		c->programs_n++;
+		run->programs_n++;
 		if (p->timer) {
-			timers_add(c, p, now->number, resume);
+			timers_add(run, p, now->number, resume);
 			continue;
 		}
 		err = want_one(c, a, conf, p, now->number, 0, NULL);
 		if (err)
 			say_not_run(c, a, p->name, err);
 	}
-	timers_end(c);
+	timers_end(run);
 	drop_others(c);
 }
 
 int program_run(struct ctl *c, const struct app *a, const struct conf_app *conf, const char *name,
 	uint64_t number)
 {
-	for (unsigned i = 0; i < c->programs_n; i++) {
-		if (strcmp(c->programs[i].name, name) != 0)
+	for (unsigned i = 0; i < a->run->programs_n; i++) {
+		if (strcmp(a->run->programs[i].name, name) != 0)
 			continue;
 		for (unsigned k = 0; k < conf->nprograms; k++)
 			if (strcmp(conf->programs[k].name, name) == 0)
 				return want_one(c, a, conf, &conf->programs[k],
-					c->programs[i].number, number, NULL);
+					a->run->programs[i].number, number, NULL);
 	}
 	return -ESRCH;
 }
 
-void programs_restart(struct ctl *c)
+void programs_restart(const struct app *a)
 {
-	for (unsigned i = 0; i < c->programs_n; i++) {
-		struct msg_proc_ref ref = {.role = PROC_SERVICE, .app = c->programs[i].number};
+	for (unsigned i = 0; i < a->run->programs_n; i++) {
+		struct msg_proc_ref ref = {.role = PROC_SERVICE, .app = a->run->programs[i].number};
 
-		if (c->programs[i].timed)
+		if (a->run->programs[i].timed)
 			continue;
-		(void)parent_send(c, MSG_PROC_RESTART, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
+		(void)parent_send(a->run->ctl, MSG_PROC_RESTART, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
 	}
 }
 
@@ -399,8 +401,9 @@ const char *program_name(const struct ctl *c, uint32_t number)
 {
 	if (number == PROGRAM_NUMBER_HOOK)
 		return HOOK_NAME;
-	for (unsigned i = 0; i < c->programs_n; i++)
-		if (c->programs[i].number == number)
-			return c->programs[i].name;
+	for (const struct app *a = &c->app; a; a = a->next)
+		for (unsigned i = 0; i < a->run->programs_n; i++)
+			if (a->run->programs[i].number == number)
+				return a->run->programs[i].name;
 	return "";
 }

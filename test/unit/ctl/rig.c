@@ -66,6 +66,7 @@ void rig_init(struct rig *r)
 		if (pair[i] != 3)
 			close(pair[i]);
 	assert_int_equal(loop_new_epoll(&r->c->loop, ops, CTL_OP_KINDS), 0);
+	assert_int_equal(apps_init(r->c), 0);
 	r->c->listener.fd = -1;
 	r->c->ring.fd = r->c->ring.wake_fd = -1;
 	assert_int_equal(peers_init(r->c), 0);
@@ -93,7 +94,7 @@ void rig_done(struct rig *r)
 		(void)loop_step(r->c->loop, 100);
 	}
 	state_close(r->c);
-	app_values_free(&r->c->app);
+	apps_free(r->c);
 	sites_free(&r->c->sites);
 	while (r->c->asks) {
 		struct ask *a = r->c->asks;

@@ -275,6 +275,8 @@ static void test_worker_is_described(void **state)
 
 	(void)state;
 	rig_init(&r);
+	a.number = a.set = APP_NUMBER;
+	a.run = r.c->app.run;
 	(void)snprintf(path, sizeof path, "%s/python", r.dir);
 	assert_int_equal(mkdir(path, 0700), 0);
 	(void)snprintf(path, sizeof path, "%s/python/stead_worker.py", r.dir);
@@ -518,15 +520,15 @@ static void test_trouble(void **state)
 
 	(void)state;
 	rig_init(&r);
-	r.c->role = PROC_WORKER;
+	r.c->app.run->role = PROC_WORKER;
 	for (unsigned i = 0; i < ARRAY_LEN(steps); i++) {
 		st.phase = steps[i].phase;
 		st.unready = steps[i].unready;
 		st.backoff_ms = steps[i].backoff_ms;
 		procs_heard(r.c, &st);
-		trouble_update(r.c);
-		assert_int_equal(r.c->trouble.down, steps[i].down);
-		assert_int_equal(r.c->trouble.retry_after_s, steps[i].retry_after_s);
+		trouble_update(&r.c->app);
+		assert_int_equal(r.c->app.run->trouble.down, steps[i].down);
+		assert_int_equal(r.c->app.run->trouble.retry_after_s, steps[i].retry_after_s);
 	}
 	rig_done(&r);
 }

@@ -26,6 +26,7 @@ static struct ctl *make(struct counters_page *a, struct counters_page *b)
 	struct ctl *c = calloc(1, sizeof *c);
 
 	assert_non_null(c);
+	assert_int_equal(apps_init(c), 0);
 	c->gate[0] = (struct gate_peer){.counters = a, .greeted = true, .generation = 7, .counters_generation = 7};
 	c->gate[1] = (struct gate_peer){.counters = b, .greeted = true, .generation = 9, .counters_generation = 8};
 	return c;
@@ -36,6 +37,7 @@ static void end(struct ctl *c)
 	free((void *)(uintptr_t)c->gate[0].counters);
 	free((void *)(uintptr_t)c->gate[1].counters);
 	metrics_done(c);
+	free(c->app.run);
 	free(c);
 }
 

@@ -24,7 +24,7 @@ static void test_app_comes_back(void **state)
 {
 	const char *const one[6] = {"Site", "", "Name", "shop", "file", "stead.conf"};
 	const char *const two[6] = {"Service", "", "Environment", "A=\xc3\xa9 \"q\" '", "file", ""};
-	struct app a = {.name = "shop",
+	struct app a = {.number = APP_NUMBER, .name = "shop",
 		.folder = "/srv/shop",
 		.http = "127.0.0.1:80",
 		.instance = "this parent",
@@ -34,7 +34,7 @@ static void test_app_comes_back(void **state)
 		.release = 3,
 		.uid = 50001,
 		.gid = 50002};
-	struct app back = {0};
+	struct app back = {.number = APP_NUMBER};
 	struct rig r;
 
 	(void)state;

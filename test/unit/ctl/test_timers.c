@@ -62,6 +62,7 @@ static int setup(void **state)
 	(void)snprintf(b->c->state_dir, sizeof(b->c->state_dir), "%s", b->dir);
 	b->c->state_fd = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(b->c->state_fd >= 0);
+	assert_int_equal(apps_init(b->c), 0);
 	assert_int_equal(state_open(b->c), 0);
 	*state = b;
 	return 0;
@@ -72,7 +73,7 @@ static int teardown(void **state)
 	struct bed *b = *state;
 	int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	timers_free(b->c);
+	apps_free(b->c);
 	loop_timer_stop(b->c->loop, &b->c->timed_timer);
 	state_close(b->c);
 	loop_free(b->c->loop);
@@ -91,10 +92,10 @@ static struct timed *set(struct bed *b, struct conf_timer timer, const char *whe
 	struct conf_program p = {.name = "nightly", .timer = &timer};
 
 	timer.calendar = when ? calendar : calendar + 1;
-	timers_begin(b->c);
-	timers_add(b->c, &p, NUMBER, false);
-	timers_end(b->c);
-	return &b->c->timed[0];
+	timers_begin(b->c->app.run);
+	timers_add(b->c->app.run, &p, NUMBER, false);
+	timers_end(b->c->app.run);
+	return &b->c->app.run->timed[0];
 }
 
 /* What the parent tells of a run that ended well. */
