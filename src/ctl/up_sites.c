@@ -174,6 +174,27 @@ static void take_own(struct settle *t)
 		(void)conf_claims_take(t->hosts, &claim);
 }
 
+/* Deployed apps serve already. */
+static void take_deployed(struct settle *t, const struct app *a)
+{
+	struct conf_claim claim = {a->name, "stead.conf", 1, 1};
+	bool named = false;
+
+	(void)conf_claims_take(t->names, &claim);
+	for (const struct app_value *v = a->values; v && a->run->serves; v = v->next) {
+		claim.text = v->text;
+		claim.line = v->line;
+		if (strcmp(v->section, "Site") != 0 || !v->text[0] ||
+			(strcmp(v->key, "Domain") != 0 && strcmp(v->key, "Alias") != 0))
+			continue;
+		named |= v->key[0] == 'D';
+		(void)conf_claims_take(t->hosts, &claim);
+	}
+	claim.text = "";
+	if (a->run->serves && !named)
+		(void)conf_claims_take(t->hosts, &claim);
+}
+
 /* Another site, whose last good version serves on, has what this one claims. */
 static bool is_taken(struct settle *t, const struct site *s)
 {
@@ -276,6 +297,8 @@ void up_sites_settle(struct up *u)
 		t.old = &u->ctl->sites;
 	if (t.names && t.hosts) {
 		take_own(&t);
+		for (const struct app *a = u->ctl->app.next; a; a = a->next)
+			take_deployed(&t, a);
 		choose(&t);
 		give_numbers(u);
 	} else {

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAP_MAGIC 0x31504e5344545331ull
-enum { SNAP_VERSION = 8, SNAP_SEGMENTS_MAX = 32 };
+enum { SNAP_VERSION = 9, SNAP_SEGMENTS_MAX = 32 };
 enum snap_kind { SNAP_SITES = 1, SNAP_CERTS = 2, SNAP_ZONE = 3 };
 
 struct snap_str {
@@ -222,6 +222,8 @@ struct snap_site {
 	uint32_t hsts_s;      /* Strict-Transport-Security; 0: none */
 	uint16_t https_port;  /* where it is redirected to */
 	uint16_t pad;
+	uint32_t coming;      /* index + 1 of the site that ctl's probe is answered by, because it shall follow; 0: this one */
+	uint32_t pad2;
 };
 struct snap_app {
 	uint32_t number;      /* msg_worker.app */

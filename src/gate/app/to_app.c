@@ -78,6 +78,35 @@ static struct app *find_or_add(struct to_app *t, uint32_t number)
 	return app;
 }
 
+/* The release that follows one which no site names any more; else itself. */
+static struct app *successor(const struct to_app *t, struct app *app)
+{
+	for (struct app *to = t->apps; to && !app->known; to = to->next)
+		if (to->known && strcmp(to->name, app->name) == 0)
+			return to;
+	return app;
+}
+
+/* What waits for a release that was followed by another is that one's: its own workers are about to go. */
+static void follow(struct to_app *t)
+{
+	for (struct app *old = t->apps; old; old = old->next) {
+		struct app *to = successor(t, old);
+
+		if (to == old || !old->first)
+			continue;
+		while (old->first) {
+			struct app_req *a = old->first;
+
+			app_dequeue(a);
+			a->app = to;
+			app_enqueue(a, false);
+		}
+		app_dispatch(to);
+		app_want(to, t);
+	}
+}
+
 void to_app_on_snap(struct to_app *t, struct snap *s)
 {
 	for (struct app *app = t->apps; app; app = app->next)
@@ -96,6 +125,7 @@ void to_app_on_snap(struct to_app *t, struct snap *s)
 		memcpy(app->name, name, n);
 		app->name[n] = 0;
 	}
+	follow(t);
 	for (struct app **at = &t->apps; *at;) {
 		struct app *app = *at;
 
@@ -238,6 +268,9 @@ static void start(struct req *r)
 	struct app_req *a;
 	bool probe;
 
+	/* Its snapshot may be from before the switch. */
+	if (app)
+		app = successor(t, app);
 	if (!app || app->down) {
 		req_fail(r, CLOSE_APP_DOWN,
 			app && app->down_retry_s ? app->down_retry_s : APP_RETRY_AFTER_S);

@@ -57,8 +57,8 @@ static bool is_on(const struct maintenance *m, const struct snap_site *site)
 	return site->flags & SNAP_SITE_MAINTENANCE;
 }
 
-/* ctl asks whether what comes behind the page works. The app need not see with what words. */
-static bool is_probe(const struct maintenance *m, struct req *r)
+/* ctl asks whether what comes works. The app need not see with what words. */
+static bool has_token(const struct maintenance *m, struct req *r)
 {
 	const struct field *f = m && m->probes ? req_field(r, "stead-probe") : NULL;
 	uint32_t at;
@@ -77,6 +77,13 @@ static bool is_probe(const struct maintenance *m, struct req *r)
 	return true;
 }
 
+bool maintenance_probe(struct req *r)
+{
+	if (!r->ctl_asks)
+		r->ctl_asks = has_token(r->gate->maintenance, r);
+	return r->ctl_asks;
+}
+
 static bool is_health(const struct req *r)
 {
 	size_t n;
@@ -89,7 +96,7 @@ enum phase_end phase_maintenance(struct req *r)
 {
 	struct maintenance *m = r->gate->maintenance;
 
-	if (!is_on(m, r->site) || is_probe(m, r) || is_health(r))
+	if (!is_on(m, r->site) || maintenance_probe(r) || is_health(r))
 		return PHASE_NEXT;
 	req_fail(r, CLOSE_MAINTENANCE, RETRY_AFTER_S);
 	return PHASE_ANSWERED;

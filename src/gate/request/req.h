@@ -76,6 +76,7 @@ struct req {
 	bool te_trailers;               /* the client takes trailer fields behind the answer */
 	bool tunnel;                    /* both ways are raw bytes since the answer's head */
 	bool alias;                     /* the host is only an alias of the site's canonical name */
+	bool ctl_asks;                  /* it is the probe of ctl, which sees what others do not yet */
 	bool rewritten;                 /* path and query are not the client's any more */
 	enum close_id close;            /* CLOSE_NONE until it ends */
 	uint16_t status;                /* as answered */
