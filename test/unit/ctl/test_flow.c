@@ -229,6 +229,13 @@ static void test_ask_not_spawned_or_forgotten(void **state)
 
 /* ---- what the parent is told to run ---- */
 
+static void rig_app(struct rig *r, struct app *a)
+{
+	rig_init(r);
+	a->number = a->set = APP_NUMBER;
+	a->run = r->c->app.run;
+}
+
 static struct conf *conf_of(struct rig *r, struct app *a)
 {
 	const char *const wsgi[6] = {"Python", "", "Wsgi", "app:app", "detected", ""};
@@ -274,9 +281,7 @@ static void test_worker_is_described(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_init(&r);
-	a.number = a.set = APP_NUMBER;
-	a.run = r.c->app.run;
+	rig_app(&r, &a);
 	(void)snprintf(path, sizeof path, "%s/python", r.dir);
 	assert_int_equal(mkdir(path, 0700), 0);
 	(void)snprintf(path, sizeof path, "%s/python/stead_worker.py", r.dir);
