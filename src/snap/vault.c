@@ -15,16 +15,21 @@ static int by_id(const void *a, const void *b)
 	return memcmp(((const struct vault_key *)a)->id, ((const struct vault_key *)b)->id, 32);
 }
 
-/* Of several with one id only one is kept. */
+/* Of several with one id only one is kept; the others come behind all that are, because each is its
+ * owner's to free. */
 static size_t sort(struct vault_key *keys, size_t n)
 {
 	size_t kept = 0;
+	struct vault_key one;
 
 	if (n)
 		qsort(keys, n, sizeof(*keys), by_id);
 	for (size_t i = 0; i < n; i++)
-		if (!kept || memcmp(keys[kept - 1].id, keys[i].id, 32) != 0)
+		if (!kept || memcmp(keys[kept - 1].id, keys[i].id, 32) != 0) {
+			one = keys[kept];
 			keys[kept++] = keys[i];
+			keys[i] = one;
+		}
 	return kept;
 }
 

@@ -33,8 +33,8 @@ struct vault {
 	uint32_t n;
 };
 
-/* A sealed memfd with these keys; their order is changed, and of two with one id the first counts. 0;
- * -E2BIG; -ENOMEM. */
+/* A sealed memfd with these keys; their order is changed, and of two with one id the first counts; each
+ * is still there behind it. 0; -E2BIG; -ENOMEM. */
 int vault_make(struct vault_key *keys, size_t n, int *ret_fd);
 /* Look at what has been mapped. 0; -EBADMSG. */
 int vault_check(const void *map, size_t bytes, struct vault *ret);

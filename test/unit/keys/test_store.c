@@ -84,6 +84,37 @@ static void keys_are_found(void **state)
 	free(m);
 }
 
+/* Sites may share a certificate: its key is in the vault once, and whoever handed all of them over still has each. */
+static void shared_keys_stay_whole(void **state)
+{
+	enum { N = 7 };
+	static const unsigned of[N] = {0, 0, 1, 2, 0, 2, 0};
+	struct vault_key keys[N];
+	struct made m[3];
+	struct vault v;
+	unsigned seen[N] = {0};
+	const void *map;
+	size_t bytes;
+	int fd;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		make(&m[i]);
+	for (unsigned i = 0; i < N; i++)
+		keys[i] = (struct vault_key){
+			.id = m[of[i]].id, .box = m[of[i]].box, .box_n = m[of[i]].box_n, .mem = &seen[i]};
+	assert_int_equal(vault_make(keys, N, &fd), 0);
+	for (unsigned i = 0; i < N; i++)
+		++*(unsigned *)keys[i].mem;
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(seen[i], 1);
+	assert_int_equal(sys_memfd_map(fd, 1 << 20, &bytes, &map), 0);
+	assert_int_equal(vault_check(map, bytes, &v), 0);
+	assert_int_equal(v.n, 3);
+	sys_shm_unmap(map, bytes);
+	close(fd);
+}
+
 /* Handshakes that are under way ask for what was. */
 static void the_last_vault_stays(void **state)
 {
@@ -173,7 +204,7 @@ static void damage_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(keys_are_found),
-		cmocka_unit_test(the_last_vault_stays), cmocka_unit_test(a_key_of_hmac), cmocka_unit_test(damage_is_refused)};
+		cmocka_unit_test(shared_keys_stay_whole), cmocka_unit_test(the_last_vault_stays), cmocka_unit_test(a_key_of_hmac), cmocka_unit_test(damage_is_refused)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
