@@ -143,6 +143,8 @@ CONF(SITE_CERTIFICATE_CHAIN, SITE, "CertificateChain", CONF_TYPE_BASE64, CONF_MA
 	"DER in base64, an item each, its own first. Found by Certificate=; it is not meant to be written by hand.", "CertificateChain=MAA=")
 CONF(SITE_CERTIFICATE_BOX, SITE, "CertificateBox", CONF_TYPE_BASE64, 0, "", 0, 0, "", WHEN_RELOAD, "what was read from CertificateKey=, sealed",
 	"In base64: what the certificate and its key are known by, and the key as only the process that signs can read it. Found by CertificateKey=; it is not meant to be written by hand.", "CertificateBox=MAA=")
+CONF(SITE_CERTIFICATE_INPUTS, SITE, "CertificateInputs", CONF_TYPE_BASE64, 0, "", 0, 0, "", WHEN_RELOAD, "by what files that have not changed are known",
+	"In base64: SHA-256 of all that CertificateChain= and CertificateBox= were made of, when nothing was to be said of it; with the same again nothing is looked at anew. Found by Certificate=; it is not meant to be written by hand.", "CertificateInputs=MAA=")
 CONF(SITE_HTTPS, SITE, "Https", CONF_TYPE_ENUM, 0, "auto", 0, 0, "auto own off", WHEN_RELOAD, "whether the site is served over TLS",
 	"`auto`: with the certificate of Certificate=, or with one that stead gets by itself (AcmeEmail=), or with the one for local names (ListenTls=). `own`: with that of Certificate= only. `off`: not at all, also when there is one.", "Https=off")
 CONF(SITE_CHALLENGE, SITE, "Challenge", CONF_TYPE_ENUM, 0, "auto", 0, 0, "auto http-01 tls-alpn-01 dns-01", WHEN_RELOAD, "how an authority sees that the site's names lead here",

@@ -345,6 +345,12 @@ struct msg_check_ask {
 	uint32_t pad;
 	uint8_t seal_for[32];
 };
+/* With CHECK_ASK: n of 32 bytes each follow, ascending: CertificateInputs= whose chain and box the asker has. */
+struct msg_check_known {
+	uint32_t n;
+	uint32_t pad;
+};
+enum { CHECK_KNOWN_BYTES = 32 };
 /* What CertificateBox= begins with, in base64; texts and the sealed key follow (snap/cert_box.h). */
 struct cert_box {
 	uint8_t id[32];  /* SHA-256 of the chain */

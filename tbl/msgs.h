@@ -123,7 +123,7 @@ MSG(LOG_END, 503, P(LOG), P(CTL), none, 0, 0, "the query is answered (a follower
 MSG(SAID_STATUS, 504, P(LOG), P(CTL), msg_said, 0, 0, "what a program of an app says of itself by STATUS= (sd_notify(3)); then: the text; the last ones are told again to a new ctl")
 
 /* ctl and its one-shots: question, any number of findings, end */
-MSG(CHECK_ASK, 600, P(CTL) | P(CLI), P(CHECK), msg_check_ask, 0, 0, "packed: folder, default name, state folder, the program's runtime folder")
+MSG(CHECK_ASK, 600, P(CTL) | P(CLI), P(CHECK), msg_check_ask, 0, 1, "packed: folder, default name, state folder, the program's runtime folder; a descriptor: which certificates need no look (msg_check_known), in sealed memory")
 MSG(CHECK_VALUE, 601, P(CHECK), P(CTL) | P(CLI), none, 0, 0, "packed: section, section's argument, key, value, origin, file, then u32 line, u32 column")
 MSG(CHECK_FINDING, 602, P(CHECK), P(CTL) | P(CLI), none, 0, 0, "packed: u32 level (0 error, 1 warning, 2 note), file, u32 line, u32 column, text, what to do")
 MSG(CHECK_END, 603, P(CHECK), P(CTL) | P(CLI), msg_end, 0, 0, "err 0: the values hold")

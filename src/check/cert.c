@@ -173,6 +173,35 @@ static void warn_of_mode(struct check *k, const struct stat *st, const struct co
 			(unsigned)(st->st_mode & 07777));
 }
 
+/* Of all that is said of this conf. */
+static unsigned findings_of(const struct conf *c)
+{
+	unsigned n = 0;
+
+	for (const struct conf_finding *f = conf_findings(c); f != NULL; f = f->next)
+		n++;
+	return n;
+}
+
+/* The certificate of a site among many is only looked at when that was not done before. */
+static int look_or_know(struct check *k, struct cert_work *w, const struct conf_pos *cert,
+	const struct conf_pos *key)
+{
+	bool may = k->folderless && w->seal_for != NULL;
+	unsigned before = findings_of(k->conf);
+	uint8_t inputs[CHECK_KNOWN_BYTES];
+	char text[BASE64_BYTES(CHECK_KNOWN_BYTES)];
+	int r = may ? cert_known_inputs(k, w, inputs) : 0;
+
+	if (r == 0 && (!may || !cert_known_has(k, inputs)))
+		r = look(k, w, cert, key);
+	/* Who knows an answer says nothing of it, so there must have been nothing to say. */
+	if (r < 0 || !may || findings_of(k->conf) != before)
+		return r;
+	base64_encode(inputs, sizeof(inputs), text);
+	return conf_put(k->conf, "Site", "", "CertificateInputs", text, CONF_FROM_FILE, cert);
+}
+
 int check_cert(struct check *k)
 {
 	const struct conf_value *cert = conf_get(k->conf, CONF_SITE_CERTIFICATE);
@@ -195,7 +224,7 @@ int check_cert(struct check *k)
 		warn_of_mode(k, &st, &key->pos);
 		gather_names(&w, conf_get(k->conf, CONF_SITE_DOMAIN));
 		gather_names(&w, conf_get(k->conf, CONF_SITE_ALIAS));
-		r = look(k, &w, &cert->pos, &key->pos);
+		r = look_or_know(k, &w, &cert->pos, &key->pos);
 		explicit_bzero(key_text, w.key_n);
 	}
 	free(cert_text);

@@ -112,7 +112,7 @@ static X509_STORE *authorities(void)
 	X509_STORE *store = X509_STORE_new();
 
 	if (store)
-		(void)X509_STORE_load_file(store, "/etc/ssl/certs/ca-certificates.crt");
+		(void)X509_STORE_load_file(store, CERT_AUTHORITIES);
 	ERR_clear_error();
 	return store;
 }

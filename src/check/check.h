@@ -35,6 +35,12 @@ struct check {
 		pid_t pid;                         /* the child that reads; 0: none */
 		int to, from;
 	} certs; /* cert_reader.c's */
+	struct {
+		const uint8_t *all; /* of CHECK_KNOWN_BYTES, ascending; NULL: none */
+		size_t n;
+		uint8_t authorities[CHECK_KNOWN_BYTES]; /* of what the machine trusts */
+		bool authorities_read;
+	} known; /* cert_known.c's */
 	bool folderless; /* the file is one of Sites= */
 	bool app_found;  /* by detection */
 	bool postgres;   /* … and it has a driver of PostgreSQL among its packages */

@@ -83,7 +83,7 @@ static int run(struct check *k, const char *folder, const char *name, const char
 int main(void)
 {
 	struct check k = {.fd = CHANNEL_FD, .dir = -1};
-	const char *folder, *name, *state, *runtime;
+	const char *folder = "", *name = "", *state = "", *runtime = "";
 	char *mem = malloc(CHAN_PAYLOAD_MAX);
 	struct msg m;
 	int r;
@@ -101,6 +101,12 @@ int main(void)
 		r = check_receive(&k, &m, mem);
 	if (r == 0)
 		r = read_ask(&k, &m, &folder, &name, &state, &runtime);
+	if (r == 0 && m.nfds > 0) {
+		int fd = msg_take_fd(&m, 0);
+
+		r = cert_known_take(&k, fd);
+		(void)close(fd);
+	}
 	if (r < 0)
 		fatal("check", "no question came: %s", strerror(-r));
 	memcpy(k.state, state, strlen(state) + 1);

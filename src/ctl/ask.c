@@ -23,12 +23,19 @@ static void unlink_ask(struct ask *a)
 	*at = a->next;
 }
 
+static void let_go(struct ask *a)
+{
+	if (a->fd >= 0)
+		close(a->fd);
+	buf_done(&a->payload);
+	free(a);
+}
+
 static void ask_free(struct ask *a)
 {
 	unlink_ask(a);
 	chan_close(&a->chan);
-	buf_done(&a->payload);
-	free(a);
+	let_go(a);
 }
 
 /* The one end: told to the owner when it still waits. */
@@ -41,8 +48,7 @@ static void finish(struct ask *a, const struct ask_end *end)
 	chan_close(&a->chan);
 	if (ops)
 		ops->ended(a, end);
-	buf_done(&a->payload);
-	free(a);
+	let_go(a);
 }
 
 static void finish_without(struct ask *a, const char *why)
@@ -171,7 +177,8 @@ struct ask *ask_start(struct ctl *c, enum proc role, uint32_t uid, uint32_t gid,
 		.id = ++c->ids,
 		.role = role,
 		.type = type,
-		.payload = *payload};
+		.payload = *payload,
+		.fd = -1};
 	a->chan.lfd.fd = -1;
 	c->asks = a;
 	if (parent_send(c, MSG_ONESHOT, a->id, &m, sizeof m, NULL, 0, NULL, 0) < 0) {
@@ -225,7 +232,8 @@ void ask_spawned(struct ctl *c, struct msg *m)
 		return;
 	}
 	(void)chan_send(&a->chan, MSG_HELLO, 0, &h, sizeof h, NULL, 0, NULL, 0);
-	(void)chan_send(&a->chan, a->type, a->id, a->payload.p, a->payload.len, NULL, 0, NULL, 0);
+	(void)chan_send(&a->chan, a->type, a->id, a->payload.p, a->payload.len, NULL, 0, &a->fd,
+		a->fd >= 0);
 }
 
 void ask_exited(struct ctl *c, struct msg *m)

@@ -32,6 +32,7 @@
 
 #include "app.h"
 #include "cert.h" /* and certs.h */
+#include "cert_known.h"
 #include "maintenance.h"
 #include "request.h"
 #include "site.h"
@@ -96,6 +97,7 @@ struct ask {
 	uint32_t what; /* the asker's own: enum db_what and the like */
 	uint16_t type;
 	struct buf payload;
+	int fd;           /* goes with it; -1: none */
 	struct chan chan; /* open once SPAWNED came */
 	bool greeted, exited;
 	int32_t status;
@@ -299,6 +301,7 @@ struct up {
 	struct conf *conf;
 	const struct conf_app *c;
 	struct site_list sites;  /* what of Sites= is coming */
+	struct cert_known *known; /* certificates that need no second look; NULL: none */
 	struct site *site;       /* the one that check is telling */
 	struct buf site_values;
 	size_t sites_bytes;      /* of all that were told */

@@ -32,6 +32,7 @@ void up_forget(struct up *u)
 	sites_free(&u->sites);
 	conf_free(u->site_defaults);
 	site_free(u->site);
+	cert_known_free(u->known);
 	buf_done(&u->site_values);
 	json_decref(u->tail);
 	c->up = NULL;

@@ -168,10 +168,25 @@ static void start_failed(struct up *u, const char *role)
 	up_fail(u, VERB_EXIT_FAILED, "try again", "stead-%s cannot be asked: no memory.", role);
 }
 
+/* Without it check looks at all of them, which is right too. */
+static void tell_known(struct up *u, struct ask *a)
+{
+	const struct app *last = &u->ctl->app;
+
+	cert_known_free(u->known);
+	u->known = NULL;
+	if (!last->known || strcmp(last->folder, u->app.folder) != 0)
+		return;
+	u->known = cert_known_new(&u->ctl->sites, loop_wall_us(u->ctl->loop) / 1000000);
+	if (u->known)
+		a->fd = cert_known_fd(u->known);
+}
+
 void up_check(struct up *u)
 {
 	struct msg_check_ask ask = {.mode = CHECK_FOLDER, .uid = u->app.uid, .gid = u->app.gid};
 	char name[64], own[CTL_PATH_MAX];
+	struct ask *a;
 	struct buf b;
 
 	/* Whom to seal for is known in a moment. */
@@ -191,9 +206,11 @@ void up_check(struct up *u)
 	pack_str(&b, own);
 	wants_runtime(u->ctl, u->app.set, own);
 	pack_str(&b, own);
-	if (!ask_start(u->ctl, PROC_CHECK, u->app.uid, u->app.gid, CHECK_MS, MSG_CHECK_ASK, &b,
-		    &check_ops, u))
+	a = ask_start(u->ctl, PROC_CHECK, u->app.uid, u->app.gid, CHECK_MS, MSG_CHECK_ASK, &b, &check_ops, u);
+	if (!a)
 		start_failed(u, "check");
+	else if (u->seals)
+		tell_known(u, a);
 }
 
 /* ---- what the app runs with ---- */

@@ -49,6 +49,7 @@ static void end(struct up *u, uint32_t errors)
 	struct site_list *l = &u->sites;
 
 	u->site = NULL;
+	u->check_failed |= s && !cert_known_add(u->known, &u->site_values);
 	u->sites_bytes += u->site_values.len;
 	if (!s || u->site_values.error || (l->n && strcmp(l->all[l->n - 1]->file, s->file) >= 0) ||
 		l->n >= SITES_MAX || u->sites_bytes > SITES_BYTES_MAX) {

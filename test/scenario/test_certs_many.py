@@ -1,11 +1,12 @@
 """Certificates of many sites: read by one child, each by itself; what is wrong with one is that one's alone."""
 
 import json
+import pathlib
 import subprocess
 
 import pytest
 
-from program import BUILD, TIMEOUT, free_port, give
+from program import BUILD, TIMEOUT, free_port, give, wait_until
 from tlsbed import certificate, context, once
 
 COUNT = 120
@@ -66,6 +67,54 @@ def test_one_child_reads_all(many):
                    stdout=subprocess.DEVNULL, timeout=TIMEOUT, check=True)
     forks = [line for line in trace.read_text().splitlines() if "= -1" not in line and ("clone" in line or "fork" in line)]
     assert 2 <= len(forks) < 10, forks
+
+
+def children(one, *verb):
+    """How many processes that verb started, and what it printed."""
+    trace, parent = one.work / "trace", one.pid("parent")
+    with subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=clone,clone3,fork,vfork", "-o", trace, "-p", str(parent)]) as tracer:
+        wait_until("strace", lambda: "TracerPid:\t0" not in pathlib.Path(f"/proc/{parent}/status").read_text())
+        said = one.cli(*verb, code=None)
+        tracer.terminate()
+    return len([line for line in trace.read_text().splitlines() if "= -1" not in line and ("clone" in line or "fork" in line) and "resumed" not in line]), said
+
+
+def test_what_is_the_same_is_not_looked_at_again(many):
+    """No child reads certificates that are what they were; what is another one is read, what ends soon is told each time."""
+    sites = many.folder / "sites"
+    certificate(sites, "other", ("*.many.example",))
+    certificate(sites, "short", ("s8.many.example",), days=5)
+    give(many.folder)
+    many.up()
+    calm, said = children(many, "reload")
+    assert "Certificate" not in said
+    site = sites / "s7.conf"
+    site.write_text(site.read_text().replace("all.", "other."))
+    give(many.folder)
+    more, _ = children(many, "reload")
+    assert more == calm + 1
+    assert once(many.secure, name="s7.many.example", using=context(sites / "other.crt"))[2] == b"hello"
+    assert once(many.secure, name="s6.many.example", using=context(sites / "all.crt"))[2] == b"hello"
+    assert children(many, "reload")[0] == calm
+    # Another key in the same place, then names that it is not for: both are seen.
+    (sites / "other.key").write_bytes((sites / "all.key").read_bytes())
+    _, said = children(many, "reload")
+    assert "not the certificate's" in said
+    assert once(many.secure, name="s7.many.example", using=context(sites / "other.crt"))[2] == b"hello"
+    site.write_text(site.read_text().replace("other.", "all.").replace("s7.many", "s7.few"))
+    _, said = children(many, "reload")
+    assert "is not for s7.few.example" in said
+    short = sites / "s8.conf"
+    short.write_text(short.read_text().replace("all.", "short."))
+    give(many.folder)
+    for _ in range(2):
+        _, said = children(many, "reload")
+        assert "the certificate ends on" in said and "is not for s7.few.example" in said
+    # Whoever starts again knows them too.
+    many.stop()
+    many.up()
+    assert children(many, "reload")[0] == calm + 1
+    assert once(many.secure, name="s6.many.example", using=context(sites / "all.crt"))[2] == b"hello"
 
 
 def test_the_order_of_a_chain(stead, app_folder, work):
