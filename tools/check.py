@@ -28,6 +28,8 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99",
 
 
 UNSTEADY_MAX = 3  # more than these are no accident
+# Scenarios wait more than they compute: a file of them for each processor, and one more.
+AT_ONCE = ["-n", str(os.cpu_count() + 1), "--dist", "loadfile"]
 
 
 class Count:
@@ -136,7 +138,7 @@ def step_pytest(count, build, label, *options):
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.xml"
         fast = ["-x"] if os.environ.get("STEAD_FAIL_FAST") else []
-        code = run([*pytest, *fast, f"--junitxml={report}", *options, "test/scenario"], environment, quiet=False)
+        code = run([*pytest, *fast, *AT_ONCE, f"--junitxml={report}", *options, "test/scenario"], environment, quiet=False)
         cases = cases_of(report)
         count.junit(cases, label, again)
         if not cases or code and not any(has_failed(case) for case in cases):

@@ -158,8 +158,8 @@ def test_nothing_is_lost_over_reloads_and_deaths(stead, app_folder, backend):  #
 def test_workers_and_queue(stead, app_folder):
     one = stead(app_folder({"app.py": APP, "stead.conf": "[Python]\nWsgi=app:application\nWorkers=2\n"},
                            name="shop")).up()
-    got = metrics(one)
-    assert value(got, "stead_app_workers", app="shop", state="up") == 2
+    # It is live with the first of them.
+    got = wait_until("both", lambda: (found := metrics(one)) and value(found, "stead_app_workers", app="shop", state="up") == 2 and found)
     assert value(got, "stead_app_workers_wanted", app="shop") == 2
     assert value(got, "stead_site_queue_length", site="shop") == 0
     with Client(one.port) as idle:
