@@ -234,6 +234,8 @@ struct msg_proc_state {
 	uint32_t spawn_err;   /* the last start failed before the program ran: an errno, else 0 */
 	char spawn_step[32];  /* … at this step, ended by NUL */
 	uint32_t listen, port; /* service: where it answers (enum service_listen), and its port */
+	uint32_t oom_kills;    /* of this slot, since the last deliberate start: ended by the kernel for its cgroup's memory */
+	uint32_t oom_pad;
 };
 struct msg_bound {
 	uint32_t listener, err;
@@ -289,6 +291,46 @@ struct msg_proc_set {
 	uint32_t notify;      /* enum service_notify */
 	uint32_t watchdog_ms; /* it says WATCHDOG=1 at least so often; 0: it need not */
 	uint32_t kill;        /* enum service_kill */
+};
+/* What holds an app's processes beside their user (behind PROC_SET's strings). Zero is always the parent's own default; a
+ * block that is shorter comes from an older ctl, and what it does not have is zero. */
+enum { JAIL_VERSION = 1, JAIL_LIMITS = 16, JAIL_PATHS_MAX = 256, JAIL_CALLS_MAX = 1024 };
+enum jail_has { JAIL_HAS_NICE = 1, JAIL_HAS_OOM = 2, JAIL_HAS_UMASK = 4, JAIL_HAS_SWAP = 8, JAIL_HAS_FAMILIES = 16, JAIL_HAS_NAMESPACES = 32 };
+/* How a path is seen in the app's mount namespace. */
+enum jail_path { JAIL_PATH_WRITE = 1, JAIL_PATH_READ, JAIL_PATH_HIDDEN, JAIL_PATH_EMPTY, JAIL_PATH_OPTIONAL = 16 };
+enum jail_wish { JAIL_DEFAULT = 0, JAIL_OFF, JAIL_ON, JAIL_FULL, JAIL_STRICT };
+enum jail_calls { JAIL_CALLS_ANY = 0, JAIL_CALLS_ONLY, JAIL_CALLS_NOT };
+enum jail_flag { JAIL_DENY_EXEC_WRITE = 1, JAIL_LOCK_PERSONALITY = 2, JAIL_NO_SUID = 4, JAIL_NO_REALTIME = 8, JAIL_NO_NETWORK = 16 };
+#define JAIL_INFINITY UINT64_MAX
+struct msg_jail {
+	uint32_t version; /* JAIL_VERSION */
+	uint32_t group;   /* the app whose cgroup it is in, and whose limits are set with it */
+	uint32_t has;     /* enum jail_has */
+	uint32_t limits;  /* a bit for each row of setrlimit(2)'s resources that is set */
+	uint64_t limit[JAIL_LIMITS][2]; /* soft, hard; JAIL_INFINITY */
+	uint64_t memory_max, memory_high, swap_max; /* bytes; JAIL_INFINITY */
+	uint64_t tasks_max;
+	uint32_t cpu_permille; /* of one core; 0: no bound */
+	uint32_t cpu_weight, io_weight; /* 1 to 10000 */
+	int32_t nice, oom_adjust;
+	uint32_t umask_bits;
+	uint32_t paths, calls; /* how many follow */
+	uint32_t flags;        /* enum jail_flag */
+	uint32_t system, home, tmp, devices, proc; /* enum jail_wish */
+	uint32_t call_mode;    /* enum jail_calls: to them; each is its number, with the errno of NOT above bit 16 */
+	uint32_t call_errno;   /* what one that may not be made gives; 0: EPERM */
+	uint32_t namespaces;   /* CLONE_NEW* that may be made, when HAS_NAMESPACES */
+	uint64_t families;     /* a bit for each address family that may be used, when HAS_FAMILIES */
+};
+/* PROTECTION: where each controller is. */
+enum protection_cgroup { PROTECTION_NONE = 0, PROTECTION_V1, PROTECTION_V2 };
+enum protection_controller { PROTECTION_MEMORY = 0, PROTECTION_CPU, PROTECTION_TASKS, PROTECTION_IO, PROTECTION_CONTROLLERS };
+struct msg_protection {
+	uint32_t kill; /* 1: each process has a cgroup from its birth, with which it is ended */
+	uint32_t controller[PROTECTION_CONTROLLERS]; /* enum protection_cgroup */
+	uint32_t landlock; /* the kernel's ABI; 0: it has none */
+	uint32_t pad;
+	uint64_t apps_memory_max; /* of all apps together, bytes; 0: no bound */
 };
 /* One run of a program of an app, as gates are told of it. */
 enum service_state { SERVICE_TRY = 1, SERVICE_SERVES };

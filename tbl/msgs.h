@@ -44,6 +44,7 @@ MSG(SERVICE_GONE, 122, P(PARENT), P(GATE), msg_service, 0, 0, "that run of it is
 MSG(NOTIFY, 123, P(PARENT), P(LOG), msg_service, 1, 1, "the socket that a program of an app notifies at; then: the app's name")
 MSG(VAULT, 125, P(PARENT) | P(CTL), P(KEYS) | P(PARENT), msg_vault, 1, 1, "the private keys of all certificates, each sealed for keys alone (snap/vault.h); ctl to parent, which keeps it, parent to keys")
 MSG(NOTIFY_END, 124, P(PARENT), P(LOG), msg_service, 0, 0, "it is dead: close its socket")
+MSG(PROTECTION, 140, P(PARENT), P(CTL), msg_protection, 0, 0, "what this machine lets the parent hold apps to; then packed: why the limits are not in effect, or \"\"; after START, and when it changes")
 
 /* processes tell the parent */
 MSG(READY, 200, P_SELF_SERVING, P(PARENT), none, 0, 0, "started whole")
@@ -63,7 +64,7 @@ MSG(KEYS_KEEP, 218, P(KEYS), P(PARENT), none, 1, 1, "for whoever is keys after m
 /* ctl tells the parent */
 MSG(BIND, 300, P(CTL), P(PARENT), msg_listener, 0, 0, "bind and listen; then: ADDR:PORT")
 MSG(UNBIND, 301, P(CTL), P(PARENT), msg_listener, 0, 0, "close that listener everywhere")
-MSG(PROC_SET, 302, P(CTL), P(PARENT), msg_proc_set, 0, 0, "this app process shall run so; then packed: name, cwd, exec path, argv…, \"\", env…, \"\", stop signal's name, socket's path, path to ask for")
+MSG(PROC_SET, 302, P(CTL), P(PARENT), msg_proc_set, 0, 0, "this app process shall run so; then packed: name, cwd, exec path, argv…, \"\", env…, \"\", stop signal's name, socket's path, path to ask for; then, when it is held by more than its user alone, as bytes: msg_jail, then in it as packed: for each of its paths u32 (enum jail_path), path; for each of its calls u32")
 MSG(PROC_DROP, 303, P(CTL), P(PARENT), msg_proc_ref, 0, 0, "stop it and forget it")
 MSG(PROC_RESTART, 304, P(CTL), P(PARENT), msg_proc_ref, 0, 0, "replace its processes: the new one ready before the old drains")
 MSG(ONESHOT, 305, P(CTL), P(PARENT), msg_oneshot, 0, 0, "start one of a one-shot role; role and uid within the parent's table")

@@ -219,6 +219,10 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 	[CONF_TYPE_CALENDAR] = "calendar event",
 	[CONF_TYPE_CMD] = "command line",
 	[CONF_TYPE_BASE64] = "base64",
+	[CONF_TYPE_LIMIT] = "N, SOFT:HARD or infinity",
+	[CONF_TYPE_AMOUNT] = "size, number, % or infinity",
+	[CONF_TYPE_MODE] = "octal mode",
+	[CONF_TYPE_SIGNED] = "number",
 	[CONF_TYPE_LISTEN] = "auto, fd, port, port:N, unix:PATH, uwsgi:PATH or fastcgi:PATH",
 };
 

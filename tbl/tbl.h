@@ -112,6 +112,10 @@ enum conf_type {
 	CONF_TYPE_CALENDAR, /* systemd.time(7), calendar events */
 	CONF_TYPE_LISTEN,  /* auto, fd, port, port:N, unix:PATH, uwsgi:PATH, fastcgi:PATH */
 	CONF_TYPE_BASE64,  /* RFC 4648 section 4, at most 64 KB */
+	CONF_TYPE_LIMIT,   /* of setrlimit(2): N or SOFT:HARD, with `unit`; infinity */
+	CONF_TYPE_AMOUNT,  /* a size or number, a share in %, or infinity */
+	CONF_TYPE_MODE,    /* octal, at most 07777 */
+	CONF_TYPE_SIGNED,  /* from -min to max */
 	CONF_TYPE_END
 };
 enum conf_flag {

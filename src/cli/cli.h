@@ -77,6 +77,9 @@ void show_line_done(struct cli *c);
 bool show_formatted(const struct cli *c, const json_t *o);
 /* Access records are shown so from now on. 0, or an exit code after an error was printed. */
 int show_format_set(struct cli *c, const char *text);
+/* ---- show_protection.c: below the site of an app, with its limits ---- */
+void show_protection(const json_t *protection, const json_t *app);
+
 /* ---- show_status.c ---- */
 void show_status(const struct cli *c, const json_t *status);
 /* ---- verb_cert.c ---- */

@@ -167,6 +167,9 @@ static void show_place(const json_t *p)
 	}
 	if (*says)
 		(void)printf("    it says: %s\n", says);
+	if (number_of(p, "oom_kills"))
+		(void)printf("    ended %lld times for want of memory (MemoryMax=)\n",
+			number_of(p, "oom_kills"));
 }
 
 static void show_timer(const json_t *t)
@@ -215,6 +218,7 @@ void show_status(const struct cli *c, const json_t *status)
 	json_array_foreach(json_object_get(status, "sites"), i, o)
 	{
 		show_site(c, o);
+		show_protection(json_object_get(status, "protection"), json_object_get(o, "limits"));
 		if (json_object_get(o, "trouble"))
 			show_trouble(json_object_get(o, "trouble"));
 	}

@@ -334,6 +334,7 @@ void conf_app_fill(struct conf *c)
 	a->drain_max_ms = number_of(c, CONF_SERVER_DRAIN_MAX);
 	a->sites = text_of(c, CONF_SERVER_SITES);
 	conf_service_fill(c);
+	conf_jail_fill(c);
 	conf_php_fill(c);
 	conf_route_fill(c);
 	conf_tcp_fill(c);

@@ -253,6 +253,9 @@ struct conf_route {
 };
 enum { CONF_NO_UPSTREAM = ~0u };
 
+/* Of MemoryMax= and its kin: a share in 1/10000, not an amount. */
+#define CONF_AMOUNT_SHARE (1ull << 63)
+
 /* A command line as systemd.service(5) has it, in words: quotes and specifiers are resolved, variables not yet. */
 struct conf_command {
 	const char *path;        /* with a slash a path, from the app's folder; else to be looked for in PATH */
@@ -350,6 +353,7 @@ struct conf_app {
 	struct conf_service service; /* with `python` there is none */
 	struct conf_php php;
 	const char *const *env;   /* NAME=VALUE */
+	struct msg_jail jail;     /* as PROC_SET has it; an amount with CONF_AMOUNT_SHARE is 1/10000 of the machine's */
 	const char *working_directory;
 
 	enum conf_postgres postgres; /* YES or NO after detection; AUTO without: treat as NO */

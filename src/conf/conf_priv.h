@@ -154,6 +154,12 @@ bool conf_php_is(const struct conf *c);
 /* route.c: is it the name of a script in a folder? */
 bool conf_script_name(const char *text);
 
+/* jail.c: Limit*=, MemoryMax= and their kin; the typed msg_jail, whose shares in % are still
+ * shares. */
+int conf_jail_check(const struct conf_row *row, const char *text, struct conf_value *v,
+	struct buf *why, struct buf *todo);
+void conf_jail_fill(struct conf *c);
+
 /* edits.c: values of more than one word; as conf_value_check(). */
 int conf_edit_check(struct conf *c, const struct conf_row *row, const char *text, struct conf_value *v,
 	struct buf *why, struct buf *todo);

@@ -507,8 +507,7 @@ int conf_value_check(struct conf *c, const struct conf_row *row, const char *tex
 	case CONF_TYPE_COUNT:
 	case CONF_TYPE_SPAN:
 		return conf_scalar_check(c, row, text, v, why, todo);
-	case CONF_TYPE_END:
-		break;
+	default:
+		return conf_jail_check(row, text, v, why, todo);
 	}
-	return -EINVAL;
 }

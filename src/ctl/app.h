@@ -46,6 +46,7 @@ struct app_run {
 	uint64_t start_ms;   /* how long a worker may take */
 	enum proc role;      /* of its processes: WORKER or SERVICE; NONE: there are none */
 	uint64_t worker_sum; /* of what the parent was last told of them */
+	struct msg_jail jail; /* what they are held to; version 0: the parent was not told yet */
 	char database[64];
 	struct {
 		struct scaler scaler;

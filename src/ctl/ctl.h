@@ -34,6 +34,7 @@
 #include "cert.h" /* and certs.h */
 #include "cert_known.h"
 #include "maintenance.h"
+#include "protection.h"
 #include "request.h"
 #include "site.h"
 
@@ -552,6 +553,7 @@ struct ctl {
 	uint64_t snap_told; /* the generation whose going live is in the log */
 	uint64_t live_us; /* since when; 0: not live */
 	uint64_t parent_since_us;
+	struct protection protection;
 	struct proc_info *procs;
 	unsigned procs_n;
 	struct timer timed_timer;

@@ -341,6 +341,9 @@ static void parent_got(struct chan *ch, struct msg *m)
 	case MSG_PROC_STATE:
 		hear_proc_state(c, m);
 		break;
+	case MSG_PROTECTION:
+		protection_heard(c, m);
+		break;
 	case MSG_BOUND:
 		hear_bound(c, m);
 		break;

@@ -69,10 +69,10 @@ static json_t *own_site(const struct ctl *c)
 
 	listen_url(a, url);
 	return with_counts(c, a->number,
-		json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:i}", "name", a->name, "url", url,
+		json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:i, s:o}", "name", a->name, "url", url,
 			"urls", listen_urls(c, a), "state", app_state(c, a), "folder", a->folder, "workers",
 			(int)procs_count(c, a->run->role, a->set, PHASE_UP), "workers_wanted",
-			(int)a->run->scaling.scaler.want));
+			(int)a->run->scaling.scaler.want, "limits", protection_limits(&a->run->jail)));
 }
 
 /* Its URL by its first host name; "" when it has none. */
@@ -97,10 +97,11 @@ static json_t *deployed(const struct ctl *c, const struct app *a)
 			domain = v->text;
 	named_url(c, domain, url, sizeof url);
 	return with_counts(c, a->number,
-		json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:b}", "name", a->name, "url", url, "state",
+		json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:b, s:o}", "name", a->name, "url", url, "state",
 			app_state(c, a), "release", (int)a->release, "workers",
 			(int)procs_count(c, a->run->role, a->set, PHASE_UP), "workers_wanted",
-			(int)a->run->scaling.scaler.want, "deployed", true));
+			(int)a->run->scaling.scaler.want, "deployed", true, "limits",
+			protection_limits(&a->run->jail)));
 }
 
 static json_t *site(const struct ctl *c, const struct site *s)
@@ -173,13 +174,13 @@ static json_t *process(struct ctl *c, const struct msg_proc_state *st)
 	 * first. As root that of other users is not ours to read; `stead status` of root is. */
 	uint64_t memory = sys_memory_bytes(st->pid, st->role == PROC_POSTGRES, &exact);
 
-	return json_pack("{s:s, s:i, s:s, s:s, s:i, s:s, s:I, s:s, s:i, s:i, s:I, s:I}", "role",
+	return json_pack("{s:s, s:i, s:s, s:s, s:i, s:s, s:I, s:s, s:i, s:i, s:i, s:I, s:I}", "role",
 		proc_rows[st->role].name, "index", (int)st->index, "app",
 		st->role == PROC_WORKER || st->role == PROC_SERVICE ? apps_owner(c, st->app)->name : "",
 		"program", st->role == PROC_SERVICE ? program_name(c, st->app) : "", "pid", (int)st->pid, "phase",
 		st->phase < ARRAY_LEN(phase_names) ? phase_names[st->phase] : "?", "memory",
 		(json_int_t)memory, "memory_kind", exact ? "pss" : "rss", "restarts",
-		(int)st->restarts, "status", (int)st->status, "uptime_ms", (json_int_t)(since / 1000), "generation",
+		(int)st->restarts, "oom_kills", (int)st->oom_kills, "status", (int)st->status, "uptime_ms", (json_int_t)(since / 1000), "generation",
 		(json_int_t)st->generation);
 }
 
@@ -272,7 +273,7 @@ json_t *status_json(struct ctl *c, const char *site, bool all)
 	unsigned more;
 	json_t *list = sites(c, site, all, &more);
 
-	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "state",
+	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "state",
 		c->stopping  ? "stopping"
 		: c->live_us ? "live"
 		: c->up      ? "starting"
@@ -280,5 +281,5 @@ json_t *status_json(struct ctl *c, const char *site, bool all)
 		"version", STEAD_VERSION, "folder", c->app.folder, "sites", list, "sites_more",
 		(int)more, "sites_kept", (int)kept(c), "processes", processes(c), "timers",
 		timers_json(c, NULL), "database",
-		database(c), "protections_off", protections_off(c), "certificates", certs_json(c, site));
+		database(c), "protections_off", protections_off(c), "protection", protection_json(c), "certificates", certs_json(c, site));
 }

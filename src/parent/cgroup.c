@@ -2,9 +2,9 @@
  * cgroup.c: one cgroup v2 folder per process that stead starts, so that all of its descendants die
  * in one write, whatever they called themselves.
  *
- * Called by reap.c (make, kill, remove) and main.c. Owns the folder stead-PID below the parent's
- * own cgroup. Used as root only, where that cgroup is writable; everywhere else process groups and
- * the final sweep do the work. Never moves a process that already runs.
+ * Called by reap.c (make, kill, remove), main.c and limits.c. Owns the folder stead-PID below the
+ * parent's own cgroup. Used as root only, where that cgroup is writable; everywhere else process
+ * groups and the final sweep do the work. Never moves a process but the parent itself.
  */
 #include "parent.h"
 #include <dirent.h>
@@ -18,6 +18,8 @@
 #include <linux/magic.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { REMOVE_DEPTH = 4 };
 
 /* The v2 tree's mount: alone, or beside the v1 controllers. */
 static int open_tree(void)
@@ -36,8 +38,7 @@ static int open_tree(void)
 	return -ENOENT;
 }
 
-/* Call `each` with the name of every folder below dirfd that is the prefix and a number. */
-static void each_folder(int dirfd, const char *prefix,
+void cgroup_each(int dirfd, const char *prefix,
 	void (*each)(void *arg, int dirfd, const char *name), void *arg)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -67,61 +68,113 @@ static void remove_one(void *arg, int dirfd, const char *name)
 		(*left)++;
 }
 
+unsigned cgroup_remove_empty(int dirfd)
+{
+	unsigned left = 0;
+
+	cgroup_each(dirfd, "", remove_one, &left);
+	return left;
+}
+
+int cgroup_folder(int dirfd, const char *name)
+{
+	if (mkdirat(dirfd, name, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
+int cgroup_write(int dirfd, const char *name, const char *text)
+{
+	int fd = openat(dirfd, name, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	int e = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return e;
+}
+
+void cgroup_remove_tree(int dirfd, const char *name, unsigned depth)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *d;
+
+	if (dir == NULL && fd >= 0)
+		close(fd);
+	while (dir != NULL && (d = readdir(dir)) != NULL)
+		if (d->d_type == DT_DIR && d->d_name[0] != '.' && depth > 0)
+			cgroup_remove_tree(fd, d->d_name, depth - 1);
+	if (dir != NULL)
+		closedir(dir);
+	(void)unlinkat(dirfd, name, AT_REMOVEDIR);
+}
+
 /* Remove every folder that is empty by now. */
 static void remove_empty(struct parent *p)
 {
-	p->cgroups_left = 0;
-	each_folder(p->cgroup_fd, "", remove_one, &p->cgroups_left);
+	p->cgroups_left = cgroup_remove_empty(p->cgroup_fd);
+	for (struct cgroup_group *g = p->cgroups.groups; g != NULL; g = g->next)
+		if (g->v2 >= 0)
+			p->cgroups_left += cgroup_remove_empty(g->v2);
 }
 
-/* What a parent left that was killed: empty folders, no processes. */
 static void remove_dead(void *arg, int dirfd, const char *name)
 {
-	unsigned left = 0;
 	unsigned long pid = strtoul(name + strlen("stead-"), NULL, 10);
 
 	(void)arg;
-	if (kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+	if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+		cgroup_remove_tree(dirfd, name, REMOVE_DEPTH);
+}
+
+void cgroup_remove_dead(int dirfd)
+{
+	cgroup_each(dirfd, "stead-", remove_dead, NULL);
+}
+
+/* The folder that this process is in, and in it stead's own. */
+static void find_own(struct parent *p, char *text)
+{
+	char *line = strstr(text, "0::/"), *end;
+	int tree;
+
+	if (line == NULL || (line != text && line[-1] != '\n') || (tree = open_tree()) < 0)
 		return;
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	end = line + strcspn(line, "\n");
+	char keep = *end;
+	*end = '\0';
+	p->cgroups.own =
+		openat(tree, line[4] != '\0' ? line + 4 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*end = keep;
+	close(tree);
+	if (p->cgroups.own < 0)
 		return;
-	each_folder(fd, "", remove_one, &left);
-	close(fd);
-	unlinkat(dirfd, name, AT_REMOVEDIR);
+	cgroup_remove_dead(p->cgroups.own);
+	p->cgroup_fd = cgroup_folder(p->cgroups.own, p->cgroup_name);
+	/* cgroup.kill came with Linux 5.14; without it groups are the better tool. */
+	if (p->cgroup_fd >= 0 && faccessat(p->cgroup_fd, "cgroup.kill", W_OK, 0) < 0) {
+		close(p->cgroup_fd);
+		p->cgroup_fd = -1;
+		unlinkat(p->cgroups.own, p->cgroup_name, AT_REMOVEDIR);
+	}
 }
 
 void cgroup_init(struct parent *p)
 {
 	char *text = NULL;
 	size_t n;
-	int tree, own = -1;
 
-	p->cgroup_fd = -1;
+	p->cgroup_fd = p->cgroups.own = p->cgroups.apps = -1;
+	for (unsigned i = 0; i < PROTECTION_CONTROLLERS; i++)
+		p->cgroups.v1_apps[i] = -1;
 	if (!p->root || sys_read_file(AT_FDCWD, "/proc/self/cgroup", 16384, &text, &n) < 0)
 		return;
-	char *line = strstr(text, "0::/");
-	if (line != NULL && (line == text || line[-1] == '\n') && (tree = open_tree()) >= 0) {
-		line[strcspn(line, "\n")] = '\0';
-		own = openat(
-			tree, line[4] != '\0' ? line + 4 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		close(tree);
-	}
-	free(text);
-	if (own < 0)
-		return;
-	each_folder(own, "stead-", remove_dead, NULL);
 	snprintf(p->cgroup_name, sizeof(p->cgroup_name), "stead-%d", (int)getpid());
-	if (mkdirat(own, p->cgroup_name, 0755) == 0) {
-		p->cgroup_fd = openat(own, p->cgroup_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		/* cgroup.kill came with Linux 5.14; without it groups are the better tool. */
-		if (p->cgroup_fd >= 0 && faccessat(p->cgroup_fd, "cgroup.kill", W_OK, 0) < 0) {
-			close(p->cgroup_fd);
-			p->cgroup_fd = -1;
-			unlinkat(own, p->cgroup_name, AT_REMOVEDIR);
-		}
-	}
-	close(own);
+	find_own(p, text);
+	limits_init(p, text);
+	free(text);
 }
 
 static void cgroup_name(char name[static 24], uint64_t generation)
@@ -129,58 +182,58 @@ static void cgroup_name(char name[static 24], uint64_t generation)
 	snprintf(name, 24, "%llu", (unsigned long long)generation);
 }
 
-int cgroup_make(struct parent *p, uint64_t generation)
+static int above(const struct parent *p, const struct cgroup_group *g)
+{
+	return g != NULL && g->v2 >= 0 ? g->v2 : p->cgroup_fd;
+}
+
+int cgroup_make(struct parent *p, const struct cgroup_group *g, uint64_t generation)
 {
 	char name[24];
 
 	if (p->cgroup_fd < 0)
 		return -1;
 	cgroup_name(name, generation);
-	if (mkdirat(p->cgroup_fd, name, 0755) < 0)
-		return -1;
-	return openat(p->cgroup_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = cgroup_folder(above(p, g), name);
+	return fd < 0 ? -1 : fd;
 }
 
 void cgroup_kill(int cgroup_fd)
 {
-	int fd = openat(cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	ssize_t n = write(fd, "1", 1);
-	(void)n; /* nothing better could be done than what the sweep does at the end */
-	close(fd);
+	/* Nothing better could be done than what the sweep does at the end. */
+	(void)cgroup_write(cgroup_fd, "cgroup.kill", "1");
 }
 
 /* The folder is busy until the killed ones are gone from it, which takes the kernel a moment: then
  * a later removal takes it along. */
-void cgroup_remove(struct parent *p, uint64_t generation)
+void cgroup_remove(struct parent *p, const struct cgroup_group *g, uint64_t generation)
 {
 	char name[24];
 
 	cgroup_name(name, generation);
 	if (p->cgroups_left != 0)
 		remove_empty(p);
-	else if (unlinkat(p->cgroup_fd, name, AT_REMOVEDIR) < 0 && errno == EBUSY)
+	else if (unlinkat(above(p, g), name, AT_REMOVEDIR) < 0 && errno == EBUSY)
 		p->cgroups_left++;
 }
 
 void cgroup_done(struct parent *p)
 {
-	if (p->cgroup_fd < 0)
-		return;
-	int up = openat(p->cgroup_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	/* Those that died a moment ago may hold their folders for another one. */
-	remove_empty(p);
-	for (int i = 0; i < 50 && p->cgroups_left != 0; i++) {
-		nanosleep(&(struct timespec){.tv_nsec = 2 * 1000 * 1000}, NULL);
+	if (p->cgroup_fd >= 0) {
+		/* Those that died a moment ago may hold their folders for another one. */
 		remove_empty(p);
+		for (int i = 0; i < 50 && p->cgroups_left != 0; i++) {
+			nanosleep(&(struct timespec){.tv_nsec = 2 * 1000 * 1000}, NULL);
+			remove_empty(p);
+		}
 	}
-	close(p->cgroup_fd);
+	limits_done(p);
+	if (p->cgroup_fd >= 0) {
+		close(p->cgroup_fd);
+		cgroup_remove_tree(p->cgroups.own, p->cgroup_name, REMOVE_DEPTH);
+	}
 	p->cgroup_fd = -1;
-	if (up >= 0) {
-		unlinkat(up, p->cgroup_name, AT_REMOVEDIR);
-		close(up);
-	}
+	if (p->cgroups.own >= 0)
+		close(p->cgroups.own);
+	p->cgroups.own = -1;
 }

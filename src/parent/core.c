@@ -297,6 +297,7 @@ void tell_state(struct parent *p, struct run *r)
 		.spawn_err = s->spawn_err,
 		.listen = r->listen,
 		.port = r->port,
+		.oom_kills = s->oom_kills,
 	};
 
 	snprintf(st.spawn_step, sizeof(st.spawn_step), "%s", s->spawn_step);

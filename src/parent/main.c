@@ -120,6 +120,9 @@ static void start_all(struct parent *p)
 	if (!p->root)
 		say_text(p, EV_JAIL_SKIPPED, "what",
 			"users of their own, separate root folders, cgroups", NULL, NULL);
+	else if (p->cgroups.why[0] != '\0')
+		say_text(p, EV_JAIL_SKIPPED, "what", "limits of memory, processors and tasks",
+			"why", p->cgroups.why);
 	slot_want(p->log);
 	slot_want(p->ctl);
 	for (unsigned i = 0; i < p->gates; i++)

@@ -24,6 +24,7 @@ void parent_init(struct parent *p, const struct parent_ops *ops)
 {
 	p->ops = ops;
 	p->state_fd = p->log_dir_fd = p->keys_dir_fd = p->ca_dir_fd = p->lock_fd = p->cgroup_fd = -1;
+	p->cgroups = (struct cgroups){.own = -1, .apps = -1, .v1_apps = {-1, -1, -1, -1}};
 	p->signals.fd = p->lifeline.fd = -1;
 	p->settle.kind = OP_SETTLE;
 	p->recycle.op.kind = OP_RECYCLE;

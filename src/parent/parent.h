@@ -18,6 +18,8 @@
 #ifndef STEAD_PARENT_H
 #define STEAD_PARENT_H
 
+#include "cgroup.h"
+#include "jail.h"
 #include "lib/buf.h"
 #include "lib/chan.h"
 #include "lib/logring.h"
@@ -93,7 +95,8 @@ struct child {
 	struct child *next, **link; /* list of all that run; link NULL: not in it */
 	pid_t pid;                  /* also its session and process group; 0: none */
 	int pidfd;
-	int cgroup_fd; /* its own cgroup's folder, or -1 */
+	int cgroup_fd;              /* its own cgroup's folder, or -1 */
+	struct cgroup_group *group; /* of an app's: what it is held to; or NULL */
 	uint64_t generation;
 	uint8_t kind; /* enum child_kind */
 };
@@ -114,29 +117,6 @@ void reap_all(struct parent *p);
 /* Kill and bury whatever still descends from this process. Blocking, bounded in time; only at the
  * end. The number of processes that could not be ended (in the kernel's D state). */
 unsigned reap_sweep(struct parent *p);
-
-/* ---- cgroup.c ---- */
-/* Finds a delegated, writable cgroup v2 folder and makes stead's own below it; without one (or not
- * root) p->cgroup_fd stays -1 and process groups do the work. */
-void cgroup_init(struct parent *p);
-int cgroup_make(struct parent *p, uint64_t generation);
-void cgroup_kill(int cgroup_fd);
-void cgroup_remove(struct parent *p, uint64_t generation);
-void cgroup_done(struct parent *p);
-
-/* ---- jail.c: who a process is and what it may see ---- */
-struct jail_plan {
-	uint8_t kind; /* enum jail */
-	uint8_t role; /* enum proc */
-	uid_t uid;
-	gid_t gid;
-	gid_t gid_extra; /* a second group, or the same */
-	const char *exe; /* the one file that JAIL_ROOT maps besides the libraries */
-	const struct parent *parent;
-};
-/* In the child, after clone and before exec: every step of the table that fits. 0, or -errno with
- * the step's name. */
-int jail_enter(const struct jail_plan *j, const char **ret_step);
 
 /* ---- account.c: numbers of the system's users, read from /etc/passwd without the name service
  * ---- */
@@ -160,10 +140,12 @@ struct spawn {
 	char *pid_at[2]; /* in strings of envp: there the child writes its pid, 12 bytes; or NULL */
 	int exe_fd;      /* the executable itself, or -1: by its path */
 	int cgroup_fd;   /* -1: none */
-	int nice;        /* 0: as the parent */
-	unsigned mask;   /* umask */
-	int death_signal;   /* sent by the kernel when the parent dies */
-	uint64_t files_max; /* RLIMIT_NOFILE, soft */
+	struct cgroup_group *group;  /* of the app, or NULL */
+	const struct msg_jail *hold; /* its limits, or NULL */
+	int nice;                    /* 0: as the parent */
+	unsigned mask;               /* umask */
+	int death_signal;            /* sent by the kernel when the parent dies */
+	uint64_t files_max;          /* RLIMIT_NOFILE, soft */
 	struct jail_plan jail;
 	char failed[SPAWN_STEP_MAX]; /* the failed step's name, after a failure */
 };
@@ -179,6 +161,11 @@ int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **re
 /* Fill p->env, the environment that every process of stead's own gets: PATH, LANG, HOME. */
 void spawn_env(struct parent *p);
 
+/* ---- hold.c: in the child, before its jail: into the cgroups that clone3(2) could not put it in;
+ * limits ---- */
+int hold_enter(const struct spawn *ask);
+int hold_limits(const struct spawn *ask);
+
 /* ---- a slot and its runs ---- */
 /* One PROC_SET as ctl sent it, kept by every run that was started from it. */
 struct spec {
@@ -188,6 +175,7 @@ struct spec {
 	const char *socket, *probe; /* service: the path of PATH; the path that is asked for */
 	char **argv, **envp; /* NULL-terminated; point into bytes */
 	int stop_signal;
+	struct msg_jail jail; /* version 0: there is none */
 	size_t bytes_n;
 	char bytes[]; /* the whole payload: equal bytes, equal spec */
 };
@@ -237,6 +225,7 @@ struct slot {
 	uint32_t wait_ms;   /* of the present backoff, with jitter */
 	int32_t status;     /* of the last death */
 	uint32_t unready;   /* starts in a row that never became ready */
+	uint32_t oom_kills; /* of its processes, since the last deliberate start */
 	uint32_t spawn_err; /* of the last start, when no program came of it: errno and step */
 	char spawn_step[SPAWN_STEP_MAX];
 };
@@ -371,6 +360,7 @@ struct parent {
 	char *env[SPAWN_ENV_BASE + 1]; /* NULL-terminated */
 	int state_fd, log_dir_fd, keys_dir_fd, ca_dir_fd, lock_fd, cgroup_fd;
 	char cgroup_name[32];
+	struct cgroups cgroups;
 	unsigned cgroups_left; /* folders that were still busy when their process was buried */
 	unsigned gates;        /* how many slots there are; they only grow */
 	unsigned gates_wanted; /* the first so many of them shall serve */
@@ -587,6 +577,8 @@ op_done stop_on_signals, stop_on_lifeline;
 /* ---- say.c: events ---- */
 void say_run(struct parent *p, enum event id, struct run *r, const char *name, uint64_t number,
 	const char *why);
+/* The kernel ended so many processes of its app for want of memory. */
+void say_oom(struct parent *p, const struct run *r, const struct cgroup_group *g, uint64_t killed);
 void say_text(struct parent *p, enum event id, const char *name, const char *value,
 	const char *name2, const char *value2);
 void say_real(struct parent *p, const void *event, size_t n);

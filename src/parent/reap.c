@@ -31,7 +31,7 @@ void child_init(struct child *c, enum child_kind kind)
 
 int child_start(struct parent *p, struct child *c, struct spawn *ask, const char **ret_step)
 {
-	int cgroup = cgroup_make(p, c->generation);
+	int cgroup = cgroup_make(p, ask->group, c->generation);
 	pid_t pid;
 	int pidfd;
 
@@ -41,13 +41,16 @@ int child_start(struct parent *p, struct child *c, struct spawn *ask, const char
 	if (e < 0) {
 		if (cgroup >= 0) {
 			close(cgroup);
-			cgroup_remove(p, c->generation);
+			cgroup_remove(p, ask->group, c->generation);
 		}
 		return e;
 	}
 	c->pid = pid;
 	c->pidfd = pidfd;
 	c->cgroup_fd = cgroup;
+	c->group = ask->group;
+	if (c->group != NULL)
+		c->group->runs++;
 	c->next = p->children;
 	c->link = &p->children;
 	if (c->next != NULL)
@@ -126,8 +129,11 @@ void child_ended(struct parent *p, struct child *c)
 	close(c->pidfd);
 	if (c->cgroup_fd >= 0) {
 		close(c->cgroup_fd);
-		cgroup_remove(p, c->generation);
+		cgroup_remove(p, c->group, c->generation);
 	}
+	if (c->group != NULL)
+		c->group->runs--;
+	c->group = NULL;
 	c->next = NULL;
 	c->link = NULL;
 	c->pid = 0;
@@ -162,6 +168,18 @@ static void bury(pid_t pid)
 		;
 }
 
+/* Did it end because its app had no memory left? Each kill is told once, with the first death
+ * behind it. */
+static void note_oom(struct parent *p, struct run *r, struct cgroup_group *g)
+{
+	uint64_t killed = g != NULL ? limits_oom(g) : 0;
+
+	if (killed == 0)
+		return;
+	r->slot->oom_kills += (uint32_t)min_of(killed, (uint64_t)UINT16_MAX);
+	say_oom(p, r, g, killed);
+}
+
 void reap_all(struct parent *p)
 {
 	for (;;) {
@@ -180,10 +198,14 @@ void reap_all(struct parent *p)
 			bury(si.si_pid);
 			continue;
 		}
+		struct cgroup_group *g = c->group;
+
 		child_ended(p, c);
 		bury(si.si_pid);
 		if (c->kind == CHILD_RUN) {
 			struct run *r = container_of(c, struct run, child);
+
+			note_oom(p, r, g);
 
 			r->slot->status = status_of(&si);
 			watch_event(r, WATCH_DIED);

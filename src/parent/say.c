@@ -42,6 +42,21 @@ void say_run(struct parent *p, enum event id, struct run *r, const char *name, u
 		p->ops->say(p, b.p, b.len);
 }
 
+void say_oom(struct parent *p, const struct run *r, const struct cgroup_group *g, uint64_t killed)
+{
+	char mem[EVENT_BYTES_MAX];
+	struct buf b;
+
+	buf_fixed(&b, mem, sizeof(mem));
+	event_begin(&b, (uint32_t)EV_OUT_OF_MEMORY);
+	event_field_str(&b, "app", slot_name(r->slot));
+	event_field_u64(&b, "group", g->app);
+	event_field_u64(&b, "processes", killed);
+	event_field_u64(&b, "limit", g->set.memory_max);
+	if (b.error == 0)
+		p->ops->say(p, b.p, b.len);
+}
+
 void say_text(struct parent *p, enum event id, const char *name, const char *value,
 	const char *name2, const char *value2)
 {

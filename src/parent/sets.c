@@ -68,6 +68,31 @@ static bool service_fits(const struct spec *s)
 	       (set->ready != SERVICE_NOTIFIES || set->notify != SERVICE_NOTIFY_NONE);
 }
 
+static bool jail_fits(const struct msg_jail *j)
+{
+	bool good = j->paths <= JAIL_PATHS_MAX && j->calls <= JAIL_CALLS_MAX;
+
+	good &= j->nice >= -20 && j->nice <= 19 && j->oom_adjust >= -1000 && j->oom_adjust <= 1000;
+	good &= j->umask_bits <= 0777 && j->cpu_weight >= 1 && j->cpu_weight <= 10000;
+	good &= j->io_weight >= 1 && j->io_weight <= 10000 && j->tasks_max != 0;
+	for (unsigned i = 0; i < JAIL_LIMITS; i++)
+		good &= j->limit[i][0] <= j->limit[i][1];
+	return good && j->limits < 1U << JAIL_LIMITS;
+}
+
+/* What ends a PROC_SET; a ctl that is older sends none. */
+static bool jail_read(struct unpack *u, struct spec *s)
+{
+	const char *p;
+	size_t n;
+
+	if (unpack_done(u))
+		return true;
+	p = unpack_bytes(u, &n);
+	memcpy(&s->jail, p, min_of(n, sizeof(s->jail)));
+	return unpack_done(u) && s->jail.version == JAIL_VERSION && jail_fits(&s->jail);
+}
+
 int spec_new(const void *bytes, size_t n, struct spec **ret_spec)
 {
 	struct spec *s = n >= sizeof(s->set) ? calloc(1, sizeof(*s) + n) : NULL;
@@ -88,7 +113,7 @@ int spec_new(const void *bytes, size_t n, struct spec **ret_spec)
 	s->stop_signal = stop_signal_of(unpack_str(&u));
 	s->socket = unpack_str(&u);
 	s->probe = unpack_str(&u);
-	if (s->argv == NULL || s->envp == NULL || !unpack_done(&u) || s->stop_signal < 0 ||
+	if (!jail_read(&u, s) || s->argv == NULL || s->envp == NULL || s->stop_signal < 0 ||
 		s->set.argc == 0 || s->path[0] != '/' || (s->cwd[0] != '/' && s->cwd[0] != '\0') ||
 		(s->set.count == 0 && s->set.wake == 0) || s->set.count > SET_SLOTS_MAX ||
 		s->set.wake > SET_SLOTS_MAX || s->set.nice_plus20 > 39 ||
@@ -368,6 +393,16 @@ static void set_settle(struct parent *p, struct set *set)
 	}
 }
 
+/* The app's cgroups go with its last set. */
+static void set_forget(struct parent *p, const struct set *gone)
+{
+	for (const struct set *o = p->sets; o != NULL; o = o->next)
+		if (o->spec->jail.version != 0 && o->spec->jail.group == gone->spec->jail.group)
+			return;
+	if (gone->spec->jail.version != 0)
+		limits_forget(p, gone->spec->jail.group);
+}
+
 void sets_settle(struct parent *p)
 {
 	for (struct set **at = &p->sets; *at != NULL;) {
@@ -380,6 +415,7 @@ void sets_settle(struct parent *p)
 		}
 		*at = set->next;
 		p->sets_n--;
+		set_forget(p, set);
 		spec_unref(set->spec);
 		free(set);
 	}

@@ -18,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,26 +75,6 @@ static int step_descriptors(const struct spawn *ask)
 	return 0;
 }
 
-static int step_limits(const struct spawn *ask)
-{
-	struct rlimit files = {ask->files_max, ask->jail.parent->files_hard};
-	struct rlimit core = {0, 0};
-	bool own = ask->jail.role != PROC_WORKER && ask->jail.role != PROC_SERVICE;
-
-	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
-		return -errno;
-	/* A core file of stead's own would hold clients' data. */
-	/* Private keys stay out of swap; the one who may say so is still root here. */
-	if (ask->jail.role == PROC_KEYS && ask->jail.parent->root)
-		(void)setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
-	if (own && setrlimit(RLIMIT_CORE, &core) < 0)
-		return -errno;
-	if (ask->nice != 0 && setpriority(PRIO_PROCESS, 0, ask->nice) < 0)
-		return -errno;
-	umask((mode_t)ask->mask);
-	return 0;
-}
-
 /* After the uid is final: a change of it clears the wish. */
 static int step_death_signal(const struct spawn *ask)
 {
@@ -116,7 +94,8 @@ static const struct spawn_step before_jail[] = {
 	{"signals", step_signals},
 	{"session", step_session},
 	{"descriptors", step_descriptors},
-	{"limits", step_limits},
+	{"cgroup", hold_enter},
+	{"limits", hold_limits},
 };
 static const struct spawn_step after_jail[] = {
 	{"death signal", step_death_signal},

@@ -495,6 +495,7 @@ void slot_want(struct slot *s)
 		return;
 	s->wanted = true;
 	s->restarts = 0;
+	s->oom_kills = 0;
 	s->backoff_ms = 0;
 	/* One that is on its way out is started again by its own death. */
 	s->at_once = run_alive(r);
@@ -524,12 +525,14 @@ void slot_replace(struct slot *s, bool rolling)
 	if (r->phase == PHASE_UP && rolling) {
 		must(slot_other(s)->phase == PHASE_DOWN); /* else sets.c waits */
 		s->restarts = 0;
+		s->oom_kills = 0;
 		s->backoff_ms = 0;
 		start_successor(s);
 		return;
 	}
 	s->stale = false;
 	s->restarts = 0;
+	s->oom_kills = 0;
 	s->backoff_ms = 0;
 	if (run_alive(r)) {
 		s->at_once = true;

@@ -110,6 +110,7 @@ void wire_greet(struct parent *p, struct run *r)
 		pair_up(p, r, core_aide_of(p, PROC_CERTS));
 		keep_give_writer(p, r);
 		keep_give_ctl(p, r);
+		limits_tell(p);
 		listen_give_ctl(p);
 		tell_all_states(p);
 		break;

@@ -103,6 +103,17 @@ static void ask_from_spec(struct spawn *ask, const struct parent *p, const struc
 	if (role == PROC_POSTGRES)
 		ask->jail.gid_extra = p->postgres.gid;
 	ask->jail.exe = spec->path;
+	ask->hold = spec->jail.version != 0 ? &spec->jail : NULL;
+}
+
+/* The app's cgroups, with what it is held to by now. */
+static void hold_group(struct parent *p, struct spawn *ask, const struct spec *spec)
+{
+	if (spec->jail.version == 0 || spec->set.role == PROC_POSTGRES)
+		return;
+	ask->group = limits_group(p, spec->jail.group);
+	if (ask->group != NULL)
+		limits_apply(p, ask->group, &spec->jail, spec->name);
 }
 
 int app_spawn(struct parent *p, struct run *r)
@@ -119,6 +130,7 @@ int app_spawn(struct parent *p, struct run *r)
 		e = (env = environment(p, spec, &place)) != NULL ? app_fds_open(&f, link) : -ENOMEM;
 	if (e == 0) {
 		ask_from_spec(&ask, p, spec);
+		hold_group(p, &ask, spec);
 		ask.envp = (char *const *)env;
 		if (place.argv != NULL)
 			ask.argv = place.argv;

@@ -26,7 +26,7 @@ ROLES = ["none", "parent", "gate", "ctl", "log", "check", "build", "db", "act", 
 ROLE = {name: number for number, name in enumerate(ROLES)}
 TYPES = {
     "HELLO": 1, "START": 100, "CHANNEL": 101, "LISTENER": 102, "UNLISTEN": 103, "SNAP": 104, "STOP": 105,
-    "LIMITS": 119, "SERVICE": 120, "SERVICE_DRAIN": 121, "SERVICE_GONE": 122, "NOTIFY": 123, "NOTIFY_END": 124,
+    "LIMITS": 119, "SERVICE": 120, "SERVICE_DRAIN": 121, "SERVICE_GONE": 122, "NOTIFY": 123, "NOTIFY_END": 124, "PROTECTION": 140,
     "SERVICE_UP": 215, "SERVICE_IDLE": 216, "SAID": 217, "WORKER_RAN": 208,
     "WORKER": 106, "WORKER_GONE": 107, "WORKER_DRAIN": 108, "RING": 109, "LOG_PAGE": 110, "STREAM": 111,
     "COUNTERS": 112, "PROC_STATE": 113, "BOUND": 114, "SPAWNED": 115, "EXITED": 116, "DONE": 117, "LINK": 118,
@@ -38,7 +38,7 @@ NAMES = {number: name for name, number in TYPES.items()}
 DOWN, STARTING, UP, DRAINING, STOPPING, BACKOFF = range(6)
 HEAD = struct.Struct("<IHHQ")
 WORKER = struct.Struct("<IIQIIQIi8x")
-STATE = struct.Struct("<IIIIQiiIIQII32sII")
+STATE = struct.Struct("<IIIIQiiIIQII32sIIII")
 SERVICE = struct.Struct("<IIQIIIIII")
 SAID = struct.Struct("<IIQIi")
 PROC_SET = struct.Struct("<12I2Q10I")

@@ -132,6 +132,22 @@ static void number_bounds(enum conf_key k)
 	assert_int_equal(put(k, " 1"), -EINVAL);
 }
 
+static void signed_bounds(enum conf_key k)
+{
+	const struct conf_row *r = &conf_rows[k];
+	const long long low = -(long long)r->min, high = (long long)r->max;
+	const struct {
+		long long value;
+		int result;
+	} cases[] = {{low, 0}, {low - 1, -EINVAL}, {high, 0}, {high + 1, -EINVAL}};
+	char text[24];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		snprintf(text, sizeof(text), "%lld", cases[i].value);
+		assert_int_equal(put(k, text), cases[i].result);
+	}
+}
+
 static void length_bounds(enum conf_key k)
 {
 	const struct conf_row *r = &conf_rows[k];
@@ -192,7 +208,13 @@ static void every_key_at_its_bounds(void **state)
 		case CONF_TYPE_URL:
 		case CONF_TYPE_LOGFORMAT:
 		case CONF_TYPE_LOCAL:
+		case CONF_TYPE_LIMIT:
+		case CONF_TYPE_AMOUNT:
+		case CONF_TYPE_MODE:
 			assert_int_equal(put(k, "none-of-these"), -EINVAL);
+			break;
+		case CONF_TYPE_SIGNED:
+			signed_bounds(k);
 			break;
 		case CONF_TYPE_BASE64:
 			assert_int_equal(put(k, "none-of-these"), -EINVAL);

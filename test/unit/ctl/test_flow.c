@@ -254,12 +254,23 @@ static struct conf *conf_of(struct rig *r, struct app *a)
 	return conf;
 }
 
-/* What only a program that is not on the link has stands at the end, empty. */
+/* What only a program that is not on the link has is empty; then what the app is held to. */
 static void expect_no_service(struct unpack *u)
 {
+	const struct msg_jail *jail;
+	size_t n;
+
 	assert_string_equal(unpack_str(u), "");
 	assert_string_equal(unpack_str(u), "");
+	jail = (const void *)unpack_bytes(u, &n);
+	assert_int_equal(n, sizeof *jail);
 	assert_true(unpack_done(u));
+	assert_int_equal(jail->version, JAIL_VERSION);
+	assert_int_equal(jail->group, 1);
+	assert_int_equal(jail->tasks_max, 1024);
+	assert_int_equal(jail->memory_high, JAIL_INFINITY);
+	/* Shares are numbers of this machine by now. */
+	assert_true(jail->memory_max > 0 && jail->memory_max < CONF_AMOUNT_SHARE);
 }
 
 static void test_worker_is_described(void **state)

@@ -1,0 +1,29 @@
+/*
+ * protection.h: what holds the app's processes, for the parent and for `stead status`
+ * (protection.c).
+ */
+#ifndef STEAD_CTL_PROTECTION_H
+#define STEAD_CTL_PROTECTION_H
+
+#include "tbl/tbl.h"
+#include <jansson.h>
+
+struct conf_app;
+struct ctl;
+struct msg;
+
+struct protection {
+	struct msg_protection can; /* what the parent can hold apps to */
+	char why[160];             /* … and why not to more; "" */
+};
+
+/* What a process of that app is held to, with this machine's numbers in place of shares. */
+void protection_jail(const struct conf_app *conf, uint32_t app, struct msg_jail *ret);
+/* PROTECTION. */
+void protection_heard(struct ctl *c, const struct msg *m);
+/* What this machine can hold apps to, by which cgroups, or why it cannot. */
+json_t *protection_json(const struct ctl *c);
+/* The limits that the app was given; null: none yet. */
+json_t *protection_limits(const struct msg_jail *j);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * jail.h: who a process is and what it may see and do, from the moment before its program runs.
+ */
+#ifndef STEAD_PARENT_JAIL_H
+#define STEAD_PARENT_JAIL_H
+
+#include "tbl/tbl.h"
+#include <sys/types.h>
+
+struct parent;
+
+/* ---- jail.c ---- */
+struct jail_plan {
+	uint8_t kind; /* enum jail */
+	uint8_t role; /* enum proc */
+	uid_t uid;
+	gid_t gid;
+	gid_t gid_extra; /* a second group, or the same */
+	const char *exe; /* the one file that JAIL_ROOT maps besides the libraries */
+	const struct parent *parent;
+};
+/* In the child, after clone and before exec: every step of the table that fits. 0, or -errno with
+ * the step's name. */
+int jail_enter(const struct jail_plan *j, const char **ret_step);
+
+/* ---- landlock.c ---- */
+/* The version that the kernel speaks; 0: it has none, or it is off. */
+int jail_landlock_abi(void);
+
+#endif
