@@ -9,3 +9,5 @@ ACT(TREE_COPY, tree_copy, 3, "copy a folder below stead's state, owned by root a
 ACT(FOLDER_MAKE, folder_make, 4, "make a folder below stead's state or runtime root: path, owner, group, mode")
 ACT(TREES_CLEAR, trees_clear, 2, "remove the numbered trees of STATE/releases or STATE/public below a number")
 ACT(SCRIPTS_COPY, scripts_copy, 3, "as tree_copy, for the gates: of each .php there is the name only, because they run none and hand none out")
+ACT(PERSON_SET, person_set, 5, "make or change a person's account, for root's `stead user` only: name, public keys, `sudo` or nothing, apps to deploy or nothing, path of stead")
+ACT(PERSON_REMOVE, person_remove, 1, "take a person's keys and rights, then the account, for root's `stead user` only: name")

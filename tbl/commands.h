@@ -1,6 +1,6 @@
 /*
- * commands.h: every verb and option of the program `stead`, and its exit codes. An X-macro table:
- * define COMMAND, OPTION and/or EXIT_ROW, include, undefine.
+ * commands.h: every verb and option of the program `stead`, its exit codes, and what the verbs ask on the control
+ * socket. An X-macro table: define COMMAND, OPTION, REQUEST and/or EXIT_ROW, include; it undefines them.
  *
  * COMMAND(NAME, "name", "arguments", min, max, completes, "one line", "prose")
  *   min, max   how many arguments it takes
@@ -8,6 +8,10 @@
  * OPTION(NAME, "long", 'short' or 0, "ARGUMENT" or "", verbs, completes, "about")
  *   verbs      bit set of V(VERB)
  * EXIT_ROW(NAME, code, "text")
+ * REQUEST(NAME, "name", VERB, who)
+ *   VERB       whose request it is; its help says who may
+ *   who        who may ask it, by the peer's credentials (src/ctl/people.c): OWNER root and the user that runs the
+ *              instance; OPERATORS also the members of the group stead; DEPLOYERS also who deploys the app it names
  */
 #ifndef COMMAND
 #define COMMAND(NAME, name, arguments, min, max, completes, line, prose)
@@ -17,6 +21,9 @@
 #endif
 #ifndef EXIT_ROW
 #define EXIT_ROW(NAME, code, text)
+#endif
+#ifndef REQUEST
+#define REQUEST(NAME, name, verb, who)
 #endif
 
 COMMAND(UP, "up", "[FOLDER]", 0, 1, ARG_FOLDER, "take the app in FOLDER to a live site",
@@ -45,6 +52,10 @@ COMMAND(INTROSPECT, "introspect", "TABLE", 1, 1, ARG_TABLE, "print one of stead'
 	"TABLE is config, commands, metrics, events, closes, messages, procs, acts or logvars: every name of that kind that stead knows, as JSON.")
 COMMAND(COMPLETION, "completion", "SHELL", 1, 1, ARG_SHELL, "print the completion for a shell",
 	"SHELL is bash, zsh or fish. For bash: source <(stead completion bash)")
+COMMAND(USER, "user", "add NAME --key FILE | remove NAME | list", 1, 2, ARG_NONE, "give a person an account on this server, or take it",
+	"`add` makes a Unix account with a home of its own (mode 0700) that is entered with an ssh key and in no other way: it has no password. FILE holds public keys, one a line (ssh-ed25519, ssh-rsa from 2048 bits on, ecdsa-sha2-nistp256, -384 and -521, and those of security keys); they stand in a marked part of ~/.ssh/authorized_keys, and the rest of that file is the person's. Without more it is an operator: in the group stead, with all verbs but those that are root's. With --sudo it may do everything by sudo, which asks for no password because there is none. With --deploy it has no shell: its key may deploy, roll back, and see the releases, status and logs of those apps (`ssh NAME@HOST status APP`), and nothing is forwarded. Run again, `add` replaces keys and rights. `remove` takes keys and rights at once and then the account; its home stays, and its programs are not ended: while some run it says which (status 7). Accounts that stead did not make are never touched. `add` and `remove` are for root.")
+COMMAND(SERVE_DEPLOY, "serve-deploy", "", 0, 0, ARG_NONE, "answer somebody who comes over ssh with a deploy key",
+	"What sshd runs for a key that `stead user add --deploy` wrote, whatever was asked for: the words in SSH_ORIGINAL_COMMAND are one verb out of deploy, releases, rollback, status and logs, and no shell ever sees them. Not for typing.")
 
 OPTION(STATE, "state", 0, "DIR", V_ALL, ARG_FOLDER, "the state folder (default: FOLDER/.stead, or $STEAD_STATE)")
 OPTION(HTTP, "http", 0, "ADDR:PORT", V(UP), ARG_NONE, "listen here (default: 127.0.0.1:8080)")
@@ -57,7 +68,9 @@ OPTION(LEVEL, "level", 0, "LEVEL", V(LOGS), ARG_LEVEL, "only this level or worse
 OPTION(FORMAT, "format", 0, "FORMAT", V(LOGS), ARG_NONE, "access records alone, as combined, json, or a text with variables like '$remote_addr $status'")
 OPTION(TAG, "tag", 0, "TAG", V(CACHE), ARG_NONE, "forget what carries this tag")
 OPTION(CERT, "cert", 0, "FILE", V(CERT), ARG_FILE, "import: the certificate with its chain (PEM)")
-OPTION(KEY, "key", 0, "FILE", V(CERT), ARG_FILE, "import: its private key (PEM)")
+OPTION(KEY, "key", 0, "FILE", V(CERT) | V(USER), ARG_FILE, "cert import: its private key (PEM); user add: public ssh keys (the file that ends in .pub)")
+OPTION(SUDO, "sudo", 0, "", V(USER), ARG_NONE, "add: may do everything, by sudo")
+OPTION(DEPLOY, "deploy", 0, "APP[,APP]", V(USER), ARG_APP, "add: may deploy these apps and nothing else")
 OPTION(REMOVE, "remove", 0, "", V(CERT), ARG_NONE, "import, trust: take it back")
 OPTION(JSON, "json", 0, "", V_ALL, ARG_NONE, "print JSON")
 OPTION(YES, "yes", 'y', "", V_ALL, ARG_NONE, "answer yes to every question")
@@ -73,3 +86,25 @@ EXIT_ROW(NO_SUCH, 4, "no such thing")
 EXIT_ROW(NOT_PERMITTED, 5, "not permitted")
 EXIT_ROW(PROTECTED, 6, "refused, to protect data")
 EXIT_ROW(BUSY, 7, "busy")
+
+REQUEST(UP, "up", UP, OWNER)
+REQUEST(STATUS, "status", STATUS, DEPLOYERS)
+REQUEST(STOP, "stop", STOP, OWNER)
+REQUEST(RELOAD, "reload", RELOAD, OPERATORS)
+REQUEST(RESTART, "restart", RESTART, DEPLOYERS)
+REQUEST(LOGS, "logs", LOGS, DEPLOYERS)
+REQUEST(METRICS, "metrics", METRICS, OPERATORS)
+REQUEST(PURGE, "purge", CACHE, OPERATORS)
+REQUEST(MAINTENANCE, "maintenance", MAINTENANCE, OPERATORS)
+REQUEST(CERT_LIST, "cert-list", CERT, OPERATORS)
+REQUEST(CERT_RENEW, "cert-renew", CERT, OPERATORS)
+REQUEST(CERT_TERMS, "cert-terms", CERT, OPERATORS)
+REQUEST(CERT_AGREE, "cert-agree", CERT, OPERATORS)
+REQUEST(CERT_KEY, "cert-key", CERT, OPERATORS)
+REQUEST(CERT_IMPORT, "cert-import", CERT, OPERATORS)
+REQUEST(PING, "ping", STATUS, DEPLOYERS)
+
+#undef COMMAND
+#undef OPTION
+#undef EXIT_ROW
+#undef REQUEST

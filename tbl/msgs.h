@@ -134,5 +134,5 @@ MSG(DB_STEP, 611, P(DB) | P(BUILD) | P(ACT), P(CTL), none, 0, 0, "packed: what i
 MSG(DB_END, 612, P(DB), P(CTL), msg_end, 0, 0, "then packed: error, what to do, postgres' bin folder")
 MSG(BUILD_ASK, 620, P(CTL), P(BUILD), none, 0, 0, "packed: folder, state folder, interpreter, requirements file")
 MSG(BUILD_END, 621, P(BUILD), P(CTL), msg_end, 0, 0, "then packed: error, what to do, interpreter to use")
-MSG(ACT_ASK, 630, P(CTL), P(ACT), msg_act_ask, 0, 0, "then packed: the row's arguments")
-MSG(ACT_END, 631, P(ACT), P(CTL), msg_end, 0, 0, "then packed: error, what to do, result")
+MSG(ACT_ASK, 630, P(CTL) | P(CLI), P(ACT), msg_act_ask, 0, 0, "then packed: the row's arguments")
+MSG(ACT_END, 631, P(ACT), P(CTL) | P(CLI), msg_end, 0, 0, "then packed: error, what to do, result")

@@ -250,9 +250,6 @@ const struct command_row command_rows[VERB_END] = {
 		.max = max_,                                                                       \
 		.completes = completes_},
 #include "commands.h"
-#undef COMMAND
-#undef OPTION
-#undef EXIT_ROW
 };
 
 #define V(NAME) (1u << VERB_##NAME)
@@ -269,15 +266,22 @@ const struct option_row option_rows[OPTION_END] = {
 		.letter = letter_,                                                                 \
 		.completes = completes_},
 #include "commands.h"
-#undef COMMAND
-#undef OPTION
-#undef EXIT_ROW
 };
 
 const char *const verb_exit_texts[VERB_EXIT_END] = {
 #define EXIT_ROW(NAME, code, text) [VERB_EXIT_##NAME] = text,
 #include "commands.h"
-#undef COMMAND
-#undef OPTION
-#undef EXIT_ROW
+};
+
+const struct request_row request_rows[REQUEST_END] = {
+	[REQUEST_NONE] = {.name = "", .verb = VERB_END, .who = WHO_OWNER},
+#define REQUEST(NAME, name_, verb_, who_)                                                          \
+	[REQUEST_##NAME] = {.name = name_, .verb = VERB_##verb_, .who = WHO_##who_},
+#include "commands.h"
+};
+
+const char *const who_texts[WHO_END] = {
+	[WHO_OWNER] = "root and the user that runs stead",
+	[WHO_OPERATORS] = "root, the user that runs stead, and the group stead",
+	[WHO_DEPLOYERS] = "root, the user that runs stead, the group stead, and the app's deployers",
 };

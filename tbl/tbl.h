@@ -177,9 +177,6 @@ enum arg_kind { ARG_NONE, ARG_FOLDER, ARG_FILE, ARG_APP, ARG_TABLE, ARG_SHELL, A
 enum verb {
 #define COMMAND(NAME, name, arguments, min, max, completes, line, prose) VERB_##NAME,
 #include "commands.h"
-#undef COMMAND
-#undef OPTION
-#undef EXIT_ROW
 	VERB_END
 };
 struct command_row {
@@ -190,9 +187,6 @@ extern const struct command_row command_rows[VERB_END];
 enum option {
 #define OPTION(NAME, name, letter, argument, verbs, completes, about) OPTION_##NAME,
 #include "commands.h"
-#undef COMMAND
-#undef OPTION
-#undef EXIT_ROW
 	OPTION_END
 };
 struct option_row {
@@ -206,12 +200,26 @@ extern const struct option_row option_rows[OPTION_END];
 enum verb_exit {
 #define EXIT_ROW(NAME, code, text) VERB_EXIT_##NAME = code,
 #include "commands.h"
-#undef COMMAND
-#undef OPTION
-#undef EXIT_ROW
 	VERB_EXIT_END
 };
 extern const char *const verb_exit_texts[VERB_EXIT_END];
+/* what the verbs ask on the control socket, and who may */
+enum request_verb {
+	REQUEST_NONE = 0,
+#define REQUEST(NAME, name, verb, who) REQUEST_##NAME,
+#include "commands.h"
+	REQUEST_END
+};
+/* Each may what those behind it may, too. */
+enum who { WHO_OWNER, WHO_OPERATORS, WHO_DEPLOYERS, WHO_END };
+struct request_row {
+	const char *name;
+	uint8_t verb; /* enum verb */
+	uint8_t who;  /* enum who */
+};
+extern const struct request_row request_rows[REQUEST_END];
+/* How people call them: a phrase. */
+extern const char *const who_texts[WHO_END];
 
 /* close reasons: why a connection, a request or a worker's link ended */
 enum close_id {

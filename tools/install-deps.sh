@@ -16,7 +16,7 @@ TEST="clang libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-x
       python3-prometheus-client systemd tzdata curl strace git util-linux iproute2 redis-server redis-tools netcat-openbsd nodejs gunicorn
       lighttpd python3-waitress python3-h11 python3-tornado python3-aiohttp
       pebble openssl libnss3-tools testssl.sh sslscan nghttp2-client python3-h2 nginx haproxy apache2-bin wrk uwsgi uwsgi-plugin-python3 php-fpm dokuwiki puma ruby-bundler ruby-sinatra ruby-webrick python3-fastapi python3-starlette python3-quart
-      python3-websockets python3-uvicorn python3-uvloop python3-httptools python3-cryptography"
+      openssh-server openssh-client sudo python3-websockets python3-uvicorn python3-uvloop python3-httptools python3-cryptography"
 FORMAT="clang-format git"
 # To make packages and a repository of them; to boot fresh servers of other systems (as root).
 PKG="debhelper dpkg-dev apt-utils gnupg fakeroot git"

@@ -5,6 +5,7 @@
 #ifndef STEAD_ACT_ACT_H
 #define STEAD_ACT_ACT_H
 
+#include <pwd.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -18,7 +19,9 @@ enum {
 	ACT_DEPTH_MAX = 64,
 	ACT_PATH_MAX = 4096,
 	ACT_PROGRAM_MS = 30 * 1000,
-	ACT_RESULT_MAX = 64,
+	ACT_RESULT_MAX = 128,
+	ACT_PERSON_MIN = 1000, /* of people: what is above are apps' */
+	ACT_PERSON_MAX = 49999,
 	ACT_OWNER_MAX = 100,    /* of a state folder's path in an account's comment */
 	ACT_SAME_NAME_MAX = 99, /* apps of one name */
 };
@@ -53,8 +56,27 @@ int act_folder_make(struct act_ctx *ctx, const char *path, const char *owner, co
 	const char *mode);
 /* Remove the trees below `folder` (STATE/releases, STATE/public) whose numbers are below that one. */
 int act_trees_clear(struct act_ctx *ctx, const char *folder, const char *number);
+/* A person's account as it shall be (src/act/person.c): keys as a file of public keys has them; sudo "" or "sudo"; apps
+ * that it deploys, "" for an operator; the path of `stead`, for the forced command of a deploy key. The result: its
+ * number and how many keys it has. */
+int act_person_set(struct act_ctx *ctx, const char *name, const char *keys, const char *sudo, const char *apps,
+	const char *program);
+/* Its keys and rights, then the account. EXIT_CODE_NO_SUCH; EXIT_CODE_BUSY: without any right any more, but its programs
+ * still run. The result: its home, which stays. */
+int act_person_remove(struct act_ctx *ctx, const char *name);
 /* The group `stead` and every role's user, at boot. */
 int act_boot(struct act_ctx *ctx);
+
+/* ---- parts ---- */
+/* 0; -ENOENT; -ERANGE. The texts lie in `mem`. */
+int act_find_user(const char *name, struct passwd *ret, char *mem, size_t cap);
+/* Run a program of the shadow suite; it waits a little for whoever has the account files locked. -errno with ctx->f set. */
+int act_account_program(struct act_ctx *ctx, const char *const *argv);
+/* Stead's lines of ~/.ssh/authorized_keys, with the rights of that account; "" for none. -EBADMSG: its marks do not
+ * pair; -errno. */
+int act_home_keys(const struct passwd *pw, const char *keys);
+/* How many programs it runs; the first of them, for people. */
+unsigned act_running(uid_t uid, char *ret, size_t cap);
 
 /* The folder at `rel` below `root`, its missing parents made (root's, 0755), no symlink on the way.
  * `root` itself is made too. -errno, -ELOOP for a symlink. */

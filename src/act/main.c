@@ -2,12 +2,14 @@
  * stead-act: does one privileged thing from tbl/acts.h and ends.
  *
  * Started by the parent as root: for ctl (descriptor 3 is the channel: ACT_ASK, DB_STEP*, ACT_END),
- * or with --boot by the parent itself, to make the accounts that the roles run as. There is no
+ * or with --boot by the parent itself, to make the accounts that the roles run as; and with --people by
+ * root's own `stead user`, which alone may ask for the acts on people. There is no
  * shell, no path or name from the question reaches a program unchecked, and nothing is read from
  * the environment.
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +21,13 @@
 
 #include "act.h"
 
-enum { ARGS_MAX = 4 };
+enum { ARGS_MAX = 5 };
+
+/* Acts for people: asked by root's own command line alone (--people), never by ctl. */
+static bool is_of_people(enum act act)
+{
+	return act == ACT_PERSON_SET || act == ACT_PERSON_REMOVE;
+}
 
 static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
 {
@@ -36,6 +44,10 @@ static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
 		return act_folder_make(ctx, args[0], args[1], args[2], args[3]);
 	case ACT_TREES_CLEAR:
 		return act_trees_clear(ctx, args[0], args[1]);
+	case ACT_PERSON_SET:
+		return act_person_set(ctx, args[0], args[1], args[2], args[3], args[4]);
+	case ACT_PERSON_REMOVE:
+		return act_person_remove(ctx, args[0]);
 	case ACT_NONE:
 	case ACT_END:
 		break;
@@ -80,6 +92,7 @@ int main(int argc, char **argv)
 	struct act_ctx ctx = {.f = &f, .state_root = "/var/lib/stead", .run_root = "/run/stead"};
 	const char *args[ARGS_MAX];
 	struct oneshot o;
+	bool people = argc == 2 && strcmp(argv[1], "--people") == 0;
 	enum act act;
 	int r;
 
@@ -89,12 +102,14 @@ int main(int argc, char **argv)
 		return boot(&ctx);
 	r = oneshot_open(&o, 3, PROC_ACT);
 	if (r == 0)
-		r = oneshot_receive(&o, MSG_ACT_ASK);
+		r = oneshot_receive_from(&o, people ? PROC_CLI : PROC_CTL, MSG_ACT_ASK);
 	if (r < 0)
-		fatal("act", "descriptor 3 is not ctl's channel: %s", strerror(-r));
+		fatal("act", "descriptor 3 is not the channel of who may ask: %s", strerror(-r));
 	ctx.o = &o;
 	if (read_ask(&o, &act, args) < 0)
-		fatal("act", "malformed question from ctl");
+		fatal("act", "malformed question");
+	if (is_of_people(act) != people)
+		fatal("act", "that act is not for who asks");
 	(void)do_act(&ctx, act, args);
 	r = oneshot_end(&o, MSG_ACT_END, &f, f.err ? "" : ctx.result);
 	oneshot_close(&o);

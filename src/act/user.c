@@ -19,7 +19,7 @@
 
 enum { SYSTEM_UID_MAX = 999, LOCK_TRIES = 20 };
 
-static int find_user(const char *name, struct passwd *ret, char *mem, size_t cap)
+int act_find_user(const char *name, struct passwd *ret, char *mem, size_t cap)
 {
 	struct passwd *found = NULL;
 	int e = getpwnam_r(name, ret, mem, cap, &found);
@@ -31,7 +31,7 @@ static int find_user(const char *name, struct passwd *ret, char *mem, size_t cap
 
 /* Run a program of the shadow suite. The account files are locked by whoever changes them; wait a
  * little for that. */
-static int run_account_program(struct act_ctx *ctx, const char *const *argv)
+int act_account_program(struct act_ctx *ctx, const char *const *argv)
 {
 	static const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
@@ -70,12 +70,12 @@ int act_user_role(struct act_ctx *ctx, const char *role)
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
 			"There is no role that has a system user of its own under that name.");
 	(void)snprintf(name, sizeof name, ACT_ROLE_PREFIX "%s", role);
-	r = find_user(name, &pw, mem, sizeof mem);
+	r = act_find_user(name, &pw, mem, sizeof mem);
 	if (r == -ENOENT) {
-		r = run_account_program(ctx, argv);
+		r = act_account_program(ctx, argv);
 		if (r < 0)
 			return r;
-		r = find_user(name, &pw, mem, sizeof mem);
+		r = act_find_user(name, &pw, mem, sizeof mem);
 	}
 	if (r < 0 || pw.pw_uid == 0 || pw.pw_gid == 0 || pw.pw_uid > SYSTEM_UID_MAX)
 		return failure_set(ctx->f, EEXIST, EXIT_CODE_NOT_PERMITTED,
@@ -134,7 +134,7 @@ static int make_app(
 	if (getgrnam(user))
 		return failure_set(ctx->f, EEXIST, EXIT_CODE_FAILED, "remove that group (groupdel)",
 			"The group %s exists without its user.", user);
-	return run_account_program(ctx, argv);
+	return act_account_program(ctx, argv);
 }
 
 /* One name of those that the app may have. -EAGAIN: it is the user of another folder's app. */
@@ -145,10 +145,10 @@ static int try_app(
 	char mem[4096];
 	int made = 0;
 
-	if (find_user(user, &pw, mem, sizeof mem) < 0) {
+	if (act_find_user(user, &pw, mem, sizeof mem) < 0) {
 		made = make_app(ctx, user, comment, wanted);
 		/* Another act may have made it meanwhile: then what is there counts. */
-		if (find_user(user, &pw, mem, sizeof mem) < 0)
+		if (act_find_user(user, &pw, mem, sizeof mem) < 0)
 			return made < 0 ? made
 					: failure_set(ctx->f, ENOENT, EXIT_CODE_FAILED,
 						  "see /etc/nsswitch.conf",
@@ -208,7 +208,7 @@ int act_boot(struct act_ctx *ctx)
 	int r = 0;
 
 	if (!getgrnam("stead"))
-		r = run_account_program(ctx, group);
+		r = act_account_program(ctx, group);
 	for (size_t i = 0; i < sizeof roles / sizeof *roles && r == 0; i++)
 		r = act_user_role(ctx, roles[i]);
 	return r;

@@ -88,6 +88,22 @@ void show_certificates(const json_t *list, bool whole);
 /* ctl cannot read what other users' processes cost; whoever asks may be able to. */
 void show_measure(json_t *status);
 
+/* ---- role_ask.c: a one-shot role, asked one question with the rights of whoever runs the verb ---- */
+struct role_ask {
+	const char *roles, *argument; /* its folder; its one argument, NULL: none */
+	enum proc role;
+	uint16_t type, end;    /* of the question, of the message that ends the answer */
+	const void *fixed;     /* the question … */
+	size_t fixed_len;
+	const char *const *text; /* … and what is packed behind it */
+	unsigned ntext;
+	/* Each message, also the end. False: it is not in form. */
+	bool (*heard)(void *arg, const struct msg *m);
+	void *arg;
+};
+/* 0 when the end was heard; -errno: it came to none, which was said. */
+int role_ask(const struct role_ask *a);
+
 /* ---- check_ask.c: stead-check, asked with the rights of whoever runs the verb ---- */
 /* A CHECK_VALUE, CHECK_FINDING or CHECK_SITES. False: it is not in form. */
 typedef bool check_heard(void *arg, const struct msg *m);
@@ -119,6 +135,10 @@ int verb_cert(struct cli *c);
 int verb_import(struct cli *c); /* cert import */
 int verb_trust(struct cli *c);  /* cert trust */
 int verb_restart(struct cli *c);
+int verb_user(struct cli *c);
+/* Words as main() has them, without the program: one verb's exit code. */
+int verb_of_words(struct cli *c, int argc, char **argv);
+int verb_serve_deploy(struct cli *c);
 int verb_logs(struct cli *c);
 int verb_metrics(struct cli *c);
 int verb_check(const char *roles_dir, const char *path, const char *state_dir_or_null, bool json);

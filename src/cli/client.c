@@ -59,6 +59,8 @@ int client_ask(struct client *cl, json_t *request)
 
 		if (got > 0)
 			at += (size_t)got;
+		else if (errno == EPIPE || errno == ECONNRESET)
+			break; /* turned away: the answer is there already */
 		else if (errno != EINTR)
 			err = -errno;
 	}

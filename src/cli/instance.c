@@ -2,7 +2,7 @@
  * instance.c: which instance a verb speaks to, and the folders that `up` gives it.
  *
  * --state > $STEAD_STATE > .stead of the folder (here or above) > the one instance of this user
- * that runs. As root without --state the state lies in /var/lib/stead/up/ID, ID from the app's
+ * that runs > the server's, /run/stead/control. As root without --state the state lies in /var/lib/stead/up/ID, ID from the app's
  * folder. The runtime folder holds PostgreSQL's socket, whose path must be short, and the link
  * `state`, by which a running instance is found.
  */
@@ -21,6 +21,7 @@
 #include "lib/sys.h"
 
 static const char root_states[] = "/var/lib/stead/up";
+static const char server[] = "/run/stead"; /* a server's control socket lies there, or a link to it */
 
 /* Beside a build's `stead`, or where it was installed: libexec/, or the distributions' lib/. */
 int instance_roles(char *ret, size_t cap)
@@ -356,6 +357,10 @@ int instance_find(struct cli *c)
 	if ((above(found) && has_control(found)) || (of_root(found) && has_control(found)) ||
 		only_running(found)) {
 		(void)snprintf(c->state, sizeof c->state, "%s", found);
+		return 0;
+	}
+	if (has_control(server)) {
+		(void)snprintf(c->state, sizeof c->state, "%s", server);
 		return 0;
 	}
 	show_error(c, "no running stead was found here",

@@ -87,11 +87,13 @@ static const struct {
 	[VERB_MAINTENANCE] = {verb_maintenance},
 	[VERB_LOGS] = {verb_logs},
 	[VERB_METRICS] = {verb_metrics},
+	[VERB_USER] = {verb_user},
+	[VERB_SERVE_DEPLOY] = {verb_serve_deploy},
 	[VERB_INTROSPECT] = {verb_introspect},
 	[VERB_COMPLETION] = {verb_completion},
 };
 
-static int run(struct cli *c, int argc, char **argv)
+int verb_of_words(struct cli *c, int argc, char **argv)
 {
 	struct buf why;
 
@@ -129,7 +131,7 @@ int main(int argc, char **argv)
 {
 	static const struct cli empty;
 	struct cli c = empty;
-	int code = run(&c, argc, argv);
+	int code = verb_of_words(&c, argc, argv);
 
 	free(c.lines);
 	return code;

@@ -432,6 +432,8 @@ size_t conf_showable(enum conf_key key, const char *text);
  */
 /* Help of one verb, or of stead (NULL). -ENOENT when there is no such verb. */
 int conf_help(struct buf *ret, const char *verb_or_null);
+/* Who may ask a running stead for what that verb asks, as a sentence. False: it asks nothing. */
+bool conf_who(struct buf *b, enum verb v);
 /* One JSON document: config, commands, metrics, events, closes, messages, procs, acts. -ENOENT. */
 int conf_introspect(struct buf *ret, const char *table);
 /* bash, zsh or fish. -ENOENT. */

@@ -70,6 +70,47 @@ static void help_all(struct buf *b)
 	buf_puts(b, "\n`stead VERB --help` shows the options of a verb. stead(1), stead.conf(5)\n");
 }
 
+/* "for A (NAME, NAME); for B (NAME)": who may ask what of a running stead; with names where they differ. */
+bool conf_who(struct buf *b, enum verb v)
+{
+	bool any = false, differ = false;
+	enum who first = WHO_END;
+
+	for (enum request_verb r = REQUEST_NONE + 1; r < REQUEST_END; r++)
+		if (request_rows[r].verb == v) {
+			differ = differ || (first != WHO_END && first != request_rows[r].who);
+			first = request_rows[r].who;
+		}
+	for (enum who w = 0; w < WHO_END; w++) {
+		bool named = false;
+
+		for (enum request_verb r = REQUEST_NONE + 1; r < REQUEST_END; r++) {
+			if (request_rows[r].verb != v || request_rows[r].who != w)
+				continue;
+			if (!named)
+				buf_printf(b, "%s%s", any ? "; for " : "For ", who_texts[w]);
+			if (differ)
+				buf_printf(b, "%s%s", named ? ", " : " (", request_rows[r].name);
+			named = any = true;
+		}
+		if (named && differ)
+			buf_putc(b, ')');
+	}
+	if (any)
+		buf_putc(b, '.');
+	return any;
+}
+
+static void who(struct buf *b, enum verb v)
+{
+	char mem[1024];
+	struct buf text;
+
+	buf_fixed(&text, mem, sizeof(mem));
+	if (conf_who(&text, v))
+		wrap(b, buf_str(&text), 0);
+}
+
 int conf_help(struct buf *ret, const char *verb)
 {
 	if (verb == NULL) {
@@ -84,6 +125,7 @@ int conf_help(struct buf *ret, const char *verb)
 		buf_printf(ret, "usage: stead %s%s%s [OPTION...]\n\n", r->name,
 			r->arguments[0] != '\0' ? " " : "", r->arguments);
 		wrap(ret, r->prose, 0);
+		who(ret, v);
 		buf_puts(ret, "\noptions:\n");
 		for (enum option o = 0; o < OPTION_END; o++)
 			if (option_rows[o].verbs & (1u << v))

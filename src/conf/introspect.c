@@ -114,6 +114,24 @@ static void options(struct buf *b, uint32_t verbs)
 	buf_putc(b, ']');
 }
 
+static void requests(struct buf *b, enum verb v)
+{
+	static const char *const whos[WHO_END] = {"owner", "operators", "deployers"};
+	bool first = true;
+
+	buf_puts(b, ",\"requests\":[");
+	for (enum request_verb r = REQUEST_NONE + 1; r < REQUEST_END; r++) {
+		if (request_rows[r].verb != v)
+			continue;
+		buf_puts(b, first ? "{" : ",{");
+		first = false;
+		field(b, "name", request_rows[r].name);
+		more_field(b, "who", whos[request_rows[r].who]);
+		buf_putc(b, '}');
+	}
+	buf_putc(b, ']');
+}
+
 static void commands(struct buf *b)
 {
 	bool first = true;
@@ -129,6 +147,7 @@ static void commands(struct buf *b)
 		more_field(b, "about", r->line);
 		more_field(b, "text", r->prose);
 		options(b, 1u << v);
+		requests(b, v);
 		buf_putc(b, '}');
 	}
 }

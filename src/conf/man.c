@@ -84,6 +84,20 @@ static void option(struct buf *b, const struct option_row *r)
 	text(b, r->about);
 }
 
+/* Who may ask a running stead for it. */
+static void who(struct buf *b, enum verb v)
+{
+	char mem[1024];
+	struct buf phrase;
+
+	buf_fixed(&phrase, mem, sizeof(mem));
+	if (!conf_who(&phrase, v))
+		return;
+	must(phrase.error == 0);
+	buf_puts(b, ".Pp\n");
+	text(b, buf_str(&phrase));
+}
+
 void conf_man_stead(struct buf *b)
 {
 	head(b, "STEAD", "1", "stead", "take a web app from its folder to a live site");
@@ -98,6 +112,7 @@ void conf_man_stead(struct buf *b)
 		buf_printf(b, ".Ss stead %s%s%s\n", r->name, r->arguments[0] != '\0' ? " " : "",
 			r->arguments);
 		text(b, r->prose);
+		who(b, v);
 		buf_puts(b, ".Bl -tag -width Ds\n");
 		for (enum option o = 0; o < OPTION_END; o++)
 			if ((option_rows[o].verbs & (1u << v)) &&

@@ -2,8 +2,8 @@
  * control.c: STATE/control, a unix stream socket: one JSON object per line each way.
  *
  * Called by the loop, and by whoever answers a client. Owns the clients and what they have not read
- * yet, bounded; a client that does not read loses its connection and nobody waits for it. Only the
- * instance's own user and root may speak here (SO_PEERCRED), whatever the file's mode became.
+ * yet, bounded; a client that does not read loses its connection and nobody waits for it. Who may speak here and what
+ * he may ask is people.c's to say, by the peer's credentials; where root runs the instance everybody may connect.
  */
 #include "ctl.h"
 
@@ -30,7 +30,7 @@ static int bind_socket(struct ctl *c, int fd)
 	if (unlinkat(c->state_fd, fresh, 0) < 0 && errno != ENOENT)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0 ||
-		fchmodat(c->state_fd, fresh, 0600, 0) < 0 || listen(fd, 16) < 0 ||
+		fchmodat(c->state_fd, fresh, c->start.root ? 0666 : 0600, 0) < 0 || listen(fd, 16) < 0 ||
 		renameat(c->state_fd, fresh, c->state_fd, "control") < 0)
 		return -errno;
 	return 0;
@@ -61,13 +61,28 @@ void control_close(struct ctl *c)
 	loop_close(c->loop, &c->listener);
 }
 
-static bool peer_may(int fd)
+/* Is there a place for him? Nobody but the owner can take all of them. */
+static bool has_place(const struct ctl *c, const struct peer *p)
 {
-	struct ucred cred;
-	socklen_t n = sizeof cred;
+	unsigned his = 0;
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 &&
-	       (cred.uid == 0 || cred.uid == geteuid());
+	if (p->who == WHO_OWNER)
+		return c->clients_n < CTL_CLIENTS_MAX;
+	for (const struct client *cl = c->clients; cl; cl = cl->next)
+		his += cl->peer.uid == p->uid;
+	return his < CTL_CLIENTS_EACH && c->clients_n < CTL_CLIENTS_MAX - CTL_CLIENTS_OWNERS;
+}
+
+/* He is told, as far as his socket takes it at once, and holds no place. */
+static void turn_away(int fd, const struct peer *p, bool busy)
+{
+	char line[1024];
+	ssize_t sent;
+
+	people_refuse(p, busy, line, sizeof line);
+	sent = send(fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)sent;
+	close(fd);
 }
 
 static struct client *client_new(struct ctl *c, int fd)
@@ -98,14 +113,18 @@ void control_on_accept(struct loop *l, struct op *op, int res)
 {
 	struct ctl *c = container_of(op, struct ctl, accept);
 	struct client *cl = NULL;
+	struct peer peer;
 
 	if (res >= 0) {
-		if (c->clients_n < CTL_CLIENTS_MAX && peer_may(res))
+		people_peer(c, res, &peer);
+		if (peer.who != WHO_END && has_place(c, &peer))
 			cl = client_new(c, res);
-		if (cl)
+		if (cl) {
+			cl->peer = peer;
 			loop_recv(l, &cl->lfd, &cl->recv);
-		else
-			close(res);
+		} else {
+			turn_away(res, &peer, peer.who != WHO_END);
+		}
 	}
 	loop_accept(l, &c->listener, &c->accept);
 }
@@ -230,7 +249,7 @@ static void take_request(struct client *cl, size_t n)
 	if (request_parse(cl->in.p, n, &cl->req, &why) < 0)
 		client_end(cl, VERB_EXIT_USAGE, why, "use the `stead` command of the same version",
 			NULL);
-	else
+	else if (people_may(cl))
 		verbs_run(cl);
 }
 

@@ -34,6 +34,7 @@
 #include "cert.h" /* and certs.h */
 #include "cert_known.h"
 #include "maintenance.h"
+#include "people.h"
 #include "protection.h"
 #include "request.h"
 #include "site.h"
@@ -62,6 +63,8 @@ enum {
 	CTL_GATES_MAX = 64,
 	CTL_PROCS_MAX = 1024,
 	CTL_CLIENTS_MAX = 64,
+	CTL_CLIENTS_OWNERS = 16, /* of them, that nobody else gets */
+	CTL_CLIENTS_EACH = 16,   /* of one user who is not the owner */
 	CTL_DIR_MAX = 3072,                   /* of stead's own folders: room for what lies below */
 	CTL_CLIENT_OUT_MAX = 4 * 1024 * 1024, /* unread lines held for a slow client */
 	CTL_TAIL_LINES = 15,                  /* of the app's log, shown with a failure */
@@ -117,6 +120,7 @@ void ask_exited(struct ctl *c, struct msg *m);
 struct client {
 	struct client *next;
 	struct ctl *ctl;
+	struct peer peer;
 	struct lfd lfd;
 	struct op recv;
 	struct send_op send;

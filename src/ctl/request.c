@@ -15,28 +15,6 @@
 
 #include "lib/must.h"
 
-static const struct {
-	const char *name;
-	enum request_verb verb;
-} verbs[] = {
-	{"up", REQUEST_UP},
-	{"status", REQUEST_STATUS},
-	{"stop", REQUEST_STOP},
-	{"reload", REQUEST_RELOAD},
-	{"restart", REQUEST_RESTART},
-	{"logs", REQUEST_LOGS},
-	{"metrics", REQUEST_METRICS},
-	{"purge", REQUEST_PURGE},
-	{"maintenance", REQUEST_MAINTENANCE},
-	{"cert-list", REQUEST_CERT_LIST},
-	{"cert-renew", REQUEST_CERT_RENEW},
-	{"cert-terms", REQUEST_CERT_TERMS},
-	{"cert-agree", REQUEST_CERT_AGREE},
-	{"cert-key", REQUEST_CERT_KEY},
-	{"cert-import", REQUEST_CERT_IMPORT},
-	{"ping", REQUEST_PING},
-};
-
 static int get_text(const json_t *object, const char *key, char *to, size_t cap)
 {
 	const json_t *v = json_object_get(object, key);
@@ -88,9 +66,9 @@ static int fill(const json_t *object, struct request *r, const char **ret_why)
 	*ret_why = "the request has no known \"verb\"";
 	if (get_text(object, "verb", verb, sizeof verb) < 0)
 		return -EINVAL;
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		if (strcmp(verb, verbs[i].name) == 0)
-			r->verb = verbs[i].verb;
+	for (enum request_verb v = REQUEST_NONE + 1; v < REQUEST_END; v++)
+		if (strcmp(verb, request_rows[v].name) == 0)
+			r->verb = v;
 	if (r->verb == REQUEST_NONE)
 		return -EINVAL;
 	*ret_why = "a member of the request has the wrong type or is too long";

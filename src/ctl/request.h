@@ -8,27 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { REQUEST_BYTES_MAX = 64 * 1024 };
+#include "tbl/tbl.h" /* enum request_verb */
 
-enum request_verb {
-	REQUEST_NONE = 0,
-	REQUEST_UP,
-	REQUEST_STATUS,
-	REQUEST_STOP,
-	REQUEST_RELOAD,
-	REQUEST_RESTART,
-	REQUEST_LOGS,
-	REQUEST_METRICS,
-	REQUEST_PURGE,
-	REQUEST_MAINTENANCE,
-	REQUEST_CERT_LIST,
-	REQUEST_CERT_RENEW,
-	REQUEST_CERT_TERMS,
-	REQUEST_CERT_AGREE,
-	REQUEST_CERT_KEY,
-	REQUEST_CERT_IMPORT,
-	REQUEST_PING,
-};
+enum { REQUEST_BYTES_MAX = 64 * 1024 };
 
 struct request {
 	enum request_verb verb;

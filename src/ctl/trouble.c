@@ -154,6 +154,7 @@ static void answer(struct client *cl)
 	}
 	json_decref(cl->lines);
 	cl->lines = NULL;
+	people_prune(cl, status);
 	client_end(cl, c->live_us || c->up ? VERB_EXIT_DONE : VERB_EXIT_NOT_RUNNING, "", "",
 		json_pack("{s:o}", "status", status));
 }

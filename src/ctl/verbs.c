@@ -230,6 +230,7 @@ void verbs_run(struct client *cl)
 		break;
 	case REQUEST_PING:
 	case REQUEST_NONE:
+	case REQUEST_END:
 		client_end(
 			cl, VERB_EXIT_DONE, "", "", json_pack("{s:s}", "version", STEAD_VERSION));
 		break;

@@ -56,12 +56,17 @@ int oneshot_open(struct oneshot *o, int fd, enum proc role)
 
 int oneshot_receive(struct oneshot *o, uint16_t type)
 {
+	return oneshot_receive_from(o, PROC_CTL, type);
+}
+
+int oneshot_receive_from(struct oneshot *o, enum proc from, uint16_t type)
+{
 	int r = chan_recv_blocking(o->fd, &o->ask, o->mem);
 
 	if (r < 0)
 		return r;
 	if (o->ask.h.type != type ||
-		!msg_allowed(PROC_CTL, o->role, type, o->ask.h.len, o->ask.nfds))
+		!msg_allowed(from, o->role, type, o->ask.h.len, o->ask.nfds))
 		r = -EPROTO;
 	for (unsigned i = 0; i < o->ask.nfds; i++)
 		(void)close(msg_take_fd(&o->ask, i));

@@ -20,6 +20,7 @@
 enum exit_code {
 	EXIT_CODE_FAILED = 1,
 	EXIT_CODE_USAGE = 2,
+	EXIT_CODE_NO_SUCH = 4,
 	EXIT_CODE_NOT_PERMITTED = 5,
 	EXIT_CODE_PROTECTED = 6,
 	EXIT_CODE_BUSY = 7,
@@ -50,6 +51,8 @@ int oneshot_open(struct oneshot *o, int fd, enum proc role);
 /* The one question, which must be of `type` and allowed from ctl to this role; in o->ask. -EPROTO.
  */
 int oneshot_receive(struct oneshot *o, uint16_t type);
+/* The same of somebody else than ctl. */
+int oneshot_receive_from(struct oneshot *o, enum proc from, uint16_t type);
 /* Tell what is being done; permille UINT32_MAX when unknown. An absent listener is no error. */
 void oneshot_step(struct oneshot *o, uint32_t permille, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
