@@ -11,3 +11,5 @@ ACT(TREES_CLEAR, trees_clear, 2, "remove the numbered trees of STATE/releases or
 ACT(SCRIPTS_COPY, scripts_copy, 3, "as tree_copy, for the gates: of each .php there is the name only, because they run none and hand none out")
 ACT(PERSON_SET, person_set, 5, "make or change a person's account, for root's `stead user` only: name, public keys, `sudo` or nothing, apps to deploy or nothing, path of stead")
 ACT(PERSON_REMOVE, person_remove, 1, "take a person's keys and rights, then the account, for root's `stead user` only: name")
+ACT(FIREWALL_OPEN, firewall_open, 3, "open ports 80, 443 and sshd's in a firewall that drops them: places, ports, and after how many seconds that is taken back unless somebody connects anew")
+ACT(UPGRADES_ON, upgrades_on, 0, "have apt install security updates by itself")

@@ -48,8 +48,10 @@ COMMAND(LOGS, "logs", "[APP]", 0, 1, ARG_APP, "show the access records and the a
 	"The last lines, oldest first; with -f what comes after them too.")
 COMMAND(METRICS, "metrics", "", 0, 0, ARG_NONE, "print what is counted",
 	"Counters, gauges and histograms of gates, sites, backends and processes, as Prometheus reads them (text format 0.0.4); with --json one object a line. Metrics= in [Server] serves the same text on a local port.")
+COMMAND(DOCTOR, "doctor", "[AREA]", 0, 1, ARG_NONE, "look at this machine, and say what is wrong and how to mend it",
+	"Looks at ports, firewall (which rule drops), clock, disk, memory, kernel, PostgreSQL, updates, open files, DNS and stead itself, with or without a running stead. What only root may see is said. Each finding has a level, what, where, why, and the mend. AREA is one of ports, firewall, clock, disk, memory, kernel, postgresql, upgrades, files, dns, stead; left out, all. --fix mends what is safe to mend (firewall, upgrades), as root: it opens ports 80 and 443 (and sshd's, when that is shut) right before the rule that drops, and takes that back after --timeout unless somebody connects anew, so that you cannot lock yourself out; with --yes that is not waited for. Exit status 1 when something is wrong.")
 COMMAND(INTROSPECT, "introspect", "TABLE", 1, 1, ARG_TABLE, "print one of stead's tables",
-	"TABLE is config, commands, metrics, events, closes, messages, procs, acts or logvars: every name of that kind that stead knows, as JSON.")
+	"TABLE is config, commands, metrics, events, findings, closes, messages, procs, acts or logvars: every name of that kind that stead knows, as JSON.")
 COMMAND(COMPLETION, "completion", "SHELL", 1, 1, ARG_SHELL, "print the completion for a shell",
 	"SHELL is bash, zsh or fish. For bash: source <(stead completion bash)")
 COMMAND(USER, "user", "add NAME --key FILE | remove NAME | list", 1, 2, ARG_NONE, "give a person an account on this server, or take it",
@@ -72,6 +74,8 @@ OPTION(KEY, "key", 0, "FILE", V(CERT) | V(USER), ARG_FILE, "cert import: its pri
 OPTION(SUDO, "sudo", 0, "", V(USER), ARG_NONE, "add: may do everything, by sudo")
 OPTION(DEPLOY, "deploy", 0, "APP[,APP]", V(USER), ARG_APP, "add: may deploy these apps and nothing else")
 OPTION(REMOVE, "remove", 0, "", V(CERT), ARG_NONE, "import, trust: take it back")
+OPTION(FIX, "fix", 0, "", V(DOCTOR), ARG_NONE, "mend what is safe to mend")
+OPTION(TIMEOUT, "timeout", 0, "SECONDS", V(DOCTOR), ARG_NONE, "--fix: take a change of the firewall back after that long without a new connection (default: 60)")
 OPTION(JSON, "json", 0, "", V_ALL, ARG_NONE, "print JSON")
 OPTION(YES, "yes", 'y', "", V_ALL, ARG_NONE, "answer yes to every question")
 OPTION(QUIET, "quiet", 'q', "", V_ALL, ARG_NONE, "print errors only")

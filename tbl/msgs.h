@@ -130,7 +130,7 @@ MSG(CHECK_FINDING, 602, P(CHECK), P(CTL) | P(CLI), none, 0, 0, "packed: u32 leve
 MSG(CHECK_END, 603, P(CHECK), P(CTL) | P(CLI), msg_end, 0, 0, "err 0: the values hold")
 MSG(CHECK_SITES, 604, P(CHECK), P(CTL) | P(CLI), none, 0, 0, "files of Sites=, in the order of their names; packed records, none of them cut: u32 SITE_RECORD_FILE, file; u32 SITE_RECORD_VALUE, section, section's argument, key, value, u32 line, u32 column; u32 SITE_RECORD_END, u32 errors")
 MSG(DB_ASK, 610, P(CTL), P(DB), msg_db_ask, 0, 0, "packed: postgres' bin folder or empty, data folder, socket folder, role, database, os user, group id as text")
-MSG(DB_STEP, 611, P(DB) | P(BUILD) | P(ACT), P(CTL), none, 0, 0, "packed: what is being done now, in words; permille done or UINT32_MAX")
+MSG(DB_STEP, 611, P(DB) | P(BUILD) | P(ACT), P(CTL) | P(CLI), none, 0, 0, "packed: what is being done now, in words; permille done or UINT32_MAX")
 MSG(DB_END, 612, P(DB), P(CTL), msg_end, 0, 0, "then packed: error, what to do, postgres' bin folder")
 MSG(BUILD_ASK, 620, P(CTL), P(BUILD), none, 0, 0, "packed: folder, state folder, interpreter, requirements file")
 MSG(BUILD_END, 621, P(BUILD), P(CTL), msg_end, 0, 0, "then packed: error, what to do, interpreter to use")

@@ -100,6 +100,14 @@ const struct event_row *event_row(uint32_t id)
 	return NULL;
 }
 
+const struct finding_row finding_rows[FINDING_END] = {
+#define FINDING(NAME, area_, level_, what_, why_, mend_)                                           \
+	[FINDING_##NAME] = {#NAME, #area_, what_, why_, mend_, level_},
+#include "findings.h"
+#undef FINDING
+};
+const char *const doctor_level_names[DOCTOR_LEVELS] = {"ok", "note", "unseen", "warning", "error"};
+
 const struct logvar_row logvar_rows[LOGVAR_END] = {
 #define LOGVAR(NAME, name_, about_) [LOGVAR_##NAME] = {name_, about_},
 #include "logvars.h"

@@ -254,6 +254,21 @@ extern const struct event_row event_rows[];
 extern const unsigned event_rows_n;
 const struct event_row *event_row(uint32_t id);
 
+/* what `stead doctor` finds */
+enum doctor_level { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_UNSEEN, DOCTOR_WARNING, DOCTOR_ERROR, DOCTOR_LEVELS };
+enum finding {
+#define FINDING(NAME, area, level, what, why, mend) FINDING_##NAME,
+#include "findings.h"
+#undef FINDING
+	FINDING_END
+};
+struct finding_row {
+	const char *name, *area, *what, *why, *mend;
+	uint8_t level; /* enum doctor_level */
+};
+extern const struct finding_row finding_rows[FINDING_END];
+extern const char *const doctor_level_names[DOCTOR_LEVELS];
+
 /* variables of AccessLog= formats */
 enum logvar {
 #define LOGVAR(NAME, name, about) LOGVAR_##NAME,

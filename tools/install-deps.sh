@@ -13,7 +13,7 @@ BUILD="gcc libc6-dev meson ninja-build pkg-config libjansson-dev libsqlite3-dev 
        libcrypt-dev python3 python3-dev"
 RUN="postgresql python3-flask python3-psycopg2 python3-venv procps ca-certificates"
 TEST="clang libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist python3-django
-      python3-prometheus-client systemd tzdata curl strace git util-linux iproute2 redis-server redis-tools netcat-openbsd nodejs gunicorn
+      python3-prometheus-client systemd tzdata curl strace git util-linux iproute2 nftables iptables ufw redis-server redis-tools netcat-openbsd nodejs gunicorn
       lighttpd python3-waitress python3-h11 python3-tornado python3-aiohttp
       pebble openssl libnss3-tools testssl.sh sslscan nghttp2-client python3-h2 nginx haproxy apache2-bin wrk uwsgi uwsgi-plugin-python3 php-fpm dokuwiki puma ruby-bundler ruby-sinatra ruby-webrick python3-fastapi python3-starlette python3-quart
       openssh-server openssh-client sudo python3-websockets python3-uvicorn python3-uvloop python3-httptools python3-cryptography"

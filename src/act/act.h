@@ -64,6 +64,12 @@ int act_person_set(struct act_ctx *ctx, const char *name, const char *keys, cons
 /* Its keys and rights, then the account. EXIT_CODE_NO_SUCH; EXIT_CODE_BUSY: without any right any more, but its programs
  * still run. The result: its home, which stays. */
 int act_person_remove(struct act_ctx *ctx, const char *name);
+/* Open ports in the firewall, and take that back after so many seconds (0: never) unless somebody connects anew. */
+int act_firewall_open(struct act_ctx *ctx, const char *places, const char *ports, const char *seconds);
+/* At boot: undo what an act that was killed had opened and nobody confirmed. */
+int act_firewall_undo_left(struct act_ctx *ctx);
+/* Have apt install security updates by itself. */
+int act_upgrades_on(struct act_ctx *ctx);
 /* The group `stead` and every role's user, at boot. */
 int act_boot(struct act_ctx *ctx);
 

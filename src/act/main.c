@@ -2,8 +2,8 @@
  * stead-act: does one privileged thing from tbl/acts.h and ends.
  *
  * Started by the parent as root: for ctl (descriptor 3 is the channel: ACT_ASK, DB_STEP*, ACT_END),
- * or with --boot by the parent itself, to make the accounts that the roles run as; and with --people by
- * root's own `stead user`, which alone may ask for the acts on people. There is no
+ * or with --boot by the parent itself, to make the accounts that the roles run as; and with --by-root by
+ * root's own `stead user` and `stead doctor --fix`, which alone may ask for the acts on people, the firewall and updates. There is no
  * shell, no path or name from the question reaches a program unchecked, and nothing is read from
  * the environment.
  */
@@ -23,10 +23,10 @@
 
 enum { ARGS_MAX = 5 };
 
-/* Acts for people: asked by root's own command line alone (--people), never by ctl. */
-static bool is_of_people(enum act act)
+/* Asked by root's own command line alone (--by-root), never by ctl. */
+static bool is_roots_own(enum act act)
 {
-	return act == ACT_PERSON_SET || act == ACT_PERSON_REMOVE;
+	return act == ACT_PERSON_SET || act == ACT_PERSON_REMOVE || act == ACT_FIREWALL_OPEN || act == ACT_UPGRADES_ON;
 }
 
 static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
@@ -48,6 +48,10 @@ static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
 		return act_person_set(ctx, args[0], args[1], args[2], args[3], args[4]);
 	case ACT_PERSON_REMOVE:
 		return act_person_remove(ctx, args[0]);
+	case ACT_FIREWALL_OPEN:
+		return act_firewall_open(ctx, args[0], args[1], args[2]);
+	case ACT_UPGRADES_ON:
+		return act_upgrades_on(ctx);
 	case ACT_NONE:
 	case ACT_END:
 		break;
@@ -78,7 +82,7 @@ static int read_ask(struct oneshot *o, enum act *ret_act, const char **ret_args)
 
 static int boot(struct act_ctx *ctx)
 {
-	if (act_boot(ctx) == 0)
+	if (act_firewall_undo_left(ctx) == 0 && act_boot(ctx) == 0)
 		return 0;
 	(void)fprintf(stderr, "stead-act: %s\n", ctx->f->text);
 	if (*ctx->f->todo)
@@ -92,7 +96,7 @@ int main(int argc, char **argv)
 	struct act_ctx ctx = {.f = &f, .state_root = "/var/lib/stead", .run_root = "/run/stead"};
 	const char *args[ARGS_MAX];
 	struct oneshot o;
-	bool people = argc == 2 && strcmp(argv[1], "--people") == 0;
+	bool by_root = argc == 2 && strcmp(argv[1], "--by-root") == 0;
 	enum act act;
 	int r;
 
@@ -102,13 +106,13 @@ int main(int argc, char **argv)
 		return boot(&ctx);
 	r = oneshot_open(&o, 3, PROC_ACT);
 	if (r == 0)
-		r = oneshot_receive_from(&o, people ? PROC_CLI : PROC_CTL, MSG_ACT_ASK);
+		r = oneshot_receive_from(&o, by_root ? PROC_CLI : PROC_CTL, MSG_ACT_ASK);
 	if (r < 0)
 		fatal("act", "descriptor 3 is not the channel of who may ask: %s", strerror(-r));
 	ctx.o = &o;
 	if (read_ask(&o, &act, args) < 0)
 		fatal("act", "malformed question");
-	if (is_of_people(act) != people)
+	if (is_roots_own(act) != by_root)
 		fatal("act", "that act is not for who asks");
 	(void)do_act(&ctx, act, args);
 	r = oneshot_end(&o, MSG_ACT_END, &f, f.err ? "" : ctx.result);

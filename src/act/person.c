@@ -1,7 +1,7 @@
 /*
  * person.c: the accounts of people: made, changed and removed by root alone (`stead user`).
  *
- * Started by the command line that root runs (stead-act --people), never for ctl: who can have an account made that may
+ * Started by the command line that root runs (stead-act --by-root), never for ctl: who can have an account made that may
  * use sudo is root, and ctl hears people whom it does not trust. An account is touched only when stead made it: its
  * comment says so, and so does STATE_ROOT/people/NAME with its number (src/person). The password is *, so that there
  * is none to guess and sshd(8) lets a key in all the same; hence sudo asks for none.

@@ -41,6 +41,8 @@ int instance_for_up(struct cli *c);
  * folder. False: nowhere. */
 bool instance_ca(char ret[PATH_MAX]);
 int instance_find(struct cli *c);
+/* The same, saying nothing: false when none runs. */
+bool instance_look(struct cli *c);
 /* The folder of the roles' executables: beside this one. 0 or -errno. */
 int instance_roles(char *ret, size_t cap);
 
@@ -100,6 +102,7 @@ struct role_ask {
 	/* Each message, also the end. False: it is not in form. */
 	bool (*heard)(void *arg, const struct msg *m);
 	void *arg;
+	bool apart; /* it goes on when this process or its terminal goes, and gets nothing of the environment */
 };
 /* 0 when the end was heard; -errno: it came to none, which was said. */
 int role_ask(const struct role_ask *a);
@@ -141,6 +144,7 @@ int verb_of_words(struct cli *c, int argc, char **argv);
 int verb_serve_deploy(struct cli *c);
 int verb_logs(struct cli *c);
 int verb_metrics(struct cli *c);
+int verb_doctor(struct cli *c);
 int verb_check(const char *roles_dir, const char *path, const char *state_dir_or_null, bool json);
 /* Connect to the instance. 0, or an exit code after an error was printed. */
 int verb_open(struct cli *c, struct client *cl);

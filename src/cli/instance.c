@@ -343,7 +343,7 @@ static bool of_root(char ret[PATH_MAX])
 	return access(ret, F_OK) == 0;
 }
 
-int instance_find(struct cli *c)
+bool instance_look(struct cli *c)
 {
 	const char *given = c->args.option[OPTION_STATE];
 	char found[PATH_MAX];
@@ -352,17 +352,24 @@ int instance_find(struct cli *c)
 		given = getenv("STEAD_STATE");
 	if (given) {
 		(void)snprintf(c->state, sizeof c->state, "%s", given);
-		return 0;
+		return true;
 	}
 	if ((above(found) && has_control(found)) || (of_root(found) && has_control(found)) ||
 		only_running(found)) {
 		(void)snprintf(c->state, sizeof c->state, "%s", found);
-		return 0;
+		return true;
 	}
 	if (has_control(server)) {
 		(void)snprintf(c->state, sizeof c->state, "%s", server);
-		return 0;
+		return true;
 	}
+	return false;
+}
+
+int instance_find(struct cli *c)
+{
+	if (instance_look(c))
+		return 0;
 	show_error(c, "no running stead was found here",
 		"start one with `stead up FOLDER`, or name its state folder with --state");
 	return VERB_EXIT_NOT_RUNNING;

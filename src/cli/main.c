@@ -45,7 +45,7 @@ static int verb_introspect(struct cli *c)
 	if (err < 0 && !b.error) {
 		buf_done(&b);
 		show_error(c, "there is no such table",
-			"one of: config commands metrics events closes messages procs acts logvars");
+			"one of: config commands metrics events findings closes messages procs acts logvars");
 		return VERB_EXIT_NO_SUCH;
 	}
 	return print_buf(&b, err);
@@ -89,6 +89,7 @@ static const struct {
 	[VERB_METRICS] = {verb_metrics},
 	[VERB_USER] = {verb_user},
 	[VERB_SERVE_DEPLOY] = {verb_serve_deploy},
+	[VERB_DOCTOR] = {verb_doctor},
 	[VERB_INTROSPECT] = {verb_introspect},
 	[VERB_COMPLETION] = {verb_completion},
 };

@@ -2,7 +2,7 @@
  * role_ask.c: a one-shot role, started by the command line itself and asked one question, as ctl does
  * it.
  *
- * Called by check_ask.c and verb_user.c. It runs with the rights of whoever types the verb. What it answers is input:
+ * Called by check_ask.c, verb_user.c and doctor/act_ask.c. It runs with the rights of whoever types the verb. What it answers is input:
  * each message's form is looked at here, its content by who asked.
  */
 #include "cli.h"
@@ -63,6 +63,7 @@ static int hear(int fd, char *mem, const struct role_ask *a)
 
 static pid_t start(const struct role_ask *a, int fds[2])
 {
+	static char *const plain[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
 	char exe[PATH_MAX], name[32];
 	char *argv[] = {name, (char *)a->argument, NULL};
 	pid_t pid;
@@ -74,11 +75,14 @@ static pid_t start(const struct role_ask *a, int fds[2])
 		return -1;
 	pid = fork();
 	if (pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (a->apart)
+			(void)setsid();
+		else
+			(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 		/* dup2() to the same number would leave it close-on-exec. */
 		if (fds[1] == ROLE_FD ? sys_cloexec(ROLE_FD, false) < 0 : dup2(fds[1], ROLE_FD) < 0)
 			_exit(126);
-		(void)execv(exe, argv);
+		(void)execve(exe, argv, a->apart ? (char *const *)plain : environ);
 		_exit(127);
 	}
 	(void)close(fds[1]);

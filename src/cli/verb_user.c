@@ -54,7 +54,7 @@ static int act(struct cli *c, enum act what, const char *const *text, struct don
 {
 	const struct msg_act_ask q = {.act = what};
 	const struct role_ask a = {.roles = c->roles,
-		.argument = "--people",
+		.argument = "--by-root",
 		.role = PROC_ACT,
 		.type = MSG_ACT_ASK,
 		.end = MSG_ACT_END,

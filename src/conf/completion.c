@@ -14,7 +14,7 @@ static const char *words_of(enum arg_kind kind)
 {
 	switch (kind) {
 	case ARG_TABLE:
-		return "config commands metrics events closes messages procs acts logvars";
+		return "config commands metrics events findings closes messages procs acts logvars";
 	case ARG_SHELL:
 		return "bash zsh fish";
 	case ARG_LEVEL:

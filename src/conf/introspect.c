@@ -313,13 +313,31 @@ static void acts(struct buf *b)
 	}
 }
 
+static void findings(struct buf *b)
+{
+	bool first = true;
+
+	for (enum finding f = 0; f < FINDING_END; f++) {
+		const struct finding_row *r = &finding_rows[f];
+
+		row_begin(b, &first);
+		field(b, "name", r->name);
+		more_field(b, "area", r->area);
+		more_field(b, "level", doctor_level_names[r->level]);
+		more_field(b, "what", r->what);
+		more_field(b, "why", r->why);
+		more_field(b, "mend", r->mend);
+		buf_putc(b, '}');
+	}
+}
+
 int conf_introspect(struct buf *ret, const char *table)
 {
 	static const struct {
 		const char *name;
 		void (*print)(struct buf *b);
 	} tables[] = {{"config", config}, {"commands", commands}, {"metrics", metrics},
-		{"events", events}, {"closes", closes}, {"messages", messages}, {"procs", procs},
+		{"events", events}, {"findings", findings}, {"closes", closes}, {"messages", messages}, {"procs", procs},
 		{"acts", acts}, {"logvars", logvars}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(tables); i++) {

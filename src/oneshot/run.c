@@ -153,6 +153,8 @@ static bool drain(
 	if (n > 0) {
 		run_tail_add(end->tail, sizeof end->tail, mem, (size_t)n);
 		feed_lines(run, l, mem, (size_t)n);
+		if (run->output)
+			buf_put(run->output, mem, (size_t)n);
 		return true;
 	}
 	if (n == 0)

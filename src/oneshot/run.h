@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lib/buf.h"
+
 enum { RUN_TAIL_BYTES = 3000, RUN_TAIL_LINES = 30, RUN_ARGS_MAX = 64 };
 
 struct run {
@@ -21,6 +23,7 @@ struct run {
 	unsigned timeout_ms;
 	void (*line)(void *arg, const char *line); /* each whole line of output; may be NULL */
 	void *arg;
+	struct buf *output; /* all of it, as far as its bound goes; may be NULL */
 };
 
 struct run_end {
