@@ -168,8 +168,8 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 		if (conf->service.listen == SERVICE_PATH)
 			effective_path(a, conf->service.socket, t->socket);
 		put_set(c, a, conf, t);
-		t->w.held = a;
-		t->w.conf = conf;
+		protection_jail(conf, a->number, &t->w.jail);
+		a->run->jail = t->w.jail;
 		err = want_send(c, &t->w, id, &sum);
 	}
 	if (ret_changed)
@@ -288,8 +288,7 @@ static int want_one(struct ctl *c, const struct app *a, const struct conf_app *c
 	if (err == 0) {
 		effective_path(a, conf->working_directory, t->cwd);
 		put_program(a, p, number, t);
-		t->w.held = a;
-		t->w.conf = conf;
+		protection_jail(conf, a->number, &t->w.jail);
 		err = want_send(c, &t->w, 0, NULL);
 	}
 	buf_done(&t->args);

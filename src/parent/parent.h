@@ -26,6 +26,7 @@
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/sys.h"
+#include "server.h"
 #include "tbl/tbl.h"
 #include <errno.h>
 #include <limits.h>
@@ -38,6 +39,7 @@ enum parent_op {
 	OP_LIFELINE,
 	OP_SETTLE,
 	OP_RECYCLE,
+	OP_NOTIFY,
 	PARENT_OP_KINDS
 };
 
@@ -176,9 +178,6 @@ struct spec {
 	char **argv, **envp; /* NULL-terminated; point into bytes */
 	int stop_signal;
 	struct msg_jail jail; /* version 0: there is none */
-	struct mounts_path *paths;   /* jail.paths of them; the text points into bytes */
-	uint32_t *calls;             /* jail.calls */
-	int mounts_fd;               /* the app's mount namespace; -1: not made yet */
 	size_t bytes_n;
 	char bytes[]; /* the whole payload: equal bytes, equal spec */
 };
@@ -363,7 +362,6 @@ struct parent {
 	char *env[SPAWN_ENV_BASE + 1]; /* NULL-terminated */
 	int state_fd, log_dir_fd, keys_dir_fd, ca_dir_fd, lock_fd, cgroup_fd;
 	char cgroup_name[32];
-	int role_mounts[PROC_END]; /* the mount namespace of each role's processes; 0: not made yet */
 	struct cgroups cgroups;
 	unsigned cgroups_left; /* folders that were still busy when their process was buried */
 	unsigned gates;        /* how many slots there are; they only grow */
@@ -372,6 +370,7 @@ struct parent {
 	bool root, detached;
 	bool ctl_first; /* no ctl was ever ready here: one that cannot start ends the whole */
 	bool settle_due;
+	struct server server;
 	uint64_t files_soft, files_hard; /* RLIMIT_NOFILE as found */
 	struct account account[PROC_END];
 	struct account postgres;
@@ -577,14 +576,6 @@ void stop_settle(struct parent *p);
 /* The first ctl does not come up: say so on stderr, which the command that started us shows, and end. */
 void stop_without_ctl(struct parent *p, const char *why);
 op_done stop_on_signals, stop_on_lifeline;
-
-/* ---- view.c: mount namespaces; *ret_fd is -1 where there is none, and the parent's. -errno with the step's name in
- * ret_step (SPAWN_STEP_MAX bytes) ---- */
-int view_app(struct parent *p, struct spec *spec, int *ret_fd, char *ret_step);
-int view_role(struct parent *p, enum proc role, int *ret_fd, char *ret_step);
-/* Its next process gets a namespace made anew. */
-void view_forget(struct spec *spec);
-void view_done(struct parent *p);
 
 /* ---- say.c: events ---- */
 void say_run(struct parent *p, enum event id, struct run *r, const char *name, uint64_t number,

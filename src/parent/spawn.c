@@ -138,8 +138,6 @@ _Noreturn static void child_main(const struct spawn *ask, int pipe_fd, pid_t par
 	 * open. */
 	if (syscall(SYS_close_range, ask->fd[3] >= 0 ? 4U : 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		child_fail(report, "descriptors", -errno);
-	if ((e = jail_calls(&ask->jail)) < 0)
-		child_fail(report, "system calls", e);
 	/* By descriptor when there is one: the folder of the roles may be closed to the role's
 	 * user. */
 	if (exe >= 0)
@@ -158,7 +156,7 @@ void spawn_init(struct spawn *ask, const struct parent *p)
 		.mask = 022,
 		.death_signal = SIGTERM,
 		.files_max = p->files_soft,
-		.jail = {.kind = JAIL_NONE, .parent = p, .mounts_fd = -1},
+		.jail = {.kind = JAIL_NONE, .parent = p},
 	};
 }
 
@@ -217,6 +215,12 @@ int spawn_role(
 	int n = snprintf(ret_path, PATH_MAX, "%s/stead-%s", p->roles_dir, proc_rows[role].name);
 
 	if (n < 0 || n >= PATH_MAX)
+		return -ENAMETOOLONG;
+	/* While a package is being replaced, the roles of the version that runs lie there (pkg/debian/preinst.in). */
+	const char *version = strrchr(p->roles_dir, '/');
+	if (p->server.on && version != NULL && access(ret_path, X_OK) < 0 &&
+		snprintf(ret_path, PATH_MAX, "%.*s/kept%s/stead-%s", (int)(version - p->roles_dir), p->roles_dir, version,
+			proc_rows[role].name) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	ask->path = ret_path;
 	ask->envp = p->env;
