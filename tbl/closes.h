@@ -64,6 +64,7 @@ CLOSE(AUTH_THROTTLED, auth_throttled, CLOSE_REQ, 1, 429, "too many wrong passwor
 CLOSE(FORWARD_AUTH, forward_auth, CLOSE_REQ, 0, 0, "the server that decides who may pass answered for us")
 CLOSE(AUTH_BUSY, auth_busy, CLOSE_REQ, 1, 503, "passwords cannot be checked now")
 CLOSE(MAINTENANCE, maintenance, CLOSE_REQ, 0, 503, "the site is under maintenance")
+CLOSE(STOPPED, stopped, CLOSE_REQ, 0, 503, "the site is stopped")
 CLOSE(CACHE_NONE, cache_none, CLOSE_REQ, 0, 504, "only a stored answer was asked for, and there is none")
 CLOSE(CACHE_GONE, cache_gone, CLOSE_REQ, 1, 0, "a stored answer was dropped while it was sent")
 CLOSE(LINK_END, link_end, CLOSE_LINK, 0, 0, "the worker ended as it was told to")

@@ -30,11 +30,19 @@ COMMAND(UP, "up", "[FOLDER]", 0, 1, ARG_FOLDER, "take the app in FOLDER to a liv
 	"Finds out what the app is, gives it a database if it needs one, starts it and serves it. Stays in the foreground until Ctrl-C, or with --detach returns when the site is live. FOLDER is the current folder when left out. Prints `live  URL` when the first real request has been answered.")
 COMMAND(CHECK, "check", "[FOLDER|FILE]", 0, 1, ARG_FOLDER, "show the effective configuration and every error in it",
 	"Reads stead.conf, or the one NAME.service, of FOLDER, finds out the rest as `up` would, and prints each value with its origin. Starts nothing and needs no running stead. Exit status 2 when there is an error.")
-COMMAND(STATUS, "status", "[APP]", 0, 1, ARG_APP, "show what runs",
-	"Processes with their pid, memory, restarts and uptime; sites with their URL, workers, requests and errors; the database; and the protections that need root and are therefore off.")
-COMMAND(STOP, "stop", "", 0, 0, ARG_NONE, "stop everything gracefully",
-	"Takes nothing new, finishes what runs, then ends the app, the database and stead.")
-COMMAND(RESTART, "restart", "[APP]", 0, 1, ARG_APP, "replace the app's workers without losing a request",
+COMMAND(STATUS, "status", "[APP...]", 0, 16, ARG_APP, "show what runs",
+	"Of an app, as systemctl shows a unit: exit status 0 when it is active, 3 when it is not, 4 when there is none. Without APP all: processes with their pid, memory, restarts and uptime; sites with their URL, workers, requests and errors; the database; and the protections that need root and are therefore off.")
+COMMAND(START, "start", "APP...", 1, 16, ARG_APP, "start apps that were stopped",
+	"Returns when each answers, or with status 1 when one ended before it was ready.")
+COMMAND(STOP, "stop", "[APP...]", 0, 16, ARG_APP, "stop everything gracefully, or apps",
+	"With APP its site answers 503 from now on, what it runs is finished, then its processes end; it stays so until `start`, or until the server starts anew and the app is enabled. Without APP: takes nothing new, finishes what runs, then ends the app, the database and stead.")
+COMMAND(ENABLE, "enable", "APP...", 1, 16, ARG_APP, "start apps with the server (the default)",
+	"What is stopped now stays so until `start`.")
+COMMAND(DISABLE, "disable", "APP...", 1, 16, ARG_APP, "start apps with the server no more",
+	"What runs now runs on; `stop` ends it.")
+COMMAND(IS_ACTIVE, "is-active", "APP...", 1, 16, ARG_APP, "tell whether apps are active",
+	"Prints active, activating, deactivating, inactive or failed of each. Exit status 0 when one of them is active, else 3, or 4 when there is none of that name; with --quiet it prints nothing.")
+COMMAND(RESTART, "restart", "[APP...]", 0, 16, ARG_APP, "replace the app's workers without losing a request",
 	"New workers are started and ready before the old ones are drained. APP left out: the folder's app.")
 COMMAND(CACHE, "cache", "purge [APP] [URL]", 1, 3, ARG_NONE, "forget answers that were kept by Cache=",
 	"With URL those of one page: a path, for every name of the site, or http://NAME/PATH as it was asked for. With --tag those whose Cache-Tag or Surrogate-Key names the tag. Prints how many there were.")
@@ -94,6 +102,10 @@ EXIT_ROW(BUSY, 7, "busy")
 REQUEST(UP, "up", UP, OWNER)
 REQUEST(STATUS, "status", STATUS, DEPLOYERS)
 REQUEST(STOP, "stop", STOP, OWNER)
+REQUEST(APP_STOP, "app-stop", STOP, OPERATORS)
+REQUEST(START, "start", START, OPERATORS)
+REQUEST(ENABLE, "enable", ENABLE, OPERATORS)
+REQUEST(DISABLE, "disable", DISABLE, OPERATORS)
 REQUEST(RELOAD, "reload", RELOAD, OPERATORS)
 REQUEST(RESTART, "restart", RESTART, DEPLOYERS)
 REQUEST(LOGS, "logs", LOGS, DEPLOYERS)

@@ -23,11 +23,6 @@ struct msg_start {
 	uint32_t gates;      /* how many gates there shall be */
 	uint32_t root;       /* 1: the parent is root and this process is jailed */
 	uint32_t ca;         /* keys: 1: fd 1 is the folder of the user's own certificate authority; ctl: 1: keys has that */
-	uint32_t server;     /* 1: of the whole machine: ctl takes SERVER_FOLDER live by itself */
-};
-/* How a server stands. */
-struct msg_serving {
-	uint32_t done; /* 1: what was asked for, the start or a reload, has come to its end, good or bad */
 	uint32_t pad;
 };
 struct msg_channel {
@@ -365,7 +360,8 @@ struct msg_gates {
 	uint32_t drain_max_ms; /* what a surplus one has for its tunnels, and at most for its requests */
 };
 /* PROBE: who sends this token in Stead-Probe is ctl, and sees the site behind its maintenance. */
-enum overlay_kind { OVERLAY_APP_DOWN = 1, OVERLAY_MAINTENANCE = 2, OVERLAY_PROBE = 3 };
+/* STOPPED: somebody stopped the app; its whole site says so. */
+enum overlay_kind { OVERLAY_APP_DOWN = 1, OVERLAY_MAINTENANCE = 2, OVERLAY_PROBE = 3, OVERLAY_STOPPED = 4 };
 struct msg_overlay {
 	uint32_t kind; /* enum overlay_kind */
 	uint32_t key;  /* app or site number */

@@ -82,11 +82,13 @@ int show_format_set(struct cli *c, const char *text);
 /* ---- show_protection.c: below the site of an app, with its limits ---- */
 void show_protection(const json_t *protection, const json_t *app);
 
-/* ---- show_server.c: the member "server" of a status; null: it is none ---- */
-void show_server(const json_t *server);
-
 /* ---- show_status.c ---- */
 void show_status(const struct cli *c, const json_t *status);
+/* "3d 4h", "12min 5s": two units at the most. */
+const char *show_span(long long ms, char ret[32]);
+/* ---- show_unit.c ---- */
+/* One app, as systemctl shows a unit: `site` of a status, with its processes, and its last lines (may be NULL). */
+void show_unit(const struct cli *c, const json_t *site, const json_t *processes, const json_t *lines);
 /* ---- verb_cert.c ---- */
 void show_certificate(const json_t *o, bool whole);
 void show_certificates(const json_t *list, bool whole);
@@ -134,6 +136,14 @@ void check_sites_show(struct check_sites *s);
 int verb_up(struct cli *c);
 int verb_status(struct cli *c);
 int verb_stop(struct cli *c);
+/* verb_units.c: verbs on apps, in systemctl's way; each of several names in turn, and the worst exit code. */
+int verb_start(struct cli *c);
+int verb_enable(struct cli *c);
+int verb_disable(struct cli *c);
+int verb_is_active(struct cli *c);
+int units_stop(struct cli *c);
+int units_restart(struct cli *c);
+int units_status(struct cli *c);
 int verb_reload(struct cli *c);
 int verb_cache(struct cli *c);
 int verb_maintenance(struct cli *c);

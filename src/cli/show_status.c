@@ -26,8 +26,7 @@ static long long number_of(const json_t *o, const char *key)
 	return (long long)json_integer_value(json_object_get(o, key));
 }
 
-/* "3d 4h", "12min", "8s": two units at the most. */
-static const char *span(long long ms, char ret[32])
+const char *show_span(long long ms, char ret[32])
 {
 	long long s = ms / 1000;
 
@@ -96,7 +95,7 @@ static void show_trouble(const json_t *trouble)
 	(void)printf("  trouble    worker %lld %s; %lld restarts so far", number_of(trouble, "worker"),
 		text_of(trouble, "how"), number_of(trouble, "restarts"));
 	if (next)
-		(void)printf(", the next in at most %s", span(next + 999, when));
+		(void)printf(", the next in at most %s", show_span(next + 999, when));
 	(void)fputc('\n', stdout);
 	if (json_is_true(json_object_get(trouble, "down")))
 		(void)puts("             no worker comes up: requests are answered with 503");
@@ -142,7 +141,7 @@ static void show_process(const json_t *p)
 		number_of(p, "index"));
 	(void)printf("  %-12s %-16s %7lld  %-10s %9s  %8lld  %s\n", name, app, number_of(p, "pid"),
 		text_of(p, "phase"), memory, number_of(p, "restarts"),
-		span(number_of(p, "uptime_ms"), up));
+		show_span(number_of(p, "uptime_ms"), up));
 }
 
 /* Below a program's row. */
@@ -188,11 +187,11 @@ static void show_timer(const json_t *t)
 		(void)snprintf(how, sizeof how, "failed with exit status %lld", status);
 	(void)printf("  %-12s ", text_of(t, "name"));
 	if (last)
-		(void)printf("%s ago, %s", span(now > last ? now - last : 0, ago), how);
+		(void)printf("%s ago, %s", show_span(now > last ? now - last : 0, ago), how);
 	else
 		(void)fputs("never ran", stdout);
 	if (next)
-		(void)printf("; next in %s", span(next > now ? next - now : 0, in));
+		(void)printf("; next in %s", show_span(next > now ? next - now : 0, in));
 	(void)fputc('\n', stdout);
 }
 
@@ -250,7 +249,6 @@ void show_status(const struct cli *c, const json_t *status)
 		(void)puts("\ncertificates");
 		show_certificates(json_object_get(status, "certificates"), false);
 	}
-	show_server(json_object_get(status, "server"));
 	db = json_object_get(status, "database");
 	if (json_is_object(db))
 		show_database(db);

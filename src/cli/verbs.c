@@ -119,8 +119,11 @@ static json_t *with_app(struct cli *c, const char *verb)
 
 int verb_status(struct cli *c)
 {
-	json_t *request = with_app(c, "status");
+	json_t *request;
 
+	if (c->args.nargs)
+		return units_status(c);
+	request = with_app(c, "status");
 	(void)json_object_set_new(request, "json", json_boolean(c->json));
 	return verb_ask(c, request);
 }
@@ -165,7 +168,7 @@ int verb_maintenance(struct cli *c)
 
 int verb_restart(struct cli *c)
 {
-	return verb_ask(c, with_app(c, "restart"));
+	return c->args.nargs ? units_restart(c) : verb_ask(c, with_app(c, "restart"));
 }
 
 /* The parent's process, from the lock's text; 0 when it cannot be read. */
@@ -188,10 +191,13 @@ static pid_t parent_of(const char *state)
 
 int verb_stop(struct cli *c)
 {
-	int code = instance_find(c), pidfd;
 	struct pollfd pfd;
+	int code, pidfd;
 	pid_t pid;
 
+	if (c->args.nargs)
+		return units_stop(c);
+	code = instance_find(c);
 	if (code)
 		return code;
 	/* The descriptor is taken before the question, so that the number cannot be another's by

@@ -447,7 +447,7 @@ void conf_man_stead_conf(struct buf *ret);
  * error a sentence with what to do is in `ret_error`, and -EINVAL. --help and --version win over what
  * is missing. Strings point into argv.
  */
-enum { CONF_ARGS_MAX = 4 };
+enum { CONF_ARGS_MAX = 16 };
 struct conf_args {
 	enum verb verb;                 /* VERB_END: none given */
 	const char *option[OPTION_END]; /* NULL not given; "" given without an argument */

@@ -15,6 +15,7 @@
 #include "lib/loop.h"
 #include "tbl/tbl.h"
 
+#include "off.h"
 #include "programs.h"
 #include "scale.h"
 
@@ -59,6 +60,7 @@ struct app_run {
 		bool down;              /* no worker comes up: the gates answer 503 */
 		uint32_t retry_after_s; /* … and say when to come again */
 	} trouble;
+	struct off off;
 	bool clearing;             /* as root: copies of the folder to remove … */
 	uint64_t clear_generation; /* … when no worker so old runs */
 	struct program programs[CTL_PROGRAMS_MAX];

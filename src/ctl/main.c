@@ -116,6 +116,8 @@ void ctl_started(struct ctl *c)
 	if (err == 0)
 		err = state_load_maintenance(c);
 	if (err == 0)
+		err = state_load_off(c);
+	if (err == 0)
 		err = state_load_certs(c);
 	if (err == 0)
 		err = state_load_stored(c);
@@ -130,7 +132,6 @@ void ctl_started(struct ctl *c)
 	c->ready = true;
 	certs_resume(c);
 	resume(c);
-	server_start(c);
 }
 
 static op_done *const ops[CTL_OP_KINDS] = {
@@ -151,7 +152,6 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_ACME_HOOK] = acme_hook_late,
 	[OP_LOCAL] = local_on_timer,
 	[OP_CERT_LATE] = acme_late_on_timer,
-	[OP_SERVER] = server_on_timer,
 };
 
 int main(void)
@@ -179,7 +179,6 @@ int main(void)
 	logring_flush(&c->ring);
 	control_close(c);
 	apps_free(c);
-	server_free(c);
 	certs_free(c);
 	stored_free_all(c);
 	local_free(c);

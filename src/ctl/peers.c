@@ -98,6 +98,7 @@ static void gate_got(struct chan *ch, struct msg *m)
 		}
 		trouble_tell(g);
 		maintenance_tell(g);
+		off_tell(g);
 		acme_gate_up(g);
 		return;
 	}
@@ -355,9 +356,6 @@ static void parent_got(struct chan *ch, struct msg *m)
 		break;
 	case MSG_DONE:
 		hear_done(c, m);
-		break;
-	case MSG_RELOAD:
-		server_reload(c);
 		break;
 	case MSG_STOP:
 		(void)parent_send(c, MSG_STOPPED, 0, NULL, 0, NULL, 0, NULL, 0);

@@ -60,7 +60,7 @@ void scaling_told(struct app_run *run, unsigned count)
 
 void scaling_adopt(struct app_run *run, const struct conf_app *conf)
 {
-	run->scaling.on = conf->python;
+	run->scaling.on = conf->python && !run->off.stopped;
 	run->scaling.threads = conf->asgi[0] ? conf->concurrency : conf->threads;
 	run->scaling.timer.op.kind = OP_SCALE_TIMER;
 	if (conf->python)

@@ -135,7 +135,8 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	site.canonical =
 		snap_put_str(b->w, conf->domains && conf->domains[0] ? conf->domains[0] : "");
 	site.maintenance = maintenance(b, conf);
-	site.flags = maintenance_is(b->c, b->number) ? SNAP_SITE_MAINTENANCE : 0;
+	site.flags = (maintenance_is(b->c, b->number) ? SNAP_SITE_MAINTENANCE : 0) |
+		     (off_is(b->c, b->number) ? SNAP_SITE_STOPPED : 0);
 	if (strcmp(conf->health, "/") != 0)
 		site.health = snap_put_str(b->w, conf->health);
 	site.trusted_proxies = trusted(b, conf);

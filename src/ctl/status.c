@@ -59,7 +59,7 @@ static json_t *with_counts(const struct ctl *c, uint32_t number, json_t *o)
 
 static const char *app_state(const struct ctl *c, const struct app *a)
 {
-	return maintenance_is(c, a->number) ? "maintenance" : a->run->trouble.down ? "failing" : "live";
+	return a->run->off.stopped ? "stopped" : maintenance_is(c, a->number) ? "maintenance" : a->run->trouble.down ? "failing" : "live";
 }
 
 static json_t *own_site(const struct ctl *c)
@@ -69,8 +69,8 @@ static json_t *own_site(const struct ctl *c)
 
 	listen_url(a, url);
 	return with_counts(c, a->number,
-		json_pack("{s:s, s:s, s:o, s:s, s:s, s:i, s:i, s:o}", "name", a->name, "url", url,
-			"urls", listen_urls(c, a), "state", app_state(c, a), "folder", a->folder, "workers",
+		json_pack("{s:s, s:s, s:o, s:o, s:s, s:s, s:i, s:i, s:o}", "name", a->name, "url", url,
+			"urls", listen_urls(c, a), "unit", off_unit(a), "state", app_state(c, a), "folder", a->folder, "workers",
 			(int)procs_count(c, a->run->role, a->set, PHASE_UP), "workers_wanted",
 			(int)a->run->scaling.scaler.want, "limits", protection_limits(&a->run->jail)));
 }
@@ -97,7 +97,7 @@ static json_t *deployed(const struct ctl *c, const struct app *a)
 			domain = v->text;
 	named_url(c, domain, url, sizeof url);
 	return with_counts(c, a->number,
-		json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:b, s:o}", "name", a->name, "url", url, "state",
+		json_pack("{s:s, s:s, s:o, s:s, s:i, s:i, s:i, s:b, s:o}", "name", a->name, "url", url, "unit", off_unit(a), "state",
 			app_state(c, a), "release", (int)a->release, "workers",
 			(int)procs_count(c, a->run->role, a->set, PHASE_UP), "workers_wanted",
 			(int)a->run->scaling.scaler.want, "deployed", true, "limits",
@@ -273,12 +273,12 @@ json_t *status_json(struct ctl *c, const char *site, bool all)
 	unsigned more;
 	json_t *list = sites(c, site, all, &more);
 
-	return json_pack("{s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "state",
+	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "state",
 		c->stopping  ? "stopping"
 		: c->live_us ? "live"
 		: c->up      ? "starting"
 			     : "idle",
-		"version", STEAD_VERSION, "server", server_json(c), "folder", c->app.folder, "sites", list, "sites_more",
+		"version", STEAD_VERSION, "folder", c->app.folder, "sites", list, "sites_more",
 		(int)more, "sites_kept", (int)kept(c), "processes", processes(c), "timers",
 		timers_json(c, NULL), "database",
 		database(c), "protections_off", protections_off(c), "protection", protection_json(c), "certificates", certs_json(c, site));

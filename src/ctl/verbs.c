@@ -96,6 +96,12 @@ static void restart(struct client *cl)
 			"`stead reload` reads stead.conf again", NULL);
 		return;
 	}
+	/* As systemd has it: what is stopped is started. */
+	if (a->run->off.stopped) {
+		cl->req.verb = REQUEST_START;
+		off_start(cl);
+		return;
+	}
 	/* A release is what it is; the folder of `stead up` may be other than its copy. */
 	if (c->start.root && !app_deployed(a))
 		reload_restart(c, cl);
@@ -123,6 +129,8 @@ void client_on_timer(struct loop *l, struct op *op, int res)
 		purge_late(cl);
 	if (cl->maintaining)
 		maintenance_late(cl);
+	if (cl->off_step)
+		off_late(cl);
 	if (cl->renewing)
 		cert_renew_late(cl);
 	if (cl->reading_terms)
@@ -143,6 +151,7 @@ void verbs_settle(struct ctl *c)
 		const struct app *a = cl->restarting ? apps_of_set(c, cl->restarts) : NULL;
 
 		maintenance_settle(cl);
+		off_settle(cl);
 		if (a && procs_newer(c, a->run->role, cl->restarts, cl->generation) >=
 				a->run->scaling.scaler.want) {
 			cl->restarting = false;
@@ -155,10 +164,12 @@ void verbs_settle(struct ctl *c)
 /* A worker of a newer generation died before it was ready: the same would come again. */
 void verbs_worker_died(struct ctl *c, const struct msg_proc_state *st)
 {
-	for (struct client *cl = c->clients; cl; cl = cl->next)
+	for (struct client *cl = c->clients; cl; cl = cl->next) {
+		off_died(cl, st);
 		if (cl->restarting && st->app == cl->restarts && st->generation > cl->generation)
 			restart_failed(cl,
 				"A new worker ended before it was ready; the old ones serve on.");
+	}
 }
 
 static void stop(struct client *cl)
@@ -191,6 +202,13 @@ void verbs_run(struct client *cl)
 		break;
 	case REQUEST_RESTART:
 		restart(cl);
+		break;
+	case REQUEST_START:
+	case REQUEST_APP_STOP:
+	case REQUEST_ENABLE:
+	case REQUEST_DISABLE:
+		if (is_ours(cl))
+			off_start(cl);
 		break;
 	case REQUEST_METRICS:
 		metrics_start(cl);

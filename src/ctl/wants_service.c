@@ -187,6 +187,10 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 int wants_app(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
 	bool *ret_changed)
 {
+	if (a->run->off.stopped) {
+		wants_drop(c, wants_role(conf), a->set);
+		return 0;
+	}
 	return conf->python ? wants_worker(c, a, conf, id, ret_changed)
 			    : wants_service(c, a, conf, id, ret_changed);
 }
@@ -332,7 +336,7 @@ void programs_apply(struct ctl *c, const struct app *a, const struct conf_app *c
 
 	run->programs_n = 0;
 	timers_begin(run);
-	for (unsigned i = 0; i < conf->nprograms && i < CTL_PROGRAMS_MAX; i++) {
+	for (unsigned i = 0; i < conf->nprograms && i < CTL_PROGRAMS_MAX && !run->off.stopped; i++) {
 		const struct conf_program *p = &conf->programs[i];
 		struct program *now = &run->programs[run->programs_n];
 		int err;

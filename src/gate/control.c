@@ -46,7 +46,7 @@ static void overlay(struct gate *g, const struct msg *m)
 
 	if (msg_get(m, &o, sizeof(o), offsetof(struct msg_overlay, token)) < 0)
 		return;
-	if (o.kind == OVERLAY_MAINTENANCE || o.kind == OVERLAY_PROBE) {
+	if (o.kind == OVERLAY_MAINTENANCE || o.kind == OVERLAY_STOPPED || o.kind == OVERLAY_PROBE) {
 		maintenance_on_overlay(g, &o);
 	} else {
 		to_app_on_overlay(g->to_app, &o);

@@ -197,6 +197,7 @@ enum snap_site_flag {
 	SNAP_SITE_HTTP_OFF = 4,      /* … is refused */
 	SNAP_SITE_NO_HTTP1 = 8,      /* not spoken over TLS */
 	SNAP_SITE_NO_HTTP2 = 16,
+	SNAP_SITE_STOPPED = 32, /* the same as of maintenance */
 };
 struct snap_site {
 	struct snap_str name;

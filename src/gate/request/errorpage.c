@@ -103,7 +103,7 @@ void errorpage_send(
 	struct req *r, enum close_id why, unsigned retry_after_s, const struct field *extra)
 {
 	static const char html[] = "text/html; charset=utf-8", json[] = "application/json";
-	bool as_json = why == CLOSE_MAINTENANCE && wants_json(r);
+	bool as_json = (why == CLOSE_MAINTENANCE || why == CLOSE_STOPPED) && wants_json(r);
 	struct field fields[FIELDS_MAX];
 	struct resp_head h = {.status = close_rows[why].status, .fields = fields};
 	struct file *f =

@@ -1,5 +1,5 @@
 /*
- * maintenance.c: sites that show a page instead of themselves; see maintenance.h.
+ * maintenance.c: sites that show a page instead of themselves, or are stopped; see maintenance.h.
  *
  * Called by control.c and as a phase. Whether a site is in maintenance stands in the snapshot, so that
  * a gate which has just come knows it before it hears of ctl; what ctl says is at once, and counts from
@@ -15,8 +15,13 @@
 
 enum { RETRY_AFTER_S = 60 };
 
+/* What was said of each site: a bit per its number. */
+struct said {
+	uint64_t told[COUNTER_SITES_MAX / 64], on[COUNTER_SITES_MAX / 64];
+};
+
 struct maintenance {
-	uint64_t told[COUNTER_SITES_MAX / 64], on[COUNTER_SITES_MAX / 64]; /* bit per site's number */
+	struct said shown, stopped;
 	bool probes;
 	char token[REQ_ID_MEM]; /* of ctl's probe */
 };
@@ -25,6 +30,7 @@ void maintenance_on_overlay(struct gate *g, const struct msg_overlay *o)
 {
 	struct maintenance *m = g->maintenance;
 	uint64_t bit = 1ull << o->key % 64;
+	struct said *s;
 
 	if (!m)
 		m = g->maintenance = calloc(1, sizeof(*m));
@@ -34,11 +40,12 @@ void maintenance_on_overlay(struct gate *g, const struct msg_overlay *o)
 		m->probes = o->token[0] && o->token[1];
 		record_id(o->token, m->token);
 	} else if (o->key < COUNTER_SITES_MAX) {
-		m->told[o->key / 64] |= bit;
+		s = o->kind == OVERLAY_STOPPED ? &m->stopped : &m->shown;
+		s->told[o->key / 64] |= bit;
 		if (o->on)
-			m->on[o->key / 64] |= bit;
+			s->on[o->key / 64] |= bit;
 		else
-			m->on[o->key / 64] &= ~bit;
+			s->on[o->key / 64] &= ~bit;
 	}
 }
 
@@ -48,13 +55,13 @@ void maintenance_free(struct gate *g)
 	g->maintenance = NULL;
 }
 
-static bool is_on(const struct maintenance *m, const struct snap_site *site)
+static bool is_on(const struct said *s, const struct snap_site *site, uint32_t flag)
 {
 	uint32_t n = site->number;
 
-	if (m && n < COUNTER_SITES_MAX && m->told[n / 64] >> n % 64 & 1)
-		return m->on[n / 64] >> n % 64 & 1;
-	return site->flags & SNAP_SITE_MAINTENANCE;
+	if (s && n < COUNTER_SITES_MAX && s->told[n / 64] >> n % 64 & 1)
+		return s->on[n / 64] >> n % 64 & 1;
+	return site->flags & flag;
 }
 
 /* ctl asks whether what comes works. The app need not see with what words. */
@@ -96,7 +103,12 @@ enum phase_end phase_maintenance(struct req *r)
 {
 	struct maintenance *m = r->gate->maintenance;
 
-	if (!is_on(m, r->site) || maintenance_probe(r) || is_health(r))
+	/* Of what is stopped nothing answers, its health neither. */
+	if (is_on(m ? &m->stopped : NULL, r->site, SNAP_SITE_STOPPED)) {
+		req_fail(r, CLOSE_STOPPED, RETRY_AFTER_S);
+		return PHASE_ANSWERED;
+	}
+	if (!is_on(m ? &m->shown : NULL, r->site, SNAP_SITE_MAINTENANCE) || maintenance_probe(r) || is_health(r))
 		return PHASE_NEXT;
 	req_fail(r, CLOSE_MAINTENANCE, RETRY_AFTER_S);
 	return PHASE_ANSWERED;

@@ -8,7 +8,7 @@
 #include "tbl/tbl.h"
 
 struct gate;
-/* OVERLAY_MAINTENANCE and OVERLAY_PROBE. */
+/* OVERLAY_MAINTENANCE, OVERLAY_STOPPED and OVERLAY_PROBE. */
 void maintenance_on_overlay(struct gate *g, const struct msg_overlay *o);
 void maintenance_free(struct gate *g);
 /* Is it ctl's own request, which sees what others do not yet? Its token is taken out. */
