@@ -35,9 +35,12 @@ stead ($version) stable; urgency=medium
 END
 umask 022
 log="$work/build-$arch.log"
-cross=""
-[ "$arch" = "$(dpkg --print-architecture)" ] || cross="-a$arch -Pcross"
-(cd "$source" && dpkg-buildpackage -b -us -uc -d $cross) >"$log" 2>&1 || {
+if [ "$arch" = "$(dpkg --print-architecture)" ]; then
+	build() { (cd "$source" && dpkg-buildpackage -b -us -uc -d); }
+else
+	build() { "$top/pkg/cross.sh" "$arch" "$source"; }
+fi
+build >"$log" 2>&1 || {
 	tail -n 40 "$log" >&2
 	echo "deb.sh: the package was not built; all of it is in $log" >&2
 	exit 1

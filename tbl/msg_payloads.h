@@ -23,6 +23,11 @@ struct msg_start {
 	uint32_t gates;      /* how many gates there shall be */
 	uint32_t root;       /* 1: the parent is root and this process is jailed */
 	uint32_t ca;         /* keys: 1: fd 1 is the folder of the user's own certificate authority; ctl: 1: keys has that */
+	uint32_t server;     /* 1: of the whole machine: ctl takes SERVER_FOLDER live by itself */
+};
+/* How a server stands. */
+struct msg_serving {
+	uint32_t done; /* 1: what was asked for, the start or a reload, has come to its end, good or bad */
 	uint32_t pad;
 };
 struct msg_channel {

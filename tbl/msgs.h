@@ -45,6 +45,7 @@ MSG(NOTIFY, 123, P(PARENT), P(LOG), msg_service, 1, 1, "the socket that a progra
 MSG(VAULT, 125, P(PARENT) | P(CTL), P(KEYS) | P(PARENT), msg_vault, 1, 1, "the private keys of all certificates, each sealed for keys alone (snap/vault.h); ctl to parent, which keeps it, parent to keys")
 MSG(NOTIFY_END, 124, P(PARENT), P(LOG), msg_service, 0, 0, "it is dead: close its socket")
 MSG(PROTECTION, 140, P(PARENT), P(CTL), msg_protection, 0, 0, "what this machine lets the parent hold apps to; then packed: why the limits are not in effect, or \"\"; after START, and when it changes")
+MSG(RELOAD, 150, P(PARENT), P(CTL), none, 0, 0, "a server: read the configuration again (SIGHUP); SERVING says when that is done")
 
 /* processes tell the parent */
 MSG(READY, 200, P_SELF_SERVING, P(PARENT), none, 0, 0, "started whole")
@@ -71,6 +72,7 @@ MSG(ONESHOT, 305, P(CTL), P(PARENT), msg_oneshot, 0, 0, "start one of a one-shot
 MSG(ONESHOT_KILL, 306, P(CTL), P(PARENT), msg_oneshot, 0, 0, "end it now")
 MSG(SHUTDOWN, 307, P(CTL), P(PARENT), msg_stop, 0, 0, "stop everything gracefully, as on SIGTERM")
 MSG(GATES, 308, P(CTL), P(PARENT), msg_gates, 0, 0, "so many gates shall serve: missing ones are started, surplus ones drained")
+MSG(SERVING, 330, P(CTL), P(PARENT), msg_serving, 0, 0, "how the server stands; then: a line for systemd's STATUS=")
 
 /* ctl and the gates */
 MSG(OVERLAY, 400, P(CTL), P(GATE), msg_overlay, 0, 0, "a small fact that changes often; bounded; replayed to each new gate")

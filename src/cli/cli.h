@@ -82,6 +82,9 @@ int show_format_set(struct cli *c, const char *text);
 /* ---- show_protection.c: below the site of an app, with its limits ---- */
 void show_protection(const json_t *protection, const json_t *app);
 
+/* ---- show_server.c: the member "server" of a status; null: it is none ---- */
+void show_server(const json_t *server);
+
 /* ---- show_status.c ---- */
 void show_status(const struct cli *c, const json_t *status);
 /* "3d 4h", "12min 5s": two units at the most. */

@@ -249,6 +249,7 @@ void show_status(const struct cli *c, const json_t *status)
 		(void)puts("\ncertificates");
 		show_certificates(json_object_get(status, "certificates"), false);
 	}
+	show_server(json_object_get(status, "server"));
 	db = json_object_get(status, "database");
 	if (json_is_object(db))
 		show_database(db);

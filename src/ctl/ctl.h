@@ -37,6 +37,7 @@
 #include "people.h"
 #include "protection.h"
 #include "request.h"
+#include "server.h"
 #include "site.h"
 
 enum ctl_op {
@@ -56,6 +57,7 @@ enum ctl_op {
 	OP_ACME_HOOK,
 	OP_LOCAL,
 	OP_CERT_LATE,
+	OP_SERVER,
 	CTL_OP_KINDS
 };
 
@@ -300,6 +302,8 @@ struct up_tcp {
 	bool fresh; /* the configuration before had it not */
 };
 enum db_step { DB_NOT = 0, DB_INITS, DB_STARTS, DB_APPS, DB_READY };
+/* Of the files, by check; those of the app that the state knows; none, so the defaults. */
+enum up_given { UP_CHECKED = 0, UP_LAST_VALUES, UP_NO_VALUES };
 struct up {
 	struct ctl *ctl;
 	struct client *client; /* NULL: it went away */
@@ -315,6 +319,7 @@ struct up {
 	char sites_named[400];          /* the first of them … */
 	bool sites_unnamed;             /* … and there are more */
 	bool reload;         /* only new values; nothing is started that does not run */
+	uint8_t given;       /* enum up_given: where the values come from */
 	bool restart;        /* as root: a reload with the values that are live, and a new copy */
 	bool rolling;        /* reload: the workers are being replaced by others */
 	uint64_t newer_than; /* … and those have a higher generation */
@@ -354,6 +359,11 @@ struct up {
 };
 void up_start(struct ctl *c, struct client *cl);
 struct up *up_new(struct ctl *c, struct client *cl);
+/* It is about this folder. */
+void up_folder(struct up *u, const char *folder);
+/* What was found on the way, to whoever asked, and kept by a server. */
+void up_found(struct up *u, unsigned level, const char *file, unsigned line, unsigned col, const char *text,
+	const char *todo);
 void up_forget(struct up *u);
 /* Whatever is possible now is done. Called after each event. */
 void up_advance(struct up *u);
@@ -390,6 +400,8 @@ void up_snap_refused(struct ctl *c, uint32_t err, const char *text);
 void up_tail_line(struct up *u, const char *text, size_t n);
 void up_tail_end(struct up *u);
 void up_check(struct up *u);
+/* Nobody is asked: the values are the defaults. */
+void up_unchecked(struct up *u);
 /* The values are there: they are the conf of this flow from now on. */
 void up_values(struct up *u);
 /* up_sites.c: CHECK_SITES; when all are known; for a restart: those that are live. */
@@ -532,6 +544,7 @@ struct ctl {
 	struct log_peer log;
 	struct ctl_keys keys;
 	struct certs certs;
+	struct ctl_server server;
 	char https[CTL_LISTEN_MAX * CTL_ADDRESS_MAX]; /* where TLS is spoken, blank-separated */
 	struct logring_writer ring;
 	struct op flush;

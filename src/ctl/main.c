@@ -132,6 +132,7 @@ void ctl_started(struct ctl *c)
 	c->ready = true;
 	certs_resume(c);
 	resume(c);
+	server_start(c);
 }
 
 static op_done *const ops[CTL_OP_KINDS] = {
@@ -152,6 +153,7 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_ACME_HOOK] = acme_hook_late,
 	[OP_LOCAL] = local_on_timer,
 	[OP_CERT_LATE] = acme_late_on_timer,
+	[OP_SERVER] = server_on_timer,
 };
 
 int main(void)
@@ -179,6 +181,7 @@ int main(void)
 	logring_flush(&c->ring);
 	control_close(c);
 	apps_free(c);
+	server_free(c);
 	certs_free(c);
 	stored_free_all(c);
 	local_free(c);

@@ -357,6 +357,9 @@ static void parent_got(struct chan *ch, struct msg *m)
 	case MSG_DONE:
 		hear_done(c, m);
 		break;
+	case MSG_RELOAD:
+		server_reload(c);
+		break;
 	case MSG_STOP:
 		(void)parent_send(c, MSG_STOPPED, 0, NULL, 0, NULL, 0, NULL, 0);
 		loop_stop(c->loop);

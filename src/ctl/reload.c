@@ -37,8 +37,10 @@ void reload_start(struct ctl *c, struct client *cl)
 {
 	struct up *u = begin(c, cl);
 
-	if (u)
-		up_advance(u);
+	if (!u)
+		return;
+	server_forget_found(c);
+	up_advance(u);
 }
 
 void reload_restart(struct ctl *c, struct client *cl)
@@ -107,8 +109,8 @@ static void warn(struct up *u, enum conf_key key, const struct app_value *old)
 	(void)snprintf(text, sizeof text, "[%s] %s=%s needs a new start; %s stays until then",
 		section_rows[conf_rows[key].section].name, conf_rows[key].key, is,
 		was[0] ? was : "the value before");
-	client_finding(u->client, CONF_WARNING, v ? v->file : "", v ? v->line : 0, v ? v->col : 0,
-		text, "run `stead stop` and `stead up`");
+	up_found(u, CONF_WARNING, v ? v->file : "", v ? v->line : 0, v ? v->col : 0,
+		text, u->ctl->start.server ? "run `systemctl restart stead`" : "run `stead stop` and `stead up`");
 }
 
 void reload_keep(struct up *u)

@@ -273,12 +273,12 @@ json_t *status_json(struct ctl *c, const char *site, bool all)
 	unsigned more;
 	json_t *list = sites(c, site, all, &more);
 
-	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "state",
+	return json_pack("{s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "state",
 		c->stopping  ? "stopping"
 		: c->live_us ? "live"
 		: c->up      ? "starting"
 			     : "idle",
-		"version", STEAD_VERSION, "folder", c->app.folder, "sites", list, "sites_more",
+		"version", STEAD_VERSION, "server", server_json(c), "folder", c->app.folder, "sites", list, "sites_more",
 		(int)more, "sites_kept", (int)kept(c), "processes", processes(c), "timers",
 		timers_json(c, NULL), "database",
 		database(c), "protections_off", protections_off(c), "protection", protection_json(c), "certificates", certs_json(c, site));

@@ -38,6 +38,7 @@ void up_forget(struct up *u)
 	c->up = NULL;
 	free(u);
 	acme_turn(c);
+	server_flow_ended(c);
 }
 
 void up_free(struct ctl *c)
@@ -67,8 +68,10 @@ static void finish_failure(struct up *u)
 	if (keep)
 		up_tcp_give_back(u);
 	client_end(u->client, u->fail_exit, u->fail_error, u->fail_todo, more);
+	server_flow_failed(u);
 	up_forget(u);
-	if (!keep)
+	/* A server looks for another way to serve. */
+	if (!keep && !c->start.server)
 		shut_down(c);
 }
 
@@ -145,6 +148,7 @@ struct up *up_new(struct ctl *c, struct client *cl)
 	u->tail = json_array();
 	loop_timer_in(c->loop, &u->timer, UP_PATIENCE_MS);
 	c->up = u;
+	c->server.failed = false;
 	return u;
 }
 
@@ -174,27 +178,6 @@ static bool refuse_busy(struct ctl *c, struct client *cl)
 	return true;
 }
 
-/* What the last `up` of this folder left is a first guess that saves waiting; check decides. */
-static void guess(struct up *u, const struct app *last)
-{
-	struct conf *conf;
-	char why[128];
-
-	if (!last->known || strcmp(last->folder, u->app.folder) != 0)
-		return;
-	u->app.release = last->release;
-	u->app.uid = last->uid;
-	u->app.gid = last->gid;
-	memcpy(u->app.name, last->name, sizeof u->app.name);
-	memcpy(u->app.bin, last->bin, sizeof u->app.bin);
-	conf = last->bin[0] ? effective_conf(u->ctl, last, why, sizeof why) : NULL;
-	if (conf)
-		(void)snprintf(u->database, sizeof u->database, "%s", conf_app(conf)->database);
-	else
-		u->app.bin[0] = '\0';
-	conf_free(conf);
-}
-
 void up_start(struct ctl *c, struct client *cl)
 {
 	struct up *u;
@@ -206,12 +189,7 @@ void up_start(struct ctl *c, struct client *cl)
 		client_end(cl, VERB_EXIT_FAILED, "no memory", "", NULL);
 		return;
 	}
-	u->app.number = u->app.set = APP_NUMBER;
-	u->app.run = c->app.run;
-	memcpy(u->app.folder, cl->req.folder, sizeof u->app.folder);
-	memcpy(u->app.work, u->app.folder, sizeof u->app.work);
-	conf_name_from_folder(u->app.folder, u->app.name);
-	guess(u, &c->app);
+	up_folder(u, cl->req.folder);
 	/* What was said on the command line is known at once, and stands instead of the file's. */
 	u->client_chose = cl->req.http[0] != '\0';
 	if (u->client_chose)
@@ -373,7 +351,7 @@ static void say_live(struct up *u)
 	/* A reload that did not do all that was asked says so; what is live is live. */
 	told = up_sites_say(u, text, sizeof text);
 	if (told && !u->reload)
-		client_finding(u->client, CONF_WARNING, "", 0, 0, text, "");
+		up_found(u, CONF_WARNING, "", 0, 0, text, "");
 	client_end(u->client, told && u->reload ? VERB_EXIT_USAGE : VERB_EXIT_DONE,
 		told && u->reload ? text : "",
 		told && u->reload ? "correct what is named above, then `stead reload` again" : "",
@@ -574,8 +552,10 @@ void up_advance(struct up *u)
 	}
 	if (!up_root_ready(u))
 		return;
-	if (u->restart && !u->check_asked)
+	if ((u->restart || u->given == UP_LAST_VALUES) && !u->check_asked)
 		reload_same(u);
+	if (u->given == UP_NO_VALUES && !u->check_asked)
+		up_unchecked(u);
 	if (!u->check_asked)
 		up_check(u);
 	/* The database of the last time is started while the folder is being looked at. */

@@ -39,7 +39,7 @@ static void heard_finding(struct up *u, struct unpack *n)
 	todo = unpack_str(n);
 	/* What was said already is not said again; of certificates nothing was. */
 	if (!n->bad && (!u->resealing || strncmp(text, "Certificate", 11) == 0))
-		client_finding(u->client, level, file, line, col, text, todo);
+		up_found(u, level, file, line, col, text, todo);
 }
 
 static void heard(struct ask *a, const struct msg *m)
@@ -119,6 +119,7 @@ static void checked(struct ask *a, const struct ask_end *end)
 		return;
 	}
 	keep_https(u);
+	u->check_failed |= server_defaults(u->ctl, &u->app) < 0;
 	for (const struct app_value *v = u->app.values; v; v = v->next)
 		if (strcmp(v->section, "Site") == 0 && strcmp(v->key, "Name") == 0 && !u->reload)
 			(void)snprintf(u->app.name, sizeof u->app.name, "%s", v->text);
@@ -137,6 +138,13 @@ static void checked(struct ask *a, const struct ask_end *end)
 	else if (u->c->postgres != CONF_POSTGRES_YES && u->db != DB_NOT && !u->reload)
 		drop_database(u);
 	up_advance(u);
+}
+
+void up_unchecked(struct up *u)
+{
+	u->check_asked = true;
+	u->check_failed |= server_defaults(u->ctl, &u->app) < 0;
+	up_values(u);
 }
 
 void up_values(struct up *u)

@@ -130,7 +130,11 @@ static unsigned long tree_number(const struct app *a)
 
 bool up_root_ready(struct up *u)
 {
-	const char *const args[] = {u->app.name, "", u->ctl->state_dir};
+	char owner[CTL_PATH_MAX];
+	const char *const args[] = {u->app.name, "", owner};
+
+	/* The operator's folder has a user too: check runs as that. Its state is not below another's. */
+	(void)snprintf(owner, sizeof owner, "%s%s", u->ctl->state_dir, u->ctl->start.server ? "/server" : "");
 
 	if (!u->ctl->start.root)
 		return true;

@@ -73,7 +73,7 @@ bool up_root_site_may(struct up *u, const struct site *s)
 			todo = UP_ROOT_SOCKET_TODO;
 		}
 	if (text[0])
-		client_finding(u->client, CONF_ERROR, s->file, 1, 1, text, todo);
+		up_found(u, CONF_ERROR, s->file, 1, 1, text, todo);
 	conf_free(conf);
 	return !text[0];
 }

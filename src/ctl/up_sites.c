@@ -212,7 +212,7 @@ static bool is_taken(struct settle *t, const struct site *s)
 			mine.text[0] ? mine.text : "every other name", first->file, first->line,
 			first->col);
 	if (first)
-		client_finding(t->u->client, CONF_ERROR, s->file, mine.line, mine.col, text,
+		up_found(t->u, CONF_ERROR, s->file, mine.line, mine.col, text,
 			"correct that file too, then read both again");
 	return first != NULL;
 }

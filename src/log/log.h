@@ -71,6 +71,23 @@ void store_flush(struct store *s);
 /* Calls `each` for every stored line, newest first, until it returns false. */
 void store_back(struct store *s, bool (*each)(void *arg, const char *line, size_t n), void *arg);
 
+/* ---- journal.c: events to the system's journal; only of a machine's server ---- */
+struct journal {
+	bool on;
+	int fd;
+	uint64_t lost;
+	struct buf message;
+	char mem[48 * 1024];
+};
+void journal_on(struct journal *j);
+void journal_off(struct journal *j);
+/* One event as a ring brought it. Never waits. */
+void journal_event(struct journal *j, const void *event, size_t n);
+/* The datagram of that event, into b. False: it is malformed, or does not fit. */
+bool journal_render(struct buf *b, const void *event, size_t n);
+/* One field, its value by length. */
+void journal_put(struct buf *b, const char *name, const char *value, size_t n);
+
 /* ---- json.c ---- */
 /* Is this what stands behind the opening brace of one JSON object on one line, to its end? */
 bool json_is_members(const char *p, size_t n);
@@ -182,6 +199,7 @@ struct log {
 	bool greeted, started, ctl_greeted, working;
 	uint64_t generation;
 	struct store store;
+	struct journal journal;
 
 	struct ring ring[LOGRING_SLOTS];
 	struct logring_page *page;

@@ -96,6 +96,8 @@ static void hear_start(struct log *g, struct msg *m)
 	g->started = true;
 	g->generation = page.generation = start.generation;
 	store_open(&g->store, msg_take_fd(m, 0));
+	if (start.server)
+		journal_on(&g->journal);
 	if (m->nfds > 1)
 		rings_inherit(g, m->fds[1]);
 	fds[0] = g->page_fd;
@@ -214,5 +216,6 @@ int main(void)
 		fatal("log", "waiting failed: %s", strerror(-err));
 	if (g->started)
 		store_close(&g->store);
+	journal_off(&g->journal);
 	return 0;
 }

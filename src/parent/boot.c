@@ -10,6 +10,7 @@
 #include "boot.h"
 #include "parent.h"
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,5 +188,25 @@ int boot_state(struct parent *p)
 			e == -ENOSPC || e == -EDQUOT ? "free disk space" : "check what is in it");
 		return e == -EPERM || e == -EACCES ? EXIT_PERMIT : 1;
 	}
+	return 0;
+}
+
+int boot_server(const char *state, const char *run)
+{
+	char name[PATH_MAX], to[PATH_MAX];
+
+	if (geteuid() != 0)
+		return refuse("a server runs as root", state, "this is another user",
+			"let an init start it; a single folder is taken live by `stead up` as any user");
+	if (mkdir(state, 0755) < 0 && errno != EEXIST)
+		return refuse("the state folder cannot be made", state, strerror(errno), "make the folder above it");
+	if (mkdir(run, 0755) < 0 && errno != EEXIST)
+		return refuse("the runtime folder cannot be made", run, strerror(errno), "make the folder above it");
+	if (snprintf(name, sizeof(name), "%s/control", run) >= PATH_MAX ||
+		snprintf(to, sizeof(to), "%s/control", state) >= PATH_MAX)
+		return refuse("the folders' names are too long", run, strerror(ENAMETOOLONG), "choose shorter ones");
+	if ((unlink(name) < 0 && errno != ENOENT) || symlink(to, name) < 0)
+		return refuse("the name of the control socket cannot be made", name, strerror(errno),
+			"remove what stands there");
 	return 0;
 }

@@ -100,6 +100,9 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 	case MSG_GATES:
 		core_gates(p, m);
 		break;
+	case MSG_SERVING:
+		notify_serving(p, m);
+		break;
 	case MSG_SHUTDOWN:
 		stop_begin(p, "stead stop");
 		break;

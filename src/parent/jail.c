@@ -118,7 +118,7 @@ static int bind_backends(const char *root)
 
 static int step_root(const struct jail_plan *j)
 {
-	char root[PATH_MAX], public[PATH_MAX], exe[PATH_MAX];
+	char root[PATH_MAX], public[PATH_MAX], exe[PATH_MAX], at[2 * PATH_MAX];
 	int e;
 
 	snprintf(root, sizeof(root), "%s/root", j->parent->state_dir);
@@ -128,8 +128,13 @@ static int step_root(const struct jail_plan *j)
 	if (mount("stead", root, "tmpfs", MS_NOSUID | MS_NODEV,
 		    "mode=0755,size=64k,nr_inodes=256") < 0)
 		return -errno;
-	if ((e = bind_libraries(root)) < 0 || (e = bind_below(root, exe, j->exe, true, 0)) < 0 ||
-		(e = bind_below(root, public, public, false, MS_NOEXEC)) < 0)
+	if ((e = bind_libraries(root)) < 0)
+		return e;
+	/* An installed one lies in /usr/lib, so it is there already, where nothing can be made. */
+	snprintf(at, sizeof(at), "%s%s", root, j->exe);
+	if (access(at, X_OK) < 0 && (e = bind_below(root, exe, j->exe, true, 0)) < 0)
+		return e;
+	if ((e = bind_below(root, public, public, false, MS_NOEXEC)) < 0)
 		return e;
 	if (j->role == PROC_GATE && ((e = bind_authorities(root)) < 0 || (e = bind_backends(root)) < 0))
 		return e;

@@ -172,7 +172,9 @@ static int add(struct parent *p, const struct msg_listener *m, const char *addre
 	}
 	if (p->listeners_n >= LISTENERS_MAX)
 		return -EMFILE;
-	int fd = open_listener(address);
+	int fd = inherit_take(p, address);
+	if (fd == -ENOENT)
+		fd = open_listener(address);
 	if (fd < 0)
 		return fd;
 	if ((l = malloc(sizeof(*l))) == NULL) {

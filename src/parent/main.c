@@ -2,9 +2,10 @@
  * main.c: stead-parent's entry: arguments, limits, the first processes, the loop.
  *
  *   stead-parent --state DIR --run RUNDIR --roles DIR [--gates N] [--lifeline FD] [--ca DIR]
- *       [--detached]
+ *       [--detached] [--server]
  *
- * Started by `stead up`. Ends with 0 after a stop that left nothing running, 5 when the state
+ * Started by `stead up`; with --server by an init, as root: then ctl takes what /etc/stead says live by
+ * itself, SIGHUP reads it again, and systemd is told how it stands (notify.c). Ends with 0 after a stop that left nothing running, 5 when the state
  * folder is not to be trusted, 7 when it is served already, else 1. Prints nothing on stdout.
  *
  * N gates are started at once, one when nothing is said; ctl tells how many there shall be (GATES)
@@ -27,7 +28,7 @@ struct args {
 	const char *state, *run, *roles, *ca;
 	unsigned gates;
 	int lifeline;
-	bool detached;
+	bool detached, server;
 };
 
 static int number(const char *text, unsigned max, unsigned *ret_value)
@@ -54,6 +55,10 @@ static int parse(int argc, char **argv, struct args *ret_args)
 
 		if (strcmp(argv[i], "--detached") == 0) {
 			a.detached = true;
+			continue;
+		}
+		if (strcmp(argv[i], "--server") == 0) {
+			a.server = true;
 			continue;
 		}
 		if (value == NULL)
@@ -148,10 +153,14 @@ int main(int argc, char **argv)
 	umask(022);
 	if (p == NULL || parse(argc, argv, &a) < 0) {
 		fprintf(stderr, "usage: stead-parent --state DIR --run DIR --roles DIR [--gates N] "
-				"[--lifeline FD] [--ca DIR] [--detached]\n");
+				"[--lifeline FD] [--ca DIR] [--detached] [--server]\n");
 		return 2;
 	}
 	parent_init(p, &parent_real_ops);
+	p->server.on = a.server;
+	inherit_init(p);
+	if (p->server.on && (e = boot_server(a.state, a.run)) != 0)
+		return e;
 	p->state_dir = absolute(a.state);
 	p->run_dir = absolute(a.run);
 	p->roles_dir = absolute(a.roles);
@@ -173,6 +182,7 @@ int main(int argc, char **argv)
 		(e = loop_new_epoll(&p->loop, parent_op_table, PARENT_OP_KINDS)) < 0 ||
 		(e = stop_init(p, a.lifeline)) < 0 || (e = core_new(p)) < 0)
 		fatal("parent", "cannot start: %s", strerror(-e));
+	notify_init(p);
 	places_init(p);
 	own_ring(p);
 	keep_limits(p);

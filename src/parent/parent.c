@@ -18,6 +18,7 @@ op_done *const parent_op_table[PARENT_OP_KINDS] = {
 	[OP_LIFELINE] = stop_on_lifeline,
 	[OP_SETTLE] = parent_on_settle,
 	[OP_RECYCLE] = recycle_on_tick,
+	[OP_NOTIFY] = notify_on_timer,
 };
 
 void parent_init(struct parent *p, const struct parent_ops *ops)
@@ -25,7 +26,7 @@ void parent_init(struct parent *p, const struct parent_ops *ops)
 	p->ops = ops;
 	p->state_fd = p->log_dir_fd = p->keys_dir_fd = p->ca_dir_fd = p->lock_fd = p->cgroup_fd = -1;
 	p->cgroups = (struct cgroups){.own = -1, .apps = -1, .v1_apps = {-1, -1, -1, -1}};
-	p->signals.fd = p->lifeline.fd = -1;
+	p->signals.fd = p->lifeline.fd = p->server.notify.fd = -1;
 	p->settle.kind = OP_SETTLE;
 	p->recycle.op.kind = OP_RECYCLE;
 	keep_init(p);
@@ -91,6 +92,8 @@ void parent_release(struct parent *p, struct run *r)
 void parent_done(struct parent *p)
 {
 	listen_done(p);
+	inherit_done(p);
+	notify_done(p);
 	keep_done(p);
 	sets_done(p);
 	places_done(p);

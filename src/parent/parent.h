@@ -26,6 +26,7 @@
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/sys.h"
+#include "server.h"
 #include "tbl/tbl.h"
 #include <errno.h>
 #include <limits.h>
@@ -38,6 +39,7 @@ enum parent_op {
 	OP_LIFELINE,
 	OP_SETTLE,
 	OP_RECYCLE,
+	OP_NOTIFY,
 	PARENT_OP_KINDS
 };
 
@@ -368,6 +370,7 @@ struct parent {
 	bool root, detached;
 	bool ctl_first; /* no ctl was ever ready here: one that cannot start ends the whole */
 	bool settle_due;
+	struct server server;
 	uint64_t files_soft, files_hard; /* RLIMIT_NOFILE as found */
 	struct account account[PROC_END];
 	struct account postgres;

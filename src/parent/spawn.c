@@ -216,6 +216,12 @@ int spawn_role(
 
 	if (n < 0 || n >= PATH_MAX)
 		return -ENAMETOOLONG;
+	/* While a package is being replaced, the roles of the version that runs lie there (pkg/debian/preinst.in). */
+	const char *version = strrchr(p->roles_dir, '/');
+	if (p->server.on && version != NULL && access(ret_path, X_OK) < 0 &&
+		snprintf(ret_path, PATH_MAX, "%.*s/kept%s/stead-%s", (int)(version - p->roles_dir), p->roles_dir, version,
+			proc_rows[role].name) >= PATH_MAX)
+		return -ENAMETOOLONG;
 	ask->path = ret_path;
 	ask->envp = p->env;
 	ask->jail.kind = proc_rows[role].jail;

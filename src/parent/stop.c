@@ -81,6 +81,7 @@ void stop_begin(struct parent *p, const char *why)
 		return;
 	p->stop_step = STOP_GATES;
 	p->stop_ms = loop_now_ms(p->loop);
+	notify_stopping(p);
 	say_text(p, EV_STOPPING, "why", why, NULL, NULL);
 	for (unsigned i = 0; i < p->gates; i++) {
 		/* One that was leaving already has no longer than the others. */
@@ -178,6 +179,9 @@ void stop_on_signals(struct loop *l, struct op *op, int res)
 	while (loop_sys_read(l, p->signals.fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		if (si.ssi_signo == SIGCHLD) {
 			died = true;
+		} else if (si.ssi_signo == SIGHUP && p->server.on) {
+			if (p->stop_step == STOP_NOT)
+				notify_reload(p);
 		} else if (si.ssi_signo == SIGHUP && p->detached) {
 			continue; /* the terminal that started it has closed */
 		} else if (p->stop_step != STOP_NOT) {

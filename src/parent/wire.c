@@ -17,6 +17,7 @@ static void start(struct parent *p, struct run *r)
 		.generation = r->generation,
 		.gates = p->gates_wanted,
 		.root = p->root,
+		.server = p->server.on,
 		.ca = p->ca_dir_fd >= 0 && (s->role == PROC_KEYS || s->role == PROC_CTL),
 	};
 	int fds[3];
@@ -113,6 +114,9 @@ void wire_greet(struct parent *p, struct run *r)
 		limits_tell(p);
 		listen_give_ctl(p);
 		tell_all_states(p);
+		/* The one before it may have died over it: it is asked for until somebody says that it is done. */
+		if (p->server.reload_due || p->server.notify.reloading)
+			notify_reload(p);
 		break;
 	case PROC_RESOLVE:
 	case PROC_AUTH:

@@ -288,6 +288,7 @@ class Server:
                 "SYSTEMD_PAGER=", "DEBIAN_FRONTEND=noninteractive", *argv]
 
     def popen(self, script, **options):
+        """Its process here is nsenter's: what runs inside is ended from inside (pkill)."""
         return subprocess.Popen(self.command(["sh", "-c", script]), **{"stdin": subprocess.DEVNULL, **options})
 
     def run(self, script, check=True, timeout=BOOT_S, input=None):

@@ -26,6 +26,27 @@ static void check(struct buf *b)
 	buf_reset(b);
 }
 
+/* Each field by its length, to the last byte. */
+static void check_journal(const char *event, size_t n)
+{
+	static char mem[48 * 1024];
+	struct buf b;
+
+	buf_fixed(&b, mem, sizeof mem);
+	if (!journal_render(&b, event, n))
+		return;
+	for (size_t at = 0; at < b.len;) {
+		const char *end = memchr(b.p + at, '\n', b.len - at);
+		uint64_t len = 0;
+
+		must(end && (size_t)(b.p + b.len - end) > sizeof len);
+		memcpy(&len, end + 1, sizeof len); /* of this machine's order */
+		at = (size_t)(end + 1 + sizeof len - b.p);
+		must(len < b.len - at && b.p[at + len] == '\n');
+		at += len + 1;
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct stream st = {.info = {.kind = PROC_WORKER, .which = 2}, .app = "a"};
@@ -43,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(&b);
 	render_access(&b, &lines, wall, p, size);
 	check(&b);
+	check_journal(p, size);
 	render_stream(&b, wall, &st, p, min_of(size, (size_t)LINE_BYTES_MAX));
 	check(&b);
 	(void)query_matches(&q, p, size);

@@ -1,0 +1,36 @@
+/*
+ * show_server.c: what `stead status` says of a machine's server: when it does not serve what is written, and where.
+ *
+ * Called by show_status.c with the member "server". Text only.
+ */
+#include <stdio.h>
+
+#include "cli.h"
+
+static const char *text_of(const json_t *o, const char *name)
+{
+	const char *s = json_string_value(json_object_get(o, name));
+
+	return s ? s : "";
+}
+
+void show_server(const json_t *server)
+{
+	json_t *o;
+	size_t i;
+
+	if (*text_of(server, "error")) {
+		(void)printf("\n  %s\n", text_of(server, "error"));
+		if (*text_of(server, "todo"))
+			(void)printf("  what to do: %s\n", text_of(server, "todo"));
+		(void)printf("  served is: %s\n", text_of(server, "serves"));
+	}
+	json_array_foreach(json_object_get(server, "found"), i, o)
+	{
+		(void)printf("%s  %s:%lld:%lld: %s\n", i ? "" : "\nnot as it should be\n", text_of(o, "file"),
+			(long long)json_integer_value(json_object_get(o, "line")),
+			(long long)json_integer_value(json_object_get(o, "column")), text_of(o, "text"));
+		if (*text_of(o, "todo"))
+			(void)printf("    %s\n", text_of(o, "todo"));
+	}
+}
