@@ -5,7 +5,7 @@
  * Called by wants.c and wants_service.c for each PROC_SET, by peers.c and status.c. Resolves shares
  * of the machine's memory and tasks. Owns nothing.
  */
-#include "ctl.h"
+#include "wants.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -44,16 +44,69 @@ static uint64_t resolved(uint64_t amount, uint64_t whole)
 	return whole ? whole / 10000 * amount + whole % 10000 * amount / 10000 : JAIL_INFINITY;
 }
 
-void protection_jail(const struct conf_app *conf, uint32_t app, struct msg_jail *ret)
+struct paths {
+	struct buf b;
+	uint32_t n;
+};
+
+static void put_path(struct paths *p, uint32_t kind, const char *path)
+{
+	if (p->n >= JAIL_PATHS_MAX || path[0] != '/')
+		return;
+	pack_u32(&p->b, kind);
+	pack_str(&p->b, path);
+	p->n++;
+}
+
+static void put_below(struct paths *p, uint32_t kind, const char *folder, const char *name)
+{
+	char path[CTL_PATH_MAX];
+
+	if (snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path)
+		put_path(p, kind | JAIL_PATH_OPTIONAL, path);
+}
+
+/* Of stead's own folders, which are hidden from apps, those that are this one's. */
+static void put_own(struct paths *p, const struct ctl *c, const struct app *a)
+{
+	char path[CTL_PATH_MAX];
+
+	put_below(p, JAIL_PATH_READ, c->state_dir, "python");
+	put_below(p, JAIL_PATH_READ, c->state_dir, "php");
+	if (app_deployed(a)) {
+		(void)snprintf(path, sizeof path, "apps/%s", a->name);
+		put_below(p, JAIL_PATH_WRITE, c->state_dir, path);
+	} else {
+		put_below(p, JAIL_PATH_WRITE, c->state_dir, "data");
+		put_below(p, JAIL_PATH_WRITE, c->state_dir, "own");
+		put_path(p, JAIL_PATH_READ | JAIL_PATH_OPTIONAL, a->work);
+	}
+	wants_sockets(c, path);
+	put_path(p, JAIL_PATH_READ | JAIL_PATH_OPTIONAL, path);
+}
+
+void protection_pack(
+	const struct ctl *c, const struct app *a, const struct conf_app *conf, struct buf *b)
 {
 	uint64_t memory = memory_bytes();
+	struct msg_jail j = conf->jail;
+	struct paths p = {.n = 0};
 
-	*ret = conf->jail;
-	ret->group = app;
-	ret->memory_max = resolved(ret->memory_max, memory);
-	ret->memory_high = resolved(ret->memory_high, memory);
-	ret->swap_max = resolved(ret->swap_max, memory);
-	ret->tasks_max = resolved(ret->tasks_max, tasks_most());
+	buf_init(&p.b, CHAN_PAYLOAD_MAX);
+	put_own(&p, c, a);
+	j.group = a->number;
+	j.memory_max = resolved(j.memory_max, memory);
+	j.memory_high = resolved(j.memory_high, memory);
+	j.swap_max = resolved(j.swap_max, memory);
+	j.tasks_max = resolved(j.tasks_max, tasks_most());
+	j.paths = p.n;
+	a->run->jail = j;
+	pack_bytes(b, &j, sizeof j);
+	if (p.b.error)
+		b->error = p.b.error;
+	else
+		buf_put(b, p.b.p, p.b.len);
+	buf_done(&p.b);
 }
 
 void protection_heard(struct ctl *c, const struct msg *m)

@@ -8,7 +8,9 @@
 #include "tbl/tbl.h"
 #include <jansson.h>
 
+struct app;
 struct conf_app;
+struct buf;
 struct ctl;
 struct msg;
 
@@ -17,8 +19,9 @@ struct protection {
 	char why[160];             /* … and why not to more; "" */
 };
 
-/* What a process of that app is held to, with this machine's numbers in place of shares. */
-void protection_jail(const struct conf_app *conf, uint32_t app, struct msg_jail *ret);
+/* What every process of that app is held to and sees, as it ends a PROC_SET; kept in its run, too. */
+void protection_pack(
+	const struct ctl *c, const struct app *a, const struct conf_app *conf, struct buf *b);
 /* PROTECTION. */
 void protection_heard(struct ctl *c, const struct msg *m);
 /* What this machine can hold apps to, by which cgroups, or why it cannot. */

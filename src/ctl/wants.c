@@ -38,8 +38,8 @@ int want_send(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_su
 	pack_str(&b, w->stop_signal);
 	pack_str(&b, w->socket ? w->socket : "");
 	pack_str(&b, w->probe ? w->probe : "");
-	if (w->jail.version)
-		pack_bytes(&b, &w->jail, sizeof w->jail);
+	if (w->held)
+		protection_pack(c, w->held, w->conf, &b);
 	/* The number of slots is not part of it: more of the same is no change of what runs. */
 	if (ret_sum && !b.error)
 		*ret_sum = sys_checksum(b.p, b.len);
@@ -273,8 +273,8 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 			.life_ms = conf->lifetime_ms,
 			.rss_max = conf->rss_max,
 			.umask_bits = 022};
-		protection_jail(conf, a->number, &w->jail);
-		a->run->jail = w->jail;
+		w->held = a;
+		w->conf = conf;
 		err = want_send(c, w, id, &sum);
 		if (ret_changed)
 			*ret_changed = sum != a->run->worker_sum;

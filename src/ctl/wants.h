@@ -43,7 +43,8 @@ struct want {
 	struct msg_proc_set set; /* argc and envc are filled in */
 	const char *name, *cwd, *path, *stop_signal;
 	const char *socket, *probe; /* of a service; may be NULL */
-	struct msg_jail jail;       /* version 0: there is none */
+	const struct app *held;     /* whose jail it has; NULL: none, it is no app's */
+	const struct conf_app *conf; /* … by that configuration */
 	const char *argv[WANT_ARGS_MAX], *env[WANT_ENV_MAX];
 };
 /* ret_sum (may be NULL): of what a process of it would be, whatever their number. */

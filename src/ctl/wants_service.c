@@ -168,8 +168,8 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 		if (conf->service.listen == SERVICE_PATH)
 			effective_path(a, conf->service.socket, t->socket);
 		put_set(c, a, conf, t);
-		protection_jail(conf, a->number, &t->w.jail);
-		a->run->jail = t->w.jail;
+		t->w.held = a;
+		t->w.conf = conf;
 		err = want_send(c, &t->w, id, &sum);
 	}
 	if (ret_changed)
@@ -292,7 +292,8 @@ static int want_one(struct ctl *c, const struct app *a, const struct conf_app *c
 	if (err == 0) {
 		effective_path(a, conf->working_directory, t->cwd);
 		put_program(a, p, number, t);
-		protection_jail(conf, a->number, &t->w.jail);
+		t->w.held = a;
+		t->w.conf = conf;
 		err = want_send(c, &t->w, 0, NULL);
 	}
 	buf_done(&t->args);

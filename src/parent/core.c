@@ -196,6 +196,8 @@ int core_spawn(struct parent *p, struct run *r)
 	ask.argv = argv;
 	if (role == PROC_GATE)
 		ask.files_max = p->files_hard;
+	if (e == 0 && (e = view_role(p, role, &ask.jail.mounts_fd, ask.failed)) < 0)
+		step = ask.failed;
 	if (e == 0 && (e = sys_socketpair_seqpacket(pair)) == 0) {
 		ask.fd[3] = pair[1];
 		r->child.generation = r->generation;

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OOM_ADJUST_APP = 200 };
+enum { OOM_ADJUST_APP = 200, ROLE_TASKS_MAX = 256 };
 
 static bool of_app(const struct spawn *ask)
 {
@@ -79,6 +79,11 @@ int hold_limits(const struct spawn *ask)
 		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0)
 		return -errno;
 	if (!of_app(ask) && setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0)
+		return -errno;
+	/* All of a role together: none of them starts anybody. */
+	if (ask->jail.parent->root && ask->jail.uid != 0 &&
+		ask->jail.uid == ask->jail.parent->account[ask->jail.role].uid &&
+		set_limit(RLIMIT_NPROC, ROLE_TASKS_MAX, ROLE_TASKS_MAX) < 0)
 		return -errno;
 	for (int i = 0; j != NULL && i < JAIL_LIMITS; i++)
 		if ((j->limits & 1U << i) != 0 &&

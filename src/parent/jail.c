@@ -12,6 +12,7 @@
  * sockets that it shall connect to: a folder that stays, so what comes and goes in it is seen.
  */
 #include "parent.h"
+#include "filter.h"
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
@@ -25,9 +26,59 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+enum { CAP_LAST_MAX = 63 };
+
 static int fail_errno(int r)
 {
 	return r < 0 ? -errno : 0;
+}
+
+/* What the app or the role sees, made before (view.c). */
+static int step_view(const struct jail_plan *j)
+{
+	if (j->mounts_fd < 0)
+		return 0;
+	return fail_errno(setns(j->mounts_fd, CLONE_NEWNS));
+}
+
+static int step_own_ipc(const struct jail_plan *j)
+{
+	const struct msg_jail *hold = j->spec != NULL ? &j->spec->jail : NULL;
+	bool alone = hold != NULL && (hold->flags & JAIL_NO_NETWORK) != 0;
+
+	/* PostgreSQL sees by its shared memory that another server has its data. */
+	if (j->role == PROC_POSTGRES || j->role == PROC_DB)
+		return 0;
+
+	return fail_errno(unshare(CLONE_NEWIPC | (alone ? CLONE_NEWNET : 0)));
+}
+
+/* Nothing that it starts, whatever file it finds, can have one again. */
+static int step_capabilities(const struct jail_plan *j)
+{
+	(void)j;
+	for (int cap = 0; cap <= CAP_LAST_MAX; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
+			return -errno;
+	return fail_errno(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+}
+
+static int step_filter(const struct jail_plan *j)
+{
+	struct filter f;
+
+	filter_base(&f, j->spec != NULL ? &j->spec->jail : NULL);
+	return filter_install(&f);
+}
+
+int jail_calls(const struct jail_plan *j)
+{
+	struct filter f;
+
+	if (j->spec == NULL)
+		return 0;
+	filter_calls(&f, &j->spec->jail, j->spec->calls);
+	return filter_install(&f);
 }
 
 static int step_mount_namespace(const struct jail_plan *j)
@@ -189,14 +240,20 @@ struct jail_step {
 	unsigned kinds; /* bit per enum jail */
 };
 #define KIND(K) (1U << JAIL_##K)
+enum { JAILED = KIND(USER) | KIND(ROOT) | KIND(APP) };
 static const struct jail_step steps[] = {
+	{"view", step_view, KIND(USER) | KIND(APP)},
+	{"own ipc", step_own_ipc, KIND(USER) | KIND(APP)},
 	{"mount namespace", step_mount_namespace, KIND(ROOT)},
 	{"root folder", step_root, KIND(ROOT)},
-	{"groups", step_groups, KIND(USER) | KIND(ROOT) | KIND(APP)},
-	{"gid", step_gid, KIND(USER) | KIND(ROOT) | KIND(APP)},
-	{"uid", step_uid, KIND(USER) | KIND(ROOT) | KIND(APP)},
-	{"uid check", step_verify, KIND(USER) | KIND(ROOT) | KIND(APP)},
-	{"no_new_privs", step_no_new_privs, KIND(USER) | KIND(ROOT) | KIND(APP)},
+	{"groups", step_groups, JAILED},
+	{"gid", step_gid, JAILED},
+	{"capabilities", step_capabilities, JAILED},
+	{"uid", step_uid, JAILED},
+	{"uid check", step_verify, JAILED},
+	{"no_new_privs", step_no_new_privs, JAILED},
+	{"landlock", jail_landlock, KIND(APP)},
+	{"filter", step_filter, JAILED},
 };
 
 int jail_enter(const struct jail_plan *j, const char **ret_step)

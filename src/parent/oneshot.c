@@ -70,6 +70,8 @@ static int start(struct parent *p, struct oneshot *o, const struct msg_oneshot *
 	ask.fd[3] = child_fd;
 	o->child.generation = ++p->generation;
 	if (e == 0)
+		e = view_role(p, (enum proc)m->role, &ask.jail.mounts_fd, ask.failed);
+	if (e == 0)
 		e = child_start(p, &o->child, &ask, &step);
 	spawn_done(&ask);
 	return e;

@@ -142,6 +142,7 @@ static uint32_t real_random(struct parent *p)
 static void real_sweep(struct parent *p)
 {
 	reap_sweep(p);
+	view_done(p);
 	cgroup_done(p);
 }
 

@@ -178,6 +178,9 @@ struct spec {
 	char **argv, **envp; /* NULL-terminated; point into bytes */
 	int stop_signal;
 	struct msg_jail jail; /* version 0: there is none */
+	struct mounts_path *paths;   /* jail.paths of them; the text points into bytes */
+	uint32_t *calls;             /* jail.calls */
+	int mounts_fd;               /* the app's mount namespace; -1: not made yet */
 	size_t bytes_n;
 	char bytes[]; /* the whole payload: equal bytes, equal spec */
 };
@@ -362,6 +365,7 @@ struct parent {
 	char *env[SPAWN_ENV_BASE + 1]; /* NULL-terminated */
 	int state_fd, log_dir_fd, keys_dir_fd, ca_dir_fd, lock_fd, cgroup_fd;
 	char cgroup_name[32];
+	int role_mounts[PROC_END]; /* the mount namespace of each role's processes; 0: not made yet */
 	struct cgroups cgroups;
 	unsigned cgroups_left; /* folders that were still busy when their process was buried */
 	unsigned gates;        /* how many slots there are; they only grow */
@@ -576,6 +580,14 @@ void stop_settle(struct parent *p);
 /* The first ctl does not come up: say so on stderr, which the command that started us shows, and end. */
 void stop_without_ctl(struct parent *p, const char *why);
 op_done stop_on_signals, stop_on_lifeline;
+
+/* ---- view.c: mount namespaces; *ret_fd is -1 where there is none, and the parent's. -errno with the step's name in
+ * ret_step (SPAWN_STEP_MAX bytes) ---- */
+int view_app(struct parent *p, struct spec *spec, int *ret_fd, char *ret_step);
+int view_role(struct parent *p, enum proc role, int *ret_fd, char *ret_step);
+/* Its next process gets a namespace made anew. */
+void view_forget(struct spec *spec);
+void view_done(struct parent *p);
 
 /* ---- say.c: events ---- */
 void say_run(struct parent *p, enum event id, struct run *r, const char *name, uint64_t number,

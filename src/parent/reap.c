@@ -176,6 +176,8 @@ static void note_oom(struct parent *p, struct run *r, struct cgroup_group *g)
 
 	if (killed == 0)
 		return;
+	/* What lies in its /tmp counts too, and would end the next one as well: that gets an empty one. */
+	view_forget(r->spec);
 	r->slot->oom_kills += (uint32_t)min_of(killed, (uint64_t)UINT16_MAX);
 	say_oom(p, r, g, killed);
 }

@@ -8,6 +8,7 @@
  * out, one slot after the other, and stops at the first that does not come up.
  */
 #include "parent.h"
+#include "mounts.h"
 #include "places.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -74,6 +75,8 @@ static bool jail_fits(const struct msg_jail *j)
 
 	good &= j->nice >= -20 && j->nice <= 19 && j->oom_adjust >= -1000 && j->oom_adjust <= 1000;
 	good &= j->umask_bits <= 0777 && j->cpu_weight >= 1 && j->cpu_weight <= 10000;
+	good &= j->system <= JAIL_STRICT && j->home <= JAIL_STRICT && j->call_mode <= JAIL_CALLS_NOT;
+	good &= j->call_errno < 4096;
 	good &= j->io_weight >= 1 && j->io_weight <= 10000 && j->tasks_max != 0;
 	for (unsigned i = 0; i < JAIL_LIMITS; i++)
 		good &= j->limit[i][0] <= j->limit[i][1];
@@ -90,7 +93,19 @@ static bool jail_read(struct unpack *u, struct spec *s)
 		return true;
 	p = unpack_bytes(u, &n);
 	memcpy(&s->jail, p, min_of(n, sizeof(s->jail)));
-	return unpack_done(u) && s->jail.version == JAIL_VERSION && jail_fits(&s->jail);
+	if (s->jail.version != JAIL_VERSION || !jail_fits(&s->jail))
+		return false;
+	s->paths = calloc(s->jail.paths + 1, sizeof(*s->paths));
+	s->calls = calloc(s->jail.calls + 1, sizeof(*s->calls));
+	for (uint32_t i = 0; s->paths != NULL && i < s->jail.paths; i++) {
+		s->paths[i].kind = unpack_u32(u);
+		s->paths[i].path = unpack_str(u);
+		if (s->paths[i].path[0] != '/')
+			return false;
+	}
+	for (uint32_t i = 0; s->calls != NULL && i < s->jail.calls; i++)
+		s->calls[i] = unpack_u32(u);
+	return s->paths != NULL && s->calls != NULL && unpack_done(u);
 }
 
 int spec_new(const void *bytes, size_t n, struct spec **ret_spec)
@@ -101,6 +116,7 @@ int spec_new(const void *bytes, size_t n, struct spec **ret_spec)
 	if (s == NULL)
 		return n >= sizeof(s->set) ? -ENOMEM : -EINVAL;
 	s->refs = 1;
+	s->mounts_fd = -1;
 	s->bytes_n = n;
 	memcpy(s->bytes, bytes, n);
 	memcpy(&s->set, bytes, sizeof(s->set));
@@ -135,6 +151,9 @@ void spec_unref(struct spec *s)
 {
 	if (s == NULL || --s->refs != 0)
 		return;
+	view_forget(s);
+	free(s->paths);
+	free(s->calls);
 	free(s->argv);
 	free(s->envp);
 	free(s);

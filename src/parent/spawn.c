@@ -138,6 +138,8 @@ _Noreturn static void child_main(const struct spawn *ask, int pipe_fd, pid_t par
 	 * open. */
 	if (syscall(SYS_close_range, ask->fd[3] >= 0 ? 4U : 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		child_fail(report, "descriptors", -errno);
+	if ((e = jail_calls(&ask->jail)) < 0)
+		child_fail(report, "system calls", e);
 	/* By descriptor when there is one: the folder of the roles may be closed to the role's
 	 * user. */
 	if (exe >= 0)
@@ -156,7 +158,7 @@ void spawn_init(struct spawn *ask, const struct parent *p)
 		.mask = 022,
 		.death_signal = SIGTERM,
 		.files_max = p->files_soft,
-		.jail = {.kind = JAIL_NONE, .parent = p},
+		.jail = {.kind = JAIL_NONE, .parent = p, .mounts_fd = -1},
 	};
 }
 

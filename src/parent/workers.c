@@ -104,6 +104,7 @@ static void ask_from_spec(struct spawn *ask, const struct parent *p, const struc
 		ask->jail.gid_extra = p->postgres.gid;
 	ask->jail.exe = spec->path;
 	ask->hold = spec->jail.version != 0 ? &spec->jail : NULL;
+	ask->jail.spec = ask->hold != NULL ? spec : NULL;
 }
 
 /* The app's cgroups, with what it is held to by now. */
@@ -131,6 +132,10 @@ int app_spawn(struct parent *p, struct run *r)
 	if (e == 0) {
 		ask_from_spec(&ask, p, spec);
 		hold_group(p, &ask, spec);
+		step = ask.failed;
+		e = spec->set.role == PROC_POSTGRES
+			    ? view_role(p, PROC_POSTGRES, &ask.jail.mounts_fd, ask.failed)
+			    : view_app(p, spec, &ask.jail.mounts_fd, ask.failed);
 		ask.envp = (char *const *)env;
 		if (place.argv != NULL)
 			ask.argv = place.argv;
@@ -139,7 +144,9 @@ int app_spawn(struct parent *p, struct run *r)
 		ask.fd[2] = f.err[1];
 		ask.fd[3] = link ? f.down[1] : r->listen_fd;
 		r->child.generation = r->generation;
-		if ((e = child_start(p, &r->child, &ask, &step)) < 0) {
+		if (e == 0)
+			e = child_start(p, &r->child, &ask, &step);
+		if (e < 0) {
 			close_pair(f.out);
 			close_pair(f.err);
 			close_pair(f.down);

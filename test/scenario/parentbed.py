@@ -53,6 +53,21 @@ def packed(*strings):
     return b"".join(struct.pack("<I", len(s.encode())) + s.encode() + b"\0" for s in strings)
 
 
+JAIL = struct.Struct("<4I32Q4Q3I2i4I8I4xQ")
+
+
+def jail_block(app=1, memory=1 << 64, tasks=1 << 64, limits=None, paths=(), calls=()):
+    """What ends a PROC_SET (struct msg_jail). limits: {number: (soft, hard)}; paths: (kind, path)."""
+    most = (1 << 64) - 1
+    limits = limits or {}
+    both = [v for n in range(16) for v in limits.get(n, (0, 0))]
+    fixed = JAIL.pack(1, app, 0, sum(1 << n for n in limits), *both, min(memory, most), most, most, min(tasks, most), 0, 100, 100,
+                      0, 0, 0, len(paths), len(calls), 0, *(0,) * 8, 0)
+    block = struct.pack("<I", len(fixed)) + fixed + b"\0"
+    block += b"".join(struct.pack("<I", kind) + packed(path) for kind, path in paths)
+    return block + b"".join(struct.pack("<I", call) for call in calls)
+
+
 class Message:
     def __init__(self, name, ident, body, fds):
         self.name, self.id, self.body, self.fds = name, ident, body, fds
@@ -149,8 +164,8 @@ class Peer:
 
 
 class Bed:
-    def __init__(self, gates=1, user=None, wrap=(), args=()):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="stead-bed-", dir="/tmp"))
+    def __init__(self, gates=1, user=None, wrap=(), args=(), base="/tmp"):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="stead-bed-", dir=base))
         self.dir.chmod(0o755)
         self.state, self.run, self.roles = (self.dir / n for n in ("state", "run", "roles"))
         for folder in (self.state, self.run, self.roles):
@@ -212,10 +227,10 @@ class Bed:
 
     def set(self, app=1, count=1, role="worker", argv=("app",), env=(), flags=LINK | ROLLING, stop_ms=2000,
             start_ms=5000, uid=0, gid=0, path=None, ident=77, name="guestbook", stop="TERM", cwd="/",
-            listen=0, ready=0, notify=0, watchdog_ms=0, port=0, kill=0, socket="", probe=""):
+            listen=0, ready=0, notify=0, watchdog_ms=0, port=0, kill=0, socket="", probe="", jail=b""):
         body = PROC_SET.pack(ROLE[role], app, count, uid, gid, flags, start_ms, stop_ms, len(argv), len(env), 0, 0,
                              0, 0, 0, 0, listen, 1, port, ready, 1, notify, watchdog_ms, kill)
-        body += packed(name, cwd, path or str(self.dir / "app"), *argv, "", *env, "", stop, socket, probe)
+        body += packed(name, cwd, path or str(self.dir / "app"), *argv, "", *env, "", stop, socket, probe) + jail
         self.ctl.send("PROC_SET", body, ident=ident)
         return struct.unpack_from("<I", self.ctl.until("DONE", lambda m: m.id == ident).body)[0]
 

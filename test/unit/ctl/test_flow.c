@@ -264,6 +264,10 @@ static void expect_no_service(struct unpack *u)
 	assert_string_equal(unpack_str(u), "");
 	jail = (const void *)unpack_bytes(u, &n);
 	assert_int_equal(n, sizeof *jail);
+	for (uint32_t i = 0; i < jail->paths; i++) {
+		assert_int_not_equal(unpack_u32(u), 0);
+		assert_int_equal(unpack_str(u)[0], '/');
+	}
 	assert_true(unpack_done(u));
 	assert_int_equal(jail->version, JAIL_VERSION);
 	assert_int_equal(jail->group, 1);
