@@ -7,6 +7,7 @@
  * that is hear.c.
  */
 #include "parent.h"
+#include "mounts.h"
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /*
- * mounts.h: what of the file system a jailed process sees (mounts.c).
+ * mounts.h: what of the file system a jailed process sees (mounts.c), and for whom that is made (view.c).
  */
 #ifndef STEAD_PARENT_MOUNTS_H
 #define STEAD_PARENT_MOUNTS_H
@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 struct parent;
+struct spec;
 
 struct mounts_path {
 	uint32_t kind; /* enum jail_path */
@@ -27,5 +28,13 @@ struct mounts_plan {
 /* Make a namespace like that. Blocks for some milliseconds. 0 and a descriptor of it, the caller's;
  * or -errno with the part's name in ret_step (SPAWN_STEP_MAX bytes). */
 int mounts_make(const struct mounts_plan *plan, int *ret_fd, char *ret_step);
+
+/* ---- view.c: mount namespaces; *ret_fd is -1 where there is none, and the parent's. -errno with the step's name in
+ * ret_step (SPAWN_STEP_MAX bytes) ---- */
+int view_app(struct parent *p, struct spec *spec, int *ret_fd, char *ret_step);
+int view_role(struct parent *p, enum proc role, int *ret_fd, char *ret_step);
+/* Its next process gets a namespace made anew. */
+void view_forget(struct spec *spec);
+void view_done(struct parent *p);
 
 #endif

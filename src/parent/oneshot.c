@@ -6,6 +6,7 @@
  * channel goes to ctl; the parent keeps no end of it.
  */
 #include "parent.h"
+#include "mounts.h"
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>

@@ -5,6 +5,7 @@
  * Called by main.c, and by the simulation with other struct parent_ops. Owns struct parent.
  */
 #include "parent.h"
+#include "mounts.h"
 #include "places.h"
 #include <stdlib.h>
 #include <string.h>

@@ -581,14 +581,6 @@ void stop_settle(struct parent *p);
 void stop_without_ctl(struct parent *p, const char *why);
 op_done stop_on_signals, stop_on_lifeline;
 
-/* ---- view.c: mount namespaces; *ret_fd is -1 where there is none, and the parent's. -errno with the step's name in
- * ret_step (SPAWN_STEP_MAX bytes) ---- */
-int view_app(struct parent *p, struct spec *spec, int *ret_fd, char *ret_step);
-int view_role(struct parent *p, enum proc role, int *ret_fd, char *ret_step);
-/* Its next process gets a namespace made anew. */
-void view_forget(struct spec *spec);
-void view_done(struct parent *p);
-
 /* ---- say.c: events ---- */
 void say_run(struct parent *p, enum event id, struct run *r, const char *name, uint64_t number,
 	const char *why);

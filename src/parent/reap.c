@@ -8,6 +8,7 @@
  * still its own.
  */
 #include "parent.h"
+#include "mounts.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

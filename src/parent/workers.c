@@ -10,6 +10,7 @@
  * gate, one by LINK to the worker.
  */
 #include "parent.h"
+#include "mounts.h"
 #include "places.h"
 #include <fcntl.h>
 #include <signal.h>
