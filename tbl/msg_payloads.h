@@ -145,14 +145,15 @@ struct msg_challenge {
 	uint64_t forget_ms; /* so long from now on; 0: it is forgotten now */
 };
 /* Get one; only ask the authority when it should be renewed; only look which one is served here: then the packed
- * directory is https://NAME:PORT, and the URL of the account an address; only ask for the terms. */
-enum cert_what { CERT_GET = 0, CERT_LOOK_RENEWAL = 1, CERT_LOOK_SERVED = 2, CERT_LOOK_TERMS = 3 };
+ * directory is https://NAME:PORT, and the URL of the account an address; only ask for the terms;
+ * only ask the guard of OnDemand=: then it is the whole URL. */
+enum cert_what { CERT_GET = 0, CERT_LOOK_RENEWAL = 1, CERT_LOOK_SERVED = 2, CERT_LOOK_TERMS = 3, CERT_LOOK_GUARD = 4 };
 struct msg_challenge_tls {
 	uint64_t forget_ms; /* as in msg_challenge */
 	uint8_t key[32];    /* of the certificate, at keys */
 };
 enum { CHALLENGE_DER_MAX = 2048 };
-enum { CERT_ASKS_MAX = 8 /* at once */ };
+enum { CERT_ASKS_MAX = 8, CERT_GUARDS_MAX = 4 /* at once; of guards */ };
 /* How a name is proved: http-01 (RFC 8555 section 8.3), tls-alpn-01 (RFC 8737), dns-01 (RFC 8555 section 8.4). */
 enum cert_way { CERT_BY_HTTP = 0, CERT_BY_TLS, CERT_BY_DNS, CERT_WAYS };
 struct msg_cert_ask {
@@ -164,11 +165,19 @@ struct msg_cert_ask {
 	uint8_t account_key[32], account_x[32], account_y[32];
 	uint8_t eab_key[32];   /* of the external account; counts with a key identifier */
 };
+struct msg_cert_demand {
+	uint32_t site; /* its number */
+	uint32_t used; /* 1: there is a certificate, and it serves */
+};
+struct msg_cert_demanded {
+	uint32_t site;
+	uint32_t keep_ms;
+};
 struct msg_cert_offer {
 	uint32_t way; /* enum cert_way */
 	uint32_t pad;
 };
-enum cert_outcome { CERT_ISSUED = 1, CERT_FAILED, CERT_RENEWAL, CERT_SERVED, CERT_TERMS };
+enum cert_outcome { CERT_ISSUED = 1, CERT_FAILED, CERT_RENEWAL, CERT_SERVED, CERT_TERMS, CERT_PERMITTED, CERT_NOT_PERMITTED };
 /* Who has to do something about a failure: the site's owner, the preflight found it, so nothing was spent; he, and it was
  * spent; the authority, which is in trouble. */
 enum cert_blame { CERT_BLAME_HERE = 0, CERT_BLAME_NAME = 1, CERT_BLAME_AUTHORITY = 2 };

@@ -118,6 +118,9 @@ MSG(CERT_OFFERED, 444, P(CTL), P(CERTS), none, 0, 0, "it can be looked at; packe
 MSG(CERT_WITHDRAW, 446, P(CERTS), P(CTL), msg_cert_offer, 0, 0, "it is proved; then packed as in CERT_OFFER, the text empty")
 MSG(CERT_END, 445, P(CERTS), P(CTL), msg_cert_end, 0, 0, "what came of a job; then packed: URLs of the account and of the order, what failed (TERMS: their URL), what to do, the host name that it is about, serial number, its name for RFC 9773, then each certificate of the chain in DER")
 
+MSG(CERT_DEMAND, 447, P(GATE), P(CTL), msg_cert_demand, 0, 0, "somebody asks for that name over TLS, and its site has OnDemand= and no certificate for it, or one that is used late in its life; then: the name")
+MSG(CERT_DEMANDED, 448, P(CTL), P(GATE), msg_cert_demanded, 0, 0, "there is none for that name now: do not ask again within that time; then: the name")
+
 /* ctl and log */
 MSG(LOG_QUERY, 500, P(CTL), P(LOG), msg_log_query, 0, 0, "records that match, then follow; then packed: app name or empty")
 MSG(LOG_CANCEL, 501, P(CTL), P(LOG), msg_log_query, 0, 0, "no more of that query")

@@ -294,7 +294,7 @@ static bool set_up(struct certs *c, struct transfer *t, const struct transfer_as
 	SET(CURLOPT_SSL_VERIFYPEER, ask->kind == TRANSFER_LOOK ? 0L : 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, ask->kind == TRANSFER_LOOK ? 0L : 2L);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-	SET(CURLOPT_TIMEOUT_MS, (long)(ask->plain ? PROBE_MS : TRANSFER_MS));
+	SET(CURLOPT_TIMEOUT_MS, ask->timeout_ms ? ask->timeout_ms : (long)(ask->plain ? PROBE_MS : TRANSFER_MS));
 	SET(CURLOPT_WRITEFUNCTION, take_body);
 	SET(CURLOPT_WRITEDATA, t);
 	SET(CURLOPT_HEADERFUNCTION, take_head);

@@ -36,7 +36,7 @@ struct job *job_by_question(struct certs *c, uint64_t sent, enum job_wait wait)
 	return NULL;
 }
 
-static void job_free(struct job *j)
+void job_free(struct job *j)
 {
 	loop_timer_stop(j->certs->loop, &j->timer);
 	http_stop(&j->transfer);
@@ -115,21 +115,6 @@ static void tell_end(struct job *j)
 	job_free(j);
 }
 
-static void tell_served(struct job *j)
-{
-	struct msg_cert_end m = {.outcome = CERT_SERVED};
-	struct buf b;
-
-	buf_init(&b, 4096);
-	for (unsigned i = 0; i < 5; i++)
-		pack_str(&b, i == 2 && j->transfer.failed ? j->transfer.error : "");
-	pack_str(&b, j->transfer.serial);
-	pack_str(&b, "");
-	job_tell(j, PROC_CTL, MSG_CERT_END, j->id, &m, sizeof m, b.p, b.error ? 0 : b.len);
-	buf_done(&b);
-	job_free(j);
-}
-
 /* ---- requests ---- */
 
 void job_address(const uint8_t a[16], char ret[50])
@@ -144,7 +129,7 @@ void job_address(const uint8_t a[16], char ret[50])
 }
 
 /* Of an https URL in visible ASCII. False: it is none that can be asked. */
-static bool host_of(const char *url, char host[ACME_NAME_BYTES], uint16_t *ret_port)
+bool job_host_of(const char *url, char host[ACME_NAME_BYTES], uint16_t *ret_port)
 {
 	const char *at = url + strlen("https://"), *end = at + strcspn(at, "/?#");
 	const char *colon = memchr(at, ':', (size_t)(end - at));
@@ -201,7 +186,7 @@ static void transfer(struct job *j)
 
 static void request(struct job *j, const char *url)
 {
-	if (!host_of(url, j->host, &j->port)) {
+	if (!job_host_of(url, j->host, &j->port)) {
 		no_answer(j, "its URL is not of the form https://HOST/PATH");
 		return;
 	}
@@ -319,6 +304,10 @@ void job_on_timer(struct loop *l, struct op *op, int res)
 	(void)res;
 	if (j->wait == WAIT_AGAIN)
 		job_spread(j);
+	if (j->guarding) {
+		guard_late(j);
+		return;
+	}
 	if (j->wait != WAIT_TIME)
 		return;
 	order_went(&j->order);
@@ -339,7 +328,11 @@ void job_transferred(struct transfer *t)
 		.link = t->link};
 
 	if (j->looking) {
-		tell_served(j);
+		look_transferred(j);
+		return;
+	}
+	if (j->guarding) {
+		guard_transferred(j);
 		return;
 	}
 	if (j->probing) {
@@ -400,6 +393,10 @@ void job_resolved(struct certs *c, const struct msg *m)
 		(!said.err && !said.addresses))
 		said = (struct msg_resolved){.err = EIO};
 	memcpy(addresses, tail, (size_t)said.addresses * 16);
+	if (j->guarding) {
+		guard_resolved(j, said.err, (const uint8_t(*)[16])addresses, said.addresses);
+		return;
+	}
 	if (j->probing) {
 		probe_resolved(j, said.err, (const uint8_t(*)[16])addresses, said.addresses);
 		return;
@@ -514,6 +511,7 @@ static bool read_ask(
 	ask->else_tls = said.else_tls;
 	ask->way = (enum cert_way)min_of(said.way, (uint32_t)CERT_BY_DNS);
 	j->looking = said.what == CERT_LOOK_SERVED;
+	j->guarding = said.what == CERT_LOOK_GUARD;
 	j->look_at = *ret_account;
 	memcpy(ask->key, said.key, sizeof ask->key);
 	memcpy(ask->eab_key, said.eab_key, sizeof ask->eab_key);
@@ -522,22 +520,8 @@ static bool read_ask(
 	memcpy(ask->account_key.y, said.account_y, sizeof ask->account_key.y);
 	for (unsigned i = 0; i < sizeof chance; i++)
 		(void)snprintf(ask->token + 2 * i, 3, "%02x", chance[i]);
-	return unpack_done(&u) && answer_is_url(ask->directory, strlen(ask->directory)) &&
+	return unpack_done(&u) && (j->guarding || answer_is_url(ask->directory, strlen(ask->directory))) &&
 	       strlen(*ret_account) < ACME_URL_BYTES && strlen(*ret_url) < ACME_URL_BYTES;
-}
-
-static void look(struct job *j)
-{
-	struct transfer_ask ask = {.kind = TRANSFER_LOOK,
-		.url = j->ask.directory,
-		.host = j->host,
-		.addresses = j->look_at};
-
-	j->wait = WAIT_HTTP;
-	if (!host_of(ask.url, j->host, &ask.port) || http_start(j->certs, &j->transfer, &ask) < 0) {
-		j->transfer.failed = true;
-		tell_served(j);
-	}
 }
 
 static void begin(struct certs *c, const struct msg *m)
@@ -562,8 +546,10 @@ static void begin(struct certs *c, const struct msg *m)
 		return;
 	}
 	order_init(&j->order, &j->ask, j->looking ? "" : account, url);
-	if (j->looking)
-		look(j);
+	if (j->guarding)
+		guard_begin(j);
+	else if (j->looking)
+		look_begin(j);
 	else
 		job_go_on(j);
 }

@@ -9,7 +9,7 @@
 
 enum { OP_HTTP_IN = OP_USER, OP_HTTP_OUT, OP_HTTP_TIMER, OP_JOB_TIMER, OP_CERTS_END };
 enum {
-	JOBS_MAX = CERT_ASKS_MAX,
+	JOBS_MAX = CERT_ASKS_MAX + CERT_GUARDS_MAX,
 	SOCKETS_MAX = 64,
 	ADDRESSES_MAX = 8, /* of one host that are tried */
 	SIGN_JWS_MAX = 48 * 1024,
@@ -53,7 +53,8 @@ struct transfer_ask {
 	uint16_t port;
 	const char *addresses; /* of that host, with commas between them; IPv6 in brackets; NULL: it is one */
 	size_t body_max;
-	bool plain; /* http, not https: the preflight */
+	bool plain; /* http, not https: the preflight, a guard on this machine */
+	long timeout_ms; /* 0: the usual one */
 };
 int http_open(struct certs *c);
 /* Behind the last transfer. */
@@ -95,6 +96,7 @@ struct job {
 	/* the preflight */
 	bool looking; /* it only looks which certificate is served */
 	const char *look_at;
+	bool guarding, guard_plain; /* it only asks the guard of OnDemand= */
 	bool probing;
 	const char *caa_at; /* of the name, or of a domain that it is in, the records are looked up */
 	unsigned probe_i, probe_n, probe_at,
@@ -125,6 +127,21 @@ void probe_begin(struct job *j);
 void probe_resolved(struct job *j, uint32_t err, const uint8_t (*addresses)[16], unsigned n);
 void probe_transferred(struct job *j);
 void probe_caa(struct job *j, const struct msg_caa_looked *said, const struct caa_record *records);
+/* guard.c: each is called when its turn in job.c comes; the last when no address came in time. */
+void guard_begin(struct job *j);
+void guard_resolved(struct job *j, uint32_t err, const uint8_t (*addresses)[16], unsigned n);
+void guard_transferred(struct job *j);
+void guard_late(struct job *j);
+/* The URL's host, with brackets, and port. False: it is none that is asked. */
+bool guard_read_url(const char *url, char host[ACME_NAME_BYTES], uint16_t *ret_port, bool *ret_plain);
+/* look.c: which certificate is served here. */
+void look_begin(struct job *j);
+void look_transferred(struct job *j);
+/* The end of a job that only looks; `why` or the serial number that is served, "" without. */
+void job_end_look(struct job *j, enum cert_outcome outcome, const char *why, const char *serial);
+/* Of an https URL in visible ASCII. False: it is none that can be asked. */
+bool job_host_of(const char *url, char host[ACME_NAME_BYTES], uint16_t *ret_port);
+void job_free(struct job *j);
 /* For probe.c and offered.c. */
 struct job *job_by_question(struct certs *c, uint64_t sent, enum job_wait wait);
 void job_tell(struct job *j, uint32_t role, enum msg_type type, uint64_t id, const void *p, size_t n,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conf_priv.h"
+#include "lib/hostname.h"
 #include "lib/must.h"
 
 const struct conf_app *conf_app(const struct conf *c)
@@ -92,6 +93,25 @@ static void check_authority(struct conf *c, enum conf_key k)
 			"%s=: an authority is not asked in the clear", conf_rows[k].key);
 }
 
+/* Who can change what a guard says decides what certificates are got for. */
+static void check_guard(struct conf *c)
+{
+	const struct conf_value *v = c->at->head[CONF_SITE_ON_DEMAND];
+	const char *host = v != NULL ? v->text + strlen("http://") : "";
+	size_t n = strcspn(host, "/");
+
+	if (v == NULL || strncmp(v->text, "http://", 7) != 0)
+		return;
+	for (size_t i = n; i > 0 && host[i - 1] != ']'; i--)
+		if (host[i - 1] == ':') {
+			n = i - 1;
+			break;
+		}
+	if (!hostname_is_local(host, n))
+		conf_find(c, CONF_ERROR, &v->pos, "write its URL with https://, or name a loopback address",
+			"OnDemand=: a guard on another machine is not asked in the clear");
+}
+
 static void check_acme(struct conf *c)
 {
 	const struct conf_value *email = c->at->head[CONF_SERVER_ACME_EMAIL];
@@ -103,6 +123,7 @@ static void check_acme(struct conf *c)
 		(at == NULL || at == email->text || at[1] == '\0' || strpbrk(email->text, " ,;<>\"?") != NULL || strchr(at + 1, '@') != NULL))
 		conf_find(c, CONF_ERROR, &email->pos, "write one address, like admin@example.org",
 			"AcmeEmail=: \"%.60s\" is not an address of mail", email->text);
+	check_guard(c);
 	check_authority(c, CONF_SERVER_ACME_DIRECTORY);
 	check_authority(c, CONF_SERVER_ACME_FALLBACK);
 	check_authority(c, CONF_SERVER_ACME_STAGING);
@@ -245,6 +266,7 @@ static void fill_tls(struct conf *c, struct conf_app *a)
 	a->acme_chain = text_of(c, CONF_SERVER_ACME_CHAIN);
 	a->acme_eab_kid = text_of(c, CONF_SERVER_ACME_EAB_KID);
 	a->acme_eab_box = text_of(c, CONF_SERVER_ACME_EAB_BOX);
+	a->on_demand = text_of(c, CONF_SITE_ON_DEMAND);
 	a->profile = text_of(c, CONF_SITE_PROFILE);
 	a->http = (enum conf_http)number_of(c, CONF_SITE_HTTP);
 	a->hsts_ms = number_of(c, CONF_SITE_HSTS);

@@ -373,6 +373,7 @@ struct conf_app {
 	const char *acme_email, *acme_directory; /* email "": nobody agreed to an authority's terms */
 	const char *acme_fallback, *acme_staging, *acme_chain, *acme_eab_kid; /* "" */
 	const char *acme_eab_box;    /* base64; "": there is none, or it is not sealed yet */
+	const char *on_demand;       /* "": only names of the configuration */
 	const char *profile;         /* "": the authority's usual one */
 	bool http1, http2;           /* over TLS */
 	const char *const *listen_tls;

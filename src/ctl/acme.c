@@ -5,7 +5,8 @@
  *
  * Called when a snapshot has been made, with messages of keys, certs and gates, and by its timer. Everything that a successor must know is in the state before the next
  * step is done (state_cert.c): a ctl or a certs that dies at any point costs time, and never a
- * second certificate. Only names of the configuration are asked for.
+ * second certificate. Only names of the configuration are asked for, and
+ * those that a guard permits (demand.c).
  */
 #include "sites.h"
 
@@ -92,7 +93,9 @@ void acme_failed(struct ctl *c, struct cert *cert, const char *about, const char
 	(void)snprintf(cert->todo, sizeof cert->todo, "%s", todo);
 	(void)snprintf(cert->about, sizeof cert->about, "%s", about);
 	(void)state_save_cert(c, cert);
-	say(c, EV_CERT_FAILED, "site", cert->site, "name", about, "why", what, "help", todo, NULL);
+	if (cert->of)
+		demand_failed(c, cert);
+	say(c, EV_CERT_FAILED, "site", cert->of ? cert->of : cert->site, "name", about, "why", what, "help", todo, NULL);
 }
 
 /* ---- keys ---- */
@@ -360,7 +363,7 @@ static void advance(struct ctl *c, struct cert *cert)
 	struct acme_account *a;
 	uint64_t then = 0;
 
-	if (cert->making)
+	if (cert->making || (cert->of && !demand_may(c, cert)))
 		return;
 	a = acme_choose(c, cert, &then);
 	if (!a) {
@@ -403,6 +406,7 @@ void acme_turn(struct ctl *c)
 	/* Not while what is live changes: an authority would look at what is not there yet. */
 	if (!c->certs.agreed || !c->live_us || c->up || c->stopping || !sites_loaded(c))
 		return;
+	demand_turn(c);
 	for (struct cert *cert = c->certs.all; cert; cert = cert->next) {
 		bool due = is_due(cert, now), look = may_look(cert) && cert->look_s <= now;
 

@@ -89,13 +89,15 @@ static void issued(struct ctl *c, struct cert *cert, const struct msg_cert_end *
 	cert->not_before_s = m->not_before_s;
 	cert->not_after_s = m->not_after_s;
 	cert->failures = 0;
+	/* Of a guard each order has its own. */
+	cert->permitted_s = 0;
 	cert->next_s = acme_renewal_of(cert);
 	acme_spend(c, cert);
 	acme_well(c, cert);
 	must(cert->asked != NULL);
 	(void)snprintf(until, sizeof until, "%llu", (unsigned long long)cert->not_after_s);
 	(void)state_save_cert(c, cert);
-	say(c, EV_CERT_ISSUED, "site", cert->site, "names", cert->names, "serial", cert->serial,
+	say(c, EV_CERT_ISSUED, "site", cert->of ? cert->of : cert->site, "names", cert->names, "serial", cert->serial,
 		"until", until, NULL);
 	/* From here on every gate takes it for its next handshake; whether it does is looked at. */
 	cert->check = CHECKS;
@@ -190,6 +192,8 @@ static void heard(struct ctl *c, const struct msg *m)
 		acme_terms_heard(c, m);
 		return;
 	}
+	if (m->h.type == MSG_CERT_END && demand_answered(c, m))
+		return;
 	while (cert && (!cert->job || cert->job != m->h.id))
 		cert = cert->next;
 	if (!cert)
@@ -249,6 +253,7 @@ static void certs_gone(struct chan *ch, int why)
 	c->certs.jobs = 0;
 	c->certs.terms_job = 0;
 	acme_offers_left(c);
+	demand_certs_gone(c);
 	for (struct cert *cert = c->certs.all; cert; cert = cert->next)
 		cert->job = cert->offer = 0;
 }

@@ -29,7 +29,7 @@ static struct span span_of(const struct ctl *c, const struct cert *cert)
 		return (struct span){0};
 	if (cert->own)
 		return (struct span){0, cert->own_until_s};
-	return cert->wanted && cert->n ? (struct span){cert->not_before_s, cert->not_after_s} : (struct span){0};
+	return cert->wanted && cert->n && !demand_rests(cert) ? (struct span){cert->not_before_s, cert->not_after_s} : (struct span){0};
 }
 
 /* The one for local names is made anew by itself, without anybody who could fail. */

@@ -195,7 +195,7 @@ static char *wanted_names(struct site_build *b, const struct conf_app *conf, uns
 }
 
 /* Nobody agreed to the authority's terms: that is told for the first name. */
-static void count_unagreed(struct certs *certs, const char *names)
+void acme_count_unagreed(struct certs *certs, const char *names)
 {
 	size_t n = min_of(strcspn(names, " "), sizeof certs->unagreed_name - 1);
 
@@ -211,7 +211,7 @@ bool acme_put(struct site_build *b, const struct conf_app *conf, struct snap_sit
 	struct snap_cert put;
 
 	if (names && !b->c->certs.agreed) {
-		count_unagreed(&b->c->certs, names);
+		acme_count_unagreed(&b->c->certs, names);
 		free(names);
 		return false;
 	}
@@ -262,6 +262,7 @@ void acme_end(struct site_build *b)
 {
 	struct certs *certs = &b->c->certs;
 
+	demand_end(b);
 	for (struct cert *cert = certs->all; cert; cert = cert->next)
 		if (cert->seen != certs->build) {
 			free(cert->wanted);

@@ -13,6 +13,7 @@
  *   stored.h       those that lie in the state as they were handed over
  *   acme_terms.c   who agreed to the terms of which authority
  *   acme_late.c    who does not get renewed is told of
+ *   demand.h       names that are got when somebody asks for them
  *   cert_verbs.c   `stead cert`, and what `stead status` says of them
  */
 #ifndef STEAD_CTL_CERT_H
@@ -24,6 +25,7 @@
 #include <jansson.h>
 
 #include "certs.h"
+#include "demand.h"
 #include "lib/chan.h"
 #include "snap/cert_box.h"
 #include "stored.h"
@@ -68,7 +70,8 @@ struct acme_account {
 struct cert {
 	struct cert *next;
 	struct cert *same; /* of the same bucket */
-	char site[64];
+	char *site;
+	char *of; /* on demand: the name of its site, and `site` is the host name that it is for; NULL: it is a site's own */
 	char *names; /* for which there is one, blank-separated; "": there is none */
 	/* what serves */
 	struct cert_key key;
@@ -94,7 +97,10 @@ struct cert {
 	uint64_t wait_s[2];        /* until then not AcmeDirectory=, not AcmeFallback= */
 	uint64_t refused_s;        /* of the refused tries of an hour what is spent */
 	unsigned rehearse;         /* 0; or try where it costs nothing: this is so many tries there already */
+	/* on demand: since when it is got; when its name was asked for last, as far as that matters */
+	uint64_t since_s, used_s;
 	/* of now only */
+	uint64_t permitted_s; /* by the guard, last */
 	char *wanted;                   /* NULL: nobody wants it */
 	char profile[64];               /* of Profile= */
 	uint32_t number;                /* of the site */
@@ -145,6 +151,7 @@ struct certs {
 	struct acme_account *accounts;
 	struct stored_cert *stored;
 	struct cert_local local;
+	struct demands demands;
 	struct chan chan; /* to the process certs */
 	bool wanted, greeted;
 	char directory[CERT_URL_MAX], contact[256]; /* contact: "" */
@@ -179,6 +186,8 @@ int state_drop_record(struct ctl *c, const char *token);
 struct cert *cert_find(struct ctl *c, const char *site);
 /* One with nothing in it, in the list. NULL without memory. */
 struct cert *cert_add(struct ctl *c, const char *site);
+/* Take it out of the list, and free it; nobody may know of it. */
+void cert_drop(struct ctl *c, struct cert *cert);
 void certs_free(struct ctl *c);
 
 /* ---- state_authority.c ---- */
@@ -225,6 +234,8 @@ void acme_end(struct site_build *b);
 /* Is there anything to do, or will there be? Sites with names, and somebody who agreed to an
  * authority's terms. */
 bool acme_wants(const struct ctl *c, const struct conf_app *conf);
+/* Nobody agreed to the authority's terms, and a certificate for that name is wanted. */
+void acme_count_unagreed(struct certs *certs, const char *names);
 /* ---- acme.c ---- */
 /* The account at that authority, with a key; NULL: it is being made. "" is none: its key signs what proves names by TLS
  * (RFC 8737). */

@@ -75,7 +75,7 @@ static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 {
 	char host[256];
 	const char *names = cert->n ? cert->names : cert->wanted ? cert->wanted : "";
-	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:i}", "site", cert->site, "state",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:i}", "site", cert->of ? cert->of : cert->site, "state",
 		state_of(c, cert), "alert", alerts[acme_alert(c, cert)], "from",
 		cert->own ? "Certificate=" : acme_source(c, cert), "issuer",
 		cert->own ? cert->own_issuer : authority_of(c, cert, host), "names",
@@ -84,6 +84,8 @@ static json_t *cert_json(const struct ctl *c, const struct cert *cert)
 		certs_day(cert->own ? cert->own_until_s : cert->not_after_s), "failures",
 		(int)cert->failures);
 
+	if (o && cert->of)
+		(void)json_object_set_new(o, "on_demand", json_true());
 	if (o && !cert->own) {
 		(void)json_object_set_new(o, "next", certs_day(cert->job ? 0 : cert->next_s));
 		(void)json_object_set_new(o, "wanted", certs_words(cert->wanted ? cert->wanted : ""));
@@ -117,7 +119,7 @@ json_t *certs_json(struct ctl *c, const char *site)
 			(void)json_array_append_new(list, stored_json(c, s));
 	for (const struct cert *cert = c->certs.all; cert; cert = cert->next)
 		if (cert->seen == c->certs.build && (cert->wanted || cert->own) &&
-			(!site[0] || strcmp(site, cert->site) == 0))
+			(!site[0] || strcmp(site, cert->of ? cert->of : cert->site) == 0))
 			(void)json_array_append_new(list, cert_json(c, cert));
 	return list;
 }

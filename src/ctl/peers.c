@@ -113,6 +113,8 @@ static void gate_got(struct chan *ch, struct msg *m)
 	}
 	if (m->h.type == MSG_CHALLENGED)
 		acme_gate_knows(g, m->h.id);
+	if (m->h.type == MSG_CERT_DEMAND)
+		demand_heard(g, m);
 	if (m->h.type == MSG_CACHE_PURGED)
 		purge_told(g->ctl, m);
 	if (m->h.type == MSG_METRICS_ASK)

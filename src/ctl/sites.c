@@ -143,6 +143,7 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	site.connections_max = conf->connections_per_address;
 	site.proxy_protocol = sites_networks(b, conf->proxy_protocol, conf->nproxy_protocol);
 	certs_put(b, conf, &site);
+	demand_site_put(b, conf, &site);
 	b->nclient_cas = 0;
 	most = put_routes(b, conf, all);
 	site.client_cas = client_ca_list(b);
@@ -259,6 +260,7 @@ static int send_fds(
 	err = snap_finish(w, generation, default_site, fds, &n);
 	if (err)
 		return err;
+	demand_on_snap(c, fds, n);
 	m.segments = n - 1;
 	c->snap_bytes = 0;
 	for (unsigned i = 0; i < n; i++)

@@ -16,7 +16,9 @@
 
 int state_make_cert(struct ctl *c)
 {
-	return state_exec(c, "CREATE TABLE IF NOT EXISTS acme_account (directory TEXT PRIMARY KEY, "
+	int err = state_make_demand(c);
+
+	return err ? err : state_exec(c, "CREATE TABLE IF NOT EXISTS acme_account (directory TEXT PRIMARY KEY, "
 			     "url TEXT NOT NULL, key BLOB NOT NULL,"
 			     " box BLOB NOT NULL, x BLOB NOT NULL, y BLOB NOT NULL, spent INTEGER "
 			     "NOT NULL) WITHOUT ROWID;"
@@ -55,6 +57,8 @@ static void cert_free(struct cert *cert)
 		return;
 	for (unsigned i = 0; i < cert->n; i++)
 		free(cert->der[i]);
+	free(cert->site);
+	free(cert->of);
 	free(cert->names);
 	free(cert->asked);
 	free(cert->csr);
@@ -69,15 +73,13 @@ struct cert *cert_add(struct ctl *c, const char *site)
 {
 	struct cert *cert = calloc(1, sizeof *cert);
 
-	if (!cert || strlen(site) >= sizeof cert->site) {
-		free(cert);
+	if (!cert)
 		return NULL;
-	}
-	memcpy(cert->site, site, strlen(site) + 1);
+	cert->site = strdup(site);
 	cert->names = strdup("");
 	cert->asked = strdup("");
 	cert->csr = strdup("");
-	if (!cert->names || !cert->asked || !cert->csr) {
+	if (!cert->site || !cert->names || !cert->asked || !cert->csr) {
 		cert_free(cert);
 		return NULL;
 	}
@@ -88,8 +90,22 @@ struct cert *cert_add(struct ctl *c, const char *site)
 	return cert;
 }
 
+void cert_drop(struct ctl *c, struct cert *cert)
+{
+	struct cert **at = &c->certs.all;
+
+	while (*at != cert)
+		at = &(*at)->next;
+	*at = cert->next;
+	for (at = bucket_of(c, cert->site); *at != cert; at = &(*at)->same)
+		;
+	*at = cert->same;
+	cert_free(cert);
+}
+
 void certs_free(struct ctl *c)
 {
+	demands_free(c);
 	memset(c->certs.bucket, 0, sizeof c->certs.bucket);
 	while (c->certs.all) {
 		struct cert *cert = c->certs.all;
@@ -254,6 +270,8 @@ int state_load_certs(struct ctl *c)
 		err = state_load_rows(c, "SELECT directory, url, key, box, x, y, spent FROM acme_account", load_account);
 	if (!err)
 		err = state_load_rows(c, "SELECT token, name, text FROM acme_record", load_record);
+	if (!err)
+		err = state_load_demands(c);
 	return err ? err : state_load_authorities(c);
 }
 

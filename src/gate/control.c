@@ -95,6 +95,8 @@ static void ctl_got(struct chan *c, struct msg *m)
 			say_loaded(g, snap_generation(g->snap), 0);
 		if (g->ctl_hello && g->refused_err)
 			say_loaded(g, g->refused, g->refused_err);
+		if (g->ctl_hello)
+			tls_demand_ctl_up(g);
 	} else if (m->h.type == MSG_CACHE_PURGE) {
 		purge(g, m);
 	} else if (m->h.type == MSG_OVERLAY) {
@@ -105,6 +107,9 @@ static void ctl_got(struct chan *c, struct msg *m)
 	} else if (m->h.type == MSG_CHALLENGE_TLS) {
 		if (tls_challenge_heard(g, m) == 0)
 			(void)chan_send(&g->ctl, MSG_CHALLENGED, m->h.id, NULL, 0, NULL, 0, NULL, 0);
+	} else if (m->h.type == MSG_CERT_DEMANDED) {
+		if (tls_demand_heard(g, m) < 0)
+			chan_close(c);
 	} else if (m->h.type == MSG_METRICS) {
 		scrape_answer(g, m->fds[0]);
 	}

@@ -174,6 +174,7 @@ void gate_set_snap(struct gate *g, struct snap *s)
 	if (s) {
 		up_on_snap(g->up, s);
 		tcp_on_snap(g, s);
+		tls_demand_on_snap(g);
 	}
 	snap_unref(old);
 }

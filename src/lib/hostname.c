@@ -64,6 +64,37 @@ bool hostname_is_local(const char *p, size_t n)
 	       is_below(p, n, ".localhost") || is_below(p, n, ".test");
 }
 
+/* A label's length when it is one; else 0. */
+static size_t label(const char *p, size_t n)
+{
+	size_t len = 0;
+
+	while (len < n && ((p[len] >= 'a' && p[len] <= 'z') || (p[len] >= '0' && p[len] <= '9') || p[len] == '-'))
+		len++;
+	return len > 63 || (len < n && p[len] != '.') || (len && (p[0] == '-' || p[len - 1] == '-')) ? 0 : len;
+}
+
+bool hostname_is_public(const char *p, size_t n)
+{
+	static const char *const local[] = {".local", ".internal", ".home.arpa", ".invalid", ".onion"};
+	size_t at = 0, len = 0;
+	bool number = true;
+
+	if (n == 0 || n > 253 || !memchr(p, '.', n) || hostname_is_local(p, n))
+		return false;
+	for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+		if (is_below(p, n, local[i]))
+			return false;
+	for (; at <= n; at += len + 1) {
+		len = label(p + at, n - at);
+		if (!len)
+			return false;
+	}
+	for (size_t i = n - len; i < n; i++)
+		number &= p[i] >= '0' && p[i] <= '9';
+	return !number;
+}
+
 static bool covers(const char *name, size_t name_n, const char *p, size_t n)
 {
 	const char *dot;

@@ -22,6 +22,10 @@ bool hostname_among(const char *names, size_t names_n, const char *p, size_t n);
 bool hostname_is_address(const char *p);
 /* … one that can be reached from everywhere (RFC 6890): not of a private network, of this machine or link. */
 bool hostname_is_public_address(const char *p);
+/* A name that people elsewhere can ask for (RFC 1123 section 2.1, RFC 5890): labels of letters in small, digits and hyphens,
+ * at least two of them, the last one no number; no wildcard, no address, none of the local ones (RFC 6761, RFC 6762, RFC 7686,
+ * RFC 8375, .internal). */
+bool hostname_is_public(const char *p, size_t n);
 /* An address as a name below in-addr.arpa or ip6.arpa (RFC 1035 section 3.5, RFC 3596 section 2.5); any other name as
  * it is. */
 enum { HOSTNAME_REVERSE_MAX = 256 };

@@ -18,8 +18,8 @@
  * from the first. The tables gather beside it and follow at the end. */
 struct snap_writer {
 	struct buf heap, sites, apps, upstreams, tcps, hosts, paths;
-	struct buf certs_heap, certs; /* of the segment of certificates */
-	unsigned nsites, napps, nupstreams, ntcps, nhosts, npaths, ncerts;
+	struct buf certs_heap, certs, demands; /* of the segment of certificates */
+	unsigned nsites, napps, nupstreams, ntcps, nhosts, npaths, ncerts, ndemands;
 	int err;
 };
 
@@ -46,6 +46,7 @@ struct snap_writer *snap_writer_new(void)
 		return NULL;
 	buf_init(&w->certs_heap, SNAP_SEGMENT_BYTES_MAX);
 	buf_init(&w->certs, SNAP_SEGMENT_BYTES_MAX);
+	buf_init(&w->demands, SNAP_SEGMENT_BYTES_MAX);
 	buf_put(&w->certs_heap, (const char *)&certs, sizeof certs);
 	buf_init(&w->heap, SNAP_SEGMENT_BYTES_MAX);
 	buf_init(&w->sites, SNAP_SEGMENT_BYTES_MAX);
@@ -71,6 +72,7 @@ void snap_writer_free(struct snap_writer *w)
 	buf_done(&w->paths);
 	buf_done(&w->certs_heap);
 	buf_done(&w->certs);
+	buf_done(&w->demands);
 	free(w);
 }
 
@@ -399,7 +401,7 @@ static int first_error(const struct snap_writer *w)
 {
 	const struct buf *all[] = {
 		&w->heap, &w->sites, &w->apps, &w->upstreams, &w->tcps, &w->hosts, &w->paths,
-		&w->certs_heap, &w->certs};
+		&w->certs_heap, &w->certs, &w->demands};
 
 	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
 		if (all[i]->error)
@@ -436,7 +438,50 @@ static int finish_segment(struct snap_writer *w, uint32_t default_site)
 	return first_error(w);
 }
 
-/* The table behind the chains, and the head in front. */
+void snap_put_demand(struct snap_writer *w, uint32_t number, const char *name, uint32_t cert, uint64_t tell_s)
+{
+	struct snap_demand d = {.cert = cert, .site = number, .tell_s = tell_s};
+	size_t n = strlen(name);
+
+	if (n == 0 || n > SNAP_NAME_MAX || cert >= w->ncerts || w->ndemands >= SNAP_HOSTS_MAX) {
+		fail(w, -EINVAL);
+		return;
+	}
+	d.hash = snap_hash(SNAP_HASH_SEED, name, n);
+	d.name = (struct snap_str){(uint32_t)w->certs_heap.len, (uint32_t)n};
+	buf_put(&w->certs_heap, name, n);
+	buf_put(&w->demands, (const char *)&d, sizeof d);
+	w->ndemands++;
+}
+
+static void put_demands(struct snap_writer *w, struct snap_certs *head)
+{
+	const struct snap_demand *in = (const void *)w->demands.p;
+	uint32_t size = table_size(w->ndemands);
+	struct snap_demand *table = w->ndemands ? malloc(size * sizeof *table) : NULL;
+
+	if (!table) {
+		if (w->ndemands)
+			fail(w, -ENOMEM);
+		return;
+	}
+	for (uint32_t i = 0; i < size; i++)
+		table[i] = (struct snap_demand){.cert = SNAP_NONE};
+	for (unsigned i = 0; i < w->ndemands; i++) {
+		uint32_t at = in[i].hash & (size - 1);
+
+		while (table[at].cert != SNAP_NONE)
+			at = (at + 1) & (size - 1);
+		table[at] = in[i];
+	}
+	align(&w->certs_heap);
+	head->demands = (uint32_t)w->certs_heap.len;
+	head->ndemands = size;
+	buf_put(&w->certs_heap, (const char *)table, size * sizeof *table);
+	free(table);
+}
+
+/* The tables behind the chains, and the head in front. */
 static int finish_certs(struct snap_writer *w)
 {
 	const struct snap_site *site = (const void *)w->sites.p;
@@ -452,6 +497,7 @@ static int finish_certs(struct snap_writer *w)
 	align(&w->certs_heap);
 	head.certs = (uint32_t)w->certs_heap.len;
 	buf_put(&w->certs_heap, w->certs.p, w->certs.len);
+	put_demands(w, &head);
 	if (!first_error(w))
 		memcpy(w->certs_heap.p, &head, sizeof head);
 	return first_error(w);

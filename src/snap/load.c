@@ -113,6 +113,10 @@ static bool take_certs(struct snap *s, unsigned i)
 	s->certs_part = i;
 	s->cert = at_part(&s->parts[i], c->certs, c->ncerts, sizeof *s->cert, 8);
 	s->ncerts = s->cert ? c->ncerts : 0;
+	s->demand = c->ndemands && (c->ndemands & (c->ndemands - 1)) == 0
+			    ? at_part(&s->parts[i], c->demands, c->ndemands, sizeof *s->demand, 8)
+			    : NULL;
+	s->ndemands = s->demand ? c->ndemands : 0;
 	return s->cert != NULL;
 }
 
@@ -288,6 +292,38 @@ bool snap_cert_covers(
 		at_part(&s->parts[s->certs_part], cert->names.off, cert->names.len, 1, 1);
 
 	return names && hostname_among(names, cert->names.len, host, len);
+}
+
+/* Probes end at an empty place or after one round. */
+static const struct snap_demand *demand_find(const struct snap *s, uint32_t number, const char *host, size_t len)
+{
+	uint32_t n = s->ndemands, h = snap_hash(SNAP_HASH_SEED, host, len);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct snap_demand *d = &s->demand[(h + i) & (n - 1)];
+		const char *name = at_part(&s->parts[s->certs_part], d->name.off, d->name.len, 1, 1);
+
+		if (d->cert == SNAP_NONE)
+			return NULL;
+		if (d->hash == h && d->site == number && d->name.len == len && name && memcmp(name, host, len) == 0)
+			return d;
+	}
+	return NULL;
+}
+
+const struct snap_cert *snap_cert_by_host(const struct snap *s, const struct snap_site *site, const char *host, size_t len,
+	const struct snap_demand **ret_demand)
+{
+	const struct snap_cert *own = site->cert ? snap_cert(s, site->cert - 1) : NULL;
+	const struct snap_demand *d = NULL;
+
+	if ((site->flags & SNAP_SITE_ON_DEMAND) && !(own && snap_cert_covers(s, own, host, len)))
+		d = demand_find(s, site->number, host, len);
+	if (d && !snap_cert(s, d->cert))
+		d = NULL;
+	if (ret_demand)
+		*ret_demand = d;
+	return d ? snap_cert(s, d->cert) : own;
 }
 
 const struct snap_upstream *snap_upstream(const struct snap *s, uint32_t i)

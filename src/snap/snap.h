@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAP_MAGIC 0x31504e5344545331ull
-enum { SNAP_VERSION = 9, SNAP_SEGMENTS_MAX = 32 };
+enum { SNAP_VERSION = 10, SNAP_SEGMENTS_MAX = 32 };
 enum snap_kind { SNAP_SITES = 1, SNAP_CERTS = 2, SNAP_ZONE = 3 };
 
 struct snap_str {
@@ -198,6 +198,7 @@ enum snap_site_flag {
 	SNAP_SITE_NO_HTTP1 = 8,      /* not spoken over TLS */
 	SNAP_SITE_NO_HTTP2 = 16,
 	SNAP_SITE_STOPPED = 32, /* the same as of maintenance */
+	SNAP_SITE_ON_DEMAND = 64, /* certificates are got for names that it has no certificate for */
 };
 struct snap_site {
 	struct snap_str name;
@@ -263,9 +264,17 @@ struct snap_cert {
 	uint32_t chain, chain_n; /* struct snap_str: DER, its own first */
 	struct snap_str names;   /* host names and addresses that it is for: lower case, one blank between them */
 };
+/* A name of a site with SNAP_SITE_ON_DEMAND that has a certificate of its own. It says nothing of where requests go. */
+struct snap_demand {
+	uint32_t hash, cert; /* cert SNAP_NONE: empty */
+	uint32_t site, pad;  /* the site's number */
+	uint64_t tell_s;     /* from then on whoever uses it tells, for it is renewed if somebody does */
+	struct snap_str name;
+};
 struct snap_certs {
 	struct snap_seg_head head;
 	uint32_t certs, ncerts;
+	uint32_t demands, ndemands; /* an open-addressed table, its size is a power of two */
 };
 
 /* ---- reader ---- */
@@ -291,6 +300,10 @@ unsigned snap_ncerts(const struct snap *s);
 const uint8_t *snap_cert_der(const struct snap *s, const struct snap_cert *cert, uint32_t i, size_t *ret_n);
 /* Is it for that host (lower case, without port)? */
 bool snap_cert_covers(const struct snap *s, const struct snap_cert *cert, const char *host, size_t len);
+/* The certificate for that host of that site: the site's own where that is for it, or is all there is; else one that was got
+ * for this name. NULL: none. ret_demand (may be NULL): its row when it is of the latter kind, else NULL. */
+const struct snap_cert *snap_cert_by_host(const struct snap *s, const struct snap_site *site, const char *host, size_t len,
+	const struct snap_demand **ret_demand);
 /* exact > wildcard > default; NULL when there is none. host: lower case without port. ret_flags (may be
  * NULL): enum snap_host_flag of the name that matched, 0 for the default site. */
 const struct snap_site *snap_site_by_host(const struct snap *s, const char *host, size_t len, uint32_t *ret_flags);
@@ -332,6 +345,8 @@ uint32_t snap_put_tcp(struct snap_writer *w, const struct snap_tcp *tcp);
  * too. */
 uint32_t snap_put_cert(struct snap_writer *w, const struct snap_cert *cert, const void *const *der, const size_t *der_n,
 	unsigned n, const char *names);
+/* For that name of a site with that number; cert is an index. One that is put twice stays the first. */
+void snap_put_demand(struct snap_writer *w, uint32_t number, const char *name, uint32_t cert, uint64_t tell_s);
 /* A site with its routes; routes[0] is its own. `regexes`, `next`, `rules`, `path_max` and `paths` are
  * filled in here. Routes of one path keep their order. */
 uint32_t snap_put_site(struct snap_writer *w, const struct snap_site *site, const struct snap_route *routes,

@@ -33,7 +33,8 @@ struct snap {
 	uint32_t nsites, nhosts, npaths; /* the last two: 0 or a power of two */
 	bool wildcards;                  /* some host begins with "*." */
 	const struct snap_cert *cert;
-	uint32_t ncerts;
+	const struct snap_demand *demand;
+	uint32_t ncerts, ndemands; /* ndemands: 0 or a power of two */
 	unsigned certs_part;
 	struct snap_part parts[SNAP_SEGMENTS_MAX];
 };

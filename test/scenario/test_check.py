@@ -18,7 +18,7 @@ Domian=shop.example
 Domain=shop.example http://x
 BodyMax=lots
 AccessLog=jsn
-OnDemand=no
+Persist=no
 [Pyton]
 [Python]
 Workers=0
@@ -45,7 +45,7 @@ def test_every_error_in_one_go(app_folder):
     places = [line.split("stead.conf:")[1].split(": ")[0] for line in lines if "stead.conf:" in line]
     assert places == ["3:6", "4:1", "5:21", "6:9", "7:11", "8:1", "9:2", "11:9", "12:1", "14:13", "15:1", "17:9"]
     for text in ("did you mean Domain=?", "did you mean json?", "did you mean [Python]?", "Queue= belongs into [Site]",
-                 "does not have OnDemand= yet", "is not closed", "warning: there is no key Memory="):
+                 "does not have Persist= yet", "is not closed", "warning: there is no key Memory="):
         assert text in done.stderr
     assert "11 errors" in done.stderr
 

@@ -55,7 +55,7 @@ static void put_port(char ret[8], uint16_t port)
  * local name: whatever a browser learns of one (a redirect that it keeps) holds for all other apps there. */
 static bool fits(const struct req *r)
 {
-	const struct snap_cert *cert = r->site->cert ? snap_cert(r->snap, r->site->cert - 1) : NULL;
+	const struct snap_cert *cert = snap_cert_by_host(r->snap, r->site, r->host, r->host_len, NULL);
 
 	return cert && !hostname_is_local(r->host, r->host_len) &&
 	       snap_cert_covers(r->snap, cert, r->host, r->host_len);

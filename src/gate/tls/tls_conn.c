@@ -111,6 +111,7 @@ static void forget_site(struct tls_conn *t)
 	snap_unref(t->snap);
 	t->snap = NULL;
 	t->site = NULL;
+	t->cert = NULL;
 }
 
 /* ---- the handshake ---- */
@@ -224,7 +225,7 @@ static bool handshake(struct tls_conn *t)
 		return true;
 	}
 	err = t->failed ? SSL_ERROR_SYSCALL : SSL_get_error(t->ssl, res);
-	if (err == SSL_ERROR_WANT_ASYNC ||
+	if (err == SSL_ERROR_WANT_ASYNC || err == SSL_ERROR_WANT_CLIENT_HELLO_CB ||
 		(err == SSL_ERROR_WANT_READ && !c->eof && t->in_bytes <= TLS_HANDSHAKE_MAX))
 		return false;
 	if (!t->why)
@@ -278,7 +279,7 @@ static void want_raw(struct tls_conn *t)
 {
 	struct conn *c = t->conn;
 
-	if (t->raw_waits || c->eof || t->signing || t->queued)
+	if (t->raw_waits || c->eof || t->signing || t->queued || t->asking)
 		return;
 	if (t->held) {
 		must(!t->cipher_n);
@@ -422,6 +423,8 @@ void tls_conn_end(struct conn *c)
 	struct loop *l = c->gate->loop;
 
 	leave_queue(t);
+	if (t->asking)
+		tls_demand_leave(c->gate->tls, t);
 	if (t->signing)
 		leave_handshake(t);
 	if (t->ready && !t->shut && !t->failed && !t->sending)

@@ -8,6 +8,7 @@
  */
 #include "tls_server.h"
 #include "aides.h"
+#include "lib/hostname.h"
 #include "lib/sys.h"
 #include "limiter.h"
 
@@ -161,13 +162,33 @@ static size_t own_address(const struct tls_conn *t, char ret[TLS_NAME_MAX])
 	return (size_t)snprintf(ret, TLS_NAME_MAX, own.ss_family == AF_INET ? "%s" : "[%s]", text);
 }
 
+/* Which certificate is shown. 0; -EAGAIN: it is being got; -ENOENT. */
+static int choose(struct tls_server *ts, struct tls_conn *t, const struct snap_site *site, const char *name, size_t n)
+{
+	const struct snap_demand *d;
+
+	t->cert = snap_cert_by_host(t->snap, site, name, n, &d);
+	if (!(site->flags & SNAP_SITE_ON_DEMAND) || n == 0 || !hostname_is_public(name, n) ||
+		(t->cert && !d && snap_cert_covers(t->snap, t->cert, name, n)))
+		return t->cert ? 0 : -ENOENT;
+	if (d && (uint64_t)loop_wall_us(ts->gate->loop) / 1000000 < t->cert->not_after_s) {
+		tls_demand_leave(ts, t);
+		if ((uint64_t)loop_wall_us(ts->gate->loop) / 1000000 >= d->tell_s)
+			tls_demand_used(ts, site->number, name, n);
+		return 0;
+	}
+	return tls_demand_wait(ts, t, site->number, name, n) ? -EAGAIN : -ENOENT;
+}
+
 static int on_hello(SSL *ssl, int *ret_alert, void *arg)
 {
 	struct tls_server *ts = arg;
 	struct tls_conn *t = conn_of(ssl);
 	const unsigned char *sni;
 	char name[TLS_NAME_MAX];
+	const struct snap_site *site;
 	size_t sni_n, n = 0;
+	int err;
 
 	if (t->site || t->challenge) /* a second hello, after a HelloRetryRequest */
 		return SSL_CLIENT_HELLO_SUCCESS;
@@ -184,19 +205,24 @@ static int on_hello(SSL *ssl, int *ret_alert, void *arg)
 		t->why = CLOSE_TLS_NAME;
 		return SSL_CLIENT_HELLO_ERROR;
 	}
+	/* It may have waited. */
+	snap_unref(t->snap);
 	t->snap = snap_ref(ts->gate->snap);
 	/* Who asks by an address has no name to say (RFC 6066 section 3): it is the one that he came to. */
-	t->site = snap_site_by_host(t->snap, name, n ? n : own_address(t, name), NULL);
+	site = snap_site_by_host(t->snap, name, n ? n : own_address(t, name), NULL);
 	/* Who names nothing, as old clients and probes do, gets the first certificate that there
 	 * is. */
-	for (uint32_t i = 0; n == 0 && (!t->site || !t->site->cert) && i < snap_nsites(t->snap);
-		i++)
-		t->site = snap_site(t->snap, i);
-	if (!t->site || !t->site->cert) {
+	for (uint32_t i = 0; n == 0 && (!site || !site->cert) && i < snap_nsites(t->snap); i++)
+		site = snap_site(t->snap, i);
+	err = site ? choose(ts, t, site, name, n) : -ENOENT;
+	if (err == -EAGAIN)
+		return SSL_CLIENT_HELLO_RETRY;
+	if (err) {
 		*ret_alert = SSL_AD_UNRECOGNIZED_NAME;
 		t->why = CLOSE_TLS_NAME;
 		return SSL_CLIENT_HELLO_ERROR;
 	}
+	t->site = site;
 	t->site_number = t->site->number;
 	/* A session of one site is none of another's: they may ask for other certificates of
 	 * clients. */
@@ -215,12 +241,11 @@ static int on_cert(SSL *ssl, void *arg)
 	struct tls_server *ts = arg;
 	struct tls_conn *t = conn_of(ssl);
 	const struct tls_cert *c;
-	const struct snap_cert *cert = t->site ? snap_cert(t->snap, t->site->cert - 1) : NULL;
 
 	/* The hello set it. */
 	if (t->challenge)
 		return 1;
-	if (!cert || tls_certs_find(ts, t->snap, cert, &c) < 0) {
+	if (!t->site || !t->cert || tls_certs_find(ts, t->snap, t->cert, &c) < 0) {
 		t->why = CLOSE_TLS_KEY;
 		return 0;
 	}
@@ -353,6 +378,7 @@ void tls_server_free(struct gate *g)
 	BIO_meth_free(ts->bio);
 	tls_certs_free(ts);
 	tls_challenges_free(ts);
+	tls_demands_free(ts);
 	tls_vouchers_free(ts);
 	for (unsigned i = 0; i < ARRAY_LEN(ts->providers); i++)
 		if (ts->providers[i])

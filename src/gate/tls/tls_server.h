@@ -7,6 +7,7 @@
  *   tls_subject.c what one says of itself
  *   tls_certs.c   certificates that have been read: a bounded table by the snapshot's id of them
  *   tls_challenge.c  certificates that prove names to authorities
+ *   tls_demand.c  names whose certificate is got when somebody asks for them
  *   tls_key.c     keys as OpenSSL sees them: a provider whose signatures are asked of the process keys
  *   tls_wait*.c   what a handshake does until its signature comes
  *   tls_conn.c    one connection: its handshake, what it receives, its end
@@ -26,6 +27,8 @@ enum {
 	TLS_RECORD_BYTES = 16 * 1024,  /* of plain text in a record */
 	TLS_JOBS_MAX = 256,            /* handshakes that wait for their signature, each with a stack; more wait for these */
 	TLS_NAME_MAX = 256,            /* more than a host name has */
+	TLS_DEMAND_MS = 20000,         /* so long a handshake waits for a certificate of OnDemand= … */
+	TLS_DEMAND_WAITS_MAX = 64,     /* … and so many wait at once */
 	TLS_HANDSHAKE_MAX = 64 * 1024, /* bytes that a client may send before its handshake is over */
 };
 
@@ -58,6 +61,7 @@ struct tls_server {
 	struct ssl_ctx_st *ctx;
 	struct tls_certs *certs;
 	struct tls_challenges *challenges; /* NULL: there was none yet */
+	struct tls_demands *demands; /* NULL: nobody has asked for such a name yet */
 	struct tls_vouchers *vouchers; /* NULL: no site has asked for a client's certificate yet */
 	struct msg_ticket_keys tickets; /* n 0: none came yet */
 	struct sign_wait *waits;
@@ -117,6 +121,21 @@ bool tls_challenge_is(struct ssl_st *ssl);
 /* Show the one for that name. False: there is none. */
 bool tls_challenge_use(struct tls_server *ts, struct ssl_st *ssl, const char *name, size_t n);
 
+/* tls_demand.c */
+/* In a hello: there is no certificate for this public name of that site (by its number). True: it is asked for, and the
+ * handshake waits; it goes on by its turn. False: there will be none. */
+bool tls_demand_wait(struct tls_server *ts, struct tls_conn *t, uint32_t site, const char *name, size_t n);
+/* It waits no more. */
+void tls_demand_leave(struct tls_server *ts, struct tls_conn *t);
+/* Such a certificate is used, late in its life. */
+void tls_demand_used(struct tls_server *ts, uint32_t site, const char *name, size_t n);
+/* CERT_DEMANDED. 0 or -EPROTO: it is not in form. Another snapshot serves; another ctl is there. */
+int tls_demand_heard(struct gate *g, const struct msg *m);
+void tls_demand_on_snap(struct gate *g);
+void tls_demand_ctl_up(struct gate *g);
+void tls_demands_free(struct tls_server *ts);
+op_done tls_demand_on_timer;
+
 /* tls_key.c */
 /* The provider's entry, with the tls_server as its context. */
 int tls_key_provider(struct tls_server *ts);
@@ -169,9 +188,11 @@ struct tls_conn {
 	char *held;              /* the loop's buffer that `cipher` lies in, when it is kept */
 	uint32_t in_bytes;       /* received before the handshake was over */
 	bool raw_waits, sending, inside, ready, h2, shut, ended, failed, signing, queued;
+	bool asking;             /* its hello waits for a certificate of OnDemand= */
 	bool challenge;          /* by an authority: nothing follows the handshake */
 	struct tls_conn *behind; /* the next one that waits for a job */
 	uint8_t why;             /* enum close_id of a failure */
+	const struct snap_cert *cert; /* that is shown, of `snap` */
 	const struct snap_site *site; /* the SNI's, while the handshake runs */
 	struct snap *snap;            /* … and its snapshot, referenced */
 	uint32_t site_number;

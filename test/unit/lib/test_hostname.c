@@ -131,10 +131,58 @@ static void test_addresses(void **state)
 	assert_false(hostname_is_public_address("fd00::7") || hostname_is_public_address("fe80::7"));
 }
 
+static void test_public(void **state)
+{
+	static const struct {
+		const char *name;
+		bool public;
+	} rows[] = {
+		{"shop.example", true},
+		{"a-b.xn--bcher-kva.example", true},
+		{"1.2.3.example", true},
+		{"a.123x", true},
+		{"example", false},
+		{"", false},
+		{".", false},
+		{".example", false},
+		{"shop..example", false},
+		{"shop.example.", false},
+		{"-a.example", false},
+		{"a-.example", false},
+		{"a_b.example", false},
+		{"*.example.org", false},
+		{"Shop.example", false},
+		{"a.123", false},
+		{"192.0.2.7", false},
+		{"[2001:db8::7]", false},
+		{"a.localhost", false},
+		{"a.test", false},
+		{"printer.local", false},
+		{"a.internal", false},
+		{"a.home.arpa", false},
+		{"x.onion", false},
+		{"a b.example", false},
+	};
+	char label[80];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		if (hostname_is_public(rows[i].name, strlen(rows[i].name)) != rows[i].public)
+			fail_msg("%s", rows[i].name);
+	for (size_t n = 62; n < 66; n++) {
+		memset(label, 'a', n);
+		memcpy(label + n, ".example", 9);
+		assert_true(hostname_is_public(label, n + 8) == (n <= 63));
+	}
+	/* The length counts. */
+	assert_false(hostname_is_public("shop.example", 4));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_local), cmocka_unit_test(test_among), cmocka_unit_test(test_addresses)};
+		cmocka_unit_test(test_local), cmocka_unit_test(test_among), cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_public)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,62 @@ static void test_what_is_built_is_read(void **state)
 	snap_unref(s);
 }
 
+static uint64_t shown(const struct snap *s, const char *site, const char *host, bool *ret_demand)
+{
+	const struct snap_demand *d;
+	const struct snap_cert *cert =
+		snap_cert_by_host(s, snap_site_by_host(s, site, strlen(site), NULL), host, strlen(host), &d);
+
+	*ret_demand = d != NULL;
+	return cert ? cert->not_after_s : 0;
+}
+
+/* A name's own certificate is shown at its site only, where that has OnDemand=, and never instead of the site's. */
+static void test_on_demand(void **state)
+{
+	struct snap_writer *w = snap_writer_new();
+	struct snap_site site = {.name = snap_put_str(w, "x"), .number = 7, .cert = 1, .flags = SNAP_SITE_ON_DEMAND};
+	struct snap_route r = snap_route_default();
+	char name[32];
+	struct snap *s;
+	bool demand;
+
+	(void)state;
+	r.path = snap_put_str(w, "/");
+	r.to = SNAP_TO_STATIC;
+	r.root = snap_put_str(w, "/srv");
+	put_cert(w, 0, "x.example");
+	snap_put_host(w, snap_put_site(w, &site, &r, 1), "x.example", 0);
+	site.number = 8;
+	site.flags = 0;
+	snap_put_host(w, snap_put_site(w, &site, &r, 1), "y.example", 0);
+	for (unsigned i = 1; i < 100; i++) {
+		(void)snprintf(name, sizeof name, "n%u.x.example", i);
+		snap_put_demand(w, 7, name, put_cert(w, i, name), i);
+	}
+	snap_put_demand(w, 7, "x.example", 5, 0);
+	snap_put_demand(w, 8, "n1.y.example", 5, 0);
+	s = load(w, NULL);
+	assert_int_equal(shown(s, "x.example", "n1.x.example", &demand), 1001);
+	assert_true(demand);
+	assert_int_equal(shown(s, "x.example", "n99.x.example", &demand), 1099);
+	assert_int_equal(shown(s, "x.example", "n100.x.example", &demand), 1000);
+	assert_false(demand);
+	assert_int_equal(shown(s, "x.example", "x.example", &demand), 1000);
+	assert_false(demand);
+	assert_int_equal(shown(s, "y.example", "n1.x.example", &demand), 1000);
+	assert_false(demand);
+	/* Not while that site has no OnDemand=. */
+	assert_int_equal(shown(s, "y.example", "n1.y.example", &demand), 1000);
+	assert_false(demand);
+	snap_unref(s);
+	w = snap_writer_new();
+	put_cert(w, 0, "x.example");
+	snap_put_demand(w, 7, "n.x.example", 1, 0);
+	assert_int_equal(snap_finish(w, 1, SNAP_NONE, (int[SNAP_SEGMENTS_MAX + 1]){0}, &(unsigned){0}), -EINVAL);
+	snap_writer_free(w);
+}
+
 /* 10,000 certificates are within their bound of bytes, and the last is found as the first is. */
 static void test_many(void **state)
 {
@@ -304,6 +360,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_without_one),
 		cmocka_unit_test(test_what_is_built_is_read),
+		cmocka_unit_test(test_on_demand),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_builder_refuses),
 		cmocka_unit_test(test_every_flipped_byte),
