@@ -54,3 +54,33 @@ CONF(SERVICE_LIMIT_RTPRIO, SERVICE, "LimitRTPRIO", CONF_TYPE_LIMIT, 0, "", 0, 0,
 	"LIMIT, or SOFT:HARD, or infinity; setrlimit(2). A hard limit above stead's own is taken as stead's own.", "LimitRTPRIO=1024")
 CONF(SERVICE_LIMIT_RTTIME, SERVICE, "LimitRTTIME", CONF_TYPE_LIMIT, 0, "", 0, 0, "us", WHEN_RESTART, "the most of one process: microseconds of real-time computing without a pause",
 	"LIMIT, or SOFT:HARD, or infinity; setrlimit(2). A hard limit above stead's own is taken as stead's own.", "LimitRTTIME=200ms")
+CONF(SERVICE_PROTECT_SYSTEM, SERVICE, "ProtectSystem", CONF_TYPE_ENUM, 0, "strict", 0, 0, "no yes full strict true false on off 1 0", WHEN_RESTART, "what of the machine's files the app may not write",
+	"As root. `strict`: everything but its own folders, /tmp and what ReadWritePaths= names; `full`: /usr, /boot and /etc; `yes`: without /etc; `no`: what its user may. What is hidden from it stays so.", "ProtectSystem=full")
+CONF(SERVICE_PROTECT_HOME, SERVICE, "ProtectHome", CONF_TYPE_ENUM, 0, "yes", 0, 0, "no yes read-only tmpfs true false on off 1 0", WHEN_RESTART, "whether the app sees /home, /root and /run/user",
+	"As root. `yes`, `tmpfs`: they are empty; `read-only`; `no`: as its user may.", "ProtectHome=read-only")
+CONF(SERVICE_PROTECT_PROC, SERVICE, "ProtectProc", CONF_TYPE_ENUM, 0, "invisible", 0, 0, "noaccess invisible ptraceable default", WHEN_RESTART, "whether the app sees other users' processes",
+	"As root. `invisible`, `noaccess`: its own alone.", "ProtectProc=default")
+CONF(SERVICE_PRIVATE_TMP, SERVICE, "PrivateTmp", CONF_TYPE_BOOL, 0, "yes", 0, 0, "", WHEN_RESTART, "a /tmp and /var/tmp of the app's own",
+	"As root, in memory, which counts as the app's, each at most an eighth of the machine's. The processes of one release share it.", "PrivateTmp=no")
+CONF(SERVICE_PRIVATE_DEVICES, SERVICE, "PrivateDevices", CONF_TYPE_BOOL, 0, "yes", 0, 0, "", WHEN_RESTART, "a /dev of the app's own",
+	"As root: null, zero, full, random, urandom, tty, terminals of its own, and a /dev/shm of its own.", "PrivateDevices=no")
+CONF(SERVICE_PRIVATE_NETWORK, SERVICE, "PrivateNetwork", CONF_TYPE_BOOL, 0, "no", 0, 0, "", WHEN_RESTART, "whether the app has no network",
+	"As root. It can be asked at its socket (Listen=fd), and reach its database, and nothing else.", "PrivateNetwork=yes")
+CONF(SERVICE_READ_WRITE_PATHS, SERVICE, "ReadWritePaths", CONF_TYPE_JAILPATH, CONF_MANY | CONF_SPECIFIERS, "", 0, 32, "", WHEN_RESTART, "folders that the app may write",
+	"As root, as far as its user may. With - before it a folder may be missing.", "ReadWritePaths=/srv/uploads")
+CONF(SERVICE_READ_ONLY_PATHS, SERVICE, "ReadOnlyPaths", CONF_TYPE_JAILPATH, CONF_MANY | CONF_SPECIFIERS, "", 0, 32, "", WHEN_RESTART, "folders that the app may only read",
+	"As root; also what would be hidden.", "ReadOnlyPaths=/home/shop/pictures")
+CONF(SERVICE_INACCESSIBLE_PATHS, SERVICE, "InaccessiblePaths", CONF_TYPE_JAILPATH, CONF_MANY | CONF_SPECIFIERS, "", 0, 32, "", WHEN_RESTART, "folders and files that the app does not see",
+	"As root.", "InaccessiblePaths=/srv -/opt")
+CONF(SERVICE_TEMPORARY_FILE_SYSTEM, SERVICE, "TemporaryFileSystem", CONF_TYPE_JAILPATH, CONF_MANY | CONF_SPECIFIERS, "", 0, 16, "", WHEN_RESTART, "folders that are empty for the app, in memory",
+	"As root; what is written there is gone with its processes. Options behind a colon are not taken.", "TemporaryFileSystem=/srv/scratch")
+CONF(SERVICE_RESTRICT_ADDRESS_FAMILIES, SERVICE, "RestrictAddressFamilies", CONF_TYPE_SANDBOX, CONF_MANY | CONF_LINE, "", 0, 8, "", WHEN_RESTART, "the kinds of sockets that the app may make",
+	"As root. Names like AF_INET, `none`, or with ~ before the first one those that it may not. Left out: AF_UNIX, AF_INET, AF_INET6, and of AF_NETLINK what tells of addresses.", "RestrictAddressFamilies=AF_UNIX AF_INET")
+CONF(SERVICE_RESTRICT_NAMESPACES, SERVICE, "RestrictNamespaces", CONF_TYPE_SANDBOX, CONF_MANY | CONF_LINE, "", 0, 8, "", WHEN_RESTART, "the kinds of namespaces that the app may make",
+	"As root. `yes`, the default: none; `no`: all that its user may; or names (cgroup ipc net mnt pid user uts), with ~ before the first one those that it may not.", "RestrictNamespaces=user pid")
+CONF(SERVICE_MEMORY_DENY_WRITE_EXECUTE, SERVICE, "MemoryDenyWriteExecute", CONF_TYPE_BOOL, 0, "no", 0, 0, "", WHEN_RESTART, "whether memory that was written cannot become code",
+	"As root. Node, PHP with its JIT and others that make code while they run cannot live with it.", "MemoryDenyWriteExecute=yes")
+CONF(SERVICE_SYSTEM_CALL_FILTER, SERVICE, "SystemCallFilter", CONF_TYPE_SANDBOX, CONF_MANY | CONF_LINE, "", 0, 32, "", WHEN_RESTART, "the system calls that the app may make",
+	"As root, beyond those that no app may. Names and sets (@system-service), with ~ before the first one those that it may not; behind a name :ERRNO is what it gives. systemd.exec(5).", "SystemCallFilter=@system-service")
+CONF(SERVICE_SYSTEM_CALL_ERROR_NUMBER, SERVICE, "SystemCallErrorNumber", CONF_TYPE_STRING, 0, "kill", 1, 32, "", WHEN_RESTART, "what a call gives that SystemCallFilter= does not let pass",
+	"The name of an errno, or `kill`: the process ends by SIGSYS.", "SystemCallErrorNumber=EPERM")

@@ -231,8 +231,17 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 	[CONF_TYPE_AMOUNT] = "size, number, % or infinity",
 	[CONF_TYPE_MODE] = "octal mode",
 	[CONF_TYPE_SIGNED] = "number",
+	[CONF_TYPE_JAILPATH] = "paths",
+	[CONF_TYPE_SANDBOX] = "words",
 	[CONF_TYPE_LISTEN] = "auto, fd, port, port:N, unix:PATH, uwsgi:PATH or fastcgi:PATH",
 };
+
+const struct calls_row calls_rows[] = {
+#define CALLS(set_, names_) {.set = set_, .names = names_},
+#include "calls.h"
+#undef CALLS
+};
+const size_t calls_rows_n = sizeof(calls_rows) / sizeof(*calls_rows);
 
 const struct conf_known_row conf_known_rows[] = {
 #define CONF_LATER_KEY(section_, key_) {.key = key_, .section = SECTION_##section_, .later = true, .why = ""},

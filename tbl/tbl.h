@@ -116,6 +116,8 @@ enum conf_type {
 	CONF_TYPE_AMOUNT,  /* a size or number, a share in %, or infinity */
 	CONF_TYPE_MODE,    /* octal, at most 07777 */
 	CONF_TYPE_SIGNED,  /* from -min to max */
+	CONF_TYPE_JAILPATH, /* absolute, with - before it when it may be missing */
+	CONF_TYPE_SANDBOX, /* words of RestrictAddressFamilies=, RestrictNamespaces=, SystemCallFilter=; ~ inverts a line */
 	CONF_TYPE_END
 };
 enum conf_flag {
@@ -162,6 +164,12 @@ struct conf_row {
 };
 extern const struct conf_row conf_rows[CONF_END];
 extern const char *const conf_type_names[CONF_TYPE_END];
+/* Sets of system calls (calls.h). */
+struct calls_row {
+	const char *set, *names; /* names: blank-separated; with @ another set */
+};
+extern const struct calls_row calls_rows[];
+extern const size_t calls_rows_n;
 /* Keys that are known and have no effect here: `later` and `refused` ones are errors, the others noted. */
 struct conf_known_row {
 	const char *key;

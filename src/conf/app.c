@@ -161,6 +161,7 @@ int conf_finish(struct conf *c)
 		conf_client_check(c);
 		conf_program_check(c);
 		conf_service_check(c);
+		conf_sandbox_find(c);
 		conf_php_check(c);
 		if (c->at->head[CONF_SITE_NAME] == NULL)
 			conf_find(c, CONF_ERROR, NULL, "write Name= in [Site]",
@@ -357,6 +358,7 @@ void conf_app_fill(struct conf *c)
 	a->sites = text_of(c, CONF_SERVER_SITES);
 	conf_service_fill(c);
 	conf_jail_fill(c);
+	conf_sandbox_fill(c);
 	conf_php_fill(c);
 	conf_route_fill(c);
 	conf_tcp_fill(c);

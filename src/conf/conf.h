@@ -353,6 +353,12 @@ struct conf_app {
 	struct conf_service service; /* with `python` there is none */
 	struct conf_php php;
 	const char *const *env;   /* NAME=VALUE */
+	const struct conf_jail_path {
+		uint32_t kind; /* enum jail_path */
+		const char *path;
+	} *jail_paths;
+	unsigned njail_paths;
+	const char *const *jail_calls; /* the lines of SystemCallFilter= */
 	struct msg_jail jail;     /* as PROC_SET has it; an amount with CONF_AMOUNT_SHARE is 1/10000 of the machine's */
 	const char *working_directory;
 
@@ -419,6 +425,8 @@ int conf_addr_canonical(const char *text, struct buf *ret);
 /* How long ago or how long: "10min", "1h 30min", "5" (seconds). In ms. -EINVAL, -ERANGE. */
 int conf_time_parse(const char *text, uint64_t *ret_ms);
 int conf_size_parse(const char *text, uint64_t *ret_bytes);
+/* The errno of that name or number; of "kill" 0. -EINVAL. */
+int conf_errno(const char *text);
 /* The row of that section and key (exact case); CONF_END when there is none. */
 enum conf_key conf_key_by_name(const char *section, const char *key);
 /* Is it UTF-8 without NUL? The offset of the first byte that is not, else n. */

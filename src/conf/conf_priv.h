@@ -159,6 +159,10 @@ bool conf_script_name(const char *text);
 int conf_jail_check(const struct conf_row *row, const char *text, struct conf_value *v,
 	struct buf *why, struct buf *todo);
 void conf_jail_fill(struct conf *c);
+/* sandbox.c: what an app sees and may do; names that nobody knows are findings. */
+int conf_sandbox_check(const struct conf_row *row, const char *text, struct conf_value *v, struct buf *why, struct buf *todo);
+void conf_sandbox_fill(struct conf *c);
+void conf_sandbox_find(struct conf *c);
 
 /* edits.c: values of more than one word; as conf_value_check(). */
 int conf_edit_check(struct conf *c, const struct conf_row *row, const char *text, struct conf_value *v,

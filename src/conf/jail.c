@@ -237,6 +237,9 @@ int conf_jail_check(const struct conf_row *row, const char *text, struct conf_va
 		return check_mode(text, v, why, todo);
 	case CONF_TYPE_SIGNED:
 		return check_signed(row, text, v, why, todo);
+	case CONF_TYPE_JAILPATH:
+	case CONF_TYPE_SANDBOX:
+		return conf_sandbox_check(row, text, v, why, todo);
 	default:
 		must(row == NULL); /* a type that nobody reads */
 		return -EINVAL;

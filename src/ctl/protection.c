@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "lib/sys.h"
 
 static uint64_t memory_bytes(void)
@@ -79,8 +80,8 @@ static void put_own(struct paths *p, const struct ctl *c, const struct app *a)
 	} else {
 		put_below(p, JAIL_PATH_WRITE, c->state_dir, "data");
 		put_below(p, JAIL_PATH_WRITE, c->state_dir, "own");
-		put_path(p, JAIL_PATH_READ | JAIL_PATH_OPTIONAL, a->work);
 	}
+	put_path(p, JAIL_PATH_READ | JAIL_PATH_OPTIONAL, a->work);
 	wants_sockets(c, path);
 	put_path(p, JAIL_PATH_READ | JAIL_PATH_OPTIONAL, path);
 }
@@ -94,12 +95,15 @@ void protection_pack(
 
 	buf_init(&p.b, CHAN_PAYLOAD_MAX);
 	put_own(&p, c, a);
+	for (unsigned i = 0; i < conf->njail_paths; i++)
+		put_path(&p, conf->jail_paths[i].kind, conf->jail_paths[i].path);
 	j.group = a->number;
 	j.memory_max = resolved(j.memory_max, memory);
 	j.memory_high = resolved(j.memory_high, memory);
 	j.swap_max = resolved(j.swap_max, memory);
 	j.tasks_max = resolved(j.tasks_max, tasks_most());
 	j.paths = p.n;
+	j.calls = calls_pack(conf->jail_calls, &j, &p.b);
 	a->run->jail = j;
 	pack_bytes(b, &j, sizeof j);
 	if (p.b.error)

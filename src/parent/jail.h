@@ -35,12 +35,4 @@ int jail_landlock(const struct jail_plan *j);
 /* The last before exec: SystemCallFilter=. */
 int jail_calls(const struct jail_plan *j);
 
-/* ---- view.c: mount namespaces; *ret_fd is -1 where there is none, and the parent's. -errno with the step's name in
- * ret_step (SPAWN_STEP_MAX bytes) ---- */
-int view_app(struct parent *p, struct spec *spec, int *ret_fd, char *ret_step);
-int view_role(struct parent *p, enum proc role, int *ret_fd, char *ret_step);
-/* Its next process gets a namespace made anew. */
-void view_forget(struct spec *spec);
-void view_done(struct parent *p);
-
 #endif

@@ -294,9 +294,21 @@ static int part_proc(struct view *v)
 	return e;
 }
 
+static int by_depth(const void *a, const void *b)
+{
+	size_t n = strlen(((const struct kept *)a)->path),
+	       m = strlen(((const struct kept *)b)->path);
+
+	return n < m ? -1 : n > m;
+}
+
+/* A folder before what lies in it, so that ReadWritePaths= within ReadOnlyPaths= is one to write,
+ * as in systemd. */
 static int part_put_back(struct view *v)
 {
 	int e = 0;
+
+	qsort(v->kept, v->n, sizeof(*v->kept), by_depth);
 
 	for (unsigned i = 0; e == 0 && i < v->n; i++) {
 		v->at = v->kept[i].path;

@@ -52,6 +52,12 @@ static void sample(const struct conf_row *r, unsigned n, char *mem, size_t cap)
 	case CONF_TYPE_CALENDAR:
 		snprintf(mem, cap, "%u:%u", n / 60 % 24, n % 60);
 		break;
+	case CONF_TYPE_JAILPATH:
+		snprintf(mem, cap, "/n%u", n);
+		break;
+	case CONF_TYPE_SANDBOX:
+		snprintf(mem, cap, "%s", strchr(r->example, '=') + 1);
+		break;
 	case CONF_TYPE_BASE64:
 		snprintf(mem, cap, "%04u", n);
 		break;
