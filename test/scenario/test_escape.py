@@ -59,14 +59,14 @@ def private_file(path, uid, mode=0o600):
 class Prison:
     """The parent with its real jails, what there is to steal, and the probe in a role's place."""
 
-    def __init__(self):
+    def __init__(self, wrap=()):
         base = pathlib.Path("/srv")
         base.mkdir(exist_ok=True)
         self.bed = pb.Bed(base=str(base))
         bed = self.bed
         bed.passwd = bed.dir / "passwd"
         bed.passwd.write_text(passwd(ACCOUNTS))
-        bed.wrap = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"', str(bed.passwd)]
+        bed.wrap = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"', str(bed.passwd), *wrap]
         self.other = subprocess.Popen(["sleep", "600"], user=OTHER, group=OTHER, extra_groups=[])
         self.sockets = []
         self.home = pathlib.Path(f"/home/stead-escape-{os.getpid()}")
@@ -190,3 +190,18 @@ def test_nothing_gets_out(prison, role, promise):
     stale = [act for act in results if excused(role, act) is not None and results[act] in REFUSED]
     assert not stale, f"these are refused by now: {stale}"
     promise(f"forbidden acts as {role}", f"{refused} of {len(results)} refused, {len(results) - refused} by design")
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv")
+def test_the_servers_unit_leaves_the_parent_what_it_needs():
+    """With the capabilities of pkg/stead.service alone it makes the same jails."""
+    unit = (pathlib.Path(__file__).resolve().parents[2] / "pkg/stead.service").read_text()
+    words = [w for line in unit.splitlines() if line.startswith("CapabilityBoundingSet=") for w in line.split("=")[1].split()]
+    assert len(words) > 5, words
+    kept = ",".join("+" + w.removeprefix("CAP_").lower() for w in words)
+    one = Prison(wrap=["setpriv", "--bounding-set", "-all," + kept, "--no-new-privs"])
+    try:
+        one.start("worker")
+        assert "escape read_other_app ENOENT" in one.words("worker")
+    finally:
+        one.done()
