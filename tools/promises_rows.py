@@ -39,7 +39,9 @@ ROWS = [
     ("back after a reboot", "≤ 10 s after boot", ["deb on debian-12, reboot", "deb on debian-13, reboot",
                                                    "deb on ubuntu-24.04, reboot", "deb on ubuntu-26.04, reboot"]),
     ("idle server", "≤ 15 MB, no wake-up but the watchdog's", ["idle server, no site", "idle server, a static site"]),
-    ("systemd-analyze security", "≤ 1.6 per app, ≤ 3.0 for stead", ["systemd-analyze security of an app"]),
+    ("systemd-analyze security of an app", "≤ 1.6", ["systemd-analyze security of an app"]),
+    ("systemd-analyze security of stead", "≤ 3.0", "not reached: 5.0 by `systemd-analyze security --offline=yes pkg/stead.service`; "
+     "the unit names the reason of each thing that stays"),
     ("escape tests", "≥ 60 forbidden acts a role, all denied",
      [f"forbidden acts as {role}" for role in
       ("worker", "build", "check", "db", "resolve", "auth", "keys", "certs", "gate", "log", "ctl")]),
