@@ -43,7 +43,7 @@ SECTION(SITE, "Site", SECTION_PLAIN, SECTION_FOLDERLESS, "the site: its names, f
 SECTION(PYTHON, "Python", SECTION_PLAIN, 0, "a WSGI or ASGI app and its workers")
 SECTION(POSTGRES, "Postgres", SECTION_PLAIN, 0, "the app's database")
 SECTION(SERVER, "Server", SECTION_PLAIN, 0, "stead itself: where it listens and with how many gates")
-SECTION(UNIT, "Unit", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; noted, without effect")
+SECTION(UNIT, "Unit", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; all but StartLimit is noted, without effect")
 SECTION(SERVICE, "Service", SECTION_PLAIN, SECTION_SYSTEMD, "the program that serves the site, and the app's environment; systemd's names and meaning")
 SECTION(INSTALL, "Install", SECTION_PLAIN, SECTION_SYSTEMD, "as in systemd; accepted, without effect")
 SECTION(ROUTE, "Route", SECTION_ARG, SECTION_FOLDERLESS, "settings of one path: [Route /prefix], [Route =/exact] or [Route ~regex]")
@@ -343,126 +343,8 @@ CONF_LATER_KEY(SERVER, "LogMax")
 CONF_LATER_KEY(SERVER, "LogTo")
 CONF_LATER_KEY(SERVER, "AllowUsers")
 
-/* [Service]: systemd's names and meaning */
-CONF(SERVICE_ENVIRONMENT, SERVICE, "Environment", CONF_TYPE_ENV, CONF_MANY | CONF_DETECT | CONF_SPECIFIERS, "", 0, 1024, "", WHEN_RESTART, "variables for the app",
-	"NAME=VALUE, blank-separated; quote the whole with \" or ' when a value has blanks. systemd.exec(5).", "Environment=DEBUG=0 \"TITLE=My shop\"")
-CONF(SERVICE_ENVIRONMENT_FILE, SERVICE, "EnvironmentFile", CONF_TYPE_ENVFILE, CONF_MANY | CONF_SPECIFIERS, "", 0, 16, "files", WHEN_RESTART, "a file of variables for the app",
-	"One NAME=VALUE a line; its values come before those of Environment=. With a - before the path the file may be missing. Relative to the app's folder.", "EnvironmentFile=-.env")
-CONF(SERVICE_WORKING_DIRECTORY, SERVICE, "WorkingDirectory", CONF_TYPE_PATH, CONF_SPECIFIERS, ".", 0, 4095, "", WHEN_RESTART, "the folder that the app runs in",
-	"Relative to the app's folder, which is the default.", "WorkingDirectory=web")
-CONF(SERVICE_EXEC_START, SERVICE, "ExecStart", CONF_TYPE_CMD, CONF_DETECT | CONF_LINE, "", 0, 0, "", WHEN_RESTART, "the program that answers the site's requests",
-	"A command line as in systemd.service(5), without a shell: quotes, $NAME and ${NAME}, a - or : before the program. A program without a slash is looked for in PATH, a relative one in the app's folder. It stays in the foreground; stead starts it again when it ends. With Wsgi= in the same file stead runs that app itself, and the line is for systemd alone. Left out, and where there is no app of Python's or PHP's, it is found: the web: line of a Procfile; a config.ru, run by Puma or else by rackup with WEBrick; scripts.start of a package.json, or its main, or server.js. A line that only a shell understands is run by one (npm, sh), and then listens at $PORT.", "ExecStart=/usr/bin/node server.js")
-CONF(SERVICE_LISTEN, SERVICE, "Listen", CONF_TYPE_LISTEN, CONF_SPECIFIERS, "auto", 0, 0, "", WHEN_RESTART, "where the program is asked",
-	"`fd`: a socket is handed over as descriptor 3, with LISTEN_FDS=1 (sd_listen_fds(3)). `port`: it listens on 127.0.0.1 at the port of the variable PORT, a new one for each start; `port:N`: always at that one, as also with PORT= in Environment=. `auto`: both are offered, and the one that answers is used. `unix:PATH`: it makes that socket and speaks HTTP; `uwsgi:PATH`, `fastcgi:PATH`: it speaks that protocol there; with `fd` as PATH on the socket that is handed over. `link`: it is written with libstead(3), and gets its requests through shared memory. Every user of the machine can connect to a port; to a socket the gates alone. %t is a folder of the program's own for its socket.", "Listen=uwsgi:%t/app.sock")
-CONF(SERVICE_TYPE, SERVICE, "Type", CONF_TYPE_ENUM, 0, "simple", 0, 0, "simple exec notify notify-reload forking oneshot dbus idle", WHEN_RESTART, "how the program tells that it is ready",
-	"`simple`, `exec`, `idle`: it is ready when a GET of Health= is answered with a status below 500, HealthCount= times in a row. `notify`: when it says READY=1 (sd_notify(3)). The other words of systemd are refused for a program that serves.", "Type=notify")
-CONF(SERVICE_NOTIFY_ACCESS, SERVICE, "NotifyAccess", CONF_TYPE_ENUM, 0, "", 0, 0, "none main exec all", WHEN_RESTART, "whose notifications count",
-	"`main`: of the started process, the default with Type=notify or WatchdogSec=; `all`: also of what that started; `none`.", "NotifyAccess=all")
-CONF(SERVICE_WATCHDOG, SERVICE, "WatchdogSec", CONF_TYPE_TIME, 0, "0", 0, 86400000, "ms", WHEN_RESTART, "how often the program must say that it is well",
-	"With WATCHDOG=1 (sd_notify(3)); one that does not is ended with SIGABRT and started again. 0: it need not.", "WatchdogSec=30s")
-CONF(SERVICE_TIMEOUT_START, SERVICE, "TimeoutStartSec", CONF_TYPE_TIME, 0, "", 100, 86400000, "ms", WHEN_RESTART, "how long the program may take to become ready",
-	"Left out: HealthTimeoutSec=.", "TimeoutStartSec=2min")
-CONF(SERVICE_TIMEOUT_STOP, SERVICE, "TimeoutStopSec", CONF_TYPE_TIME, 0, "10s", 0, 86400000, "ms", WHEN_RESTART, "how long the program may take to end",
-	"From KillSignal= on, which it gets when its last request is answered; then it is killed with all that it started.", "TimeoutStopSec=30s")
-CONF(SERVICE_TIMEOUT, SERVICE, "TimeoutSec", CONF_TYPE_TIME, 0, "", 100, 86400000, "ms", WHEN_RESTART, "TimeoutStartSec= and TimeoutStopSec= in one",
-	"Either of them, where it is written, comes before it.", "TimeoutSec=1min")
-CONF(SERVICE_KILL_SIGNAL, SERVICE, "KillSignal", CONF_TYPE_ENUM, 0, "SIGTERM", 0, 0, "SIGTERM SIGINT SIGQUIT SIGHUP SIGUSR1 SIGUSR2 SIGWINCH SIGKILL TERM INT QUIT HUP USR1 USR2 WINCH KILL", WHEN_RESTART, "the signal that asks the program to end",
-	"uWSGI wants SIGQUIT, or --die-on-term.", "KillSignal=SIGQUIT")
-CONF(SERVICE_KILL_MODE, SERVICE, "KillMode", CONF_TYPE_ENUM, 0, "control-group", 0, 0, "control-group mixed process", WHEN_RESTART, "who gets KillSignal=",
-	"`control-group`: all processes of the program's group; `mixed`, `process`: the started one alone. What is left at the end is killed whatever it says.", "KillMode=mixed")
-CONF(SERVICE_WORKERS, SERVICE, "Workers", CONF_TYPE_COUNT, 0, "1", 1, 256, "processes", WHEN_RESTART, "how many times the program runs",
-	"Each has a socket or port of its own, and a request goes to the one with the fewest. More than 1 is for a program that keeps nothing in its memory that the others would need; one with a fixed socket or port runs once.", "Workers=4")
-CONF(SERVICE_THREADS, SERVICE, "Threads", CONF_TYPE_INT, 0, "1", 1, 64, "requests", WHEN_RESTART, "how many requests the program has open at once",
-	"With Listen=link only: what stead_open() takes when the program does not say it. Other programs are told by their own configuration.", "Threads=8")
-CONF(SERVICE_LIFETIME, SERVICE, "LifetimeSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, "ms", WHEN_RESTART, "how old the program becomes before it is replaced",
-	"By a new one that is ready before the old one finishes what it has; of several one at a time, each up to a fifth earlier. 0: no limit.", "LifetimeSec=1d")
-CONF(SERVICE_RSS_MAX, SERVICE, "RssMax", CONF_TYPE_SIZE, 0, "0", 0, 1099511627776, "bytes", WHEN_RESTART, "how much memory the program may hold before it is replaced",
-	"Resident memory of the started process, without its children; as by LifetimeSec=. 0: no limit.", "RssMax=500M")
-CONF_NOTED_KEY(SERVICE, "ExecStartPre", "stead does not run it: run it before `stead up`")
-CONF_NOTED_KEY(SERVICE, "ExecStartPost", "stead does not run it")
-CONF_NOTED_KEY(SERVICE, "ExecCondition")
-CONF_NOTED_KEY(SERVICE, "ExecReload", "`stead reload` replaces the program by a new one that is ready before")
-CONF_NOTED_KEY(SERVICE, "ExecStop", "the program gets KillSignal= when its last request is answered")
-CONF_NOTED_KEY(SERVICE, "ExecStopPost", "stead does not run it")
-CONF_REFUSED_KEY(SERVICE, "MaxRequests", "what a program of its own has answered is not counted", "write LifetimeSec= or RssMax=; for the app of Wsgi= or Asgi= write it in [Python]")
-CONF_REFUSED_KEY(SERVICE, "IdleStopSec", "a program is not started by a request, so it cannot end while there is none", "take it out; for the app of Wsgi= or Asgi= write it in [Python]")
-CONF_NOTED_KEY(SERVICE, "PIDFile")
-CONF_NOTED_KEY(SERVICE, "BusName")
-CONF_NOTED_KEY(SERVICE, "RemainAfterExit")
-CONF_NOTED_KEY(SERVICE, "GuessMainPID")
-CONF_NOTED_KEY(SERVICE, "TimeoutAbortSec")
-CONF_NOTED_KEY(SERVICE, "RuntimeMaxSec", "write LifetimeSec=, which replaces the program without a failed request")
-CONF_NOTED_KEY(SERVICE, "Restart", "the program is started again however it ends")
-CONF_NOTED_KEY(SERVICE, "RestartSec", "the first start again comes at once, later ones with growing pauses")
-CONF_NOTED_KEY(SERVICE, "SuccessExitStatus", "the program is started again however it ends")
-CONF_NOTED_KEY(SERVICE, "RestartPreventExitStatus", "the program is started again however it ends")
-CONF_NOTED_KEY(SERVICE, "RestartForceExitStatus")
-CONF_NOTED_KEY(SERVICE, "StartLimitBurst", "the pauses grow, and the starts never end")
-CONF_NOTED_KEY(SERVICE, "StartLimitInterval", "the pauses grow, and the starts never end")
-CONF_NOTED_KEY(SERVICE, "FinalKillSignal", "it is SIGKILL")
-CONF_NOTED_KEY(SERVICE, "SendSIGHUP")
-CONF_NOTED_KEY(SERVICE, "SendSIGKILL", "it is always sent, after TimeoutStopSec=")
-CONF_NOTED_KEY(SERVICE, "PassEnvironment")
-CONF_NOTED_KEY(SERVICE, "UnsetEnvironment")
-CONF_NOTED_KEY(SERVICE, "User", "as root, each app has a user of its own")
-CONF_NOTED_KEY(SERVICE, "Group", "as root, each app has a group of its own")
-CONF_NOTED_KEY(SERVICE, "DynamicUser", "as root, each app has a user of its own")
-CONF_NOTED_KEY(SERVICE, "SupplementaryGroups", "as root an app has its own group alone")
-CONF_NOTED_KEY(SERVICE, "RootDirectory")
-CONF_NOTED_KEY(SERVICE, "RuntimeDirectory", "there is one in any case: %t, and RUNTIME_DIRECTORY in the environment")
-CONF_NOTED_KEY(SERVICE, "RuntimeDirectoryMode")
-CONF_NOTED_KEY(SERVICE, "RuntimeDirectoryPreserve")
-CONF_NOTED_KEY(SERVICE, "StateDirectory", "there is one in any case: %S, and STATE_DIRECTORY in the environment")
-CONF_NOTED_KEY(SERVICE, "StateDirectoryMode")
-CONF_NOTED_KEY(SERVICE, "CacheDirectory")
-CONF_NOTED_KEY(SERVICE, "CacheDirectoryMode")
-CONF_NOTED_KEY(SERVICE, "LogsDirectory")
-CONF_NOTED_KEY(SERVICE, "LogsDirectoryMode")
-CONF_NOTED_KEY(SERVICE, "ConfigurationDirectory")
-CONF_NOTED_KEY(SERVICE, "ConfigurationDirectoryMode")
-CONF_NOTED_KEY(SERVICE, "OOMPolicy")
-#include "config_jail.h"
-CONF_NOTED_KEY(SERVICE, "IOSchedulingClass")
-CONF_NOTED_KEY(SERVICE, "IOSchedulingPriority")
-CONF_NOTED_KEY(SERVICE, "CPUSchedulingPolicy")
-CONF_NOTED_KEY(SERVICE, "CPUAffinity")
-CONF_NOTED_KEY(SERVICE, "MemoryMin")
-CONF_NOTED_KEY(SERVICE, "MemoryLow")
-CONF_NOTED_KEY(SERVICE, "Slice")
-CONF_NOTED_KEY(SERVICE, "Delegate")
-CONF_NOTED_KEY(SERVICE, "AmbientCapabilities", "an app has no capability at all")
-CONF_NOTED_KEY(SERVICE, "CapabilityBoundingSet", "as root an app has no capability at all")
-CONF_NOTED_KEY(SERVICE, "NoNewPrivileges", "as root it is always on")
-CONF_NOTED_KEY(SERVICE, "ProcSubset")
-CONF_NOTED_KEY(SERVICE, "ProtectClock", "as root it is always on")
-CONF_NOTED_KEY(SERVICE, "ProtectHostname", "as root the name cannot be changed")
-CONF_NOTED_KEY(SERVICE, "ProtectKernelLogs", "as root it is always on")
-CONF_NOTED_KEY(SERVICE, "ProtectKernelModules", "as root it is always on")
-CONF_NOTED_KEY(SERVICE, "ProtectKernelTunables", "as root it is always on")
-CONF_NOTED_KEY(SERVICE, "ProtectControlGroups", "as root it is always on")
-CONF_NOTED_KEY(SERVICE, "PrivateUsers")
-CONF_NOTED_KEY(SERVICE, "PrivateMounts", "as root it is always on")
-CONF_NOTED_KEY(SERVICE, "BindPaths")
-CONF_NOTED_KEY(SERVICE, "BindReadOnlyPaths")
-CONF_NOTED_KEY(SERVICE, "RestrictRealtime", "as root it is always on, unless LimitRTPRIO= is written")
-CONF_NOTED_KEY(SERVICE, "RestrictSUIDSGID", "as root it is always on")
-CONF_NOTED_KEY(SERVICE, "RemoveIPC", "as root what an app shares by IPC ends with its process")
-CONF_NOTED_KEY(SERVICE, "LockPersonality", "as root it is always on")
-CONF_NOTED_KEY(SERVICE, "SystemCallArchitectures", "as root only the machine's own calls can be made")
-CONF_NOTED_KEY(SERVICE, "StandardInput")
-CONF_NOTED_KEY(SERVICE, "StandardOutput", "it is in `stead logs`")
-CONF_NOTED_KEY(SERVICE, "StandardError", "it is in `stead logs`")
-CONF_NOTED_KEY(SERVICE, "SyslogIdentifier")
-CONF_NOTED_KEY(SERVICE, "SyslogFacility")
-CONF_NOTED_KEY(SERVICE, "SyslogLevel")
-CONF_NOTED_KEY(SERVICE, "LogLevelMax")
-CONF_NOTED_KEY(SERVICE, "LogExtraFields")
-CONF_NOTED_KEY(SERVICE, "LogRateLimitIntervalSec")
-CONF_NOTED_KEY(SERVICE, "LogRateLimitBurst")
-CONF_NOTED_KEY(SERVICE, "Sockets")
-CONF_NOTED_KEY(SERVICE, "FileDescriptorStoreMax")
-CONF_NOTED_KEY(SERVICE, "LoadCredential")
-CONF_NOTED_KEY(SERVICE, "SetCredential")
+/* [Service] */
+#include "config_service.h"
 
 /* [Worker NAME]: the same names and meaning */
 CONF(WORKER_EXEC_START, WORKER, "ExecStart", CONF_TYPE_CMD, CONF_LINE, "", 0, 0, "", WHEN_RESTART, "the program",
@@ -512,6 +394,12 @@ CONF_REFUSED_KEY(TIMER, "LifetimeSec", "the program ends by itself", "let it end
 CONF_REFUSED_KEY(TIMER, "Unit", "the program stands in the same section", "write ExecStart=")
 
 /* [Unit], [Install] */
+CONF(UNIT_START_LIMIT_INTERVAL, UNIT, "StartLimitIntervalSec", CONF_TYPE_TIME, 0, "", 0, 2592000000, "ms", WHEN_RESTART, "in what time StartLimitBurst= starts are allowed",
+	"As in [Service].", "StartLimitIntervalSec=1min")
+CONF(UNIT_START_LIMIT_OLD, UNIT, "StartLimitInterval", CONF_TYPE_TIME, 0, "", 0, 2592000000, "ms", WHEN_RESTART, "in what time StartLimitBurst= starts are allowed",
+	"As in [Service].", "StartLimitInterval=1min")
+CONF(UNIT_START_LIMIT_BURST, UNIT, "StartLimitBurst", CONF_TYPE_INT, 0, "", 0, 1000000, "starts", WHEN_RESTART, "how many starts are allowed in StartLimitIntervalSec=",
+	"As in [Service].", "StartLimitBurst=3")
 CONF_NOTED_KEY(UNIT, "Description")
 CONF_NOTED_KEY(UNIT, "Documentation")
 CONF_NOTED_KEY(UNIT, "Wants")
@@ -531,8 +419,6 @@ CONF_NOTED_KEY(UNIT, "StopWhenUnneeded")
 CONF_NOTED_KEY(UNIT, "RefuseManualStart")
 CONF_NOTED_KEY(UNIT, "RefuseManualStop")
 CONF_NOTED_KEY(UNIT, "CollectMode")
-CONF_NOTED_KEY(UNIT, "StartLimitIntervalSec")
-CONF_NOTED_KEY(UNIT, "StartLimitBurst")
 CONF_NOTED_KEY(UNIT, "StartLimitAction")
 CONF_NOTED_KEY(UNIT, "ConditionPathExists")
 CONF_NOTED_KEY(UNIT, "ConditionUser")

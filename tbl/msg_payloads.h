@@ -233,6 +233,28 @@ enum proc_phase {
 	PHASE_DRAINING,    /* replaced: finishes what it has */
 	PHASE_STOPPING,    /* TERM sent, KILL follows */
 	PHASE_BACKOFF,     /* died; starts again at next_ms */
+	PHASE_PRE,         /* a command before the start runs: ExecCondition=, ExecStartPre= */
+	PHASE_POST,        /* it has started, a command of ExecStartPost= runs */
+	PHASE_ENDING,      /* a command of ExecStop= runs */
+	PHASE_AFTER,       /* it has ended, a command of ExecStopPost= runs */
+	PHASE_EXITED,      /* ended with success, and counts as active (RemainAfterExit=) */
+	PHASE_DEAD,        /* ended, and nothing starts it again: `result` says how */
+	PHASES
+};
+/* How a program of an app ended, in systemd's words (Result=); the rows of service_result_names. */
+enum service_result {
+	RESULT_SUCCESS = 0,
+	RESULT_RESOURCES, /* its process could not be made */
+	RESULT_PROTOCOL,  /* it ended before it said READY=1 */
+	RESULT_TIMEOUT,
+	RESULT_EXIT_CODE,
+	RESULT_SIGNAL,
+	RESULT_CORE_DUMP,
+	RESULT_WATCHDOG,
+	RESULT_START_LIMIT_HIT,
+	RESULT_EXEC_CONDITION,
+	RESULT_OOM_KILL, /* by the kernel, when its app had no memory left */
+	RESULTS
 };
 struct msg_proc_state {
 	uint32_t role, index; /* index: gate's number, worker's slot */
@@ -250,6 +272,8 @@ struct msg_proc_state {
 	uint32_t listen, port; /* service: where it answers (enum service_listen), and its port */
 	uint32_t oom_kills;    /* of this slot, since the last deliberate start: ended by the kernel for its cgroup's memory */
 	uint32_t oom_pad;
+	uint32_t result;       /* service: of the last run that ended (enum service_result) */
+	uint32_t pad;
 };
 struct msg_bound {
 	uint32_t listener, err;
@@ -275,12 +299,44 @@ enum proc_set_flag {
  * LISTEN_FDS. PORT: of 127.0.0.1, in the variable PORT. AUTO: both are offered, and the one that answers counts. PATH: a
  * Unix socket that the program makes. NONE: nobody asks it anything. */
 enum service_listen { SERVICE_NONE = 0, SERVICE_FD, SERVICE_PORT, SERVICE_AUTO, SERVICE_PATH };
-/* When it is ready: when it runs; when a gate was answered; when it said READY=1. */
-enum service_ready { SERVICE_SPAWNED = 0, SERVICE_PROBED, SERVICE_NOTIFIES };
-/* Whose notifications count: nobody's, the started process's, those of all that it started. */
-enum service_notify { SERVICE_NOTIFY_NONE = 0, SERVICE_NOTIFY_MAIN, SERVICE_NOTIFY_ALL };
-/* Who gets the stop signal: its whole process group, or the started process alone. KILL goes to all in the end. */
-enum service_kill { SERVICE_KILL_GROUP = 0, SERVICE_KILL_MAIN };
+/* When it is ready: when it runs; when a gate was answered; when it said READY=1; when it has ended with success. */
+enum service_ready { SERVICE_SPAWNED = 0, SERVICE_PROBED, SERVICE_NOTIFIES, SERVICE_EXITS };
+/* Whose notifications count: nobody's, the started process's, those of all that it started, the started process' and those of the commands beside it. */
+enum service_notify { SERVICE_NOTIFY_NONE = 0, SERVICE_NOTIFY_MAIN, SERVICE_NOTIFY_ALL, SERVICE_NOTIFY_EXEC };
+/* Who gets the stop signal: all of its processes; the started process alone; nobody. KILL goes to all in the end. */
+enum service_kill { SERVICE_KILL_GROUP = 0, SERVICE_KILL_MAIN, SERVICE_KILL_NONE };
+/* When it is started again. STEAD: always, at once and then with growing pauses; the others as systemd.service(5) says. */
+enum service_restart {
+	SERVICE_RESTART_STEAD = 0,
+	SERVICE_RESTART_NO,
+	SERVICE_RESTART_ON_SUCCESS,
+	SERVICE_RESTART_ON_FAILURE,
+	SERVICE_RESTART_ON_ABNORMAL,
+	SERVICE_RESTART_ON_WATCHDOG,
+	SERVICE_RESTART_ON_ABORT,
+	SERVICE_RESTART_ALWAYS,
+	SERVICE_RESTARTS
+};
+enum service_life {
+	SERVICE_LIFE_PAUSE = 1,   /* restart_ms is the pause; without it stead's own */
+	SERVICE_LIFE_REMAIN = 2,  /* RemainAfterExit= */
+	SERVICE_LIFE_HUP = 4,     /* SendSIGHUP= */
+	SERVICE_LIFE_NO_KILL = 8, /* SendSIGKILL=no */
+	SERVICE_LIFE_RELOADS = 16, /* a signal asks it to reload (Type=notify-reload) */
+	SERVICE_LIFE_NO_CWD = 32, /* its folder may be missing: / takes its place */
+	SERVICE_LIFE_MUTE_OUT = 64, /* its output goes nowhere */
+	SERVICE_LIFE_MUTE_ERR = 128,
+	SERVICE_LIFE_IGNORE = 256, /* whatever it ends with counts as success (-) */
+	SERVICE_LIFE_BITS = 511
+};
+/* Commands beside the program's own, in the order of a life. START: further commands of Type=oneshot. */
+enum service_hook { HOOK_CONDITION = 0, HOOK_PRE, HOOK_START, HOOK_POST, HOOK_RELOAD, HOOK_STOP, HOOK_AFTER, HOOKS };
+enum { HOOK_IGNORE = 1 }; /* flag: its failure is none */
+enum { SERVICE_HOOKS_MAX = 64, SERVICE_VARS_MAX = 256 };
+/* Exit codes, a bit each, and signals. */
+struct service_exits {
+	uint64_t code[4], signal;
+};
 struct msg_proc_set {
 	uint32_t role; /* WORKER, SERVICE or POSTGRES */
 	uint32_t app;
@@ -305,6 +361,17 @@ struct msg_proc_set {
 	uint32_t notify;      /* enum service_notify */
 	uint32_t watchdog_ms; /* it says WATCHDOG=1 at least so often; 0: it need not */
 	uint32_t kill;        /* enum service_kill */
+	uint32_t restart;     /* enum service_restart */
+	uint32_t life;        /* bits of enum service_life */
+	uint32_t restart_ms, restart_max_ms, restart_steps; /* steps 0: all pauses are restart_ms */
+	uint32_t limit_ms, limit_burst; /* so many starts in that time; either 0: no bound */
+	uint32_t abort_ms;    /* between the watchdog's signal and KILL */
+	uint32_t restart_signal, final_signal, watchdog_signal, reload_signal; /* 0: the stop signal, KILL, ABRT, HUP */
+	uint64_t restart_ratio;  /* each pause to the one before, in millionths */
+	uint64_t runtime_max_ms; /* 0: no bound */
+	uint32_t log_level;      /* lines above that level are not kept (syslog(3)); 0: all are, else the level + 1 */
+	uint32_t pad;
+	struct service_exits success, prevent, force;
 };
 /* What holds an app's processes beside their user (behind PROC_SET's strings). Zero is always the parent's own default; a
  * block that is shorter comes from an older ctl, and what it does not have is zero. */
@@ -359,7 +426,7 @@ struct msg_service {
 	uint32_t pad;
 };
 /* What a program of an app said by sd_notify(3); bits of enum service_said. */
-enum service_said { SAID_READY = 1, SAID_WATCHDOG = 2, SAID_STOPPING = 4 };
+enum service_said { SAID_READY = 1, SAID_WATCHDOG = 2, SAID_STOPPING = 4, SAID_RELOADING = 8, SAID_TRIGGER = 16 };
 struct msg_said {
 	uint32_t app, slot;
 	uint64_t generation;

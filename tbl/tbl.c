@@ -226,6 +226,9 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 	[CONF_TYPE_LOGFORMAT] = "combined, json, off or a format with $variables",
 	[CONF_TYPE_CALENDAR] = "calendar event",
 	[CONF_TYPE_CMD] = "command line",
+	[CONF_TYPE_VARS] = "names",
+	[CONF_TYPE_EXITS] = "exit codes and signals",
+	[CONF_TYPE_SIGNAL] = "signal",
 	[CONF_TYPE_BASE64] = "base64",
 	[CONF_TYPE_LIMIT] = "N, SOFT:HARD or infinity",
 	[CONF_TYPE_AMOUNT] = "size, number, % or infinity",
@@ -301,4 +304,18 @@ const char *const who_texts[WHO_END] = {
 	[WHO_OWNER] = "root and the user that runs stead",
 	[WHO_OPERATORS] = "root, the user that runs stead, and the group stead",
 	[WHO_DEPLOYERS] = "root, the user that runs stead, the group stead, and the app's deployers",
+};
+
+const char *const service_result_names[RESULTS] = {
+	[RESULT_SUCCESS] = "success",
+	[RESULT_RESOURCES] = "resources",
+	[RESULT_PROTOCOL] = "protocol",
+	[RESULT_TIMEOUT] = "timeout",
+	[RESULT_EXIT_CODE] = "exit-code",
+	[RESULT_SIGNAL] = "signal",
+	[RESULT_CORE_DUMP] = "core-dump",
+	[RESULT_WATCHDOG] = "watchdog",
+	[RESULT_START_LIMIT_HIT] = "start-limit-hit",
+	[RESULT_EXEC_CONDITION] = "exec-condition",
+	[RESULT_OOM_KILL] = "oom-kill",
 };

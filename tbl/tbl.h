@@ -111,6 +111,9 @@ enum conf_type {
 	CONF_TYPE_CMD,     /* a command line, as systemd.service(5) has it */
 	CONF_TYPE_CALENDAR, /* systemd.time(7), calendar events */
 	CONF_TYPE_LISTEN,  /* auto, fd, port, port:N, unix:PATH, uwsgi:PATH, fastcgi:PATH */
+	CONF_TYPE_VARS,    /* NAME or NAME=VALUE */
+	CONF_TYPE_EXITS,   /* an exit code, its name, or a signal */
+	CONF_TYPE_SIGNAL,  /* SIGTERM, TERM, 15, RTMIN+1 */
 	CONF_TYPE_BASE64,  /* RFC 4648 section 4, at most 64 KB */
 	CONF_TYPE_LIMIT,   /* of setrlimit(2): N or SOFT:HARD, with `unit`; infinity */
 	CONF_TYPE_AMOUNT,  /* a size or number, a share in %, or infinity */
@@ -389,5 +392,8 @@ struct limits_page {
 	_Atomic uint32_t queued[LIMITS_GATES][LIMITS_APPS];
 };
 #define LIMITS_MAGIC 0x53544541444c4d31ull
+
+/* systemd's words for enum service_result (systemctl show, Result=). */
+extern const char *const service_result_names[RESULTS];
 
 #endif

@@ -62,6 +62,8 @@ int check_flush_sites(struct check *k, struct buf *records);
 int check_folder(struct check *k, const char *path, const char *name);
 /* Are the files there that the configuration names? And read those of EnvironmentFile=. */
 int check_paths(struct check *k);
+/* env_files.c: the files of EnvironmentFile=; what is wrong with one is a finding. -ENOMEM. */
+int check_env_files(struct check *k);
 /* Is there a program of that name in PATH? */
 bool check_in_path(const char *program);
 /* PATH of the value, from the folder. */

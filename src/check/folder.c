@@ -321,37 +321,13 @@ static int check_scopes(struct check *k)
 	return r;
 }
 
-/* Read the files of EnvironmentFile=. The list does not change while they are read: they set
- * variables only. */
-static int read_env_files(struct check *k)
+/* With a - before it it may be missing, and the program then runs in /. */
+static void check_working_directory(struct check *k)
 {
-	int r = 0;
+	const struct conf_value *v = conf_get(k->conf, CONF_SERVICE_WORKING_DIRECTORY);
 
-	for (const struct conf_value *v = conf_get(k->conf, CONF_SERVICE_ENVIRONMENT_FILE);
-		v != NULL && r == 0; v = v->next) {
-		bool optional = v->text[0] == '-';
-		const char *shown = v->text + (optional ? 1 : 0);
-		char path[PATH_MAX], *text = NULL;
-		size_t n;
-
-		if (v->text[0] == '\0')
-			continue;
-		check_path(k, shown, path);
-		r = sys_read_file(AT_FDCWD, path, CHECK_FILE_BYTES_MAX, &text, &n);
-		if (r == 0) {
-			r = check_parse(k, shown, text, n, true);
-		} else if (r != -ENOMEM) {
-			if (!(optional && r == -ENOENT))
-				conf_find(k->conf, CONF_ERROR, &v->pos,
-					r == -ENOENT
-						? "write a - before the path if it may be missing"
-						: "",
-					"EnvironmentFile=: %s: %s", path, strerror(-r));
-			r = 0;
-		}
-		free(text);
-	}
-	return r;
+	if (v != NULL && v->text[0] != '-')
+		check_values(k, v, WANT_DIR);
 }
 
 bool check_in_path(const char *program)
@@ -394,7 +370,7 @@ int check_paths(struct check *k)
 	check_key(k, CONF_PHP_ROOT, WANT_DIR);
 	check_key(k, CONF_PHP_FPM, WANT_PROGRAM);
 	check_key(k, CONF_PYTHON_REQUIREMENTS, WANT_FILE);
-	check_key(k, CONF_SERVICE_WORKING_DIRECTORY, WANT_DIR);
+	check_working_directory(k);
 	check_program(k, conf_get(k->conf, CONF_SERVICE_EXEC_START));
 	check_pages(k, conf_get(k->conf, CONF_SITE_ERROR_PAGE), conf_get(k->conf, CONF_SITE_ROOT));
 	check_pages(k, conf_get(k->conf, CONF_SITE_MAINTENANCE), conf_get(k->conf, CONF_SITE_ROOT));
@@ -407,5 +383,5 @@ int check_paths(struct check *k)
 		if (snprintf(path, sizeof(path), "%s/bin/python", v->text) < PATH_MAX)
 			want_path(k, v, path, WANT_PROGRAM);
 	}
-	return read_env_files(k);
+	return check_env_files(k);
 }

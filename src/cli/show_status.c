@@ -97,6 +97,9 @@ static void show_trouble(const json_t *trouble)
 	if (next)
 		(void)printf(", the next in at most %s", show_span(next + 999, when));
 	(void)fputc('\n', stdout);
+	if (json_is_true(json_object_get(trouble, "dead")))
+		(void)printf("             failed (Result=%s); it is not started again: `stead restart` does\n",
+			text_of(trouble, "result"));
 	if (json_is_true(json_object_get(trouble, "down")))
 		(void)puts("             no worker comes up: requests are answered with 503");
 	show_tail(stdout, json_object_get(trouble, "lines"));

@@ -348,6 +348,8 @@ void conf_app_fill(struct conf *c)
 	a->rss_max = number_of(c, CONF_PYTHON_RSS_MAX);
 	a->env = texts_of(c, CONF_SERVICE_ENVIRONMENT);
 	a->working_directory = text_of(c, CONF_SERVICE_WORKING_DIRECTORY);
+	a->working_directory_optional = a->working_directory[0] == '-';
+	a->working_directory += a->working_directory_optional;
 	a->postgres = (enum conf_postgres)number_of(c, CONF_POSTGRES_ENABLED);
 	a->database = text_of(c, CONF_POSTGRES_DATABASE);
 	a->connections_max = (unsigned)number_of(c, CONF_POSTGRES_CONNECTIONS_MAX);

@@ -50,15 +50,33 @@ static void bad_at(struct conf *c, const struct conf_entry *e, size_t off, const
 	conf_find(c, CONF_ERROR, &pos, "", "%s=: %s", e->key, why);
 }
 
-/* The next word of the line, quoted, into b. 1, 0 at the end, else negative with a finding. */
-static int put_word(struct conf *c, const struct conf_entry *e, const char **at, struct buf *b)
+/* The next word of the line as it stands; `\\;` as a word is a semicolon. */
+static int next_word(struct conf *c, const char *base, const char **at, const char **ret_word,
+	size_t *ret_off, const char **ret_why)
+{
+	const char *p = *at + strspn(*at, " \t");
+
+	if (p[0] != '\\' || p[1] != ';' || (p[2] != '\0' && p[2] != ' ' && p[2] != '\t'))
+		return conf_word_next(c, base, at, ret_word, ret_off, ret_why);
+	*ret_off = (size_t)(p - base);
+	*ret_word = ";";
+	*at = p + 2;
+	return 1;
+}
+
+/* The next word of the line, quoted, into b. 1; 0 at the end; 2 at a semicolon, behind which another
+ * command stands; else negative with a finding. */
+static int put_word(struct conf *c, const struct conf_entry *e, bool many, const char **at,
+	struct buf *b)
 {
 	const char *base = e->value, *word, *text, *why = "";
 	size_t off, in = 0;
-	int r = conf_word_next(c, base, at, &word, &off, &why);
+	int r = next_word(c, base, at, &word, &off, &why);
 
+	if (r == 1 && strcmp(word, ";") == 0 && base[off] == ';' && many)
+		return 2;
 	if (r == 1 && strcmp(word, ";") == 0 && base[off] == ';') {
-		why = "one command only: systemd has several with Type=oneshot, which serves nothing";
+		why = "one command only";
 		r = -EINVAL;
 	}
 	if (r == 1) {
@@ -77,30 +95,44 @@ static int put_word(struct conf *c, const struct conf_entry *e, const char **at,
 	return 1;
 }
 
-void conf_command_put(struct conf *c, const struct conf_entry *e, enum conf_key key)
+/* One command of the line, from *at on, as a value. As put_word(). */
+static int put_one(struct conf *c, const struct conf_entry *e, enum conf_key key, const char **at)
 {
-	struct conf_pos pos = conf_entry_pos(e, 0);
-	const char *at = e->value, *text, *why;
-	size_t n = strspn(at, marks);
+	const char *begin = *at + strspn(*at, " \t"), *text, *why;
+	struct conf_pos pos = conf_entry_pos(e, (size_t)(begin - e->value));
+	size_t n = strspn(begin, marks);
 	struct buf b;
 	int r;
 
-	why = check_marks(at, n);
+	why = check_marks(begin, n);
 	if (why != NULL) {
-		bad_at(c, e, 0, why);
-		return;
+		bad_at(c, e, (size_t)(begin - e->value), why);
+		return -EINVAL;
 	}
 	buf_init(&b, CONF_VALUE_BYTES_MAX);
-	buf_put(&b, at, n);
-	at += n;
-	while ((r = put_word(c, e, &at, &b)) == 1)
+	buf_put(&b, begin, n);
+	*at = begin + n;
+	while ((r = put_word(c, e, (conf_rows[key].flags & CONF_MANY) != 0, at, &b)) == 1)
 		;
-	text = r == 0 && b.error == 0 ? conf_strndup(c, b.len > 0 ? b.p : "", b.len) : NULL;
+	text = r >= 0 && b.error == 0 ? conf_strndup(c, b.len > 0 ? b.p : "", b.len) : NULL;
 	if (b.error != 0)
 		bad_at(c, e, 0, "it is too long");
-	else if (text != NULL)
+	else if (text != NULL && text[0] == '\0') {
+		bad_at(c, e, (size_t)(begin - e->value), "there is no command at this semicolon");
+		r = -EINVAL;
+	} else if (text != NULL)
 		(void)conf_put_key(c, key, text, CONF_FROM_FILE, &pos);
 	buf_done(&b);
+	return r;
+}
+
+void conf_command_put(struct conf *c, const struct conf_entry *e, enum conf_key key)
+{
+	const char *at = e->value;
+
+	while (put_one(c, e, key, &at) == 2)
+		if (at[strspn(at, " \t")] == '\0')
+			return; /* systemd takes a semicolon at the end, too */
 }
 
 /* The words of canonical text. How many; negative: `why`. */
@@ -146,7 +178,8 @@ static int parse(struct conf *c, const char *text, struct conf_command *ret, con
 			}
 	*ret = (struct conf_command){.path = words[0],
 		.argv = words + named,
-		.raw = memchr(text, ':', marked) != NULL};
+		.raw = memchr(text, ':', marked) != NULL,
+		.ignore = memchr(text, '-', marked) != NULL};
 	return 0;
 }
 
@@ -200,14 +233,26 @@ static const char *value_of(const char *const *env, const char *name, size_t n)
 	return found;
 }
 
+/* What only who starts the program knows: it puts that in where "${NAME}" stands. NULL: it is none of those. */
+static const char *late_value(const char *name, size_t n)
+{
+	static const char *const late[] = {
+		"${PORT}", "${MAINPID}", "${SERVICE_RESULT}", "${EXIT_CODE}", "${EXIT_STATUS}"};
+
+	for (size_t i = 0; i < ARRAY_LEN(late); i++)
+		if (strlen(late[i]) == n + 3 && memcmp(late[i] + 2, name, n) == 0)
+			return late[i];
+	return NULL;
+}
+
 static void put_value(const char *const *env, const char *name, size_t n, struct buf *b)
 {
 	const char *value = value_of(env, name, n);
 
+	if (value == NULL)
+		value = late_value(name, n);
 	if (value != NULL)
 		buf_puts(b, value);
-	else if (n == 4 && memcmp(name, "PORT", 4) == 0)
-		buf_puts(b, "${PORT}");
 }
 
 /* A word that is $NAME and nothing else: as many words as its value has. */
@@ -219,8 +264,8 @@ static bool put_split(const char *word, const char *const *env, struct buf *b, u
 	if (len == 0 || word[1 + len] != '\0')
 		return false;
 	value = value_of(env, word + 1, len);
-	if (value == NULL && strcmp(word + 1, "PORT") == 0)
-		value = "${PORT}";
+	if (value == NULL)
+		value = late_value(word + 1, len);
 	for (; value != NULL; value += part) {
 		value += strspn(value, " \t\n");
 		part = strcspn(value, " \t\n");

@@ -261,14 +261,37 @@ struct conf_command {
 	const char *path;        /* with a slash a path, from the app's folder; else to be looked for in PATH */
 	const char *const *argv; /* [0]: the name that it is given; ends with NULL */
 	bool raw;                /* with ':' before it: variables stay as they are */
+	bool ignore;             /* with '-' before it: whatever it ends with is no failure */
 };
 /* Its arguments with $NAME and ${NAME} replaced as systemd does it: $NAME as a word of its own is split at blanks,
  * ${NAME} is part of its word, $$ is a dollar sign; what is not in `env` (NAME=VALUE, NULL at the end) is nothing.
- * "${PORT}" stays when env has no PORT: who starts the program puts it in. NUL-terminated, one behind the other; how
+ * "${PORT}" stays when env has no PORT, and so do MAINPID, SERVICE_RESULT, EXIT_CODE and EXIT_STATUS: who starts the
+ * program puts them in. NUL-terminated, one behind the other; how
  * many in *ret_n. 0, or ret's error. */
 int conf_command_expand(const struct conf_command *cmd, const char *const *env, struct buf *ret, unsigned *ret_n);
 /* Append one word of a canonical command line, quoted where it has to be; $NAME, ${NAME} and $$ in it count. */
 void conf_command_word(struct buf *b, const char *word);
+/* A command beside the program: kind is tbl's enum service_hook. */
+struct conf_hook {
+	uint32_t kind;
+	const struct conf_command *command;
+};
+/* The life of a program as [Service] has it (life.c); numbers are tbl's enums. */
+enum { CONF_AS_STOP = ~0u }; /* abort_ms: as stop_ms */
+struct conf_life {
+	const struct conf_hook *hooks; /* in the order of a life, by kind */
+	unsigned nhooks;
+	uint32_t restart, flags; /* enum service_restart; enum service_life */
+	uint64_t restart_ms, restart_max_ms, restart_ratio;
+	uint32_t restart_steps;
+	uint64_t limit_ms;
+	uint32_t limit_burst; /* of either 0: there is no limit */
+	uint64_t abort_ms, runtime_max_ms;
+	uint32_t restart_signal, final_signal, watchdog_signal, reload_signal; /* 0: the usual one */
+	uint32_t log_level; /* the least important level that is kept, + 1; 0: all are */
+	struct service_exits success, prevent, force;
+	const char *const *pass, *const *unset; /* of the environment; also where stead runs the app itself */
+};
 /* The numbers of tbl's enum service_listen, service_ready, service_notify and service_kill. */
 struct conf_service {
 	const struct conf_command *command; /* NULL: there is none that serves */
@@ -281,6 +304,7 @@ struct conf_service {
 	unsigned workers;
 	uint64_t start_ms, stop_ms, watchdog_ms, lifetime_ms, rss_max;
 	const char *kill_signal;
+	struct conf_life life;
 };
 
 /* A pool of PHP-FPM, which `service` describes as a program. */
@@ -361,6 +385,7 @@ struct conf_app {
 	const char *const *jail_calls; /* the lines of SystemCallFilter= */
 	struct msg_jail jail;     /* as PROC_SET has it; an amount with CONF_AMOUNT_SHARE is 1/10000 of the machine's */
 	const char *working_directory;
+	bool working_directory_optional; /* it may be missing: then it is / */
 
 	enum conf_postgres postgres; /* YES or NO after detection; AUTO without: treat as NO */
 	const char *database;

@@ -146,6 +146,16 @@ void conf_service_check(struct conf *c);
 /* Does a program answer (or the app that Wsgi= names)? */
 bool conf_service_wins(const struct conf *c);
 
+/* exits.c: signals, exit codes, names of variables; as conf_value_check(). */
+int conf_end_check(const struct conf_row *row, const char *text, struct conf_value *v, struct buf *why, struct buf *todo);
+/* A signal's number. -EINVAL. */
+int conf_signal_of(const char *text);
+/* One more word of a list. */
+void conf_exits_add(struct service_exits *e, const char *text);
+/* life.c: the life of the program, and what has to fit together in it. */
+void conf_life_fill(struct conf *c, struct conf_life *l);
+void conf_life_check(struct conf *c);
+
 /* php.c: behind service.c, which it fills in; and what has to fit together. */
 void conf_php_fill(struct conf *c);
 void conf_php_check(struct conf *c);

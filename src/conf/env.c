@@ -2,8 +2,8 @@
  * env.c: files of variables, as EnvironmentFile= names them (systemd.exec(5)).
  *
  * Called by `check`, which reads the file. Lines are NAME=VALUE; # and ; begin comments. A value
- * may be quoted, also over several lines: in '…' all is literal, in "…" a backslash escapes " \ ` $
- * and a line's end; unquoted it escapes any byte. An `export ` before the name is let pass, as
+ * may begin with quotes, also over several lines: in '…' all is literal, in "…" a backslash escapes " \ ` $
+ * and a line's end; unquoted it escapes any byte, and a line's end goes on with the next one. An `export ` before the name is let pass, as
  * shells write it.
  */
 #include <errno.h>
@@ -65,34 +65,45 @@ static bool read_quoted(struct env_read *r, char quote, struct buf *b)
 	return false;
 }
 
-/* The value up to the line's end. `keep` is how much of it the trimming of blanks must leave. */
+static bool is_blank(char ch)
+{
+	return ch == ' ' || ch == '\t';
+}
+
+static bool is_end(const struct env_read *r)
+{
+	return !more(r) || *r->at == '\n' || *r->at == '\r';
+}
+
+/* The value up to the line's end. Quotes count at its beginning and behind other quotes; from the first
+ * unquoted byte on they are bytes like others. Blanks at the end are none of it, but escaped ones. */
 static bool read_value(struct env_read *r, struct buf *b)
 {
 	size_t keep = 0;
+	bool plain = false;
 
-	while (more(r) && (*r->at == ' ' || *r->at == '\t'))
-		step(r);
-	while (more(r) && *r->at != '\n') {
+	while (!is_end(r)) {
 		char ch = step(r);
 
-		if (ch == '"' || ch == '\'') {
+		if (!plain && (ch == '"' || ch == '\'')) {
 			if (!read_quoted(r, ch, b))
 				return false;
 			keep = b->len;
-		} else if (ch == '\\' && more(r)) {
-			char next = step(r);
-
-			if (next != '\n') {
-				buf_putc(b, next);
-				keep = b->len;
-			}
-		} else if (!(ch == '\r' && (!more(r) || *r->at == '\n'))) {
+		} else if (ch == '\\') {
+			plain = true;
+			if (more(r) && *r->at != '\n')
+				buf_putc(b, *r->at);
+			if (more(r))
+				step(r);
+			keep = b->len;
+		} else if (plain || !is_blank(ch)) {
+			plain = true;
 			buf_putc(b, ch);
+			keep = is_blank(ch) ? keep : b->len;
 		}
 	}
-	while (b->error == 0 && b->len > keep &&
-		(b->p[b->len - 1] == ' ' || b->p[b->len - 1] == '\t'))
-		b->len--;
+	if (b->error == 0)
+		b->len = keep;
 	return true;
 }
 

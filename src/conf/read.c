@@ -94,12 +94,10 @@ static void put_words(struct conf *c, struct item *it)
 /* systemd's WorkingDirectory=~ is the home; a - before it says that the folder may be missing. */
 static void put_directory(struct conf *c, struct item *it)
 {
-	if (it->text[0] == '-') {
-		it->text++;
-		it->off++;
-	}
 	if (strcmp(it->text, "~") == 0)
 		it->text = "%h";
+	else if (strcmp(it->text, "-~") == 0)
+		it->text = "-%h";
 	put_item(c, it);
 }
 

@@ -233,7 +233,10 @@ static void fill_app(struct fill *f, struct conf_route *r, bool app)
 static void fill_to(struct fill *f, const struct conf_scope *s, struct conf_route *r)
 {
 	const char *to = text(f->c, s, CONF_ROUTE_TO), *path;
-	bool app = f->c->app.python || f->c->app.service.command != NULL;
+	const struct conf_service *program = &f->c->app.service;
+	bool app = f->c->app.python ||
+		   (program->command != NULL &&
+			   (program->listen != SERVICE_NONE || program->linked));
 
 	/* Of a site with PHP the folder is that of the scripts. */
 	bool own = s->head[CONF_SITE_ROOT] != NULL && !(f->c->app.php.on && s == &f->c->plain);

@@ -12,7 +12,7 @@
 
 enum type { TYPE_SIMPLE, TYPE_EXEC, TYPE_NOTIFY, TYPE_NOTIFY_RELOAD, TYPE_FORKING, TYPE_ONESHOT, TYPE_DBUS, TYPE_IDLE };
 enum access { ACCESS_NONE, ACCESS_MAIN, ACCESS_EXEC, ACCESS_ALL };
-enum { KILL_MODE_GROUP };
+enum { KILL_MODE_GROUP, KILL_MODE_MIXED, KILL_MODE_PROCESS, KILL_MODE_NONE };
 
 static const struct scheme {
 	const char *name;
@@ -29,6 +29,10 @@ static int parse_listen(const char *text, struct conf_service *s)
 
 	s->socket = "";
 	s->protocol = CONF_PROTOCOL_HTTP;
+	if (strcmp(text, "none") == 0) {
+		s->listen = SERVICE_NONE;
+		return 0;
+	}
 	s->linked = strcmp(text, "link") == 0;
 	if (s->linked) {
 		s->listen = SERVICE_NONE;
@@ -70,7 +74,7 @@ int conf_listen_check(
 	(void)c;
 	if (parse_listen(text, &s) < 0) {
 		buf_printf(why, "\"%.80s\" is no place to listen at", text);
-		buf_puts(todo, "one of auto, fd, port, port:N, unix:PATH, uwsgi:PATH, fastcgi:PATH, link");
+		buf_puts(todo, "one of auto, fd, port, port:N, unix:PATH, uwsgi:PATH, fastcgi:PATH, link, none");
 		return -EINVAL;
 	}
 	for (const char *p = text; *p != '\0'; p++)
@@ -110,9 +114,10 @@ static uint32_t notify_of(const struct conf *c)
 	const struct conf_value *v = c->plain.head[CONF_SERVICE_NOTIFY_ACCESS];
 
 	if (v != NULL)
-		return v->number == ACCESS_NONE  ? SERVICE_NOTIFY_NONE
-		       : v->number == ACCESS_ALL ? SERVICE_NOTIFY_ALL
-						 : SERVICE_NOTIFY_MAIN;
+		return v->number == ACCESS_NONE   ? SERVICE_NOTIFY_NONE
+		       : v->number == ACCESS_ALL  ? SERVICE_NOTIFY_ALL
+		       : v->number == ACCESS_EXEC ? SERVICE_NOTIFY_EXEC
+						  : SERVICE_NOTIFY_MAIN;
 	return notifies(c) || number(c, CONF_SERVICE_WATCHDOG) != 0 ? SERVICE_NOTIFY_MAIN
 								    : SERVICE_NOTIFY_NONE;
 }
@@ -139,19 +144,28 @@ static void fill(const struct conf *c, struct conf_service *s)
 	const struct conf_value *kill = c->plain.head[CONF_SERVICE_KILL_SIGNAL];
 	uint64_t both = number(c, CONF_SERVICE_TIMEOUT), start = number(c, CONF_SERVICE_TIMEOUT_START);
 
-	(void)parse_listen(listen != NULL ? listen->text : "auto", s);
+	if (number(c, CONF_SERVICE_TYPE) == TYPE_ONESHOT)
+		(void)parse_listen("none", s);
+	else
+		(void)parse_listen(listen != NULL ? listen->text : "auto", s);
 	if (s->listen == SERVICE_PORT || s->listen == SERVICE_AUTO)
 		s->port = s->port != 0 ? s->port : port_of(c);
-	s->ready = notifies(c) ? SERVICE_NOTIFIES : SERVICE_PROBED;
+	s->ready = notifies(c)					? SERVICE_NOTIFIES
+		   : number(c, CONF_SERVICE_TYPE) == TYPE_ONESHOT ? SERVICE_EXITS
+		   : s->listen == SERVICE_NONE && !s->linked	? SERVICE_SPAWNED
+								: SERVICE_PROBED;
 	s->notify = notify_of(c);
-	s->kill = number(c, CONF_SERVICE_KILL_MODE) == KILL_MODE_GROUP ? SERVICE_KILL_GROUP
-								       : SERVICE_KILL_MAIN;
+	s->kill = number(c, CONF_SERVICE_KILL_MODE) == KILL_MODE_GROUP  ? SERVICE_KILL_GROUP
+		  : number(c, CONF_SERVICE_KILL_MODE) == KILL_MODE_NONE ? SERVICE_KILL_NONE
+									: SERVICE_KILL_MAIN;
 	s->kill_signal = kill != NULL ? kill->text : "SIGTERM";
 	s->workers = (unsigned)number(c, CONF_SERVICE_WORKERS);
 	s->threads = (unsigned)number(c, CONF_SERVICE_THREADS);
 	s->start_ms = start != 0 ? start
 		      : both != 0 ? both
-				  : number(c, CONF_SITE_HEALTH_TIMEOUT);
+		      /* What does its work and ends may take as long as that takes. */
+		      : s->ready == SERVICE_EXITS ? conf_rows[CONF_SERVICE_TIMEOUT_START].max
+						  : number(c, CONF_SITE_HEALTH_TIMEOUT);
 	s->stop_ms = number(c, CONF_SERVICE_TIMEOUT_STOP);
 	if (both != 0 && c->plain.head[CONF_SERVICE_TIMEOUT_STOP]->origin == CONF_FROM_DEFAULT)
 		s->stop_ms = both;
@@ -160,14 +174,28 @@ static void fill(const struct conf *c, struct conf_service *s)
 	s->rss_max = number(c, CONF_SERVICE_RSS_MAX);
 }
 
+/* A signal as the parent takes it, whatever it is called. */
+static const char *number_text(struct conf *c, int n)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "%d", n);
+	return conf_strndup(c, text, strlen(text));
+}
+
 void conf_service_fill(struct conf *c)
 {
 	struct conf_service *s = &c->app.service;
 
 	*s = (struct conf_service){.socket = "", .kill_signal = "SIGTERM"};
 	fill(c, s);
-	if (conf_service_wins(c))
-		s->command = conf_command_of(c, c->plain.head[CONF_SERVICE_EXEC_START]->text);
+	conf_life_fill(c, &s->life);
+	s->kill_signal = number_text(c, conf_signal_of(s->kill_signal));
+	if (!conf_service_wins(c))
+		return;
+	s->command = conf_command_of(c, c->plain.head[CONF_SERVICE_EXEC_START]->text);
+	if (s->command != NULL && s->command->ignore)
+		s->life.flags |= SERVICE_LIFE_IGNORE;
 }
 
 /* ---- what has to fit together ---- */
@@ -178,12 +206,14 @@ static void check_type(struct conf *c)
 	const struct conf_value *access = c->plain.head[CONF_SERVICE_NOTIFY_ACCESS];
 	const struct conf_value *watchdog = c->plain.head[CONF_SERVICE_WATCHDOG];
 
-	if (type->number >= TYPE_FORKING && type->number != TYPE_IDLE)
+	if (type->number == TYPE_FORKING || type->number == TYPE_DBUS)
 		conf_find(c, CONF_ERROR, &type->pos,
 			type->number == TYPE_FORKING
 				? "let it stay in the foreground, and take Type= out"
 				: "take Type= out",
-			"Type=%s: a program that serves is watched by the process that was started",
+			type->number == TYPE_FORKING
+				? "Type=%s: a program is watched by the process that was started"
+				: "Type=%s: stead has no part in D-Bus",
 			type->text);
 	if (access != NULL && access->number == ACCESS_NONE && notifies(c))
 		conf_find(c, CONF_ERROR, &access->pos, "write main or all, or take it out",
@@ -253,6 +283,7 @@ void conf_service_check(struct conf *c)
 	if (conf_service_wins(c)) {
 		check_type(c);
 		check_place(c);
+		conf_life_check(c);
 	} else if (exec != NULL && exec->text[0] != '\0') {
 		conf_find(c, CONF_NOTE, &exec->pos, "",
 			"ExecStart= is for systemd alone: the app that [Python] names is run by stead itself");

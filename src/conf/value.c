@@ -489,6 +489,10 @@ int conf_value_check(struct conf *c, const struct conf_row *row, const char *tex
 		return conf_command_check(c, text, v, why, todo);
 	case CONF_TYPE_CALENDAR:
 		return conf_calendar_check(text, v, why, todo);
+	case CONF_TYPE_SIGNAL:
+	case CONF_TYPE_EXITS:
+	case CONF_TYPE_VARS:
+		return conf_end_check(row, text, v, why, todo);
 	case CONF_TYPE_BASE64:
 		return check_base64(text, why);
 	case CONF_TYPE_LISTEN:

@@ -58,6 +58,7 @@ struct app_run {
 	} scaling;
 	struct {
 		bool down;              /* no worker comes up: the gates answer 503 */
+		bool dead;              /* nothing starts it again but a person */
 		uint32_t retry_after_s; /* … and say when to come again */
 	} trouble;
 	struct off off;

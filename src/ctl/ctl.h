@@ -226,6 +226,10 @@ void procs_said(struct ctl *c, const struct msg *m);
 /* How many of them are in that phase. */
 unsigned procs_count(const struct ctl *c, enum proc role, uint32_t app, enum proc_phase phase);
 /* How many slots of the app run a generation newer than that and are up. */
+/* A start of it came to nothing just now, whatever starts it again. */
+bool procs_failed(const struct msg_proc_state *st, enum proc_phase was);
+/* One of them has done what it had to do, and has not failed. */
+bool procs_done(const struct ctl *c, enum proc role, uint32_t app);
 unsigned procs_newer(const struct ctl *c, enum proc role, uint32_t app, uint64_t generation);
 uint64_t procs_newest(const struct ctl *c, enum proc role, uint32_t app);
 
@@ -322,6 +326,7 @@ struct up {
 	uint8_t given;       /* enum up_given: where the values come from */
 	bool restart;        /* as root: a reload with the values that are live, and a new copy */
 	bool rolling;        /* reload: the workers are being replaced by others */
+	const char *missing; /* the program that start_workers() did not find */
 	uint64_t newer_than; /* … and those have a higher generation */
 	char database[64];   /* what DB_INIT was last asked for */
 	bool publishing, check_asked, checked, check_failed, built, building, bound, binding;

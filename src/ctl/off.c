@@ -188,7 +188,7 @@ static int begin(struct ctl *c, struct app *a, char why[256])
 
 	if (conf) {
 		app_adopt(a, conf);
-		r = wants_role(conf) == PROC_NONE ? 1 : wants_app(c, a, conf, 0, NULL);
+		r = wants_role(conf) == PROC_NONE ? 1 : wants_app(c, a, conf, 0, NULL, NULL);
 		programs_apply(c, a, conf, false);
 	}
 	if (r < 0 && !*why)
@@ -319,6 +319,12 @@ struct words {
 
 static struct words words_of(const struct app *a)
 {
+	static const struct {
+		enum proc_phase phase;
+		struct words words;
+	} others[] = {{PHASE_EXITED, {"active", "exited"}}, {PHASE_STARTING, {"activating", "start"}},
+		{PHASE_PRE, {"activating", "start-pre"}}, {PHASE_POST, {"activating", "start-post"}},
+		{PHASE_ENDING, {"deactivating", "stop"}}, {PHASE_AFTER, {"deactivating", "stop-post"}}};
 	const struct app_run *run = a->run;
 	const struct ctl *c = run->ctl;
 
@@ -326,8 +332,11 @@ static struct words words_of(const struct app *a)
 		return any_left(a) ? (struct words){"deactivating", "stop"} : (struct words){"inactive", "dead"};
 	if (run->role == PROC_NONE || procs_count(c, run->role, a->set, PHASE_UP) > 0)
 		return (struct words){"active", "running"};
-	if (procs_count(c, run->role, a->set, PHASE_STARTING) > 0)
-		return (struct words){"activating", "start"};
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+		if (procs_count(c, run->role, a->set, others[i].phase) > 0)
+			return others[i].words;
+	if (procs_done(c, run->role, a->set))
+		return (struct words){"inactive", "dead"};
 	if (procs_count(c, run->role, a->set, PHASE_BACKOFF) > 0)
 		return (struct words){"activating", "auto-restart"};
 	/* IdleStopSec=: the next request starts it. */

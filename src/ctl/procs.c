@@ -121,6 +121,26 @@ unsigned procs_count(const struct ctl *c, enum proc role, uint32_t app, enum pro
 	return n;
 }
 
+bool procs_failed(const struct msg_proc_state *st, enum proc_phase was)
+{
+	if (st->phase == PHASE_DEAD)
+		return was != PHASE_DEAD && st->result != RESULT_SUCCESS;
+	return st->phase == PHASE_BACKOFF && was != PHASE_BACKOFF && st->unready > 0;
+}
+
+bool procs_done(const struct ctl *c, enum proc role, uint32_t app)
+{
+	for (unsigned i = 0; i < c->procs_n; i++) {
+		const struct msg_proc_state *st = &c->procs[i].st;
+
+		if (st->role == role && st->app == app &&
+			(st->phase == PHASE_EXITED ||
+				(st->phase == PHASE_DEAD && st->result == RESULT_SUCCESS)))
+			return true;
+	}
+	return false;
+}
+
 unsigned procs_newer(const struct ctl *c, enum proc role, uint32_t app, uint64_t generation)
 {
 	unsigned n = 0;

@@ -152,7 +152,7 @@ void reload_revert(struct up *u)
 	if (!conf)
 		return;
 	if (u->workers_set && c->app.run->role != PROC_NONE)
-		(void)wants_app(c, &c->app, conf_app(conf), 0, NULL);
+		(void)wants_app(c, &c->app, conf_app(conf), 0, NULL, NULL);
 	if (u->workers_set && c->app.run->role != wants_role(u->c))
 		wants_drop(c, wants_role(u->c), u->app.set);
 	if (u->gates_sent)

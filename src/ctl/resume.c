@@ -53,7 +53,7 @@ void resume(struct ctl *c)
 	if (c->app.bin[0])
 		err = wants_postgres(c, &c->app);
 	if (err == 0 && c->app.run->role != PROC_NONE)
-		err = wants_app(c, &c->app, conf, 0, NULL);
+		err = wants_app(c, &c->app, conf, 0, NULL, NULL);
 	scaling_resume(c->app.run, false);
 	programs_apply(c, &c->app, conf, true);
 	if (err == 0)

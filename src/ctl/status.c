@@ -28,6 +28,12 @@ static const char *const phase_names[] = {
 	[PHASE_DRAINING] = "draining",
 	[PHASE_STOPPING] = "stopping",
 	[PHASE_BACKOFF] = "waiting",
+	[PHASE_PRE] = "start-pre",
+	[PHASE_POST] = "start-post",
+	[PHASE_ENDING] = "stop",
+	[PHASE_AFTER] = "stop-post",
+	[PHASE_EXITED] = "exited",
+	[PHASE_DEAD] = "ended",
 };
 
 static uint64_t column(const struct ctl *c, uint32_t number, unsigned col)
@@ -59,7 +65,11 @@ static json_t *with_counts(const struct ctl *c, uint32_t number, json_t *o)
 
 static const char *app_state(const struct ctl *c, const struct app *a)
 {
-	return a->run->off.stopped ? "stopped" : maintenance_is(c, a->number) ? "maintenance" : a->run->trouble.down ? "failing" : "live";
+	return a->run->off.stopped             ? "stopped"
+	       : maintenance_is(c, a->number) ? "maintenance"
+	       : a->run->trouble.dead       ? "failed"
+	       : a->run->trouble.down       ? "failing"
+					    : "live";
 }
 
 static json_t *own_site(const struct ctl *c)
@@ -155,6 +165,10 @@ static void with_service(json_t *o, const struct proc_info *p)
 
 	if (!o || st->role != PROC_SERVICE)
 		return;
+	if (st->result < RESULTS)
+		(void)json_object_set_new(o, "result", json_string(service_result_names[st->result]));
+	if (st->phase == PHASE_DEAD && st->result != RESULT_SUCCESS)
+		(void)json_object_set_new(o, "phase", json_string("failed"));
 	if (st->listen < ARRAY_LEN(names) && names[st->listen])
 		(void)json_object_set_new(o, "listen", json_string(names[st->listen]));
 	if (st->port && (st->listen == SERVICE_PORT || st->listen == SERVICE_AUTO))

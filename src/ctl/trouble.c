@@ -17,6 +17,7 @@ enum {
 	UNREADY_MIN = 2, /* starts in a row that came to nothing; one that serves between its deaths is not down */
 	LINES_ASKED = 120, /* the app's own are among its records */
 	STATUS_PATIENCE_MS = 1000,
+	DEAD_AFTER_S = 60, /* what is asked later when nothing starts it again but a person */
 };
 
 static bool is_worker(const struct app *a, const struct msg_proc_state *st)
@@ -53,6 +54,18 @@ static bool none_left(const struct app *a)
 	return true;
 }
 
+/* All of it has ended, and nothing starts it again: not even a try is to be waited for. */
+static bool all_dead(const struct app *a)
+{
+	const struct ctl *c = a->run->ctl;
+	unsigned dead = procs_count(c, a->run->role, a->set, PHASE_DEAD);
+
+	for (unsigned i = 0; i < c->procs_n; i++)
+		if (is_worker(a, &c->procs[i].st) && c->procs[i].st.phase != PHASE_DEAD)
+			return false;
+	return dead > 0 && !c->stopping;
+}
+
 static void tell(struct gate_peer *g, const struct app *a)
 {
 	struct msg_overlay o = {.kind = OVERLAY_APP_DOWN,
@@ -78,8 +91,12 @@ void trouble_update(struct app *a)
 	bool was = run->trouble.down, down;
 	uint32_t after = next ? (uint32_t)(next + 999) / 1000 + 1 : run->trouble.retry_after_s;
 
+	run->trouble.dead = all_dead(a);
+	if (run->trouble.dead)
+		after = DEAD_AFTER_S;
 	/* While it tries once more it is still down; only a worker that is up ends it. */
-	down = next || (was && procs_count(c, run->role, a->set, PHASE_UP) == 0 && !none_left(a) &&
+	down = next || run->trouble.dead ||
+	       (was && procs_count(c, run->role, a->set, PHASE_UP) == 0 && !none_left(a) &&
 			       !c->stopping);
 	if (down == was && after == run->trouble.retry_after_s)
 		return;
@@ -101,7 +118,8 @@ static const struct msg_proc_state *worst(const struct app *a)
 
 	for (unsigned i = 0; i < c->procs_n; i++) {
 		const struct msg_proc_state *st = &c->procs[i].st;
-		bool fails = (st->phase == PHASE_BACKOFF && st->backoff_ms > 0) || st->unready > 0;
+		bool fails = (st->phase == PHASE_BACKOFF && st->backoff_ms > 0) ||
+			     st->unready > 0 || st->phase == PHASE_DEAD;
 
 		if (is_worker(a, st) && fails && (!found || st->restarts > found->restarts))
 			found = st;
@@ -113,7 +131,15 @@ static json_t *trouble_json(const struct app *a, const struct msg_proc_state *st
 {
 	char how[128];
 
-	if (st->spawn_err)
+	if (st->result == RESULT_START_LIMIT_HIT)
+		(void)snprintf(how, sizeof how, "was started too often (StartLimitBurst=)");
+	else if (st->result == RESULT_EXEC_CONDITION)
+		(void)snprintf(how, sizeof how, "was not started: ExecCondition= said no");
+	else if (st->result == RESULT_WATCHDOG)
+		(void)snprintf(how, sizeof how, "did not say WATCHDOG=1 in time");
+	else if (st->result == RESULT_TIMEOUT)
+		(void)snprintf(how, sizeof how, "did not start, or end, in time");
+	else if (st->spawn_err)
 		(void)snprintf(how, sizeof how, "the step \"%.31s\" of its start failed: %s",
 			st->spawn_step, strerror((int)st->spawn_err));
 	else if (st->status < 0)
@@ -121,7 +147,9 @@ static json_t *trouble_json(const struct app *a, const struct msg_proc_state *st
 			strsignal(-st->status));
 	else
 		(void)snprintf(how, sizeof how, "ended with exit status %d", st->status);
-	return json_pack("{s:b, s:i, s:i, s:s, s:i, s:i, s:O?}", "down", a->run->trouble.down,
+	return json_pack("{s:b, s:b, s:s, s:i, s:i, s:s, s:i, s:i, s:O?}", "down", a->run->trouble.down,
+		"dead", st->phase == PHASE_DEAD, "result",
+		st->result < RESULTS ? service_result_names[st->result] : "",
 		"worker", (int)st->index, "restarts", (int)st->restarts, "how", how, "status",
 		(int)st->status, "next_ms", (int)st->backoff_ms, "lines", lines);
 }

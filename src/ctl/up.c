@@ -230,7 +230,9 @@ static void say_death(struct up *u, const struct msg_proc_state *st)
 			st->role == PROC_POSTGRES ? "The database server" : app_process(st->role));
 		return;
 	}
-	if (st->status < 0)
+	if (st->result == RESULT_EXEC_CONDITION)
+		(void)snprintf(how, sizeof how, "was not started, as ExecCondition= says,");
+	else if (st->status < 0)
 		(void)snprintf(how, sizeof how, "was ended by signal %d (%s)", -st->status,
 			strsignal(-st->status));
 	else
@@ -246,11 +248,6 @@ static void say_death(struct up *u, const struct msg_proc_state *st)
 				  "workers serve on"
 				: "correct what its own lines above say, then run `stead up` again",
 			"%s %s before it was ready.", app_process(st->role), how);
-}
-
-static uint64_t start_ms(const struct up *u)
-{
-	return u->c->python ? u->c->health_timeout_ms : u->c->service.start_ms;
 }
 
 /* What a program that runs and is not ready is waited for. */
@@ -290,7 +287,7 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 		FOR_APPS(c, a)
 			if (a->set == st->app)
 				trouble_update(a);
-	if (is_app(st->role) && st->phase == PHASE_BACKOFF && was == PHASE_STARTING)
+	if (is_app(st->role) && procs_failed(st, was))
 		verbs_worker_died(c, st);
 	if (u && (st->role == PROC_GATE || st->role == PROC_LOG) &&
 		st->phase == PHASE_STOPPING && was == PHASE_STARTING)
@@ -300,16 +297,16 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 	if (!u || c->up != u || u->failing ||
 		st->app != (st->role == PROC_POSTGRES ? APP_NUMBER : u->app.set))
 		return;
-	if (u->rolling && is_app(st->role) && st->phase == PHASE_BACKOFF &&
-		was == PHASE_STARTING && st->generation > u->newer_than) {
+	if (u->rolling && is_app(st->role) && procs_failed(st, was) &&
+		st->generation > u->newer_than) {
 		say_death(u, st);
 		return;
 	}
 	/* One death before it was ever ready is enough: it would come again. During a reload the
 	 * old ones serve on. */
-	if (st->phase == PHASE_BACKOFF && !u->reload &&
-		((is_app(st->role) && was == PHASE_STARTING && u->workers_set) ||
-			(st->role == PROC_POSTGRES && u->db != DB_READY && u->db != DB_NOT))) {
+	if (!u->reload &&
+		((is_app(st->role) && procs_failed(st, was) && u->workers_set) ||
+			(st->role == PROC_POSTGRES && st->phase == PHASE_BACKOFF && u->db != DB_READY && u->db != DB_NOT))) {
 		say_death(u, st);
 		return;
 	}
@@ -321,7 +318,7 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 				  "is the bound"
 				: not_ready_todo(u),
 			"%s was not ready within %llu s.", app_process(st->role),
-			(unsigned long long)(start_ms(u) / 1000));
+			(unsigned long long)((u->c->python ? u->c->health_timeout_ms : u->c->service.start_ms) / 1000));
 		return;
 	}
 	up_advance(u);
@@ -399,6 +396,8 @@ static void go_live(struct up *u)
 		wants_drop(c, c->app.run->role, c->app.set);
 	app_adopt(&c->app, u->c);
 	programs_apply(c, &c->app, u->c, false);
+	if (u->reload && !u->restart && !u->rolling && c->app.run->role == PROC_SERVICE)
+		wants_reload(c, &c->app);
 	c->app.run->clearing = c->start.root != 0;
 	c->app.run->clear_generation = u->rolling ? u->newer_than : 0;
 	if (c->live_us == 0)
@@ -452,12 +451,12 @@ static void start_workers(struct up *u)
 	u->workers_set = true;
 	u->set_id = ++u->ctl->ids;
 	u->newer_than = procs_newest(u->ctl, wants_role(u->c), u->app.set);
-	err = wants_app(u->ctl, &u->app, u->c, u->set_id, &changed);
+	u->missing = u->c->service.command ? u->c->service.command->path : "";
+	err = wants_app(u->ctl, &u->app, u->c, u->set_id, &changed, &u->missing);
 	u->rolling = u->reload && changed;
 	if (err == -ENOENT && !u->c->python)
 		up_fail(u, VERB_EXIT_USAGE, "install it, or write its path",
-			"The program %s of ExecStart= is not found in PATH.",
-			u->c->service.command->path);
+			"The program %s is not found in PATH.", u->missing);
 	else if (err)
 		up_fail(u, VERB_EXIT_FAILED, "", "The app cannot be described to the parent: %s.",
 			strerror(-err));
@@ -497,7 +496,8 @@ static bool app_there(const struct up *u)
 	if (u->rolling)
 		return procs_newer(u->ctl, role, u->app.set, u->newer_than) >=
 		       scaling_count(u->app.run, u->c);
-	return procs_count(u->ctl, role, u->app.set, PHASE_UP) > 0;
+	return procs_count(u->ctl, role, u->app.set, PHASE_UP) > 0 ||
+	       procs_done(u->ctl, role, u->app.set);
 }
 
 /* The state folder's own corner of the app. */

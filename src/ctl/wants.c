@@ -40,9 +40,18 @@ int want_send(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_su
 	pack_str(&b, w->probe ? w->probe : "");
 	if (w->held)
 		protection_pack(c, w->held, w->conf, &b);
+	else if (w->more)
+		pack_bytes(&b, "", 0); /* nothing holds it */
+	if (w->more)
+		buf_put(&b, w->more->p, w->more->len);
 	/* The number of slots is not part of it: more of the same is no change of what runs. */
-	if (ret_sum && !b.error)
-		*ret_sum = sys_checksum(b.p, b.len);
+	if (ret_sum && !b.error) {
+		struct msg_proc_set one = set;
+
+		one.count = one.wake = 0;
+		one.flags &= ~(uint32_t)PROC_SET_KEEP;
+		*ret_sum = sys_checksum(b.p, b.len) * 31 + sys_checksum(&one, sizeof one);
+	}
 	err = b.error ? b.error
 		      : parent_send(c, MSG_PROC_SET, id, &set, sizeof set, b.p, b.len, NULL, 0);
 	buf_done(&b);
@@ -244,8 +253,10 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 	struct python *py = calloc(1, sizeof *py);
 	struct env_text *e = calloc(1, sizeof *e);
 	struct want *w = calloc(1, sizeof *w);
+	struct buf more;
 	int err = py && e && w ? worker_program(c, py->program) : -ENOMEM;
 
+	buf_init(&more, CHAN_PAYLOAD_MAX);
 	if (err == 0) {
 		buf_init(&e->b, CHAN_PAYLOAD_MAX);
 		err = want_own_env(c, a, conf, e);
@@ -275,7 +286,10 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 			.umask_bits = 022};
 		w->held = a;
 		w->conf = conf;
-		err = want_send(c, w, id, &sum);
+		w->more = &more;
+		err = want_vars(&conf->service.life, &more);
+		if (!err)
+			err = want_send(c, w, id, &sum);
 		if (ret_changed)
 			*ret_changed = sum != a->run->worker_sum;
 		if (err == 0) {
@@ -285,6 +299,7 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 	}
 	if (e)
 		buf_done(&e->b);
+	buf_done(&more);
 	free(e);
 	free(w);
 	free(py);

@@ -18,9 +18,12 @@ int wants_worker(struct ctl *c, const struct app *a, const struct conf_app *conf
 	bool *ret_changed);
 /* The same for a program that is not on the link (wants_service.c), and for whichever of the two the app is. */
 int wants_service(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
-	bool *ret_changed);
+	bool *ret_changed, const char **ret_missing);
+/* -ENOENT: *ret_missing (may be NULL), the program of one of its commands, is not found. */
 int wants_app(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
-	bool *ret_changed);
+	bool *ret_changed, const char **ret_missing);
+/* The app's programs are to read their configuration again (ExecReload=). */
+void wants_reload(struct ctl *c, const struct app *a);
 /* WORKER, SERVICE, or NONE: there is no app; and how many processes of it there shall be. */
 enum proc wants_role(const struct conf_app *conf);
 unsigned wants_count(const struct conf_app *conf);
@@ -46,6 +49,7 @@ struct want {
 	const struct app *held;     /* whose jail it has; NULL: none, it is no app's */
 	const struct conf_app *conf; /* … by that configuration */
 	const char *argv[WANT_ARGS_MAX], *env[WANT_ENV_MAX];
+	const struct buf *more; /* what stands behind all that, packed (wants_life.c); NULL: nothing */
 };
 /* ret_sum (may be NULL): of what a process of it would be, whatever their number. */
 int want_send(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_sum);
@@ -59,6 +63,14 @@ struct env_text {
 void want_env(struct env_text *e, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* What stead gives every process of the app, then the configuration's own. */
 int want_own_env(struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *e);
+/* wants_life.c: the life of the program into w->set, and the rest of it packed into ret, which w->more may name: its
+ * commands with the variables of w->env put in, names to pass on and to take out. 0; -ENOENT: ret_missing, the program
+ * of a command, is not found in PATH; -errno. */
+int want_life(struct ctl *c, const struct app *a, const struct conf_life *life, struct want *w, struct buf *ret, const char **ret_missing);
+/* The last two alone, for an app that stead runs itself. */
+int want_vars(const struct conf_life *life, struct buf *ret);
+/* Where a program without a slash is looked for: PATH of that environment, else the one that there is. */
+const char *want_path(const struct ctl *c, const char *const *env);
 /* wants_php.c: a pool of PHP-FPM: its words into args, each ended by NUL, and its variables. 0 or -errno. */
 int want_php(struct ctl *c, const struct conf_app *conf, struct env_text *env, struct buf *args, unsigned *ret_n);
 /* Of a configuration's program: its path, absolute; looked for in PATH when it has no slash. -ENOENT. */

@@ -36,7 +36,7 @@ int want_program(
 	return -ENOENT;
 }
 
-static const char *path_of(const struct ctl *c, const char *const *env)
+const char *want_path(const struct ctl *c, const char *const *env)
 {
 	const char *own = c->start.root ? NULL : getenv("PATH");
 
@@ -63,7 +63,7 @@ enum { HOOK_STOP_MS = 5000 };
 
 struct service_text {
 	struct env_text env;
-	struct buf args;
+	struct buf args, more;
 	char cwd[CTL_PATH_MAX], program[CTL_PATH_MAX], socket[CTL_PATH_MAX];
 	struct want w;
 };
@@ -91,7 +91,7 @@ static int put_args(struct ctl *c, const struct app *a, const struct conf_app *c
 		t->w.argv[i] = t->args.p + at;
 		at += strlen(t->args.p + at) + 1;
 	}
-	return want_program(a, command->path, path_of(c, t->w.env), t->program);
+	return want_program(a, command->path, want_path(c, t->w.env), t->program);
 }
 
 static void put_set(const struct ctl *c, const struct app *a, const struct conf_app *conf,
@@ -125,7 +125,7 @@ static void put_set(const struct ctl *c, const struct app *a, const struct conf_
 		.count = s->workers,
 		.uid = a->uid,
 		.gid = a->gid,
-		.flags = fixed ? 0 : PROC_SET_ROLLING,
+		.flags = fixed || s->listen == SERVICE_NONE ? 0 : PROC_SET_ROLLING,
 		.start_ms = ms32(s->start_ms),
 		.stop_ms = ms32(s->stop_ms),
 		/* As root the gates connect by the group of the folder that its socket lies in. */
@@ -139,12 +139,15 @@ static void put_set(const struct ctl *c, const struct app *a, const struct conf_
 		.answers = conf->health_count,
 		.notify = s->notify,
 		.watchdog_ms = ms32(s->watchdog_ms),
-		.kill = s->kill};
+		.kill = s->kill,
+		.life = conf->working_directory_optional ? SERVICE_LIFE_NO_CWD : 0};
 }
 
 int wants_service(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
-	bool *ret_changed)
+	bool *ret_changed, const char **ret_missing)
 {
+	const char *nobody = "";
+
 	struct service_text *t = calloc(1, sizeof *t);
 	uint64_t sum = 0;
 	int err;
@@ -153,6 +156,7 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 		return -ENOMEM;
 	buf_init(&t->env.b, CHAN_PAYLOAD_MAX);
 	buf_init(&t->args, CHAN_PAYLOAD_MAX);
+	buf_init(&t->more, CHAN_PAYLOAD_MAX);
 	err = want_own_env(c, a, conf, &t->env);
 	if (conf->service.linked) {
 		/* What stead_open() looks for: the channel that workers.c hands over. */
@@ -170,6 +174,13 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 		put_set(c, a, conf, t);
 		t->w.held = a;
 		t->w.conf = conf;
+		err = conf->service.linked
+			      ? want_vars(&conf->service.life, &t->more)
+			      : want_life(c, a, &conf->service.life, &t->w, &t->more,
+					ret_missing ? ret_missing : &nobody);
+	}
+	if (err == 0) {
+		t->w.more = &t->more;
 		err = want_send(c, &t->w, id, &sum);
 	}
 	if (ret_changed)
@@ -178,6 +189,7 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 		a->run->worker_sum = sum;
 		scaling_told(a->run, conf->service.workers);
 	}
+	buf_done(&t->more);
 	buf_done(&t->args);
 	buf_done(&t->env.b);
 	free(t);
@@ -185,14 +197,21 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 }
 
 int wants_app(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
-	bool *ret_changed)
+	bool *ret_changed, const char **ret_missing)
 {
 	if (a->run->off.stopped) {
 		wants_drop(c, wants_role(conf), a->set);
 		return 0;
 	}
 	return conf->python ? wants_worker(c, a, conf, id, ret_changed)
-			    : wants_service(c, a, conf, id, ret_changed);
+			    : wants_service(c, a, conf, id, ret_changed, ret_missing);
+}
+
+void wants_reload(struct ctl *c, const struct app *a)
+{
+	struct msg_proc_ref ref = {.role = PROC_SERVICE, .app = a->set};
+
+	(void)parent_send(c, MSG_PROC_RELOAD, ++c->ids, &ref, sizeof ref, NULL, 0, NULL, 0);
 }
 
 enum proc wants_role(const struct conf_app *conf)

@@ -3,7 +3,7 @@
  *
  * Called by main.c with NOTIFY and NOTIFY_END, and by the loop. Owns the sockets, of which the
  * parent keeps a second descriptor. The text is an app's: it is read here, where apps' output is
- * read anyway, so that the parent reads no byte of it. Of it three facts are passed on, with the
+ * read anyway, so that the parent reads no byte of it. Of it some facts are passed on, with the
  * pid that the kernel names; STATUS= becomes a line of the app, and ctl shows the last one. A flood
  * waits in its socket. Descriptors that come along are closed unseen.
  */
@@ -41,6 +41,10 @@ uint32_t notify_parse(const char *p, size_t n, const char **ret_status, size_t *
 			what |= SAID_WATCHDOG;
 		else if (is_word(p, len, "STOPPING=1"))
 			what |= SAID_STOPPING;
+		else if (is_word(p, len, "RELOADING=1"))
+			what |= SAID_RELOADING;
+		else if (is_word(p, len, "WATCHDOG=trigger"))
+			what |= SAID_TRIGGER;
 		if (len >= sizeof status - 1 && memcmp(p, status, sizeof status - 1) == 0) {
 			*ret_status = p + sizeof status - 1;
 			*ret_status_n = len - (sizeof status - 1);

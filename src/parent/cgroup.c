@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { REMOVE_DEPTH = 4 };
+enum { REMOVE_DEPTH = 4, CGROUP_PROCS_BYTES_MAX = 1 << 20 };
 
 /* The v2 tree's mount: alone, or beside the v1 controllers. */
 static int open_tree(void)
@@ -202,6 +202,26 @@ void cgroup_kill(int cgroup_fd)
 {
 	/* Nothing better could be done than what the sweep does at the end. */
 	(void)cgroup_write(cgroup_fd, "cgroup.kill", "1");
+}
+
+/* Each that is listed gets it once; one that is born meanwhile is the end's, which kills the folder. */
+bool cgroup_signal(int cgroup_fd, int sig)
+{
+	char *text = NULL, *at, *end;
+	size_t n;
+	bool any = false;
+
+	if (sys_read_file(cgroup_fd, "cgroup.procs", CGROUP_PROCS_BYTES_MAX, &text, &n) < 0)
+		return false;
+	for (at = text;; at = end) {
+		long pid = strtol(at, &end, 10);
+
+		if (end == at)
+			break;
+		any |= pid > 1 && kill((pid_t)pid, sig) == 0;
+	}
+	free(text);
+	return any;
 }
 
 /* The folder is busy until the killed ones are gone from it, which takes the kernel a moment: then

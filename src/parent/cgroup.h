@@ -53,6 +53,8 @@ void cgroup_init(struct parent *p);
  * there are none. */
 int cgroup_make(struct parent *p, const struct cgroup_group *g, uint64_t generation);
 void cgroup_kill(int cgroup_fd);
+/* A signal to every process in it. False: there is none, or they cannot be listed. */
+bool cgroup_signal(int cgroup_fd, int sig);
 void cgroup_remove(struct parent *p, const struct cgroup_group *g, uint64_t generation);
 void cgroup_done(struct parent *p);
 /* mkdir and open; a folder that is there already is taken. -errno. */

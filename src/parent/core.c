@@ -301,6 +301,7 @@ void tell_state(struct parent *p, struct run *r)
 		.listen = r->listen,
 		.port = r->port,
 		.oom_kills = s->oom_kills,
+		.result = r->result,
 	};
 
 	snprintf(st.spawn_step, sizeof(st.spawn_step), "%s", s->spawn_step);

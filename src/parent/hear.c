@@ -80,13 +80,10 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 		listen_unbind(p, m);
 		break;
 	case MSG_PROC_SET:
-		sets_set(p, m);
-		break;
 	case MSG_PROC_DROP:
-		sets_drop(p, m);
-		break;
 	case MSG_PROC_RESTART:
-		sets_restart(p, m);
+	case MSG_PROC_RELOAD:
+		sets_heard(p, m);
 		break;
 	case MSG_ONESHOT:
 		oneshot_start(p, m);

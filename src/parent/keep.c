@@ -273,6 +273,32 @@ void keep_give_streams(struct parent *p, struct run *r)
 	}
 }
 
+void keep_give_pair(struct parent *p, const struct run *r, int fds[2])
+{
+	const struct slot *s = r->slot;
+	struct run *log = core_log(p);
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct msg_stream m = {.app = s->set->app,
+			.kind = s->role,
+			.slot = s->index,
+			.which = i + 1,
+			.generation = r->hook.generation,
+			.pid = r->hook.pid};
+
+		if (fds[i] < 0)
+			continue;
+		if (log == NULL) {
+			keep_late(p, &m, s->set->name, fds[i]);
+			fds[i] = -1;
+			continue;
+		}
+		p->ops->send(p, log, MSG_STREAM, 0, &m, sizeof(m), s->set->name,
+			strlen(s->set->name) + 1, &fds[i], 1);
+		close_fd(&fds[i]);
+	}
+}
+
 void keep_end_streams(struct parent *p, struct run *r)
 {
 	for (unsigned i = 0; i < 2; i++) {

@@ -86,8 +86,6 @@ void parent_release(struct parent *p, struct run *r)
 	default:
 		break;
 	}
-	spec_unref(r->spec);
-	r->spec = NULL;
 }
 
 void parent_done(struct parent *p)
@@ -113,11 +111,11 @@ static int real_spawn(struct parent *p, struct run *r)
 	return r->slot->set != NULL ? app_spawn(p, r) : core_spawn(p, r);
 }
 
-static void real_signal(struct parent *p, struct run *r, int sig)
+static void real_signal(struct parent *p, struct run *r, int sig, bool all)
 {
 	/* A worker and postgres look after their own children; of a service its unit says who does. */
 	child_signal(p, &r->child, sig,
-		r->slot->role == PROC_SERVICE && r->spec->set.kill == SERVICE_KILL_GROUP);
+		all && r->slot->role == PROC_SERVICE && r->spec->set.kill == SERVICE_KILL_GROUP);
 }
 
 static void real_release(struct parent *p, struct run *r)
@@ -150,6 +148,8 @@ static void real_sweep(struct parent *p)
 const struct parent_ops parent_real_ops = {
 	.spawn = real_spawn,
 	.signal = real_signal,
+	.hook_spawn = hook_spawn,
+	.hook_signal = hook_signal,
 	.release = real_release,
 	.send = core_send,
 	.link = workers_send_link,

@@ -8,7 +8,7 @@
  *   struct oneshot  a check, build, db or act that ctl asked for
  *   struct child    the part of a run or a one-shot that the kernel knows: pid, pidfd, cgroup
  *
- * The state of a run changes in watch.c only, through the table there. What reaches out of the
+ * The state of a run changes through the table in watch.c only. What reaches out of the
  * program (making a process, signalling it, sending to it, random numbers) goes through struct
  * parent_ops, so that the whole of watch, workers and stop runs in a simulation.
  *
@@ -92,7 +92,7 @@ enum {
 struct parent;
 
 /* ---- reap.c: what the kernel knows ---- */
-enum child_kind { CHILD_RUN = 1, CHILD_ONESHOT };
+enum child_kind { CHILD_RUN = 1, CHILD_ONESHOT, CHILD_HOOK };
 struct child {
 	struct child *next, **link; /* list of all that run; link NULL: not in it */
 	pid_t pid;                  /* also its session and process group; 0: none */
@@ -133,58 +133,15 @@ int account_boot(struct parent *p);
 /* May this role run under that uid and gid, as ctl asks? 0 or -EPERM. */
 int account_allowed(const struct parent *p, enum proc role, uint32_t uid, uint32_t gid);
 
-/* ---- spawn.c ---- */
-struct spawn {
-	const char *path; /* absolute */
-	char *const *argv, *const *envp;
-	const char *cwd; /* NULL: / */
-	int fd[4];       /* 0, 1, 2 and 3; -1: /dev/null for 0 and 1, inherited for 2, none for 3 */
-	char *pid_at[2]; /* in strings of envp: there the child writes its pid, 12 bytes; or NULL */
-	int exe_fd;      /* the executable itself, or -1: by its path */
-	int cgroup_fd;   /* -1: none */
-	struct cgroup_group *group;  /* of the app, or NULL */
-	const struct msg_jail *hold; /* its limits, or NULL */
-	int nice;                    /* 0: as the parent */
-	unsigned mask;               /* umask */
-	int death_signal;            /* sent by the kernel when the parent dies */
-	uint64_t files_max;          /* RLIMIT_NOFILE, soft */
-	struct jail_plan jail;
-	char failed[SPAWN_STEP_MAX]; /* the failed step's name, after a failure */
-};
-void spawn_init(struct spawn *ask, const struct parent *p);
-/* One of stead's own executables, as its own user: path, environment, jail. The path lies in
- * ret_path and must live as long as `ask`; spawn_done() closes what was opened. */
-int spawn_role(
-	struct spawn *ask, const struct parent *p, enum proc role, char ret_path[static PATH_MAX]);
-void spawn_done(struct spawn *ask);
-/* Blocks until the program runs (exec succeeded) or could not. The pid is also its session. -errno
- * and the step that failed. */
-int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **ret_step);
-/* Fill p->env, the environment that every process of stead's own gets: PATH, LANG, HOME. */
-void spawn_env(struct parent *p);
-
 /* ---- hold.c: in the child, before its jail: into the cgroups that clone3(2) could not put it in;
  * limits ---- */
 int hold_enter(const struct spawn *ask);
 int hold_limits(const struct spawn *ask);
 
-/* ---- a slot and its runs ---- */
-/* One PROC_SET as ctl sent it, kept by every run that was started from it. */
-struct spec {
-	unsigned refs;
-	struct msg_proc_set set;
-	const char *name, *cwd, *path;
-	const char *socket, *probe; /* service: the path of PATH; the path that is asked for */
-	char **argv, **envp; /* NULL-terminated; point into bytes */
-	int stop_signal;
-	struct msg_jail jail; /* version 0: there is none */
-	struct mounts_path *paths;   /* jail.paths of them; the text points into bytes */
-	uint32_t *calls;             /* jail.calls */
-	int mounts_fd;               /* the app's mount namespace; -1: not made yet */
-	size_t bytes_n;
-	char bytes[]; /* the whole payload: equal bytes, equal spec */
-};
+#include "spawn.h"
+#include "spec.h"
 
+/* ---- a slot and its runs ---- */
 struct slot;
 struct run {
 	struct child child;
@@ -205,6 +162,17 @@ struct run {
 	uint16_t port;  /* of this run; 0: none */
 	uint8_t listen; /* enum service_listen: where it answers; AUTO: not known yet */
 	bool tried;     /* gates are to try whether it answers */
+	struct place *place; /* where it is asked and what it is told, from its first command on; or NULL */
+	struct child hook;   /* the command beside it that runs now */
+	unsigned hook_next;  /* of spec->hooks: where the next one is looked for */
+	int32_t hook_status; /* of the last one that ended */
+	bool hook_ignored;   /* … whose failure is none */
+	bool refreshed;      /* a new one takes its place: it gets RestartKillSignal= */
+	bool spawn_failed, main_ended, final_sent;
+	bool asked; /* its end was asked for */
+	uint8_t result; /* enum service_result, so far */
+	int32_t status; /* what its end is judged by, as slot->status */
+	uint64_t watchdog_at_ms, runtime_at_ms, reload_at_ms; /* while UP, 0: none: when that time is over */
 	pid_t last_pid; /* also after its death, for events */
 	uint64_t started_ms;
 	uint64_t up_ms;         /* when it became ready; 0: it never was */
@@ -229,6 +197,9 @@ struct slot {
 		backoff_ms; /* how long the next death waits, before jitter; 0: it is a first one */
 	uint32_t wait_ms;   /* of the present backoff, with jitter */
 	int32_t status;     /* of the last death */
+	bool dumped;        /* … with a core */
+	uint32_t limit_n;   /* starts since limit_ms, for StartLimitBurst= */
+	uint64_t limit_ms;
 	uint32_t unready;   /* starts in a row that never became ready */
 	uint32_t oom_kills; /* of its processes, since the last deliberate start */
 	uint32_t spawn_err; /* of the last start, when no program came of it: errno and step */
@@ -258,13 +229,18 @@ static inline bool run_alive(const struct run *r)
 {
 	return r->child.pid != 0;
 }
+/* Is anything of it there that has to end before it can start anew? */
+static inline bool run_busy(const struct run *r)
+{
+	return run_alive(r) || r->hook.pid != 0 || r->phase == PHASE_EXITED;
+}
 /* Does it run and take part in serving? */
 static inline bool run_serves(const struct run *r)
 {
 	return r->phase == PHASE_STARTING || r->phase == PHASE_UP;
 }
 
-/* ---- watch.c: the state × event table ---- */
+/* ---- watch.c: the state × event table; watch_acts.c and unit.c have its actions ---- */
 enum watch_event {
 	WATCH_START,  /* it is wanted */
 	WATCH_READY,  /* it said so, or its link did */
@@ -275,6 +251,8 @@ enum watch_event {
 	WATCH_STUCK,  /* a request of it passed its deadline */
 	WATCH_STOP,   /* it is not wanted any more */
 	WATCH_TIMER,  /* this phase's time is over */
+	WATCH_HOOK,   /* the command beside it ended; hook_status is set */
+	WATCH_RELOAD, /* it shall read its configuration again */
 	WATCH_EVENTS
 };
 void watch_event(struct run *r, enum watch_event e);
@@ -296,7 +274,11 @@ op_done watch_on_timer;
 struct parent_ops {
 	/* Make the process of this run; fills child. 0 or -errno. */
 	int (*spawn)(struct parent *p, struct run *r);
-	void (*signal)(struct parent *p, struct run *r, int sig);
+	/* To its process; `all`: to all of its processes, as far as its spec says so. */
+	void (*signal)(struct parent *p, struct run *r, int sig, bool all);
+	/* Make the process of a command beside it; fills r->hook. 0 or -errno. And a signal to that. */
+	int (*hook_spawn)(struct parent *p, struct run *r, const struct hook *h);
+	void (*hook_signal)(struct parent *p, struct run *r, int sig);
 	/* The run's process is gone: close what the parent held of it. */
 	void (*release)(struct parent *p, struct run *r);
 	/* To a core process; false: it is not there or does not listen. */
@@ -481,6 +463,8 @@ void keep_give_log(struct parent *p, struct run *log);
 /* The log's page to one writer of a ring. */
 void keep_give_writer(struct parent *p, struct run *writer);
 void keep_done(struct parent *p);
+/* The read ends of the output of a command beside a run, to the log or kept for it; taken in any case. */
+void keep_give_pair(struct parent *p, const struct run *r, int fds[2]);
 /* The read ends of an app process's output, to the log; once it died: keep_end_streams(). */
 void keep_give_streams(struct parent *p, struct run *r);
 void keep_end_streams(struct parent *p, struct run *r);
@@ -495,9 +479,7 @@ void listen_done(struct parent *p);
 int listen_parse(const char *text, struct sockaddr_storage *ret_addr, socklen_t *ret_len);
 
 /* ---- sets.c: PROC_SET and its kin ---- */
-void sets_set(struct parent *p, struct msg *m);
-void sets_drop(struct parent *p, struct msg *m);
-void sets_restart(struct parent *p, struct msg *m);
+void sets_heard(struct parent *p, struct msg *m);
 /* A gate has a request for an app that has no process. */
 void sets_wake(struct parent *p, uint32_t app);
 /* Roll what is stale, bury what is down. */
@@ -506,12 +488,22 @@ void sets_unwant(struct parent *p, bool postgres);
 bool sets_down(struct parent *p, bool postgres);
 void sets_done(struct parent *p);
 struct set *sets_find(struct parent *p, uint32_t role, uint32_t app);
-int spec_new(const void *bytes, size_t n, struct spec **ret_spec);
-struct spec *spec_ref(struct spec *s);
-void spec_unref(struct spec *s);
+
+/* ---- environ.c: what a process of an app finds in its environment ---- */
+/* The declared one, what of the base, of PassEnvironment= and of its place it does not name, and `more` (NULL: none);
+ * without UnsetEnvironment=. NULL-terminated, free() it; NULL: no memory. */
+const char **app_environment(const struct parent *p, const struct run *r, char *const *more);
+
+/* ---- hooks.c: the commands beside a program ---- */
+int hook_spawn(struct parent *p, struct run *r, const struct hook *h);
+void hook_signal(struct parent *p, struct run *r, int sig);
 
 /* ---- workers.c: app processes and their links ---- */
 int app_spawn(struct parent *p, struct run *r);
+/* Everything of the spec but its program: who it is, where and with what. */
+void app_ask(struct spawn *ask, struct parent *p, const struct spec *spec);
+/* What it sees of the machine, into ask. -errno; the failed step is in ask->failed. */
+int app_view(struct parent *p, struct spec *spec, struct spawn *ask);
 /* The one whose (app, slot, generation) a gate named, or NULL when it is gone. */
 struct run *workers_find(struct parent *p, const struct msg_worker *m);
 void workers_link_all(struct parent *p, struct run *gate);
@@ -532,8 +524,10 @@ void run_gate_idle(struct run *r, unsigned gate);
  * the app's main one has the app's. With `listen` NONE no gate hears of it. A run is STARTING until spec->set.ready
  * holds; then it serves, and the one before it in its slot drains: gates finish what it has, then it gets its signal.
  */
-/* It was spawned: gates are told to try it, if its spec says so. True: it is ready by that alone. */
-bool services_begin(struct parent *p, struct run *r);
+/* It was spawned: who hears its notifications. */
+void services_begin(struct parent *p, struct run *r);
+/* Gates are told to try it, if its spec says so. True: it is ready without that. */
+bool services_try(struct parent *p, struct run *r);
 void services_up(struct parent *p, struct run *r);
 /* Ask every gate to let go of it. False: nobody has it, or no gate is there to be asked. */
 bool services_drain(struct parent *p, struct run *r);

@@ -118,7 +118,7 @@ static int handed_over(struct parent *p, struct run *r)
 
 static int notified(struct parent *p, struct run *r)
 {
-	const struct msg_proc_set *set = &r->slot->set->spec->set;
+	const struct msg_proc_set *set = &r->spec->set;
 	char path[PATH_MAX];
 	int one = 1;
 
@@ -145,7 +145,7 @@ static bool port_is_ours(const struct parent *p, unsigned port)
 	for (const struct set *set = p->sets; set != NULL; set = set->next)
 		for (const struct slot *s = set->slots; s != NULL; s = s->next)
 			for (unsigned i = 0; i < ARRAY_LEN(s->run); i++)
-				if (run_alive(&s->run[i]) && s->run[i].port == port)
+				if (run_busy(&s->run[i]) && s->run[i].port == port)
 					return true;
 	return false;
 }
@@ -182,7 +182,7 @@ static int find_port(struct parent *p, struct run *r)
  * that is its own it is not another's. */
 static int own_folder(struct parent *p, struct run *r, char path[static PATH_MAX])
 {
-	const struct spec *spec = r->slot->set->spec;
+	const struct spec *spec = r->spec;
 	struct stat st;
 	size_t n;
 
@@ -227,7 +227,7 @@ static char *put_env(struct place *place, const char *name, const char *value)
 
 static void tell_program(struct parent *p, struct run *r, struct place *place, const char *folder)
 {
-	const struct msg_proc_set *set = &r->slot->set->spec->set;
+	const struct msg_proc_set *set = &r->spec->set;
 	char path[PATH_MAX], number[24];
 
 	if (r->listen_fd >= 0) {
@@ -247,47 +247,83 @@ static void tell_program(struct parent *p, struct run *r, struct place *place, c
 	if (set->watchdog_ms != 0) {
 		snprintf(number, sizeof(number), "%llu", set->watchdog_ms * 1000ULL);
 		put_env(place, "WATCHDOG_USEC", number);
+		place->pid_at[1] = put_env(place, "WATCHDOG_PID", "           ");
 	}
 	put_env(place, "RUNTIME_DIRECTORY", folder);
 }
 
-/* "${PORT}" in a word; ctl has put in all other variables. -ENOMEM. */
-static int put_port(struct place *place, const struct spec *spec, unsigned port)
+/* The value of that variable; "" when it has none. */
+static const char *value_of(char *const *vars, const char *name, size_t n)
 {
-	static const char mark[] = "${PORT}";
-	size_t bytes = 0, n = spec->set.argc + 1;
+	for (; *vars != NULL; vars++)
+		if (strncmp(*vars, name, n) == 0 && (*vars)[n] == '=')
+			return *vars + n + 1;
+	return "";
+}
 
-	for (char **a = spec->argv; *a != NULL; a++)
-		bytes += strlen(*a) + 1;
-	char **argv = calloc(1, n * sizeof(*argv) + bytes);
-	if (argv == NULL)
-		return -ENOMEM;
-	char *to = (char *)(argv + n);
-	for (size_t i = 0; spec->argv[i] != NULL; i++) {
-		const char *from = spec->argv[i], *at;
+/* Is "${NAME}" of one of those that ctl leaves to us here? The length of NAME, else 0. */
+static size_t late_name(const char *p)
+{
+	static const char *const names[] = {
+		"PORT", "MAINPID", "SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS"};
 
-		argv[i] = to;
-		/* Never longer than the mark: a port has five digits. */
-		for (; (at = strstr(from, mark)) != NULL; from = at + sizeof(mark) - 1) {
-			memcpy(to, from, (size_t)(at - from));
-			to += at - from;
-			to += snprintf(to, sizeof(mark), "%u", port);
-		}
-		memcpy(to, from, strlen(from) + 1);
-		to += strlen(from) + 1;
+	for (size_t i = 0; p[0] == '$' && p[1] == '{' && i < ARRAY_LEN(names); i++) {
+		size_t n = strlen(names[i]);
+
+		if (strncmp(p + 2, names[i], n) == 0 && p[2 + n] == '}')
+			return n;
 	}
-	place->argv = argv;
 	return 0;
 }
 
-int place_make(struct parent *p, struct run *r, struct place *place, const char **ret_step)
+/* One word; NULL `to`: how many bytes it has. */
+static size_t put_word(char *to, const char *from, char *const *vars)
 {
-	const struct spec *spec = r->slot->set->spec;
+	size_t n = 0, name;
+
+	while (*from != '\0') {
+		const char *piece = from;
+		size_t len = 1;
+
+		name = late_name(from);
+		if (name != 0) {
+			piece = value_of(vars, from + 2, name);
+			len = strlen(piece);
+		}
+		if (to != NULL)
+			memcpy(to + n, piece, len);
+		n += len;
+		from += name != 0 ? name + 3 : 1;
+	}
+	if (to != NULL)
+		to[n] = '\0';
+	return n + 1;
+}
+
+char **place_words(char *const *argv, uint32_t argc, char *const *vars)
+{
+	size_t bytes = 0, n = argc + 1;
+
+	for (uint32_t i = 0; i < argc; i++)
+		bytes += put_word(NULL, argv[i], vars);
+	char **words = calloc(1, n * sizeof(*words) + bytes);
+	if (words == NULL)
+		return NULL;
+	char *to = (char *)(words + n);
+	for (uint32_t i = 0; i < argc; i++) {
+		words[i] = to;
+		to += put_word(to, argv[i], vars);
+	}
+	return words;
+}
+
+static int make(struct parent *p, struct run *r, struct place *place, const char **ret_step)
+{
+	const struct spec *spec = r->spec;
 	uint32_t listen = spec->set.listen;
 	char folder[PATH_MAX];
 	int e;
 
-	*place = (struct place){.argv = NULL};
 	*ret_step = "runtime folder";
 	if (p->places_dir == NULL)
 		return -ENOENT;
@@ -307,23 +343,41 @@ int place_make(struct parent *p, struct run *r, struct place *place, const char 
 		r->port = (uint16_t)spec->set.port;
 		if (r->port == 0 && (e = find_port(p, r)) < 0)
 			return e;
-		if ((e = put_port(place, spec, r->port)) < 0)
-			return e;
 	}
 	tell_program(p, r, place, folder);
-	return 0;
+	place->argv = place_words(spec->argv, spec->set.argc, place->env);
+	return place->argv != NULL ? 0 : -ENOMEM;
 }
 
-void place_done(struct place *place)
+int place_make(struct parent *p, struct run *r, const char **ret_step)
 {
-	free(place->argv);
-	place->argv = NULL;
+	int e;
+
+	if (r->place != NULL)
+		return 0;
+	*ret_step = "memory";
+	r->place = calloc(1, sizeof(*r->place));
+	if (r->place == NULL)
+		return -ENOMEM;
+	e = make(p, r, r->place, ret_step);
+	if (e < 0)
+		place_ended(p, r);
+	return e;
+}
+
+void place_quiet(struct parent *p, struct run *r)
+{
+	close_at(p, r, 'n', &r->notify_fd);
+	r->port = 0;
 }
 
 void place_ended(struct parent *p, struct run *r)
 {
-	close_at(p, r, 'n', &r->notify_fd);
-	r->port = 0;
+	place_quiet(p, r);
+	if (r->place != NULL)
+		free(r->place->argv);
+	free(r->place);
+	r->place = NULL;
 }
 
 void place_shut(struct parent *p, struct run *r)

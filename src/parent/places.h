@@ -6,7 +6,7 @@
 
 #include "parent.h"
 
-enum { PLACE_ENV_MAX = 8 };
+enum { PLACE_ENV_MAX = 9 };
 struct place {
 	char text[PLACE_ENV_MAX][192];
 	char *env[PLACE_ENV_MAX + 1]; /* NULL-terminated: what it is told besides its spec's */
@@ -16,10 +16,14 @@ struct place {
 /* The folder of all that, below /run/stead/backends or the runtime folder. */
 void places_init(struct parent *p);
 void places_done(struct parent *p);
-/* Make what this run needs; `place` is filled. -errno, with the step's name. */
-int place_make(struct parent *p, struct run *r, struct place *place, const char **ret_step);
-void place_done(struct place *place);
-/* It is dead: its notifications are over. What is handed over stays for the next one in its place. */
+/* Make what this run needs, unless it is there, as r->place. -errno, with the step's name; then there is none. */
+int place_make(struct parent *p, struct run *r, const char **ret_step);
+/* A command's words with what is known only now in them: "${NAME}" of PORT, MAINPID, SERVICE_RESULT, EXIT_CODE and
+ * EXIT_STATUS, by `vars` (NAME=VALUE) or as nothing. One piece of memory to free(); NULL: -ENOMEM. */
+char **place_words(char *const *argv, uint32_t argc, char *const *vars);
+/* Its process is dead: its notifications are over, its port is free. */
+void place_quiet(struct parent *p, struct run *r);
+/* All of it has ended. What is handed over stays for the next one in its place. */
 void place_ended(struct parent *p, struct run *r);
 /* The slot goes. */
 void place_bury(struct parent *p, struct run *r);

@@ -7,8 +7,8 @@
  * looked at before it is buried (WNOWAIT), so that its group can be killed while its number is
  * still its own.
  */
-#include "parent.h"
 #include "mounts.h"
+#include "watch.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -112,10 +112,10 @@ void child_signal(struct parent *p, struct child *c, int sig, bool group)
 		kill(-c->pid, SIGKILL);
 		return;
 	}
-	if (group)
-		kill(-c->pid, sig);
-	else
+	if (!group)
 		sys_pidfd_signal(c->pidfd, sig);
+	else if (c->cgroup_fd < 0 || !cgroup_signal(c->cgroup_fd, sig))
+		kill(-c->pid, sig);
 }
 
 void child_ended(struct parent *p, struct child *c)
@@ -181,6 +181,8 @@ static void note_oom(struct parent *p, struct run *r, struct cgroup_group *g)
 	view_forget(r->spec);
 	r->slot->oom_kills += (uint32_t)min_of(killed, (uint64_t)UINT16_MAX);
 	say_oom(p, r, g, killed);
+	if (r->slot->role == PROC_SERVICE && r->slot->status == -SIGKILL)
+		unit_judge(r, RESULT_OOM_KILL);
 }
 
 void reap_all(struct parent *p)
@@ -208,10 +210,15 @@ void reap_all(struct parent *p)
 		if (c->kind == CHILD_RUN) {
 			struct run *r = container_of(c, struct run, child);
 
-			note_oom(p, r, g);
-
 			r->slot->status = status_of(&si);
+			note_oom(p, r, g);
+			r->slot->dumped = si.si_code == CLD_DUMPED;
 			watch_event(r, WATCH_DIED);
+		} else if (c->kind == CHILD_HOOK) {
+			struct run *r = container_of(c, struct run, hook);
+
+			r->hook_status = status_of(&si);
+			watch_event(r, WATCH_HOOK);
 		} else {
 			oneshot_ended(p, container_of(c, struct oneshot, child), status_of(&si));
 		}

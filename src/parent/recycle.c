@@ -122,7 +122,8 @@ static bool in_replacement(const struct set *set)
 
 	for (const struct slot *s = set->slots; s != NULL; s = s->next)
 		if (s->stale || s->run[s->current ^ 1].phase != PHASE_DOWN ||
-			(!rolling && s->wanted && s->run[s->current].phase != PHASE_UP))
+			(!rolling && s->wanted && s->run[s->current].phase != PHASE_UP &&
+				s->run[s->current].phase != PHASE_DEAD))
 			return true;
 	return false;
 }

@@ -8,6 +8,7 @@
  */
 #include "parent.h"
 #include "places.h"
+#include "watch.h"
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,8 +60,10 @@ static void start_trying(struct parent *p, struct run *r)
 
 static void arm_watchdog(struct parent *p, struct run *r)
 {
-	if (r->phase == PHASE_UP && r->spec->set.watchdog_ms != 0)
-		loop_timer_in(p->loop, &r->timer, r->spec->set.watchdog_ms);
+	if (r->phase != PHASE_UP || r->spec->set.watchdog_ms == 0)
+		return;
+	r->watchdog_at_ms = loop_now_ms(p->loop) + r->spec->set.watchdog_ms;
+	unit_arm(r);
 }
 
 static void give_notify(struct parent *p, struct run *log, const struct run *r)
@@ -73,12 +76,16 @@ static void give_notify(struct parent *p, struct run *log, const struct run *r)
 			&r->notify_fd, 1);
 }
 
-bool services_begin(struct parent *p, struct run *r)
+void services_begin(struct parent *p, struct run *r)
 {
 	r->listen = (uint8_t)r->spec->set.listen;
 	r->tried = false;
 	if (core_log(p) != NULL)
 		give_notify(p, core_log(p), r);
+}
+
+bool services_try(struct parent *p, struct run *r)
+{
 	if (r->spec->set.ready == SERVICE_PROBED)
 		start_trying(p, r);
 	return r->spec->set.ready == SERVICE_SPAWNED;
@@ -86,9 +93,13 @@ bool services_begin(struct parent *p, struct run *r)
 
 void services_up(struct parent *p, struct run *r)
 {
+	uint64_t most = r->spec->set.runtime_max_ms;
+
 	if (r->listen != SERVICE_NONE)
 		tell_all(p, r, SERVICE_SERVES);
+	r->runtime_at_ms = most != 0 ? r->up_ms + most : 0;
 	arm_watchdog(p, r);
+	unit_arm(r);
 }
 
 bool services_drain(struct parent *p, struct run *r)
@@ -116,7 +127,7 @@ void services_gone(struct parent *p, struct run *r)
 		tell_gates(p, MSG_SERVICE_GONE, &m, sizeof(m), NULL, 0, NULL, 0);
 	if (r->notify_fd >= 0 && core_log(p) != NULL)
 		p->ops->send(p, core_log(p), MSG_NOTIFY_END, 0, &m, sizeof(m), NULL, 0, NULL, 0);
-	place_ended(p, r);
+	place_quiet(p, r);
 	r->listen = SERVICE_NONE;
 }
 
@@ -196,6 +207,21 @@ void services_heard(struct parent *p, struct run *gate, struct msg *m)
 		run_gate_idle(r, gate->slot->index);
 }
 
+/* Is it the word of somebody whose word counts? */
+static bool counts(const struct run *r, int32_t pid)
+{
+	switch ((enum service_notify)r->spec->set.notify) {
+	case SERVICE_NOTIFY_ALL:
+		return true;
+	case SERVICE_NOTIFY_EXEC:
+		return pid == r->child.pid || (r->hook.pid != 0 && pid == r->hook.pid);
+	case SERVICE_NOTIFY_MAIN:
+		return pid == r->child.pid;
+	default:
+		return false;
+	}
+}
+
 void services_said(struct parent *p, struct msg *m)
 {
 	struct msg_said s;
@@ -204,8 +230,7 @@ void services_said(struct parent *p, struct msg *m)
 	if (msg_get(m, &s, sizeof(s), sizeof(s)) < 0)
 		return;
 	r = find(p, s.app, s.slot, s.generation);
-	if (r == NULL || r->spec->set.notify == SERVICE_NOTIFY_NONE ||
-		(r->spec->set.notify == SERVICE_NOTIFY_MAIN && s.pid != r->child.pid))
+	if (r == NULL || !counts(r, s.pid))
 		return;
 	if ((s.what & SAID_READY) != 0 && r->phase == PHASE_STARTING &&
 		r->spec->set.ready == SERVICE_NOTIFIES) {
@@ -217,4 +242,6 @@ void services_said(struct parent *p, struct msg *m)
 	}
 	if ((s.what & SAID_WATCHDOG) != 0)
 		arm_watchdog(p, r);
+	if ((s.what & SAID_TRIGGER) != 0)
+		unit_trigger(r);
 }

@@ -18,147 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 512, ENV_MAX = 1024 };
-
-/* ---- specs ---- */
-
-static int stop_signal_of(const char *name)
-{
-	static const struct {
-		const char *name;
-		int sig;
-	} known[] = {{"TERM", SIGTERM}, {"INT", SIGINT}, {"QUIT", SIGQUIT}, {"HUP", SIGHUP},
-		{"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH}, {"KILL", SIGKILL}};
-
-	if (strncmp(name, "SIG", 3) == 0)
-		name += 3;
-	if (name[0] == '\0')
-		return SIGTERM;
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strcmp(name, known[i].name) == 0)
-			return known[i].sig;
-	return -EINVAL;
-}
-
-/* `n` strings and the empty one behind them, into a NULL-terminated array. */
-static char **strings(struct unpack *u, uint32_t n, uint32_t max)
-{
-	char **v = n <= max ? calloc(n + 1, sizeof(*v)) : NULL;
-
-	for (uint32_t i = 0; v != NULL && i < n; i++)
-		v[i] = (char *)unpack_str(u);
-	if (v != NULL && unpack_str(u)[0] != '\0')
-		u->bad = true;
-	return v;
-}
-
-/* What only a program that is not on the link may have. */
-static bool service_fits(const struct spec *s)
-{
-	const struct msg_proc_set *set = &s->set;
-
-	if (set->role != PROC_SERVICE)
-		return set->listen == SERVICE_NONE && set->ready == SERVICE_SPAWNED;
-	return set->listen <= SERVICE_PATH && set->port <= UINT16_MAX &&
-	       set->ready <= SERVICE_NOTIFIES && set->notify <= SERVICE_NOTIFY_ALL &&
-	       set->kill <= SERVICE_KILL_MAIN && (set->flags & PROC_SET_LINK) == 0 &&
-	       (set->listen != SERVICE_PATH || s->socket[0] == '/') &&
-	       /* Nobody could ever say of it that it is ready. */
-	       (set->listen != SERVICE_NONE || set->ready != SERVICE_PROBED) &&
-	       (set->listen != SERVICE_AUTO || set->ready != SERVICE_SPAWNED) &&
-	       (set->ready != SERVICE_NOTIFIES || set->notify != SERVICE_NOTIFY_NONE);
-}
-
-static bool jail_fits(const struct msg_jail *j)
-{
-	bool good = j->paths <= JAIL_PATHS_MAX && j->calls <= JAIL_CALLS_MAX;
-
-	good &= j->nice >= -20 && j->nice <= 19 && j->oom_adjust >= -1000 && j->oom_adjust <= 1000;
-	good &= j->umask_bits <= 0777 && j->cpu_weight >= 1 && j->cpu_weight <= 10000;
-	good &= j->system <= JAIL_STRICT && j->home <= JAIL_STRICT && j->call_mode <= JAIL_CALLS_NOT;
-	good &= j->call_errno < 4096;
-	good &= j->io_weight >= 1 && j->io_weight <= 10000 && j->tasks_max != 0;
-	for (unsigned i = 0; i < JAIL_LIMITS; i++)
-		good &= j->limit[i][0] <= j->limit[i][1];
-	return good && j->limits < 1U << JAIL_LIMITS;
-}
-
-/* What ends a PROC_SET; a ctl that is older sends none. */
-static bool jail_read(struct unpack *u, struct spec *s)
-{
-	const char *p;
-	size_t n;
-
-	if (unpack_done(u))
-		return true;
-	p = unpack_bytes(u, &n);
-	memcpy(&s->jail, p, min_of(n, sizeof(s->jail)));
-	if (s->jail.version != JAIL_VERSION || !jail_fits(&s->jail))
-		return false;
-	s->paths = calloc(s->jail.paths + 1, sizeof(*s->paths));
-	s->calls = calloc(s->jail.calls + 1, sizeof(*s->calls));
-	for (uint32_t i = 0; s->paths != NULL && i < s->jail.paths; i++) {
-		s->paths[i].kind = unpack_u32(u);
-		s->paths[i].path = unpack_str(u);
-		if (s->paths[i].path[0] != '/')
-			return false;
-	}
-	for (uint32_t i = 0; s->calls != NULL && i < s->jail.calls; i++)
-		s->calls[i] = unpack_u32(u);
-	return s->paths != NULL && s->calls != NULL && unpack_done(u);
-}
-
-int spec_new(const void *bytes, size_t n, struct spec **ret_spec)
-{
-	struct spec *s = n >= sizeof(s->set) ? calloc(1, sizeof(*s) + n) : NULL;
-	struct unpack u;
-
-	if (s == NULL)
-		return n >= sizeof(s->set) ? -ENOMEM : -EINVAL;
-	s->refs = 1;
-	s->mounts_fd = -1;
-	s->bytes_n = n;
-	memcpy(s->bytes, bytes, n);
-	memcpy(&s->set, bytes, sizeof(s->set));
-	unpack_init(&u, s->bytes + sizeof(s->set), n - sizeof(s->set));
-	s->name = unpack_str(&u);
-	s->cwd = unpack_str(&u);
-	s->path = unpack_str(&u);
-	s->argv = strings(&u, s->set.argc, ARGS_MAX);
-	s->envp = strings(&u, s->set.envc, ENV_MAX);
-	s->stop_signal = stop_signal_of(unpack_str(&u));
-	s->socket = unpack_str(&u);
-	s->probe = unpack_str(&u);
-	if (!jail_read(&u, s) || s->argv == NULL || s->envp == NULL || s->stop_signal < 0 ||
-		s->set.argc == 0 || s->path[0] != '/' || (s->cwd[0] != '/' && s->cwd[0] != '\0') ||
-		(s->set.count == 0 && s->set.wake == 0) || s->set.count > SET_SLOTS_MAX ||
-		s->set.wake > SET_SLOTS_MAX || s->set.nice_plus20 > 39 ||
-		s->set.umask_bits > 0777 || !service_fits(s)) {
-		spec_unref(s);
-		return -EINVAL;
-	}
-	*ret_spec = s;
-	return 0;
-}
-
-struct spec *spec_ref(struct spec *s)
-{
-	s->refs++;
-	return s;
-}
-
-void spec_unref(struct spec *s)
-{
-	if (s == NULL || --s->refs != 0)
-		return;
-	view_forget(s);
-	free(s->paths);
-	free(s->calls);
-	free(s->argv);
-	free(s->envp);
-	free(s);
-}
-
 /* Would a process of the one be a process of the other? The number of slots does not matter. */
 static bool spec_equal(const struct spec *a, const struct spec *b)
 {
@@ -306,7 +165,7 @@ static void done(struct parent *p, uint64_t id, int e)
 	tell_ctl(p, MSG_DONE, id, &m, sizeof(m), text, strlen(text) + 1, NULL, 0);
 }
 
-void sets_set(struct parent *p, struct msg *m)
+static void hear_set(struct parent *p, struct msg *m)
 {
 	done(p, m->h.id, set_apply(p, m->payload, m->h.len));
 }
@@ -320,7 +179,7 @@ static struct set *named(struct parent *p, const struct msg *m)
 	return sets_find(p, ref.role, ref.app);
 }
 
-void sets_drop(struct parent *p, struct msg *m)
+static void hear_drop(struct parent *p, struct msg *m)
 {
 	struct set *set = named(p, m);
 
@@ -333,7 +192,7 @@ void sets_drop(struct parent *p, struct msg *m)
 	done(p, m->h.id, set != NULL ? 0 : -ENOENT);
 }
 
-void sets_restart(struct parent *p, struct msg *m)
+static void hear_restart(struct parent *p, struct msg *m)
 {
 	struct set *set = named(p, m);
 
@@ -343,6 +202,32 @@ void sets_restart(struct parent *p, struct msg *m)
 		parent_settle_soon(p);
 	}
 	done(p, m->h.id, set != NULL ? 0 : -ENOENT);
+}
+
+static void hear_reload(struct parent *p, struct msg *m)
+{
+	struct set *set = named(p, m);
+
+	for (struct slot *s = set != NULL ? set->slots : NULL; s != NULL; s = s->next)
+		watch_event(slot_run(s), WATCH_RELOAD);
+	done(p, m->h.id, set != NULL ? 0 : -ENOENT);
+}
+
+void sets_heard(struct parent *p, struct msg *m)
+{
+	switch ((enum msg_type)m->h.type) {
+	case MSG_PROC_SET:
+		hear_set(p, m);
+		break;
+	case MSG_PROC_DROP:
+		hear_drop(p, m);
+		break;
+	case MSG_PROC_RESTART:
+		hear_restart(p, m);
+		break;
+	default:
+		hear_reload(p, m);
+	}
 }
 
 void sets_wake(struct parent *p, uint32_t app)
@@ -384,7 +269,7 @@ static void slot_bury(struct parent *p, struct slot *s)
 	for (unsigned i = 0; i < ARRAY_LEN(s->run); i++) {
 		struct run *r = &s->run[i];
 
-		must(!run_alive(r));
+		must(!run_alive(r) && r->hook.pid == 0);
 		loop_timer_stop(p->loop, &r->timer);
 		place_bury(p, r);
 		for (unsigned k = 0; k < 2; k++)
@@ -471,7 +356,8 @@ void sets_done(struct parent *p)
 			set->slots = s->next;
 			for (unsigned i = 0; i < ARRAY_LEN(s->run); i++) {
 				spec_unref(s->run[i].spec);
-				s->run[i].child.pid = 0; /* the sweep saw to it */
+				s->run[i].spec = NULL;
+				s->run[i].child.pid = s->run[i].hook.pid = 0; /* the sweep saw to it */
 				if (s->run[i].down_fd >= 0)
 					close(s->run[i].down_fd);
 			}

@@ -83,7 +83,9 @@ static int step_death_signal(const struct spawn *ask)
 
 static int step_folder(const struct spawn *ask)
 {
-	return chdir(ask->cwd != NULL ? ask->cwd : "/") < 0 ? -errno : 0;
+	if (chdir(ask->cwd != NULL ? ask->cwd : "/") == 0)
+		return 0;
+	return ask->cwd_optional && chdir("/") == 0 ? 0 : -errno;
 }
 
 struct spawn_step {

@@ -55,8 +55,9 @@ static void hurry(struct parent *p, struct slot *s)
 			loop_timer_in(p->loop, &r->timer, 0);
 		else if (r->phase == PHASE_STOPPING && s->role == PROC_POSTGRES)
 			/* The database's own way to end at once and stay whole. */
-			p->ops->signal(p, r, SIGQUIT);
-		else if (r->phase == PHASE_STOPPING)
+			p->ops->signal(p, r, SIGQUIT, false);
+		else if (r->phase == PHASE_STOPPING || r->phase == PHASE_ENDING ||
+			 r->phase == PHASE_AFTER)
 			loop_timer_in(p->loop, &r->timer, 0);
 	}
 }

@@ -23,37 +23,6 @@ enum { LINK_GONE_MS = 1000 };
 
 /* ---- start ---- */
 
-static bool is_named(const struct spec *spec, const char *var)
-{
-	size_t name = strcspn(var, "=") + 1;
-
-	for (char **e = spec->envp; *e != NULL; e++)
-		if (strncmp(*e, var, name) == 0)
-			return true;
-	return false;
-}
-
-/* The declared environment, and what of the base and of its place it does not name. */
-static const char **environment(
-	const struct parent *p, const struct spec *spec, const struct place *place)
-{
-	const char **env = calloc(
-		spec->set.envc + SPAWN_ENV_BASE + PLACE_ENV_MAX + 1, sizeof(*env));
-	unsigned n = 0;
-
-	if (env == NULL)
-		return NULL;
-	for (unsigned i = 0; i < SPAWN_ENV_BASE; i++)
-		if (!is_named(spec, p->env[i]))
-			env[n++] = p->env[i];
-	for (char *const *e = place->env; *e != NULL; e++)
-		if (!is_named(spec, *e))
-			env[n++] = *e;
-	for (char **e = spec->envp; *e != NULL; e++)
-		env[n++] = *e;
-	return env;
-}
-
 struct app_fds {
 	int out[2], err[2]; /* pipes: read end, write end */
 	int down[2];        /* the one-way channel: ours, the worker's */
@@ -68,7 +37,15 @@ static void close_pair(int fds[2])
 	}
 }
 
-static int app_fds_open(struct app_fds *f, bool link)
+/* Where its output goes nowhere, one side is /dev/null, and nobody reads the other. */
+static int mute(int fds[2])
+{
+	close_pair(fds);
+	fds[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	return fds[1] < 0 ? -errno : 0;
+}
+
+static int app_fds_open(struct app_fds *f, bool link, uint32_t life)
 {
 	int e = 0;
 
@@ -78,34 +55,16 @@ static int app_fds_open(struct app_fds *f, bool link)
 	else if (link && (e = sys_socketpair_seqpacket(f->down)) == 0 &&
 		 shutdown(f->down[0], SHUT_RD) < 0)
 		e = -errno;
+	if (e == 0 && (life & SERVICE_LIFE_MUTE_OUT) != 0)
+		e = mute(f->out);
+	if (e == 0 && (life & SERVICE_LIFE_MUTE_ERR) != 0)
+		e = mute(f->err);
 	if (e < 0) {
 		close_pair(f->out);
 		close_pair(f->err);
 		close_pair(f->down);
 	}
 	return e;
-}
-
-static void ask_from_spec(struct spawn *ask, const struct parent *p, const struct spec *spec)
-{
-	enum proc role = (enum proc)spec->set.role;
-
-	spawn_init(ask, p);
-	ask->path = spec->path;
-	ask->argv = spec->argv;
-	ask->cwd = spec->cwd[0] != '\0' ? spec->cwd : NULL;
-	ask->nice = spec->set.nice_plus20 != 0 ? (int)spec->set.nice_plus20 - 20 : 0;
-	ask->mask = spec->set.umask_bits != 0 ? spec->set.umask_bits : 022;
-	ask->death_signal = role == PROC_POSTGRES ? SIGINT : SIGTERM;
-	ask->jail.kind = proc_rows[role].jail;
-	ask->jail.role = (uint8_t)role;
-	ask->jail.uid = spec->set.uid;
-	ask->jail.gid = ask->jail.gid_extra = spec->set.gid;
-	if (role == PROC_POSTGRES)
-		ask->jail.gid_extra = p->postgres.gid;
-	ask->jail.exe = spec->path;
-	ask->hold = spec->jail.version != 0 ? &spec->jail : NULL;
-	ask->jail.spec = ask->hold != NULL ? spec : NULL;
 }
 
 /* The app's cgroups, with what it is held to by now. */
@@ -118,29 +77,59 @@ static void hold_group(struct parent *p, struct spawn *ask, const struct spec *s
 		limits_apply(p, ask->group, &spec->jail, spec->name);
 }
 
+void app_ask(struct spawn *ask, struct parent *p, const struct spec *spec)
+{
+	enum proc role = (enum proc)spec->set.role;
+
+	spawn_init(ask, p);
+	ask->path = spec->path;
+	ask->argv = spec->argv;
+	ask->cwd = spec->cwd[0] != '\0' ? spec->cwd : NULL;
+	ask->cwd_optional = (spec->set.life & SERVICE_LIFE_NO_CWD) != 0;
+	ask->nice = spec->set.nice_plus20 != 0 ? (int)spec->set.nice_plus20 - 20 : 0;
+	ask->mask = spec->set.umask_bits != 0 ? spec->set.umask_bits : 022;
+	ask->death_signal = role == PROC_POSTGRES ? SIGINT : SIGTERM;
+	ask->jail.kind = proc_rows[role].jail;
+	ask->jail.role = (uint8_t)role;
+	ask->jail.uid = spec->set.uid;
+	ask->jail.gid = ask->jail.gid_extra = spec->set.gid;
+	if (role == PROC_POSTGRES)
+		ask->jail.gid_extra = p->postgres.gid;
+	ask->jail.exe = spec->path;
+	ask->hold = spec->jail.version != 0 ? &spec->jail : NULL;
+	ask->jail.spec = ask->hold != NULL ? spec : NULL;
+	hold_group(p, ask, spec);
+}
+
+int app_view(struct parent *p, struct spec *spec, struct spawn *ask)
+{
+	return spec->set.role == PROC_POSTGRES
+		       ? view_role(p, PROC_POSTGRES, &ask->jail.mounts_fd, ask->failed)
+		       : view_app(p, spec, &ask->jail.mounts_fd, ask->failed);
+}
+
 int app_spawn(struct parent *p, struct run *r)
 {
-	struct spec *spec = r->slot->set->spec;
+	struct spec *spec = r->spec;
 	bool link = (spec->set.flags & PROC_SET_LINK) != 0;
 	const char **env = NULL, *step = "pipe";
-	struct place place = {.argv = NULL};
 	struct app_fds f;
 	struct spawn ask;
-	int e = spec->set.role == PROC_SERVICE ? place_make(p, r, &place, &step) : 0;
+	int e = spec->set.role == PROC_SERVICE ? place_make(p, r, &step) : 0;
 
 	if (e == 0)
-		e = (env = environment(p, spec, &place)) != NULL ? app_fds_open(&f, link) : -ENOMEM;
+		e = (env = app_environment(p, r, NULL)) != NULL
+			    ? app_fds_open(&f, link, spec->set.life)
+			    : -ENOMEM;
 	if (e == 0) {
-		ask_from_spec(&ask, p, spec);
-		hold_group(p, &ask, spec);
+		app_ask(&ask, p, spec);
 		step = ask.failed;
-		e = spec->set.role == PROC_POSTGRES
-			    ? view_role(p, PROC_POSTGRES, &ask.jail.mounts_fd, ask.failed)
-			    : view_app(p, spec, &ask.jail.mounts_fd, ask.failed);
+		e = app_view(p, spec, &ask);
 		ask.envp = (char *const *)env;
-		if (place.argv != NULL)
-			ask.argv = place.argv;
-		memcpy(ask.pid_at, place.pid_at, sizeof(ask.pid_at));
+		if (r->place != NULL) {
+			ask.argv = r->place->argv;
+			memcpy(ask.pid_at, r->place->pid_at, sizeof(ask.pid_at));
+		}
 		ask.fd[1] = f.out[1];
 		ask.fd[2] = f.err[1];
 		ask.fd[3] = link ? f.down[1] : r->listen_fd;
@@ -154,9 +143,8 @@ int app_spawn(struct parent *p, struct run *r)
 		}
 	}
 	free(env);
-	place_done(&place);
 	if (e < 0) {
-		place_ended(p, r);
+		place_quiet(p, r);
 		slot_spawn_failed(r->slot, -e, step);
 		say_run(p, EV_SPAWN_FAILED, r, "error", (uint64_t)-e, step);
 		return e;
@@ -169,7 +157,6 @@ int app_spawn(struct parent *p, struct run *r)
 	r->stream[1] = f.err[0];
 	r->down_fd = f.down[0];
 	r->last_pid = r->child.pid;
-	r->spec = spec_ref(spec);
 	keep_give_streams(p, r);
 	return 0;
 }

@@ -20,15 +20,30 @@ static int fuzz_spawn(struct parent *p, struct run *r)
 	int *pids = p->sim;
 
 	r->child.pid = ++*pids;
-	if (r->slot->set != NULL)
-		r->spec = spec_ref(r->slot->set->spec);
 	return 0;
 }
 
-static void fuzz_signal(struct parent *p, struct run *r, int sig)
+static void fuzz_signal(struct parent *p, struct run *r, int sig, bool all)
 {
 	(void)p;
+	(void)all;
 	must(run_alive(r) && sig > 0);
+}
+
+static int fuzz_hook_spawn(struct parent *p, struct run *r, const struct hook *h)
+{
+	int *pids = p->sim;
+
+	must(r->hook.pid == 0 && h->argv[h->argc] == NULL);
+	r->hook.generation = ++p->generation;
+	r->hook.pid = ++*pids;
+	return 0;
+}
+
+static void fuzz_hook_signal(struct parent *p, struct run *r, int sig)
+{
+	(void)p;
+	must(r->hook.pid != 0 && sig > 0);
 }
 
 static bool fuzz_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a,
@@ -70,6 +85,8 @@ static void fuzz_say(struct parent *p, const void *event, size_t n)
 static const struct parent_ops ops = {
 	.spawn = fuzz_spawn,
 	.signal = fuzz_signal,
+	.hook_spawn = fuzz_hook_spawn,
+	.hook_signal = fuzz_hook_signal,
 	.release = parent_release,
 	.send = fuzz_send,
 	.link = fuzz_link,
@@ -86,10 +103,16 @@ static void end_one(struct parent *p, unsigned n)
 	for (struct set *set = p->sets; set != NULL; set = set->next)
 		for (struct slot *s = set->slots; s != NULL; s = s->next)
 			for (unsigned i = 0; i < 2; i++)
-				if (run_alive(&s->run[i]) && n-- == 0)
+				if ((run_alive(&s->run[i]) || s->run[i].hook.pid != 0) && n-- == 0)
 					found = &s->run[i];
 	if (found == NULL)
 		return;
+	if (found->hook.pid != 0) {
+		found->hook.pid = 0;
+		found->hook_status = (int32_t)(found->hook.generation % 2);
+		watch_event(found, WATCH_HOOK);
+		return;
+	}
 	found->child.pid = 0;
 	found->slot->status = 1;
 	watch_event(found, WATCH_DIED);

@@ -11,6 +11,9 @@ static void check_backoff(struct slot *s)
 	const struct loop *l = s->parent->loop;
 	uint32_t n = s->backoff_ms == BACKOFF_MAX_MS ? 0 : s->backoff_ms / 2;
 
+	/* What a spec says that came since has not begun to hold. */
+	if (unit_pauses(s) || s->stale)
+		return;
 	must(s->wait_ms <= BACKOFF_MAX_MS && s->backoff_ms <= BACKOFF_MAX_MS);
 	/* What is said is what is waited, and without a pause it is due now. */
 	must(slot_run(s)->timer.at_ms <= loop_now_ms(l) + s->wait_ms);
@@ -45,9 +48,13 @@ void check_death(const struct run *r, const struct dying *was)
 	bool ready = was->up_ms != 0;
 	bool steady = ready && loop_now_ms(w->loop) - was->up_ms >= UP_STEADY_MS;
 
-	if (r->phase != PHASE_BACKOFF)
+	/* Of what does its work and ends, the end is when it is ready. */
+	if (r->phase != PHASE_BACKOFF || r->spawn_failed ||
+		(s->set != NULL && s->set->spec->set.ready == SERVICE_EXITS))
 		return;
 	must(!s->at_once && s->unready == was->unready + !ready);
+	if (unit_pauses(s) && !was->at_once)
+		return;
 	if (was->at_once || steady)
 		must(s->wait_ms == 0);
 	else
@@ -70,20 +77,25 @@ static unsigned check_slot(struct world *w, struct slot *s)
 
 	for (unsigned i = 0; i < ARRAY_LEN(s->run); i++) {
 		struct run *r = &s->run[i];
-		bool lives = r->phase != PHASE_DOWN && r->phase != PHASE_BACKOFF;
+		bool rests = r->phase == PHASE_DOWN || r->phase == PHASE_BACKOFF ||
+			     r->phase == PHASE_EXITED || r->phase == PHASE_DEAD;
+		bool lives = run_alive(r);
 
-		must(run_alive(r) == lives);
+		must(rests == (!lives && r->hook.pid == 0));
+		must((r->phase != PHASE_UP && r->phase != PHASE_DRAINING) || lives);
+		must((r->phase != PHASE_PRE && r->phase != PHASE_AFTER) || !lives);
 		must(!lives || fake_of(w, r) != NULL);
 		if (lives)
 			stuck_check(w, fake_of(w, r));
-		if (lives && r->phase != PHASE_UP)
+		if (!rests && r->phase != PHASE_UP)
 			must(r->timer.at_ms != 0);
 		if (lives && fake_of(w, r)->killed)
 			must(r->phase == PHASE_STOPPING);
 		if (r->phase == PHASE_DRAINING)
 			must(r->drain_gates != 0);
-		alive += lives;
+		alive += lives + (r->hook.pid != 0);
 	}
+	unit_check(w, s);
 	must(slot_other(s)->phase != PHASE_STARTING && slot_other(s)->phase != PHASE_BACKOFF);
 	must(slot_other(s)->phase == PHASE_DOWN ||
 		slot_other(s)->generation < slot_run(s)->generation);
@@ -92,9 +104,11 @@ static unsigned check_slot(struct world *w, struct slot *s)
 		struct run *r = slot_run(s);
 
 		must(r->phase != PHASE_DOWN || runs_once(s));
-		must(r->phase == PHASE_UP || r->phase == PHASE_DOWN || r->timer.at_ms != 0);
+		must(r->phase == PHASE_UP || r->phase == PHASE_DOWN || r->phase == PHASE_EXITED ||
+			r->phase == PHASE_DEAD || r->timer.at_ms != 0);
 	} else {
-		must(slot_run(s)->phase != PHASE_BACKOFF);
+		must(slot_run(s)->phase != PHASE_BACKOFF && slot_run(s)->phase != PHASE_EXITED &&
+			slot_run(s)->phase != PHASE_DEAD);
 	}
 	if (slot_run(s)->phase == PHASE_BACKOFF)
 		check_backoff(s);

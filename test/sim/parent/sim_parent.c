@@ -7,6 +7,7 @@
  * everything stops, in some lives with a second signal. After every step:
  *
  *   - a run has a process exactly in the phases that say so, and no process is forgotten;
+ *   - the commands of a unit run in the order of a life, and what its Restart= does not start stays down;
  *   - what is wanted is up, or has a timer that brings it on;
  *   - at most two generations share a slot; only the newest is starting or waiting, and when it is
  * up the older one is on its way out;
@@ -37,7 +38,7 @@ static bool chance(struct world *w, unsigned permille)
 
 /* ---- made-up processes ---- */
 
-static void fake_arm(struct fake *f)
+void fake_arm(struct fake *f)
 {
 	uint64_t at = 0, t[3] = {f->hello_ms, f->ready_ms, f->die_ms};
 
@@ -57,7 +58,7 @@ struct fake *fake_of(struct world *w, const struct run *r)
 	return NULL;
 }
 
-static void fake_die_in(struct fake *f, uint64_t ms, int status)
+void fake_die_in(struct fake *f, uint64_t ms, int status)
 {
 	uint64_t at = loop_now_ms(f->world->loop) + ms;
 
@@ -72,22 +73,18 @@ static int sim_spawn(struct parent *p, struct run *r)
 {
 	struct world *w = p->sim;
 	uint64_t now = loop_now_ms(w->loop);
-	struct fake *f = NULL;
+	struct fake *f;
 
-	must(r->generation > w->generation_seen);
-	w->generation_seen = r->generation;
-	must(r->child.pid == 0 && r->spec == NULL);
+	must(r->child.pid == 0 && (r->spec != NULL) == (r->slot->set != NULL));
+	/* Commands that came before have younger numbers. */
+	must(r->generation > w->generation_seen || (r->spec != NULL && r->spec->hooks_n != 0));
+	w->generation_seen = r->generation - 1;
 	if (r->slot->set != NULL && (r->slot->set->spec->set.flags & PROC_SET_ONCE) != 0)
 		timer_spawned(w, r);
 	if (w->spawn_fails || chance(w, 30))
 		return -EAGAIN;
-	for (unsigned i = 0; i < FAKES_MAX && f == NULL; i++)
-		if (w->fake[i].run == NULL)
-			f = &w->fake[i];
-	must(f != NULL);
-	*f = (struct fake){
-		.run = r, .world = w, .generation = r->generation, .timer.op.kind = OP_FAKE};
-	f->deaf = chance(w, 100);
+	f = fake_new(w, r, r->generation);
+	w->generation_seen = p->generation;
 	if (!chance(w, 50))
 		f->ready_ms = now + 2 + below(w, 400);
 	if (r->slot->set == NULL)
@@ -100,15 +97,11 @@ static int sim_spawn(struct parent *p, struct run *r)
 		f->die_ms = now + 1 + below(w, 20);
 	}
 	r->child.pid = ++w->next_pid;
-	if (r->slot->set != NULL)
-		r->spec = spec_ref(r->slot->set->spec);
-	w->alive++;
-	w->starts++;
 	fake_arm(f);
 	return 0;
 }
 
-static void sim_signal(struct parent *p, struct run *r, int sig)
+static void sim_signal(struct parent *p, struct run *r, int sig, bool all)
 {
 	struct world *w = p->sim;
 	struct fake *f = fake_of(w, r);
@@ -120,7 +113,7 @@ static void sim_signal(struct parent *p, struct run *r, int sig)
 		f->killed = true;
 	if (sig == SIGKILL)
 		fake_die_in(f, below(w, 5), -SIGKILL);
-	else if (sig != SIGUSR1 && !f->deaf)
+	else if (sig != SIGUSR1 && sig != SIGCONT && (all || sig != SIGHUP) && !f->deaf)
 		fake_die_in(f, below(w, 1500), -sig);
 }
 
@@ -215,6 +208,8 @@ static void sim_say(struct parent *p, const void *event, size_t n)
 static const struct parent_ops sim_ops = {
 	.spawn = sim_spawn,
 	.signal = sim_signal,
+	.hook_spawn = unit_spawn_hook,
+	.hook_signal = unit_signal_hook,
 	.release = sim_release,
 	.send = sim_send,
 	.link = sim_link,
@@ -286,6 +281,10 @@ static void fake_on_timer(struct loop *l, struct op *op, int res)
 	struct dying was;
 
 	(void)res;
+	if (f->hook) {
+		unit_hook_ends(f);
+		return;
+	}
 	if (f->die_ms != 0 && f->die_ms <= now) {
 		f->run = NULL;
 		w->alive--;
@@ -356,6 +355,8 @@ static void ask_set(struct world *w, struct run *ctl)
 	pack_str(&b, "TERM");
 	pack_str(&b, "/socket");
 	pack_str(&b, "/");
+	if (set.role == PROC_SERVICE)
+		unit_pack(w, &set, &b);
 	must(b.error == 0);
 	hear(w, ctl, MSG_PROC_SET, b.p, b.len);
 	buf_done(&b);
@@ -480,6 +481,8 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 		ask_ref(w, ctl, MSG_PROC_DROP);
 	if (ctl != NULL && chance(w, 40))
 		ask_ref(w, ctl, MSG_PROC_RESTART);
+	if (ctl != NULL && chance(w, 40))
+		ask_ref(w, ctl, MSG_PROC_RELOAD);
 	if (ctl != NULL && chance(w, 15))
 		ask_gates(w, ctl);
 	if (chance(w, 5))
@@ -505,7 +508,7 @@ static unsigned open_fds(void)
 
 /* What all lives together have seen. */
 struct seen {
-	unsigned starts, recycled, woken, timed, jittered, longest, stuck;
+	unsigned starts, recycled, woken, timed, jittered, longest, stuck, hooks, dead, limited;
 };
 
 static void live(uint64_t seed, struct seen *seen)
@@ -554,6 +557,9 @@ static void live(uint64_t seed, struct seen *seen)
 	seen->jittered += w->jittered;
 	seen->longest += w->longest;
 	seen->stuck += w->stuck;
+	seen->hooks += w->hooks;
+	seen->dead += w->dead;
+	seen->limited += w->limited;
 	parent_done(p);
 	loop_timer_stop(w->loop, &w->driver);
 	loop_free(w->loop);
@@ -583,9 +589,10 @@ int main(void)
 	}
 	must(seeds < 100 ||
 		(seen.recycled > seeds && seen.woken > seeds / 10 && seen.timed > seeds));
+	must(seeds < 100 || (seen.hooks > seeds && seen.dead > seeds && seen.limited > 0));
 	must(seeds < 100 || (seen.jittered > seeds && seen.longest > 0 && seen.stuck > seeds));
 	printf("%lu lives, %u processes, %u of them replaced for their age, %u sets woken, %u runs "
-	       "of a timer\n",
-		seeds, seen.starts, seen.recycled, seen.woken, seen.timed);
+	       "of a timer, %u commands of units\n",
+		seeds, seen.starts, seen.recycled, seen.woken, seen.timed, seen.hooks);
 	return 0;
 }

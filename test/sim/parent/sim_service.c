@@ -20,6 +20,7 @@ void service_set(struct world *w, struct msg_proc_set *set)
 		set->ready = SERVICE_NOTIFIES;
 		set->watchdog_ms = (uint32_t)sim_below(w->sim, 20000);
 	}
+	unit_set(w, set);
 }
 
 static void says(struct world *w, const struct run *r, uint32_t what)

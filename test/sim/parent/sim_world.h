@@ -27,6 +27,7 @@ struct fake {
 	struct timer timer;
 	uint64_t hello_ms, ready_ms, die_ms; /* 0: never, or done */
 	bool deaf;                           /* ignores what asks it to end */
+	bool hook;                           /* a command beside the run's program */
 	bool killed;
 	int status;
 	uint64_t stuck_ms, grace_ms; /* said to be stuck; asked to end therefore */
@@ -65,6 +66,7 @@ struct world {
 		once_run; /* the numbers of a [Timer]'s runs: the last asked for, the last begun */
 	uint64_t once_ms; /* when it was asked for */
 	unsigned once_runs;
+	unsigned hooks, dead, limited; /* commands run; programs given up, and those for StartLimitBurst= */
 	unsigned stacks, stuck;  /* stacks asked for; workers that were stuck while they served */
 	const struct run *heard; /* who said the last word of a worker; NULL: there was no gate */
 };
@@ -75,6 +77,20 @@ struct fake *fake_of(struct world *w, const struct run *r);
 void hear(struct world *w, struct run *from, uint16_t type, const void *payload, size_t n);
 /* sim_service.c: what ctl asks for of a program, what becomes of it, and what gates are told. */
 void service_set(struct world *w, struct msg_proc_set *set);
+/* sim_unit.c: a random life for a unit, and its commands behind the message; a command is begun, or its end has
+ * come; what must hold of a slot with a unit. */
+void unit_set(struct world *w, struct msg_proc_set *set);
+void unit_pack(struct world *w, const struct msg_proc_set *set, struct buf *b);
+int unit_spawn_hook(struct parent *p, struct run *r, const struct hook *h);
+void unit_signal_hook(struct parent *p, struct run *r, int sig);
+void unit_hook_ends(struct fake *f);
+void unit_check(struct world *w, const struct slot *s);
+/* Its own pauses hold, not stead's. */
+bool unit_pauses(const struct slot *s);
+/* A free one; its timer is not armed. */
+struct fake *fake_new(struct world *w, struct run *r, uint64_t generation);
+void fake_arm(struct fake *f);
+void fake_die_in(struct fake *f, uint64_t ms, int status);
 void service_ready(struct world *w, struct run *r);
 void service_check_told(const void *service);
 /* ctl asks for a run of a [Timer], or once more for the last one; one is about to be spawned. */

@@ -61,6 +61,12 @@ static void sample(const struct conf_row *r, unsigned n, char *mem, size_t cap)
 	case CONF_TYPE_BASE64:
 		snprintf(mem, cap, "%04u", n);
 		break;
+	case CONF_TYPE_VARS:
+		snprintf(mem, cap, "V%u", n);
+		break;
+	case CONF_TYPE_EXITS:
+		snprintf(mem, cap, "%u", n % 256);
+		break;
 	default:
 		snprintf(mem, cap, "n%u.example", n);
 	}
@@ -225,6 +231,15 @@ static void every_key_at_its_bounds(void **state)
 		case CONF_TYPE_BASE64:
 			assert_int_equal(put(k, "none-of-these"), -EINVAL);
 			assert_int_equal(put(k, "MAA"), -EINVAL);
+			break;
+		case CONF_TYPE_SIGNAL:
+			assert_int_equal(put(k, "SIGNONE"), -EINVAL);
+			assert_int_equal(put(k, "65"), -EINVAL);
+			assert_int_equal(put(k, "0"), -EINVAL);
+			assert_int_equal(put(k, "RTMIN+99"), -EINVAL);
+			assert_int_equal(put(k, "RTMIN+1"), 0);
+			assert_int_equal(put(k, "TERM"), 0);
+			assert_int_equal(put(k, "9"), 0);
 			break;
 		case CONF_TYPE_LISTEN:
 			assert_int_equal(put(k, "port:65536"), -EINVAL);

@@ -100,7 +100,19 @@ static const struct row rows[] = {
 	{"[Service]\nEnvironment=A=1%\n", ENV, "", "2:16:0"},
 	{"[Site]\nHealth=/%41\n", CONF_SITE_HEALTH, "/%41", ""},
 	{"[Service]\nWorkingDirectory=~\n", CONF_SERVICE_WORKING_DIRECTORY, "/home/ann", ""},
-	{"[Service]\nWorkingDirectory=-/srv\n", CONF_SERVICE_WORKING_DIRECTORY, "/srv", ""},
+	{"[Service]\nWorkingDirectory=-/srv\n", CONF_SERVICE_WORKING_DIRECTORY, "-/srv", ""},
+	{"[Service]\nWorkingDirectory=-~\n", CONF_SERVICE_WORKING_DIRECTORY, "-/home/ann", ""},
+	{"[Service]\nExecStartPre=-/bin/a b ; /bin/c \\; \"d ;\"\nExecStartPre=:/bin/e\n",
+		CONF_SERVICE_EXEC_START_PRE, "-/bin/a b|/bin/c \";\" \"d ;\"|:/bin/e", ""},
+	{"[Service]\nExecStartPre=/bin/a ;\n", CONF_SERVICE_EXEC_START_PRE, "/bin/a", ""},
+	{"[Service]\nExecStartPre=; /bin/a\n", CONF_SERVICE_EXEC_START_PRE, "", "2:14:0"},
+	{"[Service]\nExecStartPre=/bin/a\nExecStartPre=\nExecStartPre=/bin/b\n",
+		CONF_SERVICE_EXEC_START_PRE, "/bin/b", ""},
+	{"[Service]\nExecStop=!/bin/a\n", CONF_SERVICE_EXEC_STOP, "", "2:10:0"},
+	{"[Service]\nSuccessExitStatus=TEMPFAIL 250 SIGKILL KILL 256\n",
+		CONF_SERVICE_SUCCESS_EXIT_STATUS, "TEMPFAIL|250|SIGKILL|KILL", "2:45:0"},
+	{"[Service]\nUnsetEnvironment=A B=1 C-\n", CONF_SERVICE_UNSET_ENVIRONMENT, "A|B=1", "2:24:0"},
+	{"[Service]\nPassEnvironment=A B=1\n", CONF_SERVICE_PASS_ENVIRONMENT, "A", "2:19:0"},
 	{"[Service]\nEnvironmentFile=-/a b\nEnvironmentFile=c\n", CONF_SERVICE_ENVIRONMENT_FILE,
 		"-/a b|c", ""},
 	/* text */
@@ -224,7 +236,11 @@ static void env_files(void **state)
 		{"A=\"x\nB=1\n", ENV, "A=x\nB=1\n", "1:1:0"},
 		{"=1\n", ENV, "", "1:1:0"},
 		{"A=1", ENV, "A=1", ""},
-		{"A=1\\", ENV, "A=1\\", ""},
+		{"A=1\\", ENV, "A=1", ""},
+		/* Quotes count at the value's beginning; what follows them there is joined. */
+		{"A=x\"y\"\nB=\"x\" 'y' z\"\n", ENV, "A=x\"y\"|B=xyz\"", ""},
+		{"A=x\\ \nB= x  \n", ENV, "A=x |B=x", ""},
+		{"# a\\\nA=1\n;b\nB=\n", ENV, "A=1|B=", ""},
 		{"A=\xff\n", ENV, "", "1:1:0"},
 	};
 

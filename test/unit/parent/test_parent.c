@@ -96,10 +96,12 @@ static void test_service_spec(void **state)
 		{PROC_SERVICE, 0, SERVICE_NONE, SERVICE_NOTIFIES, SERVICE_NOTIFY_ALL, 0},
 		{PROC_SERVICE, PROC_SET_LINK, SERVICE_FD, SERVICE_PROBED, SERVICE_NOTIFY_NONE, -EINVAL},
 		{PROC_SERVICE, 0, SERVICE_PATH + 1, SERVICE_PROBED, SERVICE_NOTIFY_NONE, -EINVAL},
-		{PROC_SERVICE, 0, SERVICE_FD, SERVICE_NOTIFIES + 1, SERVICE_NOTIFY_MAIN, -EINVAL},
+		{PROC_SERVICE, 0, SERVICE_FD, SERVICE_EXITS + 1, SERVICE_NOTIFY_MAIN, -EINVAL},
 		{PROC_SERVICE, 0, SERVICE_FD, SERVICE_NOTIFIES, SERVICE_NOTIFY_NONE, -EINVAL},
-		{PROC_SERVICE, 0, SERVICE_FD, SERVICE_PROBED, SERVICE_NOTIFY_ALL + 1, -EINVAL},
+		{PROC_SERVICE, 0, SERVICE_FD, SERVICE_PROBED, SERVICE_NOTIFY_EXEC + 1, -EINVAL},
 		{PROC_SERVICE, 0, SERVICE_NONE, SERVICE_PROBED, SERVICE_NOTIFY_NONE, -EINVAL},
+		{PROC_SERVICE, 0, SERVICE_NONE, SERVICE_EXITS, SERVICE_NOTIFY_EXEC, 0},
+		{PROC_SERVICE, 0, SERVICE_FD, SERVICE_EXITS, SERVICE_NOTIFY_NONE, -EINVAL},
 		{PROC_SERVICE, 0, SERVICE_AUTO, SERVICE_SPAWNED, SERVICE_NOTIFY_NONE, -EINVAL},
 		{PROC_WORKER, PROC_SET_LINK, SERVICE_FD, SERVICE_SPAWNED, SERVICE_NOTIFY_NONE, -EINVAL},
 		{PROC_POSTGRES, 0, SERVICE_NONE, SERVICE_PROBED, SERVICE_NOTIFY_NONE, -EINVAL},
@@ -124,6 +126,65 @@ static void test_service_spec(void **state)
 			assert_string_equal(s->probe, "/health");
 			spec_unref(s);
 		}
+	}
+	buf_done(&b);
+}
+
+static void put_hook(struct buf *b, uint32_t kind, const char *path)
+{
+	pack_u32(b, kind);
+	pack_u32(b, HOOK_IGNORE);
+	pack_str(b, path);
+	pack_u32(b, 2);
+	pack_str(b, "hook");
+	pack_str(b, "");
+}
+
+/* The rest of a program's message: its commands, in the order of a life, and names of variables. */
+static void test_spec_more(void **state)
+{
+	static const struct {
+		uint32_t role, kind[2];
+		const char *path;
+		int want;
+	} cases[] = {
+		{PROC_SERVICE, {HOOK_PRE, HOOK_PRE}, "/bin/hook", 0},
+		{PROC_SERVICE, {HOOK_CONDITION, HOOK_AFTER}, "/bin/hook", 0},
+		{PROC_SERVICE, {HOOK_POST, HOOK_PRE}, "/bin/hook", -EINVAL},
+		{PROC_SERVICE, {HOOK_PRE, HOOKS}, "/bin/hook", -EINVAL},
+		{PROC_SERVICE, {HOOK_PRE, HOOK_PRE}, "hook", -EINVAL},
+		{PROC_WORKER, {HOOK_PRE, HOOK_PRE}, "/bin/hook", -EINVAL},
+	};
+	struct spec *s;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, CHAN_PAYLOAD_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct msg_proc_set set = {.role = cases[i].role, .count = 1, .argc = 1};
+
+		put_spec(&b, &set, "/bin/app", "/", "64");
+		pack_bytes(&b, "", 0);
+		pack_u32(&b, 2);
+		put_hook(&b, cases[i].kind[0], cases[i].path);
+		put_hook(&b, cases[i].kind[1], cases[i].path);
+		pack_u32(&b, 1);
+		pack_str(&b, "TZ");
+		pack_u32(&b, 1);
+		pack_str(&b, "LANG=C");
+		assert_int_equal(spec_new(b.p, b.len, &s), cases[i].want);
+		if (cases[i].want != 0)
+			continue;
+		assert_int_equal(s->hooks_n, 2);
+		assert_int_equal(s->hooks[1].kind, cases[i].kind[1]);
+		assert_string_equal(s->hooks[1].argv[1], "");
+		assert_null(s->hooks[1].argv[2]);
+		assert_string_equal(s->pass[0], "TZ");
+		assert_string_equal(s->unset[0], "LANG=C");
+		assert_int_equal(s->stop_signal, 64);
+		spec_unref(s);
+		for (size_t n = b.len - 60; n < b.len; n++)
+			assert_int_equal(spec_new(b.p, n, &s), -EINVAL);
 	}
 	buf_done(&b);
 }
@@ -288,7 +349,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_listen_parse),
-		cmocka_unit_test(test_spec), cmocka_unit_test(test_service_spec),
+		cmocka_unit_test(test_spec),
+		cmocka_unit_test(test_spec_more), cmocka_unit_test(test_service_spec),
 		cmocka_unit_test(test_accounts),
 		cmocka_unit_test(test_spawn),
 		cmocka_unit_test(test_spawn_fails),

@@ -1,0 +1,37 @@
+/*
+ * spawn.h: how one process is made: spawn.c. Part of parent.h, which includes it behind what it needs.
+ */
+#ifndef STEAD_PARENT_SPAWN_H
+#define STEAD_PARENT_SPAWN_H
+
+struct spawn {
+	const char *path; /* absolute */
+	char *const *argv, *const *envp;
+	const char *cwd; /* NULL: / */
+	bool cwd_optional; /* / when it is missing */
+	int fd[4];       /* 0, 1, 2 and 3; -1: /dev/null for 0 and 1, inherited for 2, none for 3 */
+	char *pid_at[2]; /* in strings of envp: there the child writes its pid, 12 bytes; or NULL */
+	int exe_fd;      /* the executable itself, or -1: by its path */
+	int cgroup_fd;   /* -1: none */
+	struct cgroup_group *group;  /* of the app, or NULL */
+	const struct msg_jail *hold; /* its limits, or NULL */
+	int nice;                    /* 0: as the parent */
+	unsigned mask;               /* umask */
+	int death_signal;            /* sent by the kernel when the parent dies */
+	uint64_t files_max;          /* RLIMIT_NOFILE, soft */
+	struct jail_plan jail;
+	char failed[SPAWN_STEP_MAX]; /* the failed step's name, after a failure */
+};
+void spawn_init(struct spawn *ask, const struct parent *p);
+/* One of stead's own executables, as its own user: path, environment, jail. The path lies in
+ * ret_path and must live as long as `ask`; spawn_done() closes what was opened. */
+int spawn_role(
+	struct spawn *ask, const struct parent *p, enum proc role, char ret_path[static PATH_MAX]);
+void spawn_done(struct spawn *ask);
+/* Blocks until the program runs (exec succeeded) or could not. The pid is also its session. -errno
+ * and the step that failed. */
+int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **ret_step);
+/* Fill p->env, the environment that every process of stead's own gets: PATH, LANG, HOME. */
+void spawn_env(struct parent *p);
+
+#endif
