@@ -52,6 +52,14 @@ COMMAND(CERT, "cert", "list | show NAME | renew [NAME] | import [NAME] | agree |
 	"NAME is an app's or a site's name; left out with `renew`, the folder's own. `list` shows each site's certificate, until when it is valid and what hinders its renewal; `show` all that is known of one. `renew` asks the authority at once, also when the last tries failed, and ends when the new certificate is served or it is known why there is none. `import --cert FILE --key FILE` takes one that you have into the state: it is looked at (key, dates, names, chain), the key is sealed at once, and both files may be removed then; with --remove instead the site is as it was without. `agree` shows the terms of the authority and asks whether you agree, once; with --yes it does not ask. `trust` has this machine believe the authority that signs for https://localhost: the system's store (as root; else the command is shown), browsers (certutil of libnss3-tools), and what to set for Python and Node; with --remove no more.")
 COMMAND(RELOAD, "reload", "", 0, 0, ARG_NONE, "read the configuration again",
 	"Connections stay open. Values that need more than that are named, with what to do.")
+COMMAND(DEPLOY, "deploy", "[FOLDER|FILE.service]", 0, 1, ARG_FOLDER, "put the app in FOLDER on this server as a new release",
+	"Copies the folder into an immutable release of the running server, gives the app a user, a data folder and a database if it needs one, starts the new workers beside the old ones, asks them a real request, and only then passes the visitors to them. When a step fails the release before serves on. The app's name is the folder's, or that of --app; .git, .stead and virtual environments are left out, like links that lead out of the folder. FILE.service is a systemd unit: it is deployed alone, and its WorkingDirectory= stays where it is. The last 5 releases are kept (Keep= in [Deploy]).")
+COMMAND(RELEASES, "releases", "[APP]", 0, 1, ARG_APP, "show the releases that are kept",
+	"The newest first, with the time at which each went live; * marks the one that serves. APP left out: the only deployed app.")
+COMMAND(ROLLBACK, "rollback", "[APP]", 0, 1, ARG_APP, "serve an earlier release again",
+	"The one before, or that of --release, with the code, the packages and the values it had, in the same way as a deploy: it is started beside the other one and asked first. The database stays as it is.")
+COMMAND(REMOVE, "remove", "APP", 1, 1, ARG_APP, "take a deployed app off this server",
+	"Its processes end and its releases are removed. Its data folder and its database stay, and the next deploy under the same name finds them; with --data and --confirm APP they are removed too, for good.")
 COMMAND(LOGS, "logs", "[APP]", 0, 1, ARG_APP, "show the access records and the app's output",
 	"The last lines, oldest first; with -f what comes after them too.")
 COMMAND(METRICS, "metrics", "", 0, 0, ARG_NONE, "print what is counted",
@@ -84,6 +92,10 @@ OPTION(DEPLOY, "deploy", 0, "APP[,APP]", V(USER), ARG_APP, "add: may deploy thes
 OPTION(REMOVE, "remove", 0, "", V(CERT), ARG_NONE, "import, trust: take it back")
 OPTION(FIX, "fix", 0, "", V(DOCTOR), ARG_NONE, "mend what is safe to mend")
 OPTION(TIMEOUT, "timeout", 0, "SECONDS", V(DOCTOR), ARG_NONE, "--fix: take a change of the firewall back after that long without a new connection (default: 60)")
+OPTION(APP, "app", 0, "NAME", V(DEPLOY), ARG_APP, "the app's name on the server (default: the folder's name)")
+OPTION(RELEASE, "release", 0, "N", V(ROLLBACK), ARG_NONE, "that release and no other")
+OPTION(DATA, "data", 0, "", V(REMOVE), ARG_NONE, "its data folder and its database too")
+OPTION(CONFIRM, "confirm", 0, "APP", V(REMOVE), ARG_APP, "the app's name once more: what --data removes cannot be brought back")
 OPTION(JSON, "json", 0, "", V_ALL, ARG_NONE, "print JSON")
 OPTION(YES, "yes", 'y', "", V_ALL, ARG_NONE, "answer yes to every question")
 OPTION(QUIET, "quiet", 'q', "", V_ALL, ARG_NONE, "print errors only")
@@ -118,6 +130,11 @@ REQUEST(CERT_TERMS, "cert-terms", CERT, OPERATORS)
 REQUEST(CERT_AGREE, "cert-agree", CERT, OPERATORS)
 REQUEST(CERT_KEY, "cert-key", CERT, OPERATORS)
 REQUEST(CERT_IMPORT, "cert-import", CERT, OPERATORS)
+REQUEST(DEPLOY, "deploy", DEPLOY, DEPLOYERS)
+REQUEST(DEPLOY_SEND, "deploy-send", DEPLOY, DEPLOYERS)
+REQUEST(RELEASES, "releases", RELEASES, DEPLOYERS)
+REQUEST(ROLLBACK, "rollback", ROLLBACK, DEPLOYERS)
+REQUEST(REMOVE, "remove", REMOVE, OPERATORS)
 REQUEST(PING, "ping", STATUS, DEPLOYERS)
 
 #undef COMMAND

@@ -54,7 +54,7 @@ SECTION(WORKER, "Worker", SECTION_ARG, 0, "a program that runs beside the app an
 SECTION(TIMER, "Timer", SECTION_ARG, 0, "a program that runs at times: [Timer NAME]")
 SECTION(NEEDS, "Needs", SECTION_PLAIN, SECTION_LATER, "other servers that the app needs")
 SECTION(BUILD, "Build", SECTION_PLAIN, SECTION_LATER, "how a release is made")
-SECTION(DEPLOY, "Deploy", SECTION_PLAIN, SECTION_LATER, "where and how it is deployed")
+SECTION(DEPLOY, "Deploy", SECTION_PLAIN, 0, "how `stead deploy` treats its releases")
 SECTION(DNS, "Dns", SECTION_PLAIN, SECTION_LATER, "zones that stead answers for")
 SECTION(ALERT, "Alert", SECTION_PLAIN, SECTION_LATER, "who is told of trouble")
 
@@ -67,6 +67,8 @@ CONF(SITE_ROOT, SITE, "Root", CONF_TYPE_PATH, CONF_DETECT | CONF_SPECIFIERS | CO
 	"Its files are served as they are. With an app, which then answers all but Static=, it only says where ErrorPage= looks. A [Route] with a Root= of its own finds there what lies below the route's path; one without looks in the site's, by the whole path. Relative to the app's folder.", "Root=public")
 CONF(SITE_STATIC, SITE, "Static", CONF_TYPE_PREFIX, CONF_MANY | CONF_DETECT, "", 0, 64, "", WHEN_RELOAD, "a path of the site served from a folder",
 	"PREFIX PATH: requests below PREFIX are answered from the files below PATH, without the app. Left out, the app's own static folder is found.", "Static=/static static")
+CONF(SITE_PERSIST, SITE, "Persist", CONF_TYPE_PATH, CONF_MANY, "", 0, 64, "", WHEN_UP, "folders and files of a deployed app that outlive its releases",
+	"Paths below the app's folder. Each lies in the app's data folder, where the app may write, and every release has a link to it. What the first release that names it has there is what it begins with. `stead up`, which has no releases, does not need it.", "Persist=uploads var/cache")
 CONF(SITE_HEALTH, SITE, "Health", CONF_TYPE_STRING, 0, "/", 1, 1024, "", WHEN_RESTART, "the path that shows whether the app works",
 	"A GET of this path must be answered with a status below 500 before the app counts as live.", "Health=/health")
 CONF(SITE_HEALTH_COUNT, SITE, "HealthCount", CONF_TYPE_INT, 0, "2", 1, 100, "answers", WHEN_RESTART, "how many good answers in a row make it live",
@@ -167,7 +169,6 @@ CONF(SITE_PROFILE, SITE, "Profile", CONF_TYPE_STRING, 0, "", 0, 63, "bytes", WHE
 	"A profile of the authority of AcmeDirectory=, which says what it has when it has not this one; Let's Encrypt: `classic`, `tlsserver`, `shortlived`. Left out: its usual one, as from AcmeFallback= always. A change takes effect with the next certificate: `stead cert renew`.", "Profile=shortlived")
 CONF(SITE_ON_DEMAND, SITE, "OnDemand", CONF_TYPE_URL, 0, "", 0, 1000, "bytes", WHEN_RELOAD, "who permits certificates for names that are not written in the configuration",
 	"For a site that answers to more names than can be written down: one with a wildcard in Domain=, or without Domain=. When a client asks over TLS for a name that leads to the site and that none of its certificates is for, this URL is asked with ?domain=NAME behind it: 200 permits the name, every other answer and none within 5 s refuses it. For a permitted one a certificate is got like any other (AcmeEmail=); the client's handshake waits for it for up to 20 s. Only public host names are asked for; a site gets at most 20 new ones in a minute and 100 in an hour, and 2,000 in all. Such a certificate is renewed when its name was asked for in the second third of its life and the URL still permits it. It is https, or http at a loopback address. Its refusals are kept for a minute. Without it only names of the configuration get a certificate.", "OnDemand=http://127.0.0.1:8000/may-have-certificate")
-CONF_LATER_KEY(SITE, "Persist")
 
 /* [Route ARG] */
 CONF(ROUTE_METHODS, ROUTE, "Methods", CONF_TYPE_METHOD, CONF_MANY, "", 0, 16, "methods", WHEN_RELOAD, "the methods that this route is for",
@@ -284,6 +285,13 @@ CONF(PHP_IDLE_STOP, PHP, "IdleStopSec", CONF_TYPE_TIME, 0, "0", 0, 31536000000, 
 CONF_LATER_KEY(PHP, "Threads")
 CONF_LATER_KEY(PHP, "RssMax")
 
+/* [Deploy] */
+CONF(DEPLOY_KEEP, DEPLOY, "Keep", CONF_TYPE_INT, 0, "5", 1, 100, "releases", WHEN_UP, "how many releases are kept",
+	"The one that serves is one of them. `stead rollback` goes back to any that is kept.", "Keep=3")
+CONF_LATER_KEY(DEPLOY, "To")
+CONF_LATER_KEY(DEPLOY, "DrainSec")
+CONF_LATER_KEY(DEPLOY, "WebSocketDrainSec")
+
 /* [Postgres] */
 CONF(POSTGRES_ENABLED, POSTGRES, "Enabled", CONF_TYPE_ENUM, CONF_DETECT, "auto", 0, 0, "auto yes no", WHEN_UP, "whether the app has a database",
 	"`auto`: yes when the app imports or requires a driver of PostgreSQL.", "Enabled=yes")
@@ -291,13 +299,14 @@ CONF(POSTGRES_DATABASE, POSTGRES, "Database", CONF_TYPE_DBNAME, CONF_DETECT, "",
 	"Left out: the app's name, with _ for each -.", "Database=shop")
 CONF(POSTGRES_CONNECTIONS_MAX, POSTGRES, "ConnectionsMax", CONF_TYPE_INT, 0, "20", 1, 1000, "connections", WHEN_UP, "how many connections the app may hold",
 	"The role's limit in PostgreSQL.", "ConnectionsMax=50")
+CONF(POSTGRES_MIGRATE, POSTGRES, "Migrate", CONF_TYPE_CMD, CONF_LINE, "", 0, 0, "", WHEN_UP, "the program that brings the database to what the new release needs",
+	"`stead deploy` runs it once, with the new release's code and environment, before that is asked anything. When it does not end with status 0 the deploy has failed, and the release before serves on: so it has to leave a database that both can work with.", "Migrate=flask db upgrade")
 CONF_LATER_KEY(POSTGRES, "Cluster")
 CONF_LATER_KEY(POSTGRES, "Extensions")
 CONF_LATER_KEY(POSTGRES, "Url")
 CONF_LATER_KEY(POSTGRES, "StatementTimeoutSec")
 CONF_LATER_KEY(POSTGRES, "IdleTimeoutSec")
 CONF_LATER_KEY(POSTGRES, "Pool")
-CONF_LATER_KEY(POSTGRES, "Migrate")
 CONF_LATER_KEY(POSTGRES, "MigrateLockTimeoutSec")
 CONF_LATER_KEY(POSTGRES, "Backup")
 CONF_LATER_KEY(POSTGRES, "BackupKeep")

@@ -490,10 +490,22 @@ struct msg_end {
 	uint32_t err; /* 0, or an errno */
 	uint32_t exit_code; /* of stead's exit codes, for the CLI */
 };
-enum db_what { DB_FIND = 0, DB_INIT = 1, DB_WAIT = 2, DB_APP = 3, DB_SYNC = 4, DB_INFO = 5 };
+enum db_what { DB_FIND = 0, DB_INIT = 1, DB_WAIT = 2, DB_APP = 3, DB_SYNC = 4, DB_INFO = 5, DB_DROP = 6 };
 struct msg_db_ask {
 	uint32_t what; /* enum db_what */
 	uint32_t connections_max;
+	uint32_t connections_all; /* of all apps; 0: as connections_max */
+	uint32_t many; /* 1: apps of several users; then behind the rest: a user and a role for each other app */
+};
+enum unpack_what {
+	UNPACK_RECEIVE = 1, /* the stream becomes NAME in the folder */
+	UNPACK_REMOVE,      /* NAME goes from the folder */
+	UNPACK_PERSIST,     /* the folder holds each of the paths: as the other folder has it, or empty */
+	UNPACK_LINK,        /* … and that one has links to them in their place */
+};
+struct msg_unpack_ask {
+	uint32_t what; /* enum unpack_what */
+	uint32_t pad;
 };
 struct msg_act_ask {
 	uint32_t act; /* enum act */

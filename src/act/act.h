@@ -70,6 +70,10 @@ int act_firewall_open(struct act_ctx *ctx, const char *places, const char *ports
 int act_firewall_undo_left(struct act_ctx *ctx);
 /* Have apt install security updates by itself. */
 int act_upgrades_on(struct act_ctx *ctx);
+/* One tree: a numbered one of a releases, public or incoming folder, or a folder of an app; see remove.c. */
+int act_tree_remove(struct act_ctx *ctx, const char *path);
+/* In that release each of `paths` (one a line) becomes a link to KEEP/PATH. */
+int act_persist(struct act_ctx *ctx, const char *release, const char *keep, const char *paths);
 /* The group `stead` and every role's user, at boot. */
 int act_boot(struct act_ctx *ctx);
 

@@ -274,8 +274,21 @@ static int tree_copy(
 		(to[n] == '/' || to[n] == 0 || (n > 0 && from[n - 1] == '/')))
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "name the app's own folder",
 			"%s contains stead's own state and cannot be an app's folder.", from);
-	if (src < 0)
+	/* Below stead's own state a folder on the way may be an app's, which no link in it leads anywhere. */
+	if (src < 0 && act_below(ctx->state_root, from)) {
+		int root = open(ctx->state_root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		src = root < 0 ? -1 : sys_open_nosymlink(root, act_below(ctx->state_root, from),
+						 O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+		if (src < -1) {
+			errno = -src;
+			src = -1;
+		}
+		if (root >= 0)
+			(void)close(root);
+	} else if (src < 0) {
 		src = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
 	if (src < 0 || fstat(src, &st) < 0)
 		return failure_set(ctx->f, errno, EXIT_CODE_FAILED, "see that the folder exists",
 			"The app's folder %s cannot be read: %s.", from, strerror(errno));

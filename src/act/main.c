@@ -52,6 +52,10 @@ static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
 		return act_firewall_open(ctx, args[0], args[1], args[2]);
 	case ACT_UPGRADES_ON:
 		return act_upgrades_on(ctx);
+	case ACT_TREE_REMOVE:
+		return act_tree_remove(ctx, args[0]);
+	case ACT_PERSIST:
+		return act_persist(ctx, args[0], args[1], args[2]);
 	case ACT_NONE:
 	case ACT_END:
 		break;

@@ -20,6 +20,7 @@ enum {
 	BUILD_PIP_MS = 15 * 60 * 1000,
 	BUILD_VENV_MS = 2 * 60 * 1000,
 	BUILD_ENV_MAX = 64,
+	BUILD_KEPT_MAX = 128,
 	BUILD_NAME_CHARS = 16, /* of the folder: the stamp's checksum */
 };
 #define BUILD_FREE_BYTES_MIN (100ull << 20)
@@ -34,6 +35,8 @@ struct build {
 	char state[BUILD_PATH_MAX];
 	char interpreter[BUILD_PATH_MAX];  /* absolute; the app's base Python */
 	char requirements[BUILD_PATH_MAX]; /* below the folder or absolute; "": none */
+	const char *kept[BUILD_KEPT_MAX];  /* interpreters of environments that stay; none: the last one does */
+	unsigned kept_n;
 	char venv[BUILD_PATH_MAX];         /* STATE/venv, then the environment's own folder in it */
 	char python[BUILD_PATH_MAX];       /* the answer: its bin/python */
 };

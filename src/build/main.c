@@ -1,11 +1,11 @@
 /*
- * stead-build: makes what an app needs to run; today a virtual environment from a requirements
- * file.
+ * stead-build: makes what an app needs to run: a virtual environment from a requirements file, and its
+ * files from a stream (unpack.c).
  *
- * A one-shot process: ctl asks (BUILD_ASK: folder, state folder, interpreter, requirements file),
- * steps are told by DB_STEP, the answer is BUILD_END with the interpreter to use. It runs as the
- * app's user, because package set-up is code of strangers. It owns STATE/venv; it never writes into
- * the app's folder and never runs a shell.
+ * A one-shot process: ctl asks (BUILD_ASK: folder, state folder, interpreter, requirements file, what
+ * stays; or UNPACK_ASK), steps are told by DB_STEP, the answer is BUILD_END with the interpreter to use.
+ * It runs as the app's user, because package set-up is code of strangers. It owns STATE/venv; it never
+ * writes into the app's folder and never runs a shell.
  */
 #include <errno.h>
 #include <signal.h>
@@ -18,6 +18,7 @@
 #include "lib/must.h"
 
 #include "build.h"
+#include "unpack.h"
 
 static int copy_text(char *to, size_t cap, const char *from)
 {
@@ -39,6 +40,8 @@ static int read_ask(struct oneshot *o, struct build *b)
 	r |= copy_text(b->state, sizeof b->state, unpack_str(&u));
 	r |= copy_text(b->interpreter, sizeof b->interpreter, unpack_str(&u));
 	r |= copy_text(b->requirements, sizeof b->requirements, unpack_str(&u));
+	while (!unpack_done(&u) && !u.bad && b->kept_n < BUILD_KEPT_MAX)
+		b->kept[b->kept_n++] = unpack_str(&u);
 	if (r == 0 && !*b->interpreter)
 		r = copy_text(b->interpreter, sizeof b->interpreter, "/usr/bin/python3");
 	if (r != 0 || !unpack_done(&u) || *b->folder != '/' || *b->state != '/' ||
@@ -60,13 +63,18 @@ int main(void)
 	env_select(environ, env);
 	r = oneshot_open(&o, 3, PROC_BUILD);
 	if (r == 0)
-		r = oneshot_receive(&o, MSG_BUILD_ASK);
+		r = oneshot_receive(&o, 0);
 	if (r < 0)
 		fatal("build", "descriptor 3 is not ctl's channel: %s", strerror(-r));
 	b.o = &o;
-	if (read_ask(&o, &b) < 0)
+	if (o.ask.h.type == MSG_UNPACK_ASK)
+		r = unpack_answer(&o, &f) == -EPROTO ? -EPROTO : 0;
+	else
+		r = read_ask(&o, &b);
+	if (r < 0)
 		fatal("build", "malformed question from ctl");
-	(void)venv_make(&b);
+	if (o.ask.h.type == MSG_BUILD_ASK)
+		(void)venv_make(&b);
 	r = oneshot_end(&o, MSG_BUILD_END, &f, f.err ? "" : b.python);
 	oneshot_close(&o);
 	return r < 0 ? 1 : 0;

@@ -238,8 +238,17 @@ static time_t last_used(int base, const char *name)
 	return fstatat(base, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mtime : 0;
 }
 
-/* Remove all but `current` and the one used last before it. Failures wait for the next time. */
-static void remove_old(int base, const char *current)
+/* An environment that one of these interpreters lies in; or where none is told the one used last. */
+static bool is_kept(const struct build *b, const char *name, const char *last)
+{
+	for (unsigned i = 0; i < b->kept_n; i++)
+		if (strstr(b->kept[i], name))
+			return true;
+	return b->kept_n == 0 && strcmp(name, last) == 0;
+}
+
+/* Remove all but `current` and those that stay. Failures wait for the next time. */
+static void remove_old(const struct build *b, int base, const char *current)
 {
 	char keep[BUILD_NAME_CHARS + 1] = "";
 	int fd = openat(base, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -262,7 +271,7 @@ static void remove_old(int base, const char *current)
 	rewinddir(d);
 	while ((e = readdir(d)) != NULL)
 		if (is_ours(e->d_name) && strcmp(e->d_name, current) != 0 &&
-			strcmp(e->d_name, keep) != 0)
+			!is_kept(b, e->d_name, keep))
 			(void)tree_remove(base, e->d_name);
 	(void)closedir(d);
 }
@@ -292,7 +301,7 @@ static int make_in(struct build *b, int base, const struct buf *wanted)
 	}
 	(void)close(fd);
 	if (r == 0)
-		remove_old(base, name);
+		remove_old(b, base, name);
 	return r;
 }
 

@@ -158,6 +158,10 @@ int verb_user(struct cli *c);
 /* Words as main() has them, without the program: one verb's exit code. */
 int verb_of_words(struct cli *c, int argc, char **argv);
 int verb_serve_deploy(struct cli *c);
+int verb_deploy(struct cli *c);
+int verb_releases(struct cli *c);
+int verb_rollback(struct cli *c);
+int verb_remove(struct cli *c);
 int verb_logs(struct cli *c);
 int verb_metrics(struct cli *c);
 int verb_doctor(struct cli *c);

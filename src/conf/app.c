@@ -353,6 +353,10 @@ void conf_app_fill(struct conf *c)
 	a->postgres = (enum conf_postgres)number_of(c, CONF_POSTGRES_ENABLED);
 	a->database = text_of(c, CONF_POSTGRES_DATABASE);
 	a->connections_max = (unsigned)number_of(c, CONF_POSTGRES_CONNECTIONS_MAX);
+	if (text_of(c, CONF_POSTGRES_MIGRATE)[0])
+		a->migrate = conf_command_of(c, text_of(c, CONF_POSTGRES_MIGRATE));
+	a->persist = texts_of(c, CONF_SITE_PERSIST);
+	a->keep = (unsigned)number_of(c, CONF_DEPLOY_KEEP);
 	a->listen = texts_of(c, CONF_SERVER_LISTEN);
 	a->listen_default = listen == NULL || listen->origin == CONF_FROM_DEFAULT;
 	a->gates = (unsigned)number_of(c, CONF_SERVER_GATES);

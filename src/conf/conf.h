@@ -390,6 +390,9 @@ struct conf_app {
 	enum conf_postgres postgres; /* YES or NO after detection; AUTO without: treat as NO */
 	const char *database;
 	unsigned connections_max;
+	const struct conf_command *migrate; /* NULL: there is none */
+	const char *const *persist; /* paths that outlive releases */
+	unsigned keep;              /* releases */
 
 	bool https;                  /* it has a certificate, and shall be served with it */
 	const char *const *chain;    /* of it, DER in base64 */

@@ -23,10 +23,16 @@ static void unlink_ask(struct ask *a)
 	*at = a->next;
 }
 
-static void let_go(struct ask *a)
+void ask_give(struct ask *a, int fd)
 {
 	if (a->fd >= 0)
 		close(a->fd);
+	a->fd = fd;
+}
+
+static void let_go(struct ask *a)
+{
+	ask_give(a, -1);
 	buf_done(&a->payload);
 	free(a);
 }
@@ -234,6 +240,7 @@ void ask_spawned(struct ctl *c, struct msg *m)
 	(void)chan_send(&a->chan, MSG_HELLO, 0, &h, sizeof h, NULL, 0, NULL, 0);
 	(void)chan_send(&a->chan, a->type, a->id, a->payload.p, a->payload.len, NULL, 0, &a->fd,
 		a->fd >= 0);
+	ask_give(a, -1);
 }
 
 void ask_exited(struct ctl *c, struct msg *m)

@@ -271,5 +271,9 @@ void client_on_recv(struct loop *l, struct op *op, int res)
 		else if (cl->in.error)
 			take_request(cl, REQUEST_BYTES_MAX + 1);
 	}
+	if (cl->handed) {
+		client_free(cl);
+		return;
+	}
 	loop_recv(l, &cl->lfd, &cl->recv);
 }

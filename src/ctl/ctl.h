@@ -58,6 +58,7 @@ enum ctl_op {
 	OP_LOCAL,
 	OP_CERT_LATE,
 	OP_SERVER,
+	OP_DEPLOY_NEXT,
 	CTL_OP_KINDS
 };
 
@@ -113,6 +114,8 @@ struct ask {
 struct ask *ask_start(struct ctl *c, enum proc role, uint32_t uid, uint32_t gid,
 	uint32_t deadline_ms, uint16_t type, struct buf *payload, const struct ask_ops *ops,
 	void *owner);
+/* This descriptor (-1: none) goes with the question; taken. */
+void ask_give(struct ask *a, int fd);
 /* The owner goes: its asks are ended and nothing of it is called any more. */
 void ask_forget(struct ctl *c, const void *owner);
 void ask_spawned(struct ctl *c, struct msg *m);
@@ -146,6 +149,8 @@ struct client {
 	uint64_t purging;    /* of the gate that forgets stored answers, 0: none */
 	uint64_t generation; /* restart: what the workers must be newer than */
 	uint32_t restarts;   /* … and the number of their set */
+	bool queued;         /* deploy and the like: another change is under way */
+	bool handed;         /* its connection is another process's from now on */
 };
 int control_open(struct ctl *c);
 void control_close(struct ctl *c);
@@ -289,8 +294,10 @@ struct probe {
 	bool running, told;
 	bool any; /* any answer will do: what answers is another server of some site */
 	uint32_t site; /* its number */
+	bool coming;   /* what the snapshot shows to ctl alone is asked */
+	char host[300]; /* whom it asks for; "": the address */
 };
-/* Then `any` and `site` may be set; it is the folder's own else. */
+/* Then the last four may be set; it is the folder's own else. */
 void probe_start(struct ctl *c, struct probe *p, const char *address, const char *path,
 	unsigned count, uint64_t timeout_ms);
 void probe_stop(struct probe *p);
@@ -305,11 +312,13 @@ struct up_tcp {
 	uint32_t number, err, kind; /* enum listener_kind */
 	bool fresh; /* the configuration before had it not */
 };
+struct deploy;
 enum db_step { DB_NOT = 0, DB_INITS, DB_STARTS, DB_APPS, DB_READY };
 /* Of the files, by check; those of the app that the state knows; none, so the defaults. */
 enum up_given { UP_CHECKED = 0, UP_LAST_VALUES, UP_NO_VALUES };
 struct up {
 	struct ctl *ctl;
+	struct deploy *deploy; /* what else it is, when it is about a deployed app */
 	struct client *client; /* NULL: it went away */
 	struct app app;        /* what is coming */
 	struct conf *conf;
@@ -419,6 +428,11 @@ void up_build(struct up *u);
 void up_db_start(struct up *u);
 void up_db_sync(struct up *u);
 void up_db_advance(struct up *u);
+/* The database of the app is dropped; and ask something about the database of an app of the list. NULL: no memory. */
+struct ask *up_db_drop(struct up *u, const struct ask_ops *ops);
+struct ask *db_ask_app(struct ctl *c, const struct app *a, enum db_what what, const struct ask_ops *ops);
+/* up_check.c: what check told of a deployed app (deploy_steps.c) becomes the conf of the flow. */
+void deploy_checked(struct up *u);
 /* Tell the parent how many gates there shall be; from now on sites_loaded() waits for so many. */
 int gates_send(struct ctl *c, const struct conf_app *conf);
 /* One that shall be there, or the log, does not come up: the flow has failed with the reason. */
@@ -429,6 +443,9 @@ void up_gate_killed(struct up *u, const struct msg_proc_state *st, uint64_t star
 void up_gate_deaf(struct ctl *c, uint32_t gate, uint32_t err, const char *address);
 /* No program came of a start: the step, its errno's text and what to do. */
 void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *what);
+/* Ask act for it, with the arguments of its row; u->acts_pending says how many are asked. */
+void up_root_act(struct up *u, enum act act, const char *const *args);
+void up_root_folder(struct up *u, const char *name, const char *owner, const char *group, const char *mode);
 /* As root: the app's user, its copy, the folders. False: not yet. */
 bool up_root_ready(struct up *u);
 /* The same for its static trees, which check told; and where the copy of one lies: PUBLIC_ROOT is Root= of
@@ -583,6 +600,11 @@ struct ctl {
 	struct op timed_jump;
 	struct ask *asks;
 	struct up *up;
+	struct op deploy_next; /* the next change that waits begins */
+	struct {
+		bool wanted, runs; /* there may be releases that nobody needs; one is being removed */
+	} sweep;
+	bool apps_run; /* the deployed ones were told to the parent */
 };
 /* Write an event into the log: pairs of name and text, ended by NULL. */
 void say(struct ctl *c, enum event id, ...) __attribute__((sentinel));

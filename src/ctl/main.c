@@ -6,7 +6,6 @@
  * up.c and verbs.c; what the parent is told is wants.c and sites.c. A ctl that dies is started
  * again and goes on with what STATE/state.db says (resume.c); nobody who serves waits for it.
  */
-#include "ctl.h"
 #include "deploy.h"
 
 #include <errno.h>
@@ -154,6 +153,7 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_LOCAL] = local_on_timer,
 	[OP_CERT_LATE] = acme_late_on_timer,
 	[OP_SERVER] = server_on_timer,
+	[OP_DEPLOY_NEXT] = deploy_on_next,
 };
 
 int main(void)

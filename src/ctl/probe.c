@@ -150,13 +150,13 @@ void probe_on_connect(struct loop *l, struct op *op, int res)
 	socklen_t len = sizeof error;
 
 	/* What is behind the page is asked for. */
-	if (maintenance_is(p->ctl, p->site))
+	if (p->coming || maintenance_is(p->ctl, p->site))
 		(void)snprintf(token, sizeof token, "Stead-Probe: %016llx%016llx\r\n",
 			(unsigned long long)m->token[0], (unsigned long long)m->token[1]);
 	n = snprintf(head, sizeof head,
 		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: stead/" STEAD_VERSION
 		"\r\nAccept: */*\r\n%sConnection: close\r\n\r\n",
-		p->path, p->address, token);
+		p->path, p->host[0] ? p->host : p->address, token);
 	if (res < 0 || getsockopt(p->lfd.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error ||
 		n >= (int)sizeof head ||
 		send(p->lfd.fd, head, (size_t)n, MSG_NOSIGNAL) != (ssize_t)n) {

@@ -19,6 +19,7 @@ enum {
 	PROGRAM_NUMBER_FIRST = 1 << 24, /* their sets' numbers, which no app has */
 	CTL_PROGRAMS_MAX = 64,
 	PROGRAM_NUMBER_HOOK = PROGRAM_NUMBER_FIRST, /* that of ChallengeHook= */
+	PROGRAM_NUMBER_MIGRATE,                     /* that of Migrate= */
 };
 
 /* A program beside the app, as the parent was told of it. */
@@ -58,6 +59,9 @@ int program_hook(struct ctl *c, const struct app *a, const struct conf_app *conf
 	uint64_t number);
 /* End that run. */
 void program_hook_end(struct ctl *c);
+/* One run of Migrate= with that release. 0; -ESRCH: there is none; -errno. And: its set is forgotten. */
+int program_migrate(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t number);
+void program_migrate_end(struct ctl *c);
 /* Those of the app. */
 void programs_restart(const struct app *a);
 /* The name of the program with that number; "": there is none. */

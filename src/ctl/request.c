@@ -60,7 +60,7 @@ static int get_number(const json_t *object, const char *key, uint64_t max, uint6
 
 static int fill(const json_t *object, struct request *r, const char **ret_why)
 {
-	uint64_t lines, level;
+	uint64_t lines, level, release;
 	char verb[32];
 
 	*ret_why = "the request has no known \"verb\"";
@@ -79,6 +79,9 @@ static int fill(const json_t *object, struct request *r, const char **ret_why)
 		get_text(object, "url", r->url, sizeof r->url) < 0 ||
 		get_text(object, "tag", r->tag, sizeof r->tag) < 0 ||
 		get_long(object, "chain", &r->chain) < 0 || get_long(object, "box", &r->box) < 0 ||
+		get_text(object, "confirm", r->confirm, sizeof r->confirm) < 0 ||
+		get_text(object, "token", r->token, sizeof r->token) < 0 ||
+		get_number(object, "release", INT32_MAX, &release) < 0 ||
 		get_number(object, "lines", UINT32_MAX, &lines) < 0 ||
 		get_number(object, "level", 7, &level) < 0 ||
 		get_number(object, "since_us", INT64_MAX, &r->since_us) < 0)
@@ -87,6 +90,8 @@ static int fill(const json_t *object, struct request *r, const char **ret_why)
 	r->level = (uint32_t)level;
 	r->follow = json_is_true(json_object_get(object, "follow"));
 	r->agree = json_is_true(json_object_get(object, "agree"));
+	r->release = (uint32_t)release;
+	r->data = json_is_true(json_object_get(object, "data"));
 	r->on = json_is_true(json_object_get(object, "on"));
 	r->json = json_is_true(json_object_get(object, "json"));
 	*ret_why = "\"folder\" is not an absolute path";

@@ -22,6 +22,10 @@ struct request {
 	uint64_t since_us;
 	bool follow, json;
 	bool on; /* maintenance; cert-import: it is taken back */
+	bool data;  /* remove: the app's data too … */
+	char confirm[64]; /* … which names it once more */
+	uint32_t release; /* rollback: 0 the one before */
+	char token[40];   /* deploy-send: whose files come on this connection */
 	bool agree; /* up: to the terms of the authority of certificates */
 	char url[8192], tag[1024]; /* purge: one of them */
 	char *chain, *box; /* cert-import: base64, the chain's blank-separated; NULL: not there */

@@ -5,7 +5,7 @@
  * again, with the same bytes, so nothing of it changes; the snapshot is made again under the next
  * generation, because gates tell only a ctl that asks. Nobody is asked anything.
  */
-#include "ctl.h"
+#include "deploy.h"
 #include "wants.h"
 
 #include <stdio.h>
@@ -56,6 +56,7 @@ void resume(struct ctl *c)
 		err = wants_app(c, &c->app, conf, 0, NULL, NULL);
 	scaling_resume(c->app.run, false);
 	programs_apply(c, &c->app, conf, true);
+	deploy_resume(c);
 	if (err == 0)
 		err = gates_send(c, conf);
 	if (err == 0)

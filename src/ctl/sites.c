@@ -6,6 +6,7 @@
  * death.
  */
 #include "sites.h"
+#include "deploy.h"
 #include "wants.h"
 
 #include <errno.h>
@@ -129,7 +130,8 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 		b->scripts |= conf->upstreams[i].protocol == CONF_PROTOCOL_FASTCGI &&
 			      conf->upstreams[i].index[0];
 	site.name = snap_put_str(b->w, b->name);
-	metrics_name(b->c, METRICS_SITE, site.number, b->name);
+	if (!b->hidden)
+		metrics_name(b->c, METRICS_SITE, site.number, b->name);
 	put_upstreams(b, conf);
 	b->service = wants_role(conf) == PROC_SERVICE ? sites_service(b, conf) : SNAP_NONE;
 	site.canonical =
@@ -142,17 +144,21 @@ static void put_site(struct site_build *b, const struct conf_app *conf)
 	site.trusted_proxies = trusted(b, conf);
 	site.connections_max = conf->connections_per_address;
 	site.proxy_protocol = sites_networks(b, conf->proxy_protocol, conf->nproxy_protocol);
-	certs_put(b, conf, &site);
-	demand_site_put(b, conf, &site);
+	if (!b->hidden) {
+		certs_put(b, conf, &site);
+		demand_site_put(b, conf, &site);
+	}
 	b->nclient_cas = 0;
 	most = put_routes(b, conf, all);
 	site.client_cas = client_ca_list(b);
 	at = snap_put_site(b->w, &site, all, most);
 	b->nsites = at + 1;
 	free(all);
+	sites_cache_want(b, conf);
+	if (b->hidden)
+		return;
 	put_hosts(b, at, conf->domains, 0);
 	put_hosts(b, at, conf->aliases, SNAP_HOST_ALIAS);
-	sites_cache_want(b, conf);
 	/* One without names answers to every other one; else the folder's own does. */
 	if (!b->any_host && !conf->domains[0])
 		b->any_host = true;
@@ -204,6 +210,18 @@ static void put_own(struct site_build *b, const struct sites_own *own)
 	b->own = false;
 }
 
+/* A release that only ctl's probe is to see: without names, certificates and counters of its own. */
+static void put_coming(struct site_build *b, const struct up *u)
+{
+	uint32_t site = b->nsites;
+
+	b->hidden = true;
+	put_app(b, &u->app, u->c);
+	b->hidden = false;
+	if (b->nsites > site)
+		snap_put_coming(b->w, b->nsites - 1);
+}
+
 static void put_deployed(struct site_build *b)
 {
 	char why[256];
@@ -217,6 +235,8 @@ static void put_deployed(struct site_build *b)
 			say(b->c, EV_STATE_ERROR, "what", a->name, "error", why, NULL);
 		conf_free(held);
 	}
+	if (deploy_coming(b->c))
+		put_coming(b, deploy_coming(b->c));
 }
 
 static void put_others(struct site_build *b, const struct sites_own *own)

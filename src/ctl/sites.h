@@ -19,6 +19,7 @@ struct site_build {
 	bool own;            /* it is the folder's */
 	uint32_t app;        /* index of its app on the link, or SNAP_NONE */
 	uint32_t nsites;     /* so many are put */
+	bool hidden;         /* it is a release that nobody but ctl sees */
 	uint32_t upstreams;  /* index of its first upstream */
 	bool scripts;        /* of the site are run somewhere */
 	const char *const *client_ca_of[SNAP_CLIENT_CAS_MAX]; /* what each was made of */

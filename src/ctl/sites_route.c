@@ -292,7 +292,8 @@ static uint32_t put_upstream(struct site_build *b, const struct conf_upstream *u
 	struct snap_server *all = calloc(u->nservers + 1, sizeof *all);
 
 	/* The folder's have their names alone, and those of other sites their site's before them. */
-	(void)snprintf(own, sizeof own, "%s%s%s", b->own ? "" : b->name, b->own ? "" : "/", u->name);
+	(void)snprintf(own, sizeof own, "%s%s%s%s", b->own ? "" : b->name, b->hidden ? "~" : "", b->own ? "" : "/",
+		u->name);
 	to.name = snap_put_str(b->w, own);
 	to.number = state_number(b->c, "upstream", own);
 	b->no_memory |= !all;
@@ -308,7 +309,8 @@ static uint32_t put_upstream(struct site_build *b, const struct conf_upstream *u
 	if (u->sticky[0] && sticky_key(b, own, to.sticky_key) < 0)
 		b->no_memory = true;
 	(void)snprintf(name, sizeof name, "%s/%s", b->name, u->name);
-	metrics_name(b->c, METRICS_UPSTREAM, to.number, name);
+	if (!b->hidden)
+		metrics_name(b->c, METRICS_UPSTREAM, to.number, name);
 	return snap_put_upstream(b->w, &to);
 }
 

@@ -5,7 +5,6 @@
  * Called at the start and by the flow of a deploy. What serves of an app stands in `app` and `app_value` as for the
  * folder's own (state_app.c); which of the releases that is changes in one transaction with it.
  */
-#include "ctl.h"
 #include "deploy.h"
 
 #include <errno.h>
@@ -144,6 +143,19 @@ int state_releases(struct ctl *c, const struct app *a, struct release *ret, unsi
 		ret[(*ret_n)++] = (struct release){.number = (uint32_t)sqlite3_column_int64(st, 0),
 			.at_us = (uint64_t)sqlite3_column_int64(st, 1)};
 	return sqlite3_finalize(st) == SQLITE_OK ? 0 : state_failed(c, "read release");
+}
+
+int state_release_pythons(struct ctl *c, const struct app *a, struct buf *ret)
+{
+	sqlite3_stmt *st = NULL;
+	int r = sqlite3_prepare_v2(
+		c->db, "SELECT DISTINCT python FROM release WHERE app = ? AND python <> ''", -1, &st, NULL);
+
+	if (r == SQLITE_OK)
+		r = sqlite3_bind_int64(st, 1, a->number);
+	while (r == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW)
+		pack_str(ret, (const char *)sqlite3_column_text(st, 0));
+	return sqlite3_finalize(st) == SQLITE_OK ? ret->error : state_failed(c, "read release");
 }
 
 static int load_values(struct ctl *c, struct app *a, uint32_t number)

@@ -7,7 +7,7 @@
  * before the workers; everything before the first real request. Owns struct up. A failure ends the
  * whole instance, except when the site was live already: then what is there serves on.
  */
-#include "ctl.h"
+#include "deploy.h"
 #include "wants.h"
 
 #include <errno.h>
@@ -36,9 +36,11 @@ void up_forget(struct up *u)
 	buf_done(&u->site_values);
 	json_decref(u->tail);
 	c->up = NULL;
+	free(u->deploy);
 	free(u);
 	acme_turn(c);
 	server_flow_ended(c);
+	deploy_next(c);
 }
 
 void up_free(struct ctl *c)
@@ -65,7 +67,9 @@ static void finish_failure(struct up *u)
 
 	if (u->reload)
 		reload_revert(u);
-	if (keep)
+	if (u->deploy)
+		deploy_failed(u);
+	else if (keep)
 		up_tcp_give_back(u);
 	client_end(u->client, u->fail_exit, u->fail_error, u->fail_todo, more);
 	server_flow_failed(u);
@@ -78,6 +82,7 @@ static void finish_failure(struct up *u)
 void up_fail(struct up *u, unsigned exit_code, const char *todo, const char *fmt, ...)
 {
 	va_list ap;
+	bool ran;
 
 	if (u->failing)
 		return;
@@ -91,8 +96,9 @@ void up_fail(struct up *u, unsigned exit_code, const char *todo, const char *fmt
 	probe_stop(&u->probe);
 	/* What the app said last is most often the reason; it is fetched when something of it has
 	 * run. */
-	u->tail_query = u->workers_set || u->db >= DB_STARTS
-				? logs_tail(u->ctl, u->workers_set ? u->app.name : "postgres",
+	ran = u->workers_set || (u->deploy && u->deploy->ran);
+	u->tail_query = ran || u->db >= DB_STARTS
+				? logs_tail(u->ctl, ran ? u->app.name : "postgres",
 					  CTL_TAIL_LINES * 4)
 				: 0;
 	loop_timer_in(u->ctl->loop, &u->timer, u->tail_query ? TAIL_PATIENCE_MS : 0);
@@ -127,8 +133,11 @@ void up_client_gone(struct ctl *c, const struct client *cl)
 {
 	/* The work goes on: who asked may have lost its terminal, and the answer is in `stead
 	 * status`. */
-	if (c->up && c->up->client == cl)
-		c->up->client = NULL;
+	if (!c->up || c->up->client != cl)
+		return;
+	c->up->client = NULL;
+	if (c->up->deploy)
+		deploy_client_gone(c->up);
 }
 
 /* ---- beginning ---- */
@@ -160,7 +169,7 @@ static bool refuse_busy(struct ctl *c, struct client *cl)
 		(void)snprintf(text, sizeof text, "A stead is already running in %s and %s.",
 			c->state_dir,
 			c->stopping ? "is just stopping"
-				    : "another `stead up` or `stead reload` is under way there");
+				    : "another `stead up`, `stead reload` or `stead deploy` is under way there");
 		client_end(cl, VERB_EXIT_BUSY, text, "wait for its end; `stead status` shows it",
 			NULL);
 		return true;
@@ -199,130 +208,7 @@ void up_start(struct ctl *c, struct client *cl)
 	up_advance(u);
 }
 
-/* ---- what the parent answers ---- */
-
-void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text)
-{
-	struct up *u = c->up;
-
-	if (!u || id == 0 || id != u->set_id || err == 0)
-		return;
-	up_fail(u, VERB_EXIT_FAILED, "this is a bug in stead: please report it",
-		"The parent refused to run the app: %s.", text[0] ? text : strerror((int)err));
-}
-
-static const char *app_process(uint32_t role)
-{
-	return role == PROC_WORKER ? "The app's worker" : "The app's program";
-}
-
-static bool is_app(uint32_t role)
-{
-	return role == PROC_WORKER || role == PROC_SERVICE;
-}
-
-static void say_death(struct up *u, const struct msg_proc_state *st)
-{
-	char how[64];
-
-	if (st->spawn_err) {
-		up_spawn_failed(u, st,
-			st->role == PROC_POSTGRES ? "The database server" : app_process(st->role));
-		return;
-	}
-	if (st->result == RESULT_EXEC_CONDITION)
-		(void)snprintf(how, sizeof how, "was not started, as ExecCondition= says,");
-	else if (st->status < 0)
-		(void)snprintf(how, sizeof how, "was ended by signal %d (%s)", -st->status,
-			strsignal(-st->status));
-	else
-		(void)snprintf(how, sizeof how, "ended with exit status %d", st->status);
-	if (st->role == PROC_POSTGRES)
-		up_fail(u, VERB_EXIT_FAILED,
-			"its own lines above say why; `stead logs postgres` shows more",
-			"The database server %s.", how);
-	else
-		up_fail(u, VERB_EXIT_FAILED,
-			u->reload
-				? "correct what its own lines above say, then try again; the old "
-				  "workers serve on"
-				: "correct what its own lines above say, then run `stead up` again",
-			"%s %s before it was ready.", app_process(st->role), how);
-}
-
-/* What a program that runs and is not ready is waited for. */
-static const char *not_ready_todo(const struct up *u)
-{
-	static const char *const todo[] = {
-		[SERVICE_NONE] = "",
-		[SERVICE_FD] = "with Listen=fd it answers Health= on the socket handed over as "
-			       "descriptor 3 (LISTEN_FDS)",
-		[SERVICE_PORT] = "with Listen=port it answers Health= at 127.0.0.1 and the port of the "
-				 "variable PORT",
-		[SERVICE_AUTO] = "it answers Health= on the socket handed over as descriptor 3 "
-				 "(LISTEN_FDS) or at 127.0.0.1 and the port of the variable PORT; "
-				 "Environment=PORT=N or Listen=unix:PATH say where it listens else",
-		[SERVICE_PATH] = "it makes the socket that Listen= names, where the gates may connect "
-				 "to it",
-	};
-
-	if (u->c->service.linked)
-		return "with Listen=link it calls stead_open() and then stead_next(), as libstead(3) "
-		       "shows; TimeoutStartSec= is the bound";
-	if (u->c->service.ready == SERVICE_NOTIFIES)
-		return "with Type=notify it says READY=1 (NotifyAccess=all when another process than "
-		       "the first says so); TimeoutStartSec= is the bound";
-	return todo[u->c->service.listen];
-}
-
-void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was,
-	uint64_t starting_us)
-{
-	struct up *u = c->up;
-
-	up_root_settle(c);
-	timers_heard(c, st);
-	acme_hook_heard(c, st);
-	if (is_app(st->role))
-		FOR_APPS(c, a)
-			if (a->set == st->app)
-				trouble_update(a);
-	if (is_app(st->role) && procs_failed(st, was))
-		verbs_worker_died(c, st);
-	if (u && (st->role == PROC_GATE || st->role == PROC_LOG) &&
-		st->phase == PHASE_STOPPING && was == PHASE_STARTING)
-		up_gate_killed(u, st, starting_us);
-	if (u && !u->failing && (st->role == PROC_GATE || st->role == PROC_LOG))
-		up_advance(u);
-	if (!u || c->up != u || u->failing ||
-		st->app != (st->role == PROC_POSTGRES ? APP_NUMBER : u->app.set))
-		return;
-	if (u->rolling && is_app(st->role) && procs_failed(st, was) &&
-		st->generation > u->newer_than) {
-		say_death(u, st);
-		return;
-	}
-	/* One death before it was ever ready is enough: it would come again. During a reload the
-	 * old ones serve on. */
-	if (!u->reload &&
-		((is_app(st->role) && procs_failed(st, was) && u->workers_set) ||
-			(st->role == PROC_POSTGRES && st->phase == PHASE_BACKOFF && u->db != DB_READY && u->db != DB_NOT))) {
-		say_death(u, st);
-		return;
-	}
-	if (is_app(st->role) && st->phase == PHASE_STOPPING && was == PHASE_STARTING &&
-		u->workers_set && (!u->reload || (u->rolling && st->generation > u->newer_than))) {
-		up_fail(u, VERB_EXIT_FAILED,
-			u->c->python
-				? "its own lines above may say what it waits for; HealthTimeoutSec= "
-				  "is the bound"
-				: not_ready_todo(u),
-			"%s was not ready within %llu s.", app_process(st->role),
-			(unsigned long long)((u->c->python ? u->c->health_timeout_ms : u->c->service.start_ms) / 1000));
-		return;
-	}
-	up_advance(u);
-}
+/* ---- what gates answer ---- */
 
 void up_snap_refused(struct ctl *c, uint32_t err, const char *text)
 {
@@ -514,6 +400,8 @@ static void advance_live(struct up *u)
 {
 	if (!u->gates_sent)
 		send_gates(u);
+	if (!u->reload)
+		deploy_boot(u->ctl, u->db != DB_NOT);
 	if (!u->snap_sent && u->bound && u->tcp_bound && up_root_published(u))
 		send_snap(u);
 	if (!u->workers_set && wants_role(u->c) != PROC_NONE && u->built && (u->db == DB_READY || u->db == DB_NOT))
@@ -546,6 +434,10 @@ void up_advance(struct up *u)
 {
 	if (u->failing || up_gates_failed(u))
 		return;
+	if (u->deploy) {
+		deploy_advance(u);
+		return;
+	}
 	if (!u->folders_made) {
 		u->folders_made = true;
 		make_data(u);

@@ -4,7 +4,7 @@
  * Called by up_advance(). What check finds goes to the client as it comes; values become the conf
  * of the flow. ctl itself never opens a file of the folder.
  */
-#include "ctl.h"
+#include "deploy.h"
 #include "wants.h"
 
 #include <errno.h>
@@ -109,6 +109,7 @@ static void checked(struct ask *a, const struct ask_end *end)
 		up_fail(u, end->exit_code ? end->exit_code : VERB_EXIT_USAGE,
 			u->reload ? "correct it, then `stead reload` again; the old configuration "
 				    "serves on"
+			: u->deploy ? "correct it, then `stead deploy` again; what served before serves on"
 				  : "correct it, then `stead up` again; `stead check` looks "
 				    "without starting anything",
 			"%s cannot be served as it is.", u->app.folder);
@@ -116,6 +117,11 @@ static void checked(struct ask *a, const struct ask_end *end)
 	}
 	if (u->unsealed && !u->resealing) {
 		look_again(u);
+		return;
+	}
+	if (u->deploy) {
+		deploy_checked(u);
+		up_advance(u);
 		return;
 	}
 	keep_https(u);
@@ -205,12 +211,15 @@ void up_check(struct up *u)
 	memcpy(ask.seal_for, u->ctl->keys.public_key, sizeof ask.seal_for);
 	u->check_asked = true;
 	client_progress(u->client, "check", "looking at the folder", UINT32_MAX);
-	conf_name_from_folder(u->app.folder, name);
+	if (u->deploy)
+		(void)snprintf(name, sizeof name, "%s", u->app.name);
+	else
+		conf_name_from_folder(u->app.folder, name);
 	buf_init(&b, CHAN_PAYLOAD_MAX);
 	buf_put(&b, &ask, sizeof ask);
 	pack_str(&b, u->app.work);
 	pack_str(&b, name);
-	wants_own(u->ctl, own);
+	wants_own(u->ctl, &u->app, own);
 	pack_str(&b, own);
 	wants_runtime(u->ctl, u->app.set, own);
 	pack_str(&b, own);
@@ -261,11 +270,14 @@ void up_build(struct up *u)
 	}
 	client_progress(u->client, "build", "seeing to the app's packages", UINT32_MAX);
 	buf_init(&b, CHAN_PAYLOAD_MAX);
-	wants_own(u->ctl, path);
+	wants_own(u->ctl, &u->app, path);
 	pack_str(&b, u->app.work);
 	pack_str(&b, path);
 	pack_str(&b, interpreter);
 	pack_str(&b, u->c->requirements);
+	/* A release that is kept runs with its own again when it is gone back to. */
+	if (u->deploy)
+		(void)state_release_pythons(u->ctl, &u->app, &b);
 	if (!ask_start(u->ctl, PROC_BUILD, u->app.uid, u->app.gid, BUILD_MS, MSG_BUILD_ASK, &b,
 		    &build_ops, u))
 		start_failed(u, "build");

@@ -31,7 +31,7 @@ static void step(struct ask *a, const char *text, uint32_t permille)
 
 static const struct ask_ops act_ops = {.step = step, .ended = ended};
 
-static void act(struct up *u, enum act act, const char *const *args)
+void up_root_act(struct up *u, enum act act, const char *const *args)
 {
 	struct msg_act_ask ask = {.act = act};
 	struct ask *a;
@@ -49,12 +49,12 @@ static void act(struct up *u, enum act act, const char *const *args)
 		up_fail(u, VERB_EXIT_FAILED, "try again", "stead-act cannot be asked: no memory.");
 }
 
-static void make_folder(
+void up_root_folder(
 	struct up *u, const char *name, const char *owner, const char *group, const char *mode)
 {
 	const char *const args[] = {name, owner, group, mode};
 
-	act(u, ACT_FOLDER_MAKE, args);
+	up_root_act(u, ACT_FOLDER_MAKE, args);
 }
 
 /* Those that only the app's user owns: what is somebody's is never given to another, so they are
@@ -66,9 +66,9 @@ static void own_folders(struct up *u)
 	u->owned = true;
 	(void)snprintf(number, sizeof number, "%u", (unsigned)u->app.gid);
 	(void)snprintf(path, sizeof path, "%s/data", u->ctl->state_dir);
-	make_folder(u, path, number, number, "0700");
-	wants_own(u->ctl, path);
-	make_folder(u, path, number, number, "0755");
+	up_root_folder(u, path, number, number, "0700");
+	wants_own(u->ctl, &u->app, path);
+	up_root_folder(u, path, number, number, "0755");
 }
 
 static void copy_and_folders(struct up *u)
@@ -78,12 +78,12 @@ static void copy_and_folders(struct up *u)
 	uint32_t uid, gid;
 
 	(void)snprintf(number, sizeof number, "%u", (unsigned)u->app.gid);
-	act(u, ACT_TREE_COPY, args);
-	wants_php_folder(u->ctl, path);
-	make_folder(u, path, "stead-ctl", number, "0750");
+	up_root_act(u, ACT_TREE_COPY, args);
+	wants_php_folder(u->ctl, &u->app, path);
+	up_root_folder(u, path, "stead-ctl", number, "0750");
 	wants_sockets(u->ctl, sockets);
 	if (up_root_postgres(&uid, &gid) == 0)
-		make_folder(u, sockets, "postgres", number, "0710");
+		up_root_folder(u, sockets, "postgres", number, u->ctl->app.next ? "0711" : "0710");
 }
 
 /* "uid:gid" of the user that act found or made. */
@@ -100,7 +100,8 @@ static void user_made(struct up *u, const char *result)
 	}
 	u->app.uid = (uint32_t)uid;
 	u->app.gid = (uint32_t)gid;
-	copy_and_folders(u);
+	if (!u->deploy)
+		copy_and_folders(u);
 }
 
 static void ended(struct ask *a, const struct ask_end *end)
@@ -146,7 +147,7 @@ bool up_root_ready(struct up *u)
 		(void)snprintf(u->app.work, sizeof u->app.work, "%s/releases/%lu",
 			u->ctl->state_dir, tree_number(&u->ctl->app) + 1);
 		client_progress(u->client, "prepare", "copying the folder", UINT32_MAX);
-		act(u, ACT_USER_APP, args);
+		up_root_act(u, ACT_USER_APP, args);
 	} else if (u->checked && !u->owned && u->acts_pending == 0 && !u->failing) {
 		own_folders(u);
 	}
@@ -159,18 +160,20 @@ void up_public_path(const struct ctl *c, const struct app *a, uint32_t site, int
 	char ret[static CTL_PATH_MAX])
 {
 	unsigned long n = tree_number(a);
-	char of[24] = "";
+	char of[24] = "", app[24] = "";
 
-	if (site != a->number)
+	if (app_deployed(a))
+		(void)snprintf(app, sizeof app, "app%u/", (unsigned)a->number);
+	else if (site != a->number)
 		(void)snprintf(of, sizeof of, "site%u-", (unsigned)site);
 	if (index == PUBLIC_ROOT)
-		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/%sroot", c->state_dir, n, of);
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%s%lu/%sroot", c->state_dir, app, n, of);
 	else if (index >= PUBLIC_ROUTES)
-		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%lu/%sroute%d", c->state_dir, n, of,
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/public/%s%lu/%sroute%d", c->state_dir, app, n, of,
 			index - PUBLIC_ROUTES);
 	else
 		(void)snprintf(
-			ret, CTL_PATH_MAX, "%s/public/%lu/%sstatic%d", c->state_dir, n, of, index);
+			ret, CTL_PATH_MAX, "%s/public/%s%lu/%sstatic%d", c->state_dir, app, n, of, index);
 }
 
 /* Only what lies in the copy may be published; act holds us to it. */
@@ -188,7 +191,7 @@ static bool publish(struct up *u, const char *path, int index)
 		return false;
 	}
 	up_public_path(u->ctl, &u->app, u->app.number, index, to);
-	act(u, u->c->php.on ? ACT_SCRIPTS_COPY : ACT_TREE_COPY, args);
+	up_root_act(u, u->c->php.on ? ACT_SCRIPTS_COPY : ACT_TREE_COPY, args);
 	return true;
 }
 
@@ -246,7 +249,7 @@ void up_root_publish(struct up *u, const char *from, const char *to)
 {
 	const char *const args[] = {from, to, "stead-gate"};
 
-	act(u, ACT_TREE_COPY, args);
+	up_root_act(u, ACT_TREE_COPY, args);
 }
 
 bool up_root_published(struct up *u)

@@ -4,7 +4,7 @@
  * Called by control.c with a parsed request, and when something changed that a waiting restart may
  * have waited for.
  */
-#include "ctl.h"
+#include "deploy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -242,6 +242,17 @@ void verbs_run(struct client *cl)
 	case REQUEST_CERT_IMPORT:
 		if (is_ours(cl))
 			cert_import_start(cl);
+		break;
+	case REQUEST_DEPLOY:
+	case REQUEST_ROLLBACK:
+	case REQUEST_REMOVE:
+		deploy_start(cl);
+		break;
+	case REQUEST_DEPLOY_SEND:
+		deploy_send_start(cl);
+		break;
+	case REQUEST_RELEASES:
+		releases_start(cl);
 		break;
 	case REQUEST_LOGS:
 		logs_start(cl);

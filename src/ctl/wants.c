@@ -69,9 +69,25 @@ void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX])
 	(void)snprintf(ret, CTL_PATH_MAX, "%s/pg/data", c->state_dir);
 }
 
-void wants_own(const struct ctl *c, char ret[static CTL_PATH_MAX])
+void wants_below(const struct ctl *c, const struct app *a, const char *name, char ret[static CTL_PATH_MAX])
 {
-	(void)snprintf(ret, CTL_PATH_MAX, c->start.root ? "%s/own" : "%s", c->state_dir);
+	(void)snprintf(ret, CTL_PATH_MAX, "%s/apps/%s%s%s", c->state_dir, a->name, *name ? "/" : "", name);
+}
+
+void wants_own(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX])
+{
+	if (app_deployed(a))
+		wants_below(c, a, "own", ret);
+	else
+		(void)snprintf(ret, CTL_PATH_MAX, c->start.root ? "%s/own" : "%s", c->state_dir);
+}
+
+void wants_state(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX])
+{
+	if (app_deployed(a))
+		wants_below(c, a, "data", ret);
+	else
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/data", c->state_dir);
 }
 
 void wants_runtime(const struct ctl *c, uint32_t app, char ret[static CTL_PATH_MAX])
@@ -112,7 +128,9 @@ int wants_postgres(struct ctl *c, const struct app *a)
 
 		if (err)
 			return err;
-		w.set.gid = a->gid;
+		/* The same whichever app asks, or a second app would start the server anew. */
+		if (!app_deployed(a) || c->app.bin[0])
+			w.set.gid = app_deployed(a) ? c->app.gid : a->gid;
 	}
 	return want_send(c, &w, 0, NULL);
 }
@@ -166,7 +184,7 @@ static void database_env(const struct ctl *c, const struct conf_app *conf, struc
 int want_own_env(
 	struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *e)
 {
-	char secret[65];
+	char secret[65], data[CTL_PATH_MAX];
 	int err = state_secret(c, a->name, secret);
 
 	if (err)
@@ -179,8 +197,9 @@ int want_own_env(
 		want_env(e, "STEAD_APP", "%s", a->name);
 	if (!named(conf, "STEAD_RELEASE"))
 		want_env(e, "STEAD_RELEASE", "%u", (unsigned)a->release);
+	wants_state(c, a, data);
 	if (!named(conf, "STATE_DIRECTORY"))
-		want_env(e, "STATE_DIRECTORY", "%s/data", c->state_dir);
+		want_env(e, "STATE_DIRECTORY", "%s", data);
 	if (conf->python && !named(conf, "PYTHONUNBUFFERED"))
 		want_env(e, "PYTHONUNBUFFERED", "1");
 	explicit_bzero(secret, sizeof secret);

@@ -34,10 +34,16 @@ void wants_runtime(const struct ctl *c, uint32_t app, char ret[static CTL_PATH_M
 /* The socket's folder and the cluster's data. */
 void wants_sockets(const struct ctl *c, char ret[static CTL_PATH_MAX]);
 /* Where the configuration of the app's PHP-FPM is written. */
-void wants_php_folder(const struct ctl *c, char ret[static CTL_PATH_MAX]);
+void wants_php_folder(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX]);
 void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX]);
 /* The folder below the state where the app's user may write what is made for it (its venv). */
-void wants_own(const struct ctl *c, char ret[static CTL_PATH_MAX]);
+void wants_own(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX]);
+/* The one where the app may write (STATE_DIRECTORY). */
+void wants_state(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX]);
+/* What is below a deployed app's folder, STATE/apps/NAME. */
+void wants_below(const struct ctl *c, const struct app *a, const char *name, char ret[static CTL_PATH_MAX]);
+/* Is the one place that its program serves at the same for every release? Then two cannot run side by side. */
+bool wants_fixed(const struct conf_app *conf);
 
 /* ---- between the files that describe processes ---- */
 enum { WANT_ENV_MAX = 512, WANT_ARGS_MAX = 64 };
@@ -72,7 +78,7 @@ int want_vars(const struct conf_life *life, struct buf *ret);
 /* Where a program without a slash is looked for: PATH of that environment, else the one that there is. */
 const char *want_path(const struct ctl *c, const char *const *env);
 /* wants_php.c: a pool of PHP-FPM: its words into args, each ended by NUL, and its variables. 0 or -errno. */
-int want_php(struct ctl *c, const struct conf_app *conf, struct env_text *env, struct buf *args, unsigned *ret_n);
+int want_php(struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *env, struct buf *args, unsigned *ret_n);
 /* Of a configuration's program: its path, absolute; looked for in PATH when it has no slash. -ENOENT. */
 int want_program(const struct app *a, const char *path, const char *env_path, char ret[static CTL_PATH_MAX]);
 

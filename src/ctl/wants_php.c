@@ -56,13 +56,17 @@ static void put_config(struct buf *b, const struct conf_app *conf)
 		    "decorate_workers_output = no\nphp_admin_flag[fastcgi.logging] = off\n");
 }
 
-void wants_php_folder(const struct ctl *c, char ret[static CTL_PATH_MAX])
+void wants_php_folder(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX])
 {
-	(void)snprintf(ret, CTL_PATH_MAX, "%s/php", c->state_dir);
+	if (app_deployed(a))
+		wants_below(c, a, "php", ret);
+	else
+		(void)snprintf(ret, CTL_PATH_MAX, "%s/php", c->state_dir);
 }
 
 /* Its path in `path`. 0 or -errno. */
-static int write_config(const struct ctl *c, const struct conf_app *conf, char path[static CTL_PATH_MAX])
+static int write_config(
+	const struct ctl *c, const struct app *a, const struct conf_app *conf, char path[static CTL_PATH_MAX])
 {
 	char mem[4096], name[64], folder[CTL_PATH_MAX];
 	struct buf b;
@@ -72,14 +76,14 @@ static int write_config(const struct ctl *c, const struct conf_app *conf, char p
 	put_config(&b, conf);
 	if (b.error)
 		return b.error;
+	wants_php_folder(c, a, folder);
 	/* As root act made it, for the app's group to read. */
-	if (!c->start.root && mkdirat(c->state_fd, "php", 0700) < 0 && errno != EEXIST)
+	if (!c->start.root && mkdir(folder, 0700) < 0 && errno != EEXIST)
 		return -errno;
-	wants_php_folder(c, folder);
 	(void)snprintf(name, sizeof name, "fpm-%016llx.conf", (unsigned long long)sys_checksum(b.p, b.len));
 	if (snprintf(path, CTL_PATH_MAX, "%s/%s", folder, name) >= CTL_PATH_MAX)
 		return -ENAMETOOLONG;
-	fd = openat(c->state_fd, "php", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	err = faccessat(fd, name, R_OK, 0) == 0 ? 0 : durable_write(fd, name, b.p, b.len, 0644);
@@ -87,11 +91,11 @@ static int write_config(const struct ctl *c, const struct conf_app *conf, char p
 	return err;
 }
 
-int want_php(struct ctl *c, const struct conf_app *conf, struct env_text *env, struct buf *args, unsigned *ret_n)
+int want_php(struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *env, struct buf *args, unsigned *ret_n)
 {
 	char path[CTL_PATH_MAX];
 	const char *const words[] = {"php-fpm", "--nodaemonize", "--force-stderr", "--fpm-config", path};
-	int err = write_config(c, conf, path);
+	int err = write_config(c, a, conf, path);
 
 	if (err)
 		return err;

@@ -59,6 +59,7 @@ static uint32_t ms32(uint64_t ms)
 }
 
 #define HOOK_NAME "challenge-hook"
+#define MIGRATE_NAME "migrate"
 enum { HOOK_STOP_MS = 5000 };
 
 struct service_text {
@@ -80,7 +81,7 @@ static int put_args(struct ctl *c, const struct app *a, const struct conf_app *c
 {
 	unsigned n;
 	size_t at = 0;
-	int err = conf->php.on && command == conf->service.command ? want_php(c, conf, &t->env, &t->args, &n)
+	int err = conf->php.on && command == conf->service.command ? want_php(c, a, conf, &t->env, &t->args, &n)
 			       : conf_command_expand(command, t->w.env, &t->args, &n);
 
 	if (err)
@@ -94,11 +95,17 @@ static int put_args(struct ctl *c, const struct app *a, const struct conf_app *c
 	return want_program(a, command->path, want_path(c, t->w.env), t->program);
 }
 
+bool wants_fixed(const struct conf_app *conf)
+{
+	return !conf->python && !conf->service.linked && conf->service.command &&
+	       (conf->service.listen == SERVICE_PATH || conf->service.port != 0);
+}
+
 static void put_set(const struct ctl *c, const struct app *a, const struct conf_app *conf,
 	struct service_text *t)
 {
 	const struct conf_service *s = &conf->service;
-	bool fixed = s->listen == SERVICE_PATH || s->port != 0;
+	bool fixed = wants_fixed(conf);
 
 	t->w.name = a->name;
 	t->w.cwd = t->cwd;
@@ -424,10 +431,30 @@ void program_hook_end(struct ctl *c)
 	forget(c, PROGRAM_NUMBER_HOOK);
 }
 
+int program_migrate(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t number)
+{
+	static const struct conf_timer once;
+	const struct conf_program p = {.name = MIGRATE_NAME,
+		.command = conf->migrate,
+		.timer = &once,
+		.workers = 1,
+		.stop_ms = HOOK_STOP_MS,
+		.kill_signal = "TERM"};
+
+	return p.command ? want_one(c, a, conf, &p, PROGRAM_NUMBER_MIGRATE, number, NULL) : -ESRCH;
+}
+
+void program_migrate_end(struct ctl *c)
+{
+	forget(c, PROGRAM_NUMBER_MIGRATE);
+}
+
 const char *program_name(const struct ctl *c, uint32_t number)
 {
 	if (number == PROGRAM_NUMBER_HOOK)
 		return HOOK_NAME;
+	if (number == PROGRAM_NUMBER_MIGRATE)
+		return MIGRATE_NAME;
 	for (const struct app *a = &c->app; a; a = a->next)
 		for (unsigned i = 0; i < a->run->programs_n; i++)
 			if (a->run->programs[i].number == number)

@@ -80,6 +80,11 @@ int db_check(struct db *db)
 		return failure_set(db->f, EINVAL, EXIT_CODE_USAGE, "run stead as another user",
 			"The user name \"%s\" cannot be written into PostgreSQL's user map.",
 			db->os_user);
+	for (unsigned i = 0; i < db->others_n; i++)
+		if (!name_usable(db->others[i].role) || !os_user_usable(db->others[i].os_user))
+			return failure_set(db->f, EINVAL, EXIT_CODE_USAGE, "remove that app (`stead remove`)",
+				"The role \"%s\" of the user \"%s\" cannot be written into PostgreSQL's user map.",
+				db->others[i].role, db->others[i].os_user);
 	if (!path_usable(db->data) || !path_usable(db->sockets))
 		return failure_set(db->f, EINVAL, EXIT_CODE_USAGE,
 			"choose another folder with --state",

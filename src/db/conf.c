@@ -39,8 +39,8 @@ static uint32_t connections(const struct db *db, int dirfd)
 	const char *at;
 	size_t n;
 
-	if (db->connections_max)
-		return db->connections_max;
+	if (db->connections_all || db->connections_max)
+		return db->connections_all ? db->connections_all : db->connections_max;
 	if (sys_read_file(dirfd, "postgresql.conf", 1 << 20, &text, &n) < 0)
 		return DB_CONNECTIONS_DEFAULT;
 	at = strstr(text, key);
@@ -58,8 +58,9 @@ static void put_server(struct buf *b, const struct db *db, int dirfd)
 		    "listen_addresses = ''\n"
 		    "unix_socket_directories = ");
 	put_quoted(b, db->sockets);
-	/* With an app of another user the folder is the gate: 0710 and the app's group. */
-	buf_printf(b, "\nunix_socket_permissions = %s\n", db->gid ? "0777" : "0700");
+	/* With an app of another user the folder is the gate: 0710 and the app's group. With several who it is
+	 * decides, which the kernel tells the server (peer). */
+	buf_printf(b, "\nunix_socket_permissions = %s\n", db->gid || db->many ? "0777" : "0700");
 	buf_printf(b, "max_connections = %u\n", connections(db, dirfd) + DB_CONNECTIONS_RESERVED);
 	buf_puts(b, "superuser_reserved_connections = 3\n"
 		    "password_encryption = scram-sha-256\n"
@@ -106,7 +107,10 @@ static void put_ident(struct buf *b, const struct db *db)
 	buf_puts(b, "# Written by stead at each start; what is changed here is lost.\n"
 		    "# MAP  SYSTEM-USER  ROLE\n");
 	buf_printf(b, "stead  \"%s\"  \"" DB_SUPERUSER "\"\n", db->owner);
-	buf_printf(b, "stead  \"%s\"  \"%s\"\n", db->os_user, db->role);
+	if (db->role[0])
+		buf_printf(b, "stead  \"%s\"  \"%s\"\n", db->os_user, db->role);
+	for (unsigned i = 0; i < db->others_n; i++)
+		buf_printf(b, "stead  \"%s\"  \"%s\"\n", db->others[i].os_user, db->others[i].role);
 }
 
 static int write_fresh(int dirfd, const char *name, const void *p, size_t n)

@@ -25,6 +25,7 @@ enum {
 	DB_INIT_MS = 60 * 1000,
 	DB_WAIT_MS = 30 * 1000,
 	DB_STALE_MS = 30 * 1000,
+	DB_OTHERS_MAX = 256,
 	DB_TRIES = 20, /* 50 ms apart */
 	DB_CONNECTIONS_DEFAULT = 20,
 	DB_CONNECTIONS_LIMIT = 10000,
@@ -45,6 +46,12 @@ struct db {
 	char role[64], database[64];
 	char os_user[64]; /* whom the operating system knows the app as */
 	gid_t gid;        /* the app's group; 0: none, the app runs as the cluster's owner */
+	bool many;        /* apps of several users: the folder of the socket is open to all, peer authentication decides */
+	uint32_t connections_all; /* of all apps; 0: as connections_max */
+	struct db_other {
+		char os_user[64], role[64];
+	} others[DB_OTHERS_MAX]; /* the other apps */
+	unsigned others_n;
 	char owner[64];   /* name of the user that runs this process */
 };
 
@@ -74,6 +81,8 @@ int conf_rewrite(struct db *db);
 
 int sql_wait(struct db *db);
 int sql_app(struct db *db);
+/* Its database and its role are gone, for good. */
+int sql_drop(struct db *db);
 /* A JSON object, malloc'd. */
 int sql_info(struct db *db, char **ret_json);
 

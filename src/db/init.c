@@ -92,7 +92,7 @@ static int socket_folder(struct db *db)
 		return r;
 	if (fstat(fd, &st) < 0 ||
 		(db->gid && st.st_gid != db->gid && fchown(fd, (uid_t)-1, db->gid) < 0) ||
-		fchmod(fd, db->gid ? 0710 : 0700) < 0)
+		fchmod(fd, db->many ? 0711 : db->gid ? 0710 : 0700) < 0)
 		r = failure_set(db->f, errno, EXIT_CODE_NOT_PERMITTED,
 			"remove that folder and start again",
 			"The runtime folder %s cannot be opened to the app's group %u: %s.",

@@ -66,8 +66,16 @@ static int read_ask(struct oneshot *o, struct db *db, struct msg_db_ask *ask)
 	r |= copy_text(db->database, sizeof db->database, unpack_str(&u));
 	r |= copy_text(db->os_user, sizeof db->os_user, unpack_str(&u));
 	r |= parse_gid(unpack_str(&u), &db->gid);
+	while (r == 0 && !u.bad && !unpack_done(&u) && db->others_n < DB_OTHERS_MAX) {
+		struct db_other *other = &db->others[db->others_n++];
+
+		r |= copy_text(other->os_user, sizeof other->os_user, unpack_str(&u));
+		r |= copy_text(other->role, sizeof other->role, unpack_str(&u));
+	}
 	if (r != 0 || !unpack_done(&u))
 		return -EPROTO;
+	db->many = ask->many != 0;
+	db->connections_all = min_of(ask->connections_all, (uint32_t)DB_CONNECTIONS_LIMIT);
 	db->connections_max = min_of(ask->connections_max, (uint32_t)DB_CONNECTIONS_LIMIT);
 	return 0;
 }
@@ -101,6 +109,8 @@ static int answer(struct db *db, enum db_what what, char **ret_result)
 		return sql_wait(db);
 	case DB_APP:
 		return sql_app(db);
+	case DB_DROP:
+		return sql_drop(db);
 	case DB_SYNC:
 		return init_sync(db);
 	case DB_INFO:

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/must.h"
 #include "lib/sys.h"
 
 #include "db.h"
@@ -261,9 +262,12 @@ static int see_to_room(struct db *db, PGconn *c)
 
 	if (db->connections_max == 0)
 		return 0;
-	(void)snprintf(wanted, sizeof wanted, "%u", db->connections_max + DB_CONNECTIONS_RESERVED);
-	r = query_text(db, c, "SELECT current_setting('max_connections')::int = $1::int", wanted,
-		NULL, enough, sizeof enough);
+	(void)snprintf(wanted, sizeof wanted, "%u",
+		max_of(db->connections_max, db->connections_all) + DB_CONNECTIONS_RESERVED);
+	r = query_text(db, c,
+		db->many ? "SELECT current_setting('max_connections')::int >= $1::int"
+			 : "SELECT current_setting('max_connections')::int = $1::int",
+		wanted, NULL, enough, sizeof enough);
 	if (r < 0 || strcmp(enough, "t") == 0)
 		return r;
 	if (db->o)
@@ -331,6 +335,29 @@ int sql_app(struct db *db)
 	PQfreemem(database);
 	PQfinish(c);
 	return r == 0 ? try_as_app(db) : r;
+}
+
+int sql_drop(struct db *db)
+{
+	char *role = NULL, *database = NULL;
+	PGconn *c;
+	int r = connect_super(db, DB_SUPERUSER, &c);
+
+	if (r < 0)
+		return r;
+	role = PQescapeIdentifier(c, db->role, strlen(db->role));
+	database = PQescapeIdentifier(c, db->database, strlen(db->database));
+	if (!role || !database)
+		r = failure_set(db->f, ENOMEM, EXIT_CODE_FAILED, "free some memory", "Out of memory.");
+	/* WITH (FORCE) ends whoever is connected still. */
+	if (r == 0)
+		r = exec_sql(db, c, NULL, "DROP DATABASE IF EXISTS %s WITH (FORCE)", database);
+	if (r == 0)
+		r = exec_sql(db, c, NULL, "DROP ROLE IF EXISTS %s", role);
+	PQfreemem(role);
+	PQfreemem(database);
+	PQfinish(c);
+	return r;
 }
 
 int sql_info(struct db *db, char **ret_json)

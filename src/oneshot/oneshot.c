@@ -65,10 +65,10 @@ int oneshot_receive_from(struct oneshot *o, enum proc from, uint16_t type)
 
 	if (r < 0)
 		return r;
-	if (o->ask.h.type != type ||
-		!msg_allowed(from, o->role, type, o->ask.h.len, o->ask.nfds))
+	if ((type && o->ask.h.type != type) ||
+		!msg_allowed(from, o->role, o->ask.h.type, o->ask.h.len, o->ask.nfds))
 		r = -EPROTO;
-	for (unsigned i = 0; i < o->ask.nfds; i++)
+	for (unsigned i = 0; r < 0 && i < o->ask.nfds; i++)
 		(void)close(msg_take_fd(&o->ask, i));
 	if (r < 0)
 		return r;

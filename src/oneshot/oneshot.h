@@ -48,8 +48,8 @@ struct oneshot {
 
 /* Take the channel `fd`, say HELLO and await the peer's. -ENOMEM, -EPIPE, -EPROTO. */
 int oneshot_open(struct oneshot *o, int fd, enum proc role);
-/* The one question, which must be of `type` and allowed from ctl to this role; in o->ask. -EPROTO.
- */
+/* The one question, which must be of `type` (0: any) and allowed from ctl to this role; in o->ask, whose descriptors
+ * are the caller's. -EPROTO. */
 int oneshot_receive(struct oneshot *o, uint16_t type);
 /* The same of somebody else than ctl. */
 int oneshot_receive_from(struct oneshot *o, enum proc from, uint16_t type);

@@ -20,6 +20,7 @@ struct snap_writer {
 	struct buf heap, sites, apps, upstreams, tcps, hosts, paths;
 	struct buf certs_heap, certs, demands; /* of the segment of certificates */
 	unsigned nsites, napps, nupstreams, ntcps, nhosts, npaths, ncerts, ndemands;
+	uint32_t coming; /* index + 1 */
 	int err;
 };
 
@@ -300,6 +301,11 @@ uint32_t snap_put_site(struct snap_writer *w, const struct snap_site *site,
 	return w->nsites++;
 }
 
+void snap_put_coming(struct snap_writer *w, uint32_t site)
+{
+	w->coming = site + 1;
+}
+
 void snap_put_host(struct snap_writer *w, uint32_t site, const char *name, uint32_t flags)
 {
 	struct snap_host host = {.site = site, .flags = flags};
@@ -419,9 +425,10 @@ static int finish_segment(struct snap_writer *w, uint32_t default_site)
 		.nupstreams = w->nupstreams,
 		.ntcps = w->ntcps,
 		.default_site = default_site,
+		.coming = w->coming,
 	};
 
-	if (default_site != SNAP_NONE && default_site >= w->nsites)
+	if ((default_site != SNAP_NONE && default_site >= w->nsites) || w->coming > w->nsites)
 		fail(w, -EINVAL);
 	if (first_error(w))
 		return first_error(w);

@@ -408,6 +408,11 @@ const struct snap_site *snap_site_by_host(
 	return site ? site : snap_site(s, s->sites->default_site);
 }
 
+const struct snap_site *snap_coming(const struct snap *s)
+{
+	return s->sites->coming ? snap_site(s, s->sites->coming - 1) : NULL;
+}
+
 const struct snap_route *snap_route(const struct snap *s, const struct snap_site *site, uint32_t i)
 {
 	return snap_item(s, site->routes, i, sizeof(struct snap_route));

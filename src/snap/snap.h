@@ -224,8 +224,6 @@ struct snap_site {
 	uint32_t hsts_s;      /* Strict-Transport-Security; 0: none */
 	uint16_t https_port;  /* where it is redirected to */
 	uint16_t pad;
-	uint32_t coming;      /* index + 1 of the site that ctl's probe is answered by, because it shall follow; 0: this one */
-	uint32_t pad2;
 };
 struct snap_app {
 	uint32_t number;      /* msg_worker.app */
@@ -253,7 +251,7 @@ struct snap_sites {
 	uint32_t upstreams, nupstreams;
 	uint32_t tcps, ntcps;
 	uint32_t default_site;  /* SNAP_NONE: none */
-	uint32_t pad;
+	uint32_t coming;        /* index + 1 of the site that ctl's probe is answered by, before it is anybody's; 0: none */
 };
 
 /* The certificates: a segment of their own, which is there when there is one. */
@@ -287,6 +285,8 @@ void snap_unref(struct snap *s);
 uint64_t snap_generation(const struct snap *s);
 unsigned snap_nsites(const struct snap *s);
 unsigned snap_napps(const struct snap *s);
+/* What ctl's probe is answered by; NULL: the site that it names. */
+const struct snap_site *snap_coming(const struct snap *s);
 unsigned snap_nupstreams(const struct snap *s);
 unsigned snap_ntcps(const struct snap *s);
 /* NULL when out of bounds. */
@@ -353,6 +353,8 @@ uint32_t snap_put_site(struct snap_writer *w, const struct snap_site *site, cons
 	unsigned nroutes);
 /* A name of a site; one that two sites claim stays with the first. */
 void snap_put_host(struct snap_writer *w, uint32_t site, const char *name, uint32_t flags);
+/* That site, which has no host names yet, is what ctl's probe shall ask. */
+void snap_put_coming(struct snap_writer *w, uint32_t site);
 /* A route with everything at its default: prefix "/", no handler, no app. */
 struct snap_route snap_route_default(void);
 /* Root first, then segments, in ret_fds (room for SNAP_SEGMENTS_MAX + 1); the caller's to close. */

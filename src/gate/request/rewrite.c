@@ -67,7 +67,7 @@ enum phase_end phase_https(struct req *r)
 	size_t n = r->path_raw_len;
 	char port[8] = "", *to;
 
-	if (r->tls || !(r->site->flags & (SNAP_SITE_HTTP_REDIRECT | SNAP_SITE_HTTP_OFF)) || r->metrics)
+	if (r->tls || r->ctl_asks || !(r->site->flags & (SNAP_SITE_HTTP_REDIRECT | SNAP_SITE_HTTP_OFF)) || r->metrics)
 		return PHASE_NEXT;
 	if (r->site->flags & SNAP_SITE_HTTP_OFF) {
 		req_fail(r, CLOSE_HTTPS_ONLY, 0);

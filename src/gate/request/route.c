@@ -120,13 +120,11 @@ enum phase_end phase_site(struct req *r)
 		return PHASE_ANSWERED;
 	}
 	r->site = r->snap ? snap_site_by_host(r->snap, r->host, r->host_len, &flags) : NULL;
-	if (!r->site) {
-		req_fail(r, CLOSE_NO_SITE, 0);
-		return PHASE_ANSWERED;
-	}
 	/* A release that shall follow is asked before anybody else sees it. */
-	if (r->site->coming && maintenance_probe(r))
-		r->site = snap_site(r->snap, r->site->coming - 1);
+	if (r->snap && snap_coming(r->snap) && maintenance_probe(r)) {
+		r->site = snap_coming(r->snap);
+		flags = 0;
+	}
 	if (!r->site) {
 		req_fail(r, CLOSE_NO_SITE, 0);
 		return PHASE_ANSWERED;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "rig.h"
+#include "deploy.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_PROBE_TIMER] = probe_on_timer,
 	[OP_UP_TIMER] = up_on_timer,
 	[OP_FLUSH] = on_flush,
+	[OP_DEPLOY_NEXT] = deploy_on_next,
 };
 
 void say(struct ctl *c, enum event id, ...)

@@ -1,0 +1,14 @@
+/*
+ * unpack.h: what stead-build does with an app's files, as the app's user: see enum unpack_what.
+ */
+#ifndef STEAD_BUILD_UNPACK_H
+#define STEAD_BUILD_UNPACK_H
+
+#include "oneshot/oneshot.h"
+
+/* The one question of type UNPACK_ASK, which o holds. 0 or -errno with f set; -EPROTO: it is malformed. */
+int unpack_answer(struct oneshot *o, struct failure *f);
+/* The stream of fd becomes dir/name, whole or not at all. For tests too. */
+int unpack_receive(struct oneshot *o, struct failure *f, int fd, int dir, const char *name);
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * up_proc.c: what the parent says of processes while a flow is under way: which death is the flow's end, and why.
+ *
+ * Called by procs.c with each change of a process, and by peers.c with the answer to PROC_SET.
+ */
+#include "deploy.h"
+#include "wants.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void up_done(struct ctl *c, uint64_t id, uint32_t err, const char *text)
+{
+	struct up *u = c->up;
+
+	if (!u || id == 0 || id != u->set_id || err == 0)
+		return;
+	up_fail(u, VERB_EXIT_FAILED, "this is a bug in stead: please report it",
+		"The parent refused to run the app: %s.", text[0] ? text : strerror((int)err));
+}
+
+static const char *app_process(uint32_t role)
+{
+	return role == PROC_WORKER ? "The app's worker" : "The app's program";
+}
+
+static bool is_app(uint32_t role)
+{
+	return role == PROC_WORKER || role == PROC_SERVICE;
+}
+
+static void say_death(struct up *u, const struct msg_proc_state *st)
+{
+	char how[64];
+
+	if (st->spawn_err) {
+		up_spawn_failed(u, st,
+			st->role == PROC_POSTGRES ? "The database server" : app_process(st->role));
+		return;
+	}
+	if (st->result == RESULT_EXEC_CONDITION)
+		(void)snprintf(how, sizeof how, "was not started, as ExecCondition= says,");
+	else if (st->status < 0)
+		(void)snprintf(how, sizeof how, "was ended by signal %d (%s)", -st->status,
+			strsignal(-st->status));
+	else
+		(void)snprintf(how, sizeof how, "ended with exit status %d", st->status);
+	if (st->role == PROC_POSTGRES)
+		up_fail(u, VERB_EXIT_FAILED,
+			"its own lines above say why; `stead logs postgres` shows more",
+			"The database server %s.", how);
+	else
+		up_fail(u, VERB_EXIT_FAILED,
+			u->deploy ? "correct what its own lines above say, then `stead deploy` again; "
+				    "what served before serves on"
+			: u->reload
+				? "correct what its own lines above say, then try again; the old "
+				  "workers serve on"
+				: "correct what its own lines above say, then run `stead up` again",
+			"%s %s before it was ready.", app_process(st->role), how);
+}
+
+/* What a program that runs and is not ready is waited for. */
+static const char *not_ready_todo(const struct up *u)
+{
+	static const char *const todo[] = {
+		[SERVICE_NONE] = "",
+		[SERVICE_FD] = "with Listen=fd it answers Health= on the socket handed over as "
+			       "descriptor 3 (LISTEN_FDS)",
+		[SERVICE_PORT] = "with Listen=port it answers Health= at 127.0.0.1 and the port of the "
+				 "variable PORT",
+		[SERVICE_AUTO] = "it answers Health= on the socket handed over as descriptor 3 "
+				 "(LISTEN_FDS) or at 127.0.0.1 and the port of the variable PORT; "
+				 "Environment=PORT=N or Listen=unix:PATH say where it listens else",
+		[SERVICE_PATH] = "it makes the socket that Listen= names, where the gates may connect "
+				 "to it",
+	};
+
+	if (u->c->service.linked)
+		return "with Listen=link it calls stead_open() and then stead_next(), as libstead(3) "
+		       "shows; TimeoutStartSec= is the bound";
+	if (u->c->service.ready == SERVICE_NOTIFIES)
+		return "with Type=notify it says READY=1 (NotifyAccess=all when another process than "
+		       "the first says so); TimeoutStartSec= is the bound";
+	return todo[u->c->service.listen];
+}
+
+void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was,
+	uint64_t starting_us)
+{
+	struct up *u = c->up;
+
+	up_root_settle(c);
+	timers_heard(c, st);
+	acme_hook_heard(c, st);
+	if (is_app(st->role))
+		FOR_APPS(c, a)
+			if (a->set == st->app)
+				trouble_update(a);
+	if (is_app(st->role) && procs_failed(st, was))
+		verbs_worker_died(c, st);
+	deploy_heard(c, st);
+	u = c->up;
+	if (u && (st->role == PROC_GATE || st->role == PROC_LOG) &&
+		st->phase == PHASE_STOPPING && was == PHASE_STARTING)
+		up_gate_killed(u, st, starting_us);
+	if (u && !u->failing && (st->role == PROC_GATE || st->role == PROC_LOG))
+		up_advance(u);
+	if (!u || c->up != u || u->failing ||
+		st->app != (st->role == PROC_POSTGRES ? APP_NUMBER : u->app.set))
+		return;
+	if (u->rolling && is_app(st->role) && procs_failed(st, was) &&
+		st->generation > u->newer_than) {
+		say_death(u, st);
+		return;
+	}
+	/* One death before it was ever ready is enough: it would come again. During a reload the
+	 * old ones serve on. */
+	if (!u->reload &&
+		((is_app(st->role) && procs_failed(st, was) && u->workers_set) ||
+			(st->role == PROC_POSTGRES && st->phase == PHASE_BACKOFF && u->db != DB_READY && u->db != DB_NOT))) {
+		say_death(u, st);
+		return;
+	}
+	if (is_app(st->role) && st->phase == PHASE_STOPPING && was == PHASE_STARTING &&
+		u->workers_set && (!u->reload || (u->rolling && st->generation > u->newer_than))) {
+		up_fail(u, VERB_EXIT_FAILED,
+			u->c->python
+				? "its own lines above may say what it waits for; HealthTimeoutSec= "
+				  "is the bound"
+				: not_ready_todo(u),
+			"%s was not ready within %llu s.", app_process(st->role),
+			(unsigned long long)((u->c->python ? u->c->health_timeout_ms : u->c->service.start_ms) / 1000));
+		return;
+	}
+	up_advance(u);
+}

@@ -1,0 +1,270 @@
+"""`stead deploy`, `releases`, `rollback` and `remove` on a running instance: what serves is the old release or the new
+one, whatever fails."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+import deploybed
+from client import Load
+from deploybed import app, write
+from program import BUILD, TIMEOUT, give, wait_until
+
+
+@pytest.fixture
+def server(stead, work):
+    folder = write(work / "server", {"stead.conf": deploybed.SERVER, "sites/.keep": ""})
+    return deploybed.Server(stead(folder).up())
+
+
+@pytest.fixture
+def folder(work):
+    def make(files, name="shop"):
+        return write(work / name, files)
+    return make
+
+
+def events(server, name):
+    return [r for r in server.one.logs() if r.get("event") == name]
+
+
+def test_an_app_is_deployed_and_followed(server, folder):
+    """The folder is copied: what changes in it changes nothing until the next deploy. Every step is told."""
+    shop = folder(app("one", "[Site]\nDomain=shop.test\n"))
+    said = server.deploy(shop)
+    assert "live  shop, release 1" in said
+    for step in ("receiving the folder", "looking at the folder", "starting the new release", "asking the new release",
+                 "passing the visitors"):
+        assert step in said, said
+    assert server.get(host="shop.test").text == "one"
+    folder(app("two", "[Site]\nDomain=shop.test\n"))
+    assert server.get(host="shop.test").text == "one"
+    assert "live  shop, release 2" in server.deploy(shop)
+    assert server.get(host="shop.test").text == "two"
+    assert server.releases("shop") == {2: True, 1: False}
+    environment = server.get("/env", "shop.test").text
+    assert "('STEAD_RELEASE', '2')" in environment and "apps/shop/data" in environment
+    assert server.site("shop")["release"] == 2
+    wait_until("the old workers to end", lambda: len(server.one.pids("worker")) == server.site("shop")["workers_wanted"])
+    assert len(events(server, "DEPLOYED")) == 2
+    # A name that nobody claims is nobody's.
+    assert server.get(host="other.test").status == 421
+
+
+def test_json_tells_every_step(server, folder):
+    lines = [json.loads(line) for line in server.deploy(folder(app()), "--json").splitlines()]
+    assert {line["step"] for line in lines if line["event"] == "progress"} >= {
+        "prepare", "receive", "check", "start", "probe", "switch"}
+    assert lines[-1]["event"] == "end" and lines[-1]["exit"] == 0 and lines[-1]["release"] == 1
+
+
+def test_two_apps_in_one_instance(server, folder):
+    """Each with its own workers, environment and releases; a name that one has is refused to the other, with whose it is."""
+    server.deploy(folder(app("shop", "[Site]\nDomain=shop.test\n"), "shop"))
+    server.deploy(folder({"index.html": "static", "stead.conf": "[Site]\nDomain=me.test\nRoot=.\n"}, "me"))
+    assert server.get(host="shop.test").text == "shop"
+    assert server.get(host="me.test").text == "static"
+    said = server.deploy(folder(app("blog", "[Site]\nDomain=blog.test shop.test\n"), "blog"), code=2)
+    assert "shop.test is another site's: shop has it." in said
+    assert server.get(host="blog.test").status == 421 and not server.site("blog")
+    said = server.deploy(folder(app("blog", "[Site]\nName=journal\n"), "blog"), code=2)
+    assert "called journal" in said and "--app" in said
+    server.deploy(folder(app("blog", "[Site]\nName=journal\nDomain=blog.test\n"), "blog"), "--app", "journal")
+    assert server.get(host="blog.test").text == "blog"
+    # A restart of one touches no other.
+    pids = {host: server.get("/pid", host).text for host in ("shop.test", "blog.test")}
+    server.one.cli("restart", "journal")
+    assert server.get("/pid", "shop.test").text == pids["shop.test"] or len(server.one.pids("worker")) > 2
+    assert server.get("/pid", "blog.test").text != pids["blog.test"]
+    # Not without a name while there are several.
+    assert "several apps" in server.one.cli("rollback", code=2)
+    assert "no deployed app" in server.one.cli("rollback", "nobody", code=4)
+
+
+@pytest.mark.parametrize("files, says, code", [
+    (app("two", "[Site]\nDomain=shop.test\n[Python]\nWorkers=nine\n"), "stead.conf:4", 2),
+    ({"app.py": "import os\nif 'STEAD_RELEASE' in os.environ:\n    raise SystemExit('no way')\n" + app()["app.py"]}, "no way", 1),
+    ({"app.py": "raise SystemExit('at all')\n", "stead.conf": "[Python]\nWsgi=app:app\n"}, "at all", 2),
+    (app("two", status="500 Oh no", conf="[Site]\nHealthTimeoutSec=500ms\n"), "status 500", 1),
+    ({"notes.txt": "no app"}, "no app was found", 2),
+    (app("two", "[Python]\nRequirements=wants.txt\n", **{"wants.txt": "no-such-package-of-stead==1 --nope\n"}), "pip", 1),
+], ids=["conf", "start", "import", "probe", "nothing", "packages"])
+def test_a_failed_step_leaves_the_old_release(server, folder, files, says, code):
+    server.deploy(folder(app("one")))
+    said = server.deploy(folder(files), code=code)
+    assert says in said, said
+    assert server.get().text == "one"
+    assert server.releases("shop") == {1: True}
+    wait_until("what it left to be gone", lambda: server.trees("shop") == [1])
+    failed = events(server, "DEPLOY_FAILED")
+    assert len(failed) == 1 and failed[0]["app"] == "shop" and failed[0]["step"]
+    folder(app("three"))
+    server.deploy(folder(app("three")))
+    assert server.get().text == "three"
+
+
+def test_a_first_release_that_fails_leaves_nothing(server, folder):
+    server.deploy(folder(app(status="500 Oh no", conf="[Site]\nHealthTimeoutSec=300ms\n")), code=1)
+    assert server.one.status()["sites"] == []
+    wait_until("no worker", lambda: not server.one.pids("worker"))
+    wait_until("no release", lambda: server.trees("shop") == [])
+    assert "No app is deployed" in server.one.cli("releases", code=4)
+
+
+def test_rollback_under_load(server, folder, promise):
+    """There and back again, and no request fails: those that run end in their own release, those that wait are the next
+    one's. What a release had it has again: its values too."""
+    server.deploy(folder(app("one", "[Service]\nEnvironment=COLOR=red\n")))
+    server.deploy(folder(app("two", "[Service]\nEnvironment=COLOR=blue\n")))
+    with Load(server.one) as load:
+        for turn in range(3):
+            assert "live  shop, release 1" in server.one.cli("rollback", "shop", timeout=TIMEOUT * 4)
+            assert server.get().text == "one" and "('COLOR', 'red')" in server.get("/env").text
+            assert "live  shop, release 2" in server.one.cli("rollback", "--release", "2", timeout=TIMEOUT * 4)
+            assert server.get().text == "two" and "('COLOR', 'blue')" in server.get("/env").text
+        load.wait_for(200)
+    promise("rollback under load, failed of", str(load), not load.failed)
+    assert not load.failed, str(load)
+    assert "is the one that serves" in server.one.cli("rollback", "--release", "2", code=2)
+    assert "no release 9" in server.one.cli("rollback", "--release", "9", code=4)
+    server.one.cli("rollback")
+    assert "no release before 1" in server.one.cli("rollback", code=4)
+
+
+def test_five_are_kept(server, folder):
+    for n in range(1, 4):
+        server.deploy(folder(app(str(n), "[Deploy]\nKeep=2\n")))
+    assert server.releases("shop") == {3: True, 2: False}
+    wait_until("the oldest to be gone", lambda: server.trees("shop") == [2, 3])
+    assert "no release 1" in server.one.cli("rollback", "--release", "1", code=4)
+
+
+def test_what_does_not_go_along(server, folder, work):
+    """.git, .stead, environments and links that lead out stay behind; a link inside is one in the release too."""
+    shop = folder(app(**{".git/HEAD": "x", ".stead/x": "x", "venv/pyvenv.cfg": "home=/", "venv/bin/python": "",
+                         "static/a.txt": "inside", "run.sh": "#!/bin/sh\n"}))
+    (shop / "run.sh").chmod(0o755)
+    (shop / "inner").symlink_to("static/a.txt")
+    (shop / "outer").symlink_to("../secret")
+    (shop / "root").symlink_to("/etc/passwd")
+    os.mkfifo(shop / "pipe")
+    (work / "secret").write_text("secret")
+    said = server.deploy(shop)
+    assert "left out: 4" in said, said
+    release = server.one.state / "apps/shop/releases/1"
+    found = {str(p.relative_to(release)) for p in release.rglob("*") if "__pycache__" not in str(p)}
+    assert found == {"app.py", "stead.conf", "static", "static/a.txt", "run.sh", "inner"}
+    assert os.readlink(release / "inner") == "static/a.txt"
+    assert os.access(release / "run.sh", os.X_OK) and not os.access(release / "app.py", os.X_OK)
+
+
+def test_what_outlives_a_release(server, folder):
+    """Persist=: what a first release brings is what it begins with; what the app writes there stays, over deploys and rollbacks."""
+    conf = "[Site]\nPersist=uploads var/cache\n"
+    shop = folder(app("one", conf, **{"uploads/first.txt": "first"}))
+    server.deploy(shop)
+    kept = server.one.state / "apps/shop/data/persist"
+    assert (kept / "uploads/first.txt").read_text() == "first" and (kept / "var/cache").is_dir()
+    (kept / "uploads/mine.txt").write_text("mine")
+    folder(app("two", conf, **{"uploads/first.txt": "other"}))
+    server.deploy(shop)
+    release = server.one.state / "apps/shop/releases/2"
+    assert (release / "uploads/first.txt").read_text() == "first"
+    assert (release / "uploads/mine.txt").read_text() == "mine"
+    assert os.readlink(release / "uploads") == str(kept / "uploads")
+    said = server.deploy(folder(app("three", "[Site]\nPersist=../out\n")), code=None)
+    assert server.get().text == "two", said
+
+
+MIGRATE = "[Postgres]\nEnabled=yes\nMigrate=/bin/sh -c '{command}'\n"
+
+
+def test_a_unit_file_is_an_app(server, folder, work):
+    """A systemd unit alone; with [Site] it is asked, without it is a program that nobody asks anything."""
+    (work / "tick.sh").write_text("#!/bin/sh\necho ticking\nexec sleep 1000\n")
+    (work / "tick.sh").chmod(0o755)
+    give(work)
+    unit = work / "tick.service"
+    unit.write_text(f"[Unit]\nDescription=ticks\n[Service]\nExecStart={work}/tick.sh\n")
+    give(work)
+    server.deploy(unit)
+    wait_until("its word", lambda: "ticking" in server.one.cli("logs", "tick"))
+    assert server.get(host="tick").status == 421
+
+
+def test_removed(server, folder):
+    server.deploy(folder(app("one", "[Site]\nDomain=shop.test\n")))
+    (server.one.state / "apps/shop/data/kept.txt").write_text("kept")
+    assert "no deployed app" in server.one.cli("remove", "blog", code=4)
+    assert "confirm" in server.one.cli("remove", "shop", "--data", code=6)
+    assert "removed  shop" in server.one.cli("remove", "shop")
+    assert server.get(host="shop.test").status == 421 and not server.one.pids("worker")
+    assert (server.one.state / "apps/shop/data/kept.txt").read_text() == "kept"
+    assert server.trees("shop") == []
+    assert len(events(server, "APP_REMOVED")) == 1
+    server.deploy(folder(app("two", "[Site]\nDomain=shop.test\n")))
+    assert server.get(host="shop.test").text == "two"
+    server.one.cli("remove", "shop", "--data", "--confirm", "shop")
+    assert not (server.one.state / "apps/shop/data").exists()
+
+
+def test_busy(server, folder):
+    """Of one app one at a time; another app's waits for its turn."""
+    slow = "import time\ntime.sleep({})\n"
+    first = folder({**app("one"), "app.py": slow.format(1.5) + app("one")["app.py"]}, "one")
+    other = folder(app("two", "[Site]\nDomain=two.test\n"), "two")
+    command = [str(BUILD / "stead"), "deploy", str(first), "--state", str(server.one.state)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               **server.one.options())
+    for line in process.stdout:
+        if "looking at" in line:
+            break
+    assert "Another change of one is under way" in server.deploy(first, code=7)
+    assert "live  two, release 1" in server.deploy(other)
+    rest = process.stdout.read()
+    assert process.wait(TIMEOUT) == 0, rest
+    assert server.get(host="two.test").text == "two" and server.get(host="one.test").text == "one"
+
+
+def test_apps_come_back(server, folder):
+    """A new control process keeps what runs; a new start of the instance starts what is deployed."""
+    server.deploy(folder(app("one", "[Site]\nDomain=shop.test\n"), "shop"))
+    server.deploy(folder(app("two", "[Site]\nDomain=blog.test\n[Timer tick]\nExecStart=/bin/true\nOnActiveSec=1h\n"), "blog"))
+    pids = server.one.pids("worker")
+    server.one.kill_and_wait("ctl")
+    wait_until("an answer", lambda: "shop" in server.one.cli("status", code=None))
+    assert server.get(host="shop.test").text == "one" and server.one.pids("worker") == pids
+    assert server.one.stop() == 0
+    server.one.up()
+    assert server.get(host="shop.test").text == "one" and server.get(host="blog.test").text == "two"
+    assert server.releases("blog") == {1: True}
+    server.deploy(folder(app("three", "[Site]\nDomain=shop.test\n"), "shop"))
+    assert server.get(host="shop.test").text == "three"
+
+
+@pytest.mark.parametrize("step", ["receiving the folder", "looking at", "starting the new", "asking the new",
+                                  "passing the visitors"])
+def test_control_dies_at_a_step(server, folder, step):
+    """The state is the old one or the new one, nothing half of it stays, and the next deploy works."""
+    server.deploy(folder(app("one")))
+    shop = folder(app("two"))
+    command = [str(BUILD / "stead"), "deploy", str(shop), "--state", str(server.one.state)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               **server.one.options())
+    for line in process.stdout:
+        if step in line:
+            server.one.kill("ctl", signal.SIGKILL)
+            break
+    process.stdout.read()
+    code = process.wait(TIMEOUT)
+    serves = wait_until("an answer", lambda: "shop" in server.one.cli("status", code=None) and server.get().text)
+    assert serves in ("one", "two") and (code == 0) <= (serves == "two")
+    kept = server.releases("shop")
+    assert kept == ({1: True} if serves == "one" else {2: True, 1: False})
+    wait_until("nothing half", lambda: server.trees("shop") == sorted(kept))
+    wait_until("one release's workers", lambda: len(server.one.pids("worker")) == server.site("shop")["workers_wanted"])
+    server.deploy(folder(app("three")))
+    assert server.get().text == "three"
