@@ -27,7 +27,7 @@ CLOSE(BODY_TOO_LARGE, body_too_large, CLOSE_CONN | CLOSE_REQ, 1, 413, "the reque
 CLOSE(BAD_EXPECT, bad_expect, CLOSE_REQ, 1, 417, "that expectation cannot be met")
 CLOSE(BAD_CODING, bad_coding, CLOSE_CONN | CLOSE_REQ, 1, 501, "that transfer coding is not known here")
 CLOSE(BAD_METHOD, bad_method, CLOSE_REQ, 1, 405, "that method is not allowed here")
-CLOSE(NO_SITE, no_site, CLOSE_REQ, 1, 421, "no site here has that name")
+CLOSE(NO_SITE, no_site, CLOSE_REQ, 1, 421, "stead runs here, and no site of it has that name")
 CLOSE(NOT_FOUND, not_found, CLOSE_REQ, 1, 404, "there is no such page")
 CLOSE(FORBIDDEN, forbidden, CLOSE_REQ, 1, 403, "that is not served")
 CLOSE(FILE_ERROR, file_error, CLOSE_REQ, 1, 500, "a file could not be read")

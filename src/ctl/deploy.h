@@ -95,8 +95,9 @@ bool deploy_trees(struct up *u);
 void deploy_migrated(struct up *u, const struct msg_proc_state *st);
 
 /* ---- deploy_verbs.c ---- */
+/* A request about deployed apps; and one whose turn it is. */
+void deploy_verb(struct client *cl);
 void deploy_start(struct client *cl);
-void releases_start(struct client *cl);
 
 /* ---- deploy_sweep.c ---- */
 /* There may be trees of releases that nobody needs. */

@@ -210,7 +210,7 @@ void deploy_start(struct client *cl)
 		start_removal(cl);
 }
 
-void releases_start(struct client *cl)
+static void releases(struct client *cl)
 {
 	struct app *a = named(cl);
 	struct release all[DEPLOY_RELEASES_MAX];
@@ -229,4 +229,14 @@ void releases_start(struct client *cl)
 			json_pack("{s:i, s:I, s:b}", "release", (int)all[i].number, "at_us", (json_int_t)all[i].at_us,
 				"serves", all[i].number == a->release));
 	client_end(cl, VERB_EXIT_DONE, "", "", json_pack("{s:s, s:o}", "app", a->name, "releases", list));
+}
+
+void deploy_verb(struct client *cl)
+{
+	if (cl->req.verb == REQUEST_RELEASES)
+		releases(cl);
+	else if (cl->req.verb == REQUEST_DEPLOY_SEND)
+		deploy_send_start(cl);
+	else
+		deploy_start(cl);
 }

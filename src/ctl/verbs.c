@@ -246,13 +246,9 @@ void verbs_run(struct client *cl)
 	case REQUEST_DEPLOY:
 	case REQUEST_ROLLBACK:
 	case REQUEST_REMOVE:
-		deploy_start(cl);
-		break;
 	case REQUEST_DEPLOY_SEND:
-		deploy_send_start(cl);
-		break;
 	case REQUEST_RELEASES:
-		releases_start(cl);
+		deploy_verb(cl);
 		break;
 	case REQUEST_LOGS:
 		logs_start(cl);

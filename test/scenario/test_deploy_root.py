@@ -1,0 +1,133 @@
+"""`stead deploy` where stead is root's: each app has a user, a release that is root's, a database of its own."""
+
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+
+import pytest
+
+import deploybed
+from client import Load
+from deploybed import app, write
+from program import TIMEOUT, TOP, give, wait_until
+from test_root import RootStead, UP, uids
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def server(work):
+    folder = write(work / "server", {"stead.conf": deploybed.SERVER, "sites/.keep": ""})
+    one = RootStead(work, folder)
+    yield deploybed.Server(one.up())
+    left = one.end()
+    print(one.output(), one.log_tail())
+    if one.state.parent == UP:
+        shutil.rmtree(one.state, ignore_errors=True)
+        for user in pwd.getpwall():
+            if user.pw_gecos.startswith(f"stead app up/{one.state.name}"):
+                subprocess.run(["/usr/sbin/userdel", user.pw_name], check=True)
+    assert not left
+
+
+@pytest.fixture
+def folder(work):
+    def make(files, name="shop"):
+        return write(work / name, files)
+    return make
+
+
+def owner(path):
+    seen = os.lstat(path)
+    return seen.st_uid, seen.st_gid, seen.st_mode & 0o7777
+
+
+def test_each_app_is_somebody_else(server, folder):
+    """Two apps, two users; neither reads the other's release or data, none writes its own release, static files are
+    published as a copy."""
+    conf = "[Site]\nDomain={}.test\nStatic=/static static\nPersist=uploads\n"
+    for name in ("shop", "blog"):
+        server.deploy(folder(app(name, conf.format(name), **{"static/a.txt": f"of {name}"}), name))
+    for name in ("shop", "blog"):
+        assert server.get(host=f"{name}.test").text == name
+        assert server.get("/static/a.txt", f"{name}.test").text == f"of {name}"
+    apps, users = server.one.state / "apps", {}
+    for name in ("shop", "blog"):
+        pid = int(server.get("/pid", f"{name}.test").text)
+        users[name] = uids(pid).pop()
+        assert 50000 <= users[name] < 60000
+        release = apps / name / "releases/1"
+        assert owner(release)[0] == 0 and owner(release / "app.py")[0] == 0 and owner(release / "app.py")[2] == 0o640
+        assert owner(apps / name / "data")[0] == users[name] and owner(apps / name / "data")[2] == 0o700
+        assert owner(apps / name / "data/persist/uploads")[0] == users[name]
+        assert not list((apps / name / "incoming").iterdir())
+    assert users["shop"] != users["blog"]
+    for what in ("releases/1/app.py", "data/persist"):
+        seen = subprocess.run(["cat" if "app" in what else "ls", str(apps / "blog" / what)], user=users["shop"],
+                              group=users["shop"], extra_groups=[], capture_output=True, text=True)
+        assert seen.returncode != 0 and "denied" in seen.stderr, seen
+    server.deploy(folder(app("shop 2", conf.format("shop"), **{"static/a.txt": "new"}), "shop"))
+    assert server.get("/static/a.txt", "shop.test").text == "new"
+    server.one.cli("rollback", "shop", timeout=TIMEOUT * 4)
+    assert server.get("/static/a.txt", "shop.test").text == "of shop" and server.get(host="shop.test").text == "shop"
+    assert server.get("/static/a.txt", "blog.test").text == "of blog"
+
+
+def test_two_guestbooks(server, folder, work):
+    """Each has a role and a database of its own in one cluster, and Migrate= runs before the switch, as the app's user."""
+    for name in ("first", "second"):
+        shutil.copytree(TOP / "examples/guestbook", work / name, ignore=shutil.ignore_patterns(".stead", "__pycache__"))
+        conf = work / name / "stead.conf"
+        text = conf.read_text() if conf.exists() else ""
+        conf.write_text(text + f"\n[Site]\nName={name}\nDomain={name}.test\n[Postgres]\n"
+                        "Migrate=/bin/sh -c 'id -un; psql -c \"create table if not exists made (n int)\"; "
+                        "psql -Atc \"insert into made values (1)\"'\n")
+        give(work / name)
+        server.deploy(work / name)
+    assert server.get(host="first.test").status == 200 and server.get(host="second.test").status == 200
+    assert len(server.one.pids("postgres")) == 1
+    assert server.site("first")["state"] == "live"
+    assert "INSERT 0 1" in server.one.cli("logs", "first", "-n", "1000")
+    postgres = server.one.pids("postgres")
+    # A migration that fails: nothing of it serves, and its last words are told.
+    conf = work / "first/stead.conf"
+    conf.write_text(conf.read_text().replace("id -un;", "echo no such column; exit 3;"))
+    give(work / "first")
+    said = server.deploy(work / "first", code=1)
+    assert "Migrate= ended with exit status 3" in said and "no such column" in said, said
+    assert server.releases("first") == {1: True} and server.get(host="first.test").status == 200
+    assert server.one.pids("postgres") == postgres
+    # The server starts again with both.
+    assert server.one.stop() == 0
+    server.one.up()
+    for name in ("first", "second"):
+        wait_until(f"{name} with its database", lambda: server.get(host=f"{name}.test").status == 200)
+    server.one.cli("remove", "second", "--data", "--confirm", "second", timeout=TIMEOUT * 2)
+    assert server.get(host="second.test").status == 421 and server.get(host="first.test").status == 200
+
+
+def test_nothing_fails_while_roots_releases_follow(server, folder, promise):
+    server.deploy(folder(app("one")))
+    with Load(server.one) as load:
+        for n in range(2, 4):
+            server.deploy(folder(app(str(n))))
+            assert server.get().text == str(n)
+        server.one.cli("rollback", "--release", "1", timeout=TIMEOUT * 4)
+        assert server.get().text == "one"
+    promise("deploy and rollback as root under load, failed of", str(load), not load.failed)
+    assert not load.failed, str(load)
+
+
+def test_a_link_in_the_apps_own_folder_leads_nowhere(server, folder):
+    """What the app's user puts in the way of a release does not make root copy what that user may not read."""
+    server.deploy(folder(app("one")))
+    uid = uids(int(server.get("/pid").text)).pop()
+    incoming = server.one.state / "apps/shop/incoming"
+    (incoming / "2").symlink_to("/etc")
+    os.lchown(incoming / "2", uid, uid)
+    server.deploy(folder(app("two")))
+    assert server.get().text == "two"
+    assert not (server.one.state / "apps/shop/releases/2/passwd").exists()
+    assert pathlib.Path("/etc/passwd").exists()
