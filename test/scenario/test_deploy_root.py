@@ -4,14 +4,16 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 
 import deploybed
 from client import Load
 from deploybed import app, write
-from program import TIMEOUT, TOP, give, wait_until
+from program import BUILD, TIMEOUT, TOP, give, wait_until
 from test_root import RootStead, UP, uids
 
 pytestmark = pytest.mark.root
@@ -131,3 +133,42 @@ def test_a_link_in_the_apps_own_folder_leads_nowhere(server, folder):
     assert server.get().text == "two"
     assert not (server.one.state / "apps/shop/releases/2/passwd").exists()
     assert pathlib.Path("/etc/passwd").exists()
+
+
+def killed_at(server, folder, seconds, role):
+    """A deploy of which that process is killed then, or ctl when there is none of it: (which, what serves, whether it was told
+    to be live)."""
+    process = subprocess.Popen([str(BUILD / "stead"), "deploy", str(folder), "--state", str(server.one.state)],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **server.one.options())
+    time.sleep(seconds)
+    found = server.one.pids(role) or server.one.pids("ctl")
+    for pid in found[:1]:
+        os.kill(pid, signal.SIGKILL)
+    process.stdout.read()
+    told = process.wait(TIMEOUT * 2) == 0
+    wait_until("the control process", lambda: "shop" in server.one.cli("status", code=None))
+    return server.get().text, told
+
+
+@pytest.mark.promise
+@pytest.mark.timeout(3600)
+def test_killed_at_fifty_moments(server, folder, promise):
+    """ctl, build and act, each at moments all over a deploy: the state is the old release or the new one, and what was told to
+    be live is it."""
+    server.deploy(folder(app("0")))
+    began = time.monotonic()
+    server.deploy(folder(app("1")))
+    took, last, seen = time.monotonic() - began, "1", []
+    for n in range(50):
+        role = ("ctl", "build", "act")[n % 3]
+        serves, told = killed_at(server, folder(app(str(n + 2))), took * 1.1 * n / 50, role)
+        assert serves in (last, str(n + 2)), (n, role, serves, last)
+        assert not told or serves == str(n + 2), (n, role, serves)
+        kept = server.releases("shop")
+        assert sum(kept.values()) == 1
+        wait_until("nothing half", lambda: server.trees("shop") == sorted(kept))
+        wait_until("one release's workers",
+                   lambda: len(server.one.pids("worker")) == server.site("shop")["workers_wanted"])
+        seen.append(serves != last)
+        last = serves
+    promise("a deploy killed", f"{len(seen)} times: {seen.count(False)} old, {seen.count(True)} new, nothing half", True)
