@@ -5,7 +5,7 @@
  *   struct client  one connection on the control socket: one request, a stream of events, one end
  *   struct ask     one question to a one-shot process (check, build, db, act)
  *   struct up      the flow that takes the folder live; one at a time
- *   struct probe   the first real request, made through the listener as a client would
+ *   struct probe   (probe.h) the first real request, made through the listener as a client would
  *   struct app     an app as the state knows it (app.h): the instance's own folder, which may be an app, or files,
  *                  or only where other sites are written down; and each deployed one
  *   struct site    a site without a folder: one file of Sites=
@@ -34,6 +34,7 @@
 #include "cert.h" /* and certs.h */
 #include "cert_known.h"
 #include "maintenance.h"
+#include "probe.h"
 #include "people.h"
 #include "protection.h"
 #include "request.h"
@@ -277,33 +278,6 @@ int sites_send(struct ctl *c, const struct sites_own *own);
 int sites_again(struct ctl *c);
 /* Do all gates that there shall be serve this generation? */
 bool sites_loaded(const struct ctl *c);
-
-/* ---- probe.c ---- */
-enum probe_end { PROBE_LIVE = 1, PROBE_TIMEOUT };
-struct probe {
-	struct ctl *ctl;
-	struct lfd lfd;
-	struct op connect, recv;
-	struct timer timer;
-	struct buf answer;
-	char address[128], path[1100];
-	uint64_t give_up_ms;
-	unsigned wanted, good; /* answers below 500 in a row */
-	unsigned status;       /* of the last answer, 0: none */
-	unsigned again_ms;
-	bool running, told;
-	bool any; /* any answer will do: what answers is another server of some site */
-	uint32_t site; /* its number */
-	bool coming;   /* what the snapshot shows to ctl alone is asked */
-	char host[300]; /* whom it asks for; "": the address */
-};
-/* Then the last four may be set; it is the folder's own else. */
-void probe_start(struct ctl *c, struct probe *p, const char *address, const char *path,
-	unsigned count, uint64_t timeout_ms);
-void probe_stop(struct probe *p);
-/* The status of an HTTP/1.1 answer's first line; 0 when it is none (yet). */
-unsigned probe_status(const char *p, size_t n);
-op_done probe_on_connect, probe_on_recv, probe_on_timer;
 
 /* ---- up.c, up_check.c, up_db.c, up_gates.c, up_listen.c, up_root.c, up_tcp.c ---- */
 /* One address of a [Tcp], or of Metrics=. */

@@ -107,8 +107,15 @@ static void begin(struct client *cl, struct app *a, enum deploy_what what, uint3
 {
 	struct ctl *c = cl->ctl;
 	struct deploy *d = calloc(1, sizeof *d);
-	struct up *u = d ? up_new(c, cl) : NULL;
+	struct up *u;
 
+	/* A release that nobody runs cannot be asked. */
+	if (a->run->off.stopped && what != DEPLOY_REMOVE) {
+		free(d);
+		client_end(cl, VERB_EXIT_FAILED, "The app is stopped.", "`stead start` starts it, then try again", NULL);
+		return;
+	}
+	u = d ? up_new(c, cl) : NULL;
 	if (!u) {
 		free(d);
 		client_end(cl, VERB_EXIT_FAILED, "no memory", "", NULL);

@@ -182,6 +182,26 @@ static void stop(struct client *cl)
 	(void)parent_send(c, MSG_SHUTDOWN, 0, &m, sizeof m, NULL, 0, NULL, 0);
 }
 
+static void certificate(struct client *cl)
+{
+	enum request_verb verb = cl->req.verb;
+
+	if (verb == REQUEST_CERT_TERMS)
+		cert_terms_start(cl);
+	else if (verb == REQUEST_CERT_AGREE)
+		cert_agree_start(cl);
+	else if (!is_ours(cl))
+		return;
+	else if (verb == REQUEST_CERT_LIST)
+		cert_list_start(cl);
+	else if (verb == REQUEST_CERT_RENEW)
+		cert_renew_start(cl);
+	else if (verb == REQUEST_CERT_KEY)
+		cert_key_start(cl);
+	else
+		cert_import_start(cl);
+}
+
 void verbs_run(struct client *cl)
 {
 	struct ctl *c = cl->ctl;
@@ -222,26 +242,12 @@ void verbs_run(struct client *cl)
 			maintenance_start(cl);
 		break;
 	case REQUEST_CERT_LIST:
-		if (is_ours(cl))
-			cert_list_start(cl);
-		break;
 	case REQUEST_CERT_RENEW:
-		if (is_ours(cl))
-			cert_renew_start(cl);
-		break;
 	case REQUEST_CERT_TERMS:
-		cert_terms_start(cl);
-		break;
 	case REQUEST_CERT_AGREE:
-		cert_agree_start(cl);
-		break;
 	case REQUEST_CERT_KEY:
-		if (is_ours(cl))
-			cert_key_start(cl);
-		break;
 	case REQUEST_CERT_IMPORT:
-		if (is_ours(cl))
-			cert_import_start(cl);
+		certificate(cl);
 		break;
 	case REQUEST_DEPLOY:
 	case REQUEST_ROLLBACK:
