@@ -18,7 +18,6 @@ Domian=shop.example
 Domain=shop.example http://x
 BodyMax=lots
 AccessLog=jsn
-Persist=no
 [Pyton]
 [Python]
 Workers=0
@@ -28,6 +27,7 @@ Environment="A=1
 Memory=3
 [Postgres]
 Enabled=maybe
+Cluster=main
 """
 
 
@@ -43,9 +43,9 @@ def test_every_error_in_one_go(app_folder):
     assert done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if not line.startswith(" ")]
     places = [line.split("stead.conf:")[1].split(": ")[0] for line in lines if "stead.conf:" in line]
-    assert places == ["3:6", "4:1", "5:21", "6:9", "7:11", "8:1", "9:2", "11:9", "12:1", "14:13", "15:1", "17:9"]
+    assert places == ["3:6", "4:1", "5:21", "6:9", "7:11", "8:2", "10:9", "11:1", "13:13", "14:1", "16:9", "17:1"]
     for text in ("did you mean Domain=?", "did you mean json?", "did you mean [Python]?", "Queue= belongs into [Site]",
-                 "does not have Persist= yet", "is not closed", "warning: there is no key Memory="):
+                 "does not have Cluster= yet", "is not closed", "warning: there is no key Memory="):
         assert text in done.stderr
     assert "11 errors" in done.stderr
 

@@ -46,7 +46,7 @@ static const struct row rows[] = {
 	{"[Site]\nName\n", CONF_SITE_NAME, "", "2:1:0"},
 	{"[Site]\n=a\n", CONF_SITE_NAME, "", "2:1:0"},
 	{"[Site]\n  Nope=a\n", CONF_SITE_NAME, "", "2:3:0"},
-	{"[Site]\nPersist=1\n", CONF_SITE_NAME, "", "2:1:0"},
+	{"[Postgres]\nCluster=1\n", CONF_SITE_NAME, "", "2:1:0"},
 	{"[Unit]\nNope=a\nDescription=x\n", CONF_SITE_NAME, "", "2:1:1"},
 	{"[Service]\nNope=a\nUser=x\n[Install]\nZzz=1\n", CONF_SITE_NAME, "", "2:1:1 3:1:2 5:1:1"},
 	{"[Site]\nQueue=1\nQueue=2\n", CONF_SITE_QUEUE, "2", "3:1:1"},
