@@ -109,7 +109,7 @@ static void revert(struct up *u)
 	scaling_told(run, d->old_want);
 	conf = d->fixed && d->app->known ? effective_conf(c, d->app, why, sizeof why) : NULL;
 	if (conf && run->role != PROC_NONE)
-		(void)wants_app(c, d->app, conf_app(conf), 0, NULL);
+		(void)wants_app(c, d->app, conf_app(conf), 0, NULL, NULL);
 	if (d->fixed && wants_role(u->c) != run->role)
 		wants_drop(c, wants_role(u->c), u->app.set);
 	conf_free(conf);

@@ -31,7 +31,7 @@ static void run(struct ctl *c, struct app *a, bool resume)
 	if (resume)
 		scaling_resume(a->run, true);
 	if (a->run->role != PROC_NONE)
-		err = wants_app(c, a, conf, 0, NULL);
+		err = wants_app(c, a, conf, 0, NULL, NULL);
 	if (resume)
 		scaling_resume(a->run, false);
 	if (err)

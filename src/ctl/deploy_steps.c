@@ -323,10 +323,10 @@ bool deploy_start_workers(struct up *u)
 	u->rolling = d->fixed;
 	d->old_sum = run->worker_sum;
 	d->old_want = run->scaling.scaler.want;
-	err = wants_app(u->ctl, &u->app, u->c, u->set_id, NULL);
+	err = wants_app(u->ctl, &u->app, u->c, u->set_id, NULL, &u->missing);
 	if (err == -ENOENT && !u->c->python)
 		up_fail(u, VERB_EXIT_USAGE, "install it, or write its path",
-			"The program %s of ExecStart= is not found in PATH.", u->c->service.command->path);
+			"The program %s is not found in PATH.", u->missing ? u->missing : "of ExecStart=");
 	else if (err)
 		up_fail(u, VERB_EXIT_FAILED, "", "The app cannot be described to the parent: %s.",
 			strerror(-err));
