@@ -268,6 +268,9 @@ static void expect_no_service(struct unpack *u)
 		assert_int_not_equal(unpack_u32(u), 0);
 		assert_int_equal(unpack_str(u)[0], '/');
 	}
+	/* No commands beside it, and no variables passed or taken (want_vars()). */
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(unpack_u32(u), 0);
 	assert_true(unpack_done(u));
 	assert_int_equal(jail->version, JAIL_VERSION);
 	assert_int_equal(jail->group, 1);
