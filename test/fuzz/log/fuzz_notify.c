@@ -27,7 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(p);
 	memcpy(p, data, size);
 	what = notify_parse(p, size, &status, &n);
-	must(!(what & ~(uint32_t)(SAID_READY | SAID_WATCHDOG | SAID_STOPPING)));
+	must(!(what & ~(uint32_t)(SAID_READY | SAID_WATCHDOG | SAID_STOPPING | SAID_RELOADING |
+				  SAID_TRIGGER)));
+	must(!(what & SAID_RELOADING) || says(p, size, "RELOADING=1"));
+	must(!(what & SAID_TRIGGER) || says(p, size, "WATCHDOG=trigger"));
 	must(!(what & SAID_READY) || says(p, size, "READY=1"));
 	must(!(what & SAID_WATCHDOG) || says(p, size, "WATCHDOG=1"));
 	must(!(what & SAID_STOPPING) || says(p, size, "STOPPING=1"));
