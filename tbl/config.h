@@ -56,7 +56,7 @@ SECTION(NEEDS, "Needs", SECTION_PLAIN, SECTION_LATER, "other servers that the ap
 SECTION(BUILD, "Build", SECTION_PLAIN, SECTION_LATER, "how a release is made")
 SECTION(DEPLOY, "Deploy", SECTION_PLAIN, 0, "how `stead deploy` treats its releases")
 SECTION(DNS, "Dns", SECTION_PLAIN, SECTION_LATER, "zones that stead answers for")
-SECTION(ALERT, "Alert", SECTION_PLAIN, SECTION_LATER, "who is told of trouble")
+SECTION(ALERT, "Alert", SECTION_PLAIN, 0, "who is told of trouble")
 
 /* [Site] */
 CONF(SITE_NAME, SITE, "Name", CONF_TYPE_NAME, CONF_DETECT, "", 1, 27, "", WHEN_UP, "the app's name",
@@ -314,6 +314,16 @@ CONF_LATER_KEY(POSTGRES, "BackupTo")
 CONF_LATER_KEY(POSTGRES, "Drill")
 CONF_LATER_KEY(POSTGRES, "WalMax")
 
+/* [Alert] */
+CONF(ALERT_MAIL, ALERT, "Mail", CONF_TYPE_LIST, CONF_MANY, "", 0, 8, "addresses", WHEN_RELOAD, "who is told by mail of what needs a person",
+	"An app that does not come up or crashes again and again, a certificate that cannot be got or ends soon, a database that dies, a disk that is full: each is told once while it lasts, and when it is over. At most 10 mails an hour go out; what comes meanwhile waits and goes as one. What cannot be sent is tried again with growing pauses, for three days, also over restarts.", "Mail=admin@example.org")
+CONF(ALERT_WEBHOOK, ALERT, "Webhook", CONF_TYPE_LIST, CONF_MANY, "", 0, 8, "URLs", WHEN_RELOAD, "URLs that get the same by POST",
+	"https:// (http:// to this machine only). The body is JSON: version, id, host, and alerts, a list of the log's records, each with its state: raised or resolved. An answer other than 2xx is tried again as mail is; the id, also in Idempotency-Key, stays the same.", "Webhook=https://hooks.example.org/stead")
+CONF(ALERT_SMTP, ALERT, "Smtp", CONF_TYPE_STRING, 0, "smtp://127.0.0.1:25", 1, 1000, "bytes", WHEN_RELOAD, "the mail server that mails are handed to",
+	"smtp://[USER:PASSWORD@]HOST[:PORT] or smtps://. To another machine, or with a password, only encrypted (STARTTLS), with the server's certificate verified.", "Smtp=smtp://alerts:secret@mail.example.org:587")
+CONF(ALERT_FROM, ALERT, "From", CONF_TYPE_STRING, 0, "", 0, 254, "bytes", WHEN_RELOAD, "whom mails come from",
+	"Left out: stead@ and the machine's name.", "From=stead@example.org")
+
 /* [Server] */
 CONF(SERVER_LISTEN, SERVER, "Listen", CONF_TYPE_ADDR, CONF_MANY, "127.0.0.1:8080", 1, 16, "addresses", WHEN_UP, "the addresses to listen on",
 	"ADDR:PORT, [ADDR6]:PORT, or :PORT for every IPv4 address; port 0 takes a free one. `stead up --http` comes before it.", "Listen=0.0.0.0:80 [::]:80")
@@ -323,6 +333,8 @@ CONF(SERVER_GATES, SERVER, "Gates", CONF_TYPE_COUNT, 0, "cores", 1, 60, "process
 	"`cores` is one for each processor core; with one or two cores it is one, because the apps need the other.", "Gates=2")
 CONF(SERVER_DRAIN_MAX, SERVER, "DrainMaxSec", CONF_TYPE_TIME, 0, "1h", 0, 7 * 86400 * 1000ull, "", WHEN_RELOAD, "how long tunnels of a gate that leaves may live on",
 	"Of a gate that is too many since a reload lowered Gates=: WebSockets, other upgrades and connections of [Tcp] go on until they end by themselves, at most so long; clients of an app's WebSockets are told 5 s before (1001). Requests have 30 s, or this where it is less. `stead stop` waits no longer than 5 s for anybody.", "DrainMaxSec=10min")
+CONF(SERVER_LOG_TO, SERVER, "LogTo", CONF_TYPE_ENUM, 0, "off", 0, 0, "off journald syslog", WHEN_RELOAD, "where records go besides stead's own files",
+	"`journald`: each record with its members as fields (`journalctl -t stead`, STEAD_KIND=access). `syslog`: RFC 5424 over /dev/log, with the record as message. Nobody waits for either: what is not taken at once is lost there, and counted by LOG_DROPPED; the files have it.", "LogTo=journald")
 CONF(SERVER_METRICS, SERVER, "Metrics", CONF_TYPE_LOCAL, 0, "off", 0, 0, "", WHEN_RELOAD, "the local address that Prometheus reads at",
 	"GET /metrics there gives what `stead metrics` prints. The address is one of this machine (127.0.0.1, [::1]); everybody on it may read.", "Metrics=127.0.0.1:9145")
 CONF(SERVER_SITES, SERVER, "Sites", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "a folder of sites without a folder of their own",
@@ -349,7 +361,6 @@ CONF(SERVER_ACME_EAB_BOX, SERVER, "AcmeEabBox", CONF_TYPE_BASE64, 0, "", 0, 0, "
 CONF_LATER_KEY(SERVER, "DnsListen")
 CONF_LATER_KEY(SERVER, "Resolver")
 CONF_LATER_KEY(SERVER, "LogMax")
-CONF_LATER_KEY(SERVER, "LogTo")
 CONF_LATER_KEY(SERVER, "AllowUsers")
 
 /* [Service] */

@@ -433,6 +433,15 @@ struct msg_said {
 	uint32_t what;
 	int32_t pid; /* who sent it, as the kernel says */
 };
+/* LogTo=, in the order of its words. */
+enum log_to { LOG_TO_OFF, LOG_TO_JOURNALD, LOG_TO_SYSLOG };
+struct msg_log_to {
+	uint32_t to, pad;
+};
+struct msg_alert_seen {
+	uint32_t event;
+	uint32_t pad;
+};
 struct msg_proc_ref {
 	uint32_t role, app;
 };

@@ -127,6 +127,9 @@ MSG(LOG_QUERY, 500, P(CTL), P(LOG), msg_log_query, 0, 0, "records that match, th
 MSG(LOG_CANCEL, 501, P(CTL), P(LOG), msg_log_query, 0, 0, "no more of that query")
 MSG(LOG_LINE, 502, P(LOG), P(CTL), none, 0, 0, "one record as a JSON object; id: the query's")
 MSG(LOG_END, 503, P(LOG), P(CTL), none, 0, 0, "the query is answered (a follower ends only by LOG_CANCEL)")
+MSG(ALERT_SEEN, 507, P(LOG), P(CTL), msg_alert_seen, 0, 0, "an event that needs a person, or says that it is over; then packed: of whom, the record as a JSON object; told again to a new ctl until ALERT_KEPT")
+MSG(LOG_TO, 509, P(CTL), P(LOG), msg_log_to, 0, 0, "where records go besides the files (LogTo=)")
+MSG(ALERT_KEPT, 508, P(CTL), P(LOG), none, 0, 0, "it is in the state; id: that of ALERT_SEEN")
 MSG(SAID_STATUS, 504, P(LOG), P(CTL), msg_said, 0, 0, "what a program of an app says of itself by STATUS= (sd_notify(3)); then: the text; the last ones are told again to a new ctl")
 
 /* ctl and its one-shots: question, any number of findings, end */
@@ -141,5 +144,7 @@ MSG(DB_END, 612, P(DB), P(CTL), msg_end, 0, 0, "then packed: error, what to do, 
 MSG(BUILD_ASK, 620, P(CTL), P(BUILD), none, 0, 0, "packed: folder, state folder, interpreter, requirements file, then the interpreters whose environments stay")
 MSG(BUILD_END, 621, P(BUILD), P(CTL), msg_end, 0, 0, "then packed: error, what to do, interpreter to use")
 MSG(UNPACK_ASK, 622, P(CTL), P(BUILD), msg_unpack_ask, 0, 1, "what to do with an app's files, as its user; fd: a folder as a stream (lib/parcel.h); then packed: the folder that it is done in, a name in it, another folder, paths one a line")
+MSG(ALERT_ASK, 640, P(CTL), P(ALERT), none, 0, 0, "packed: address or URL, URL of the mail server, sender, name of the alert, subject, text; u64 seconds since 1970")
+MSG(ALERT_END, 641, P(ALERT), P(CTL), msg_end, 0, 0, "then packed: error, what to do, \"\"")
 MSG(ACT_ASK, 630, P(CTL) | P(CLI), P(ACT), msg_act_ask, 0, 0, "then packed: the row's arguments")
 MSG(ACT_END, 631, P(ACT), P(CTL) | P(CLI), msg_end, 0, 0, "then packed: error, what to do, result")

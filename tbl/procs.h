@@ -23,3 +23,4 @@ PROC(RESOLVE, resolve, 1, 0, JAIL_USER, "looks up the names of backends; started
 PROC(AUTH, auth, 1, 0, JAIL_ROOT, "checks passwords against their hashes; started when a gate asks for it")
 PROC(KEYS, keys, 1, 0, JAIL_ROOT, "holds private keys and signs with them; started when there is a certificate")
 PROC(CERTS, certs, 1, 0, JAIL_USER, "gets certificates from an authority; started when a site wants one")
+PROC(ALERT, alert, PROC_MANY, 1, JAIL_USER, "sends one alert by mail or to a webhook")

@@ -100,6 +100,21 @@ const struct event_row *event_row(uint32_t id)
 	return NULL;
 }
 
+static const struct alert_row alert_rows[] = {
+#define ALERT(NAME, topic_, kind_, field_, only_)                                                  \
+	{.event = EV_##NAME, .kind = kind_, .topic = #topic_, .field = field_, .only = only_},
+#include "alerts.h"
+#undef ALERT
+};
+
+const struct alert_row *alert_row(uint32_t event)
+{
+	for (size_t i = 0; i < sizeof(alert_rows) / sizeof(alert_rows[0]); i++)
+		if (alert_rows[i].event == event)
+			return &alert_rows[i];
+	return NULL;
+}
+
 const struct finding_row finding_rows[FINDING_END] = {
 #define FINDING(NAME, area_, level_, what_, why_, mend_)                                           \
 	[FINDING_##NAME] = {#NAME, #area_, what_, why_, mend_, level_},

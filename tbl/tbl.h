@@ -265,6 +265,16 @@ extern const struct event_row event_rows[];
 extern const unsigned event_rows_n;
 const struct event_row *event_row(uint32_t id);
 
+/* alerts: which events somebody is told */
+enum alert_kind { ALERT_RAISE, ALERT_ONCE, ALERT_CLEAR };
+struct alert_row {
+	uint32_t event;
+	uint8_t kind;
+	const char *topic, *field, *only;
+};
+/* NULL: nobody is told of it. */
+const struct alert_row *alert_row(uint32_t event);
+
 /* what `stead doctor` finds */
 enum doctor_level { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_UNSEEN, DOCTOR_WARNING, DOCTOR_ERROR, DOCTOR_LEVELS };
 enum finding {

@@ -204,7 +204,7 @@ int act_boot(struct act_ctx *ctx)
 {
 	static const char *const group[] = {"/usr/sbin/groupadd", "--system", "--", "stead", NULL};
 	static const char *const roles[] = {
-		"gate", "ctl", "log", "resolve", "auth", "keys", "certs", "check", "db"};
+		"gate", "ctl", "log", "resolve", "auth", "keys", "certs", "alert", "check", "db"};
 	int r = 0;
 
 	if (!getgrnam("stead"))

@@ -10,7 +10,7 @@
 bool act_role_valid(const char *role)
 {
 	static const char *const roles[] = {
-		"gate", "ctl", "log", "resolve", "auth", "keys", "certs", "check", "db"};
+		"gate", "ctl", "log", "resolve", "auth", "keys", "certs", "alert", "check", "db"};
 
 	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
 		if (strcmp(role, roles[i]) == 0)

@@ -131,6 +131,7 @@ static void got(struct chan *ch, struct msg *m)
 	case MSG_DB_END:
 	case MSG_BUILD_END:
 	case MSG_ACT_END:
+	case MSG_ALERT_END:
 		got_end(a, m);
 		break;
 	default:

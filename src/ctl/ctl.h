@@ -31,6 +31,7 @@
 #include "tbl/tbl.h"
 
 #include "app.h"
+#include "alerts.h"
 #include "cert.h" /* and certs.h */
 #include "cert_known.h"
 #include "maintenance.h"
@@ -60,6 +61,7 @@ enum ctl_op {
 	OP_CERT_LATE,
 	OP_SERVER,
 	OP_DEPLOY_NEXT,
+	OP_ALERTS,
 	CTL_OP_KINDS
 };
 
@@ -502,6 +504,8 @@ void trouble_lines_end(struct client *cl);
 /* ---- status.c, logs.c, verbs.c ---- */
 /* Of all sites, or of that one. Of many only some are told, unless all are wanted. */
 json_t *status_json(struct ctl *c, const char *site, bool all);
+/* Tell the log process what LogTo= says: when it comes, and behind each snapshot. */
+void logs_to(struct ctl *c);
 void logs_start(struct client *cl);
 void logs_stop(struct client *cl);
 void logs_heard(struct ctl *c, const struct msg *m);
@@ -541,6 +545,7 @@ struct ctl {
 	struct ctl_keys keys;
 	struct certs certs;
 	struct ctl_server server;
+	struct alerts alerts;
 	char https[CTL_LISTEN_MAX * CTL_ADDRESS_MAX]; /* where TLS is spoken, blank-separated */
 	struct logring_writer ring;
 	struct op flush;

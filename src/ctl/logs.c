@@ -8,6 +8,19 @@
 
 #include <string.h>
 
+void logs_to(struct ctl *c)
+{
+	struct msg_log_to m = {.to = LOG_TO_OFF};
+
+	for (const struct app_value *v = c->app.values; v; v = v->next)
+		if (strcmp(v->section, "Server") == 0 && strcmp(v->key, "LogTo") == 0)
+			m.to = strcmp(v->text, "journald") == 0 ? LOG_TO_JOURNALD
+			       : strcmp(v->text, "syslog") == 0 ? LOG_TO_SYSLOG
+								: LOG_TO_OFF;
+	if (c->log.greeted && chan_open(&c->log.chan))
+		(void)chan_send(&c->log.chan, MSG_LOG_TO, 0, &m, sizeof m, NULL, 0, NULL, 0);
+}
+
 static uint64_t query(struct ctl *c, const struct msg_log_query *ask, const char *app)
 {
 	uint64_t id = ++c->ids;

@@ -132,6 +132,7 @@ void ctl_started(struct ctl *c)
 	certs_resume(c);
 	resume(c);
 	server_start(c);
+	alerts_run(c);
 }
 
 static op_done *const ops[CTL_OP_KINDS] = {
@@ -154,6 +155,7 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_CERT_LATE] = acme_late_on_timer,
 	[OP_SERVER] = server_on_timer,
 	[OP_DEPLOY_NEXT] = deploy_on_next,
+	[OP_ALERTS] = alerts_on_timer,
 };
 
 int main(void)

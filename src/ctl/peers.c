@@ -152,6 +152,10 @@ static void log_got(struct chan *ch, struct msg *m)
 {
 	struct log_peer *log = ch->owner;
 
+	if (log->greeted && m->h.type == MSG_ALERT_SEEN) {
+		alerts_seen(log->ctl, m);
+		return;
+	}
 	if (log->greeted && m->h.type == MSG_SAID_STATUS) {
 		procs_said(log->ctl, m);
 		return;
@@ -163,6 +167,8 @@ static void log_got(struct chan *ch, struct msg *m)
 	log->greeted = peers_hello_holds(m);
 	if (!log->greeted)
 		chan_close(ch);
+	else
+		logs_to(log->ctl);
 }
 
 static void log_gone(struct chan *ch, int why)

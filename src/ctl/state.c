@@ -139,6 +139,8 @@ static int make_schema(struct ctl *c)
 		if (err == 0)
 			err = state_make_deploy(c);
 		if (err == 0)
+			err = state_make_alerts(c);
+		if (err == 0)
 			err = state_meta_set(c, "version", SCHEMA_VERSION);
 		if (err == 0)
 			err = state_meta_set(c, "min_reader", SCHEMA_MIN_READER);
@@ -164,6 +166,8 @@ static int make_schema(struct ctl *c)
 		err = state_make_authority(c);
 	if (err == 0)
 		err = state_make_deploy(c);
+	if (err == 0)
+		err = state_make_alerts(c);
 	return err ? err : state_make_maintenance(c);
 }
 

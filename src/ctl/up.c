@@ -275,6 +275,7 @@ static void go_live(struct up *u)
 	up_tcp_live(u);
 	up_tcp_https(c, u->c, &u->sites);
 	app_take(&c->app, &u->app);
+	logs_to(c);
 	sites_free(&c->sites);
 	c->sites = u->sites;
 	u->sites = (struct site_list){0};

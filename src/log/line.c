@@ -16,6 +16,8 @@ void log_line(struct log *g)
 	if (g->line.len == 0)
 		return;
 	store_put(&g->store, g->line.p, g->line.len);
+	if (g->ship.to != LOG_TO_OFF)
+		ship_line(g, g->line.p, g->line.len);
 	if (g->queries)
 		query_line(g, g->line.p, g->line.len);
 }
@@ -25,6 +27,7 @@ void log_flush(struct log *g)
 	uint64_t lost;
 
 	store_flush(&g->store);
+	ship_tell(g);
 	lost = g->store.lost_bytes - g->store.lost_told;
 	if (lost == 0 || g->store.failing)
 		return;

@@ -193,8 +193,44 @@ void query_line(struct log *g, const char *line, size_t n);
 bool query_matches(const struct query *q, const char *line, size_t n);
 op_done query_on_pump;
 
+/* ---- alert.c: what ctl shall have somebody told ---- */
+enum { LOG_ALERTS_MAX = 64 };
+struct log_alert {
+	uint64_t id;
+	struct msg_alert_seen m;
+	struct buf text;
+};
+struct log;
+/* An event, whose line is g->line: kept until ctl has it, when it needs a person. */
+void alert_look(struct log *g, const void *p, size_t n);
+/* A new ctl. */
+void alert_tell_all(struct log *g);
+void alert_kept(struct log *g, uint64_t id);
+void alert_done(struct log *g);
+
+/* ---- ship.c: LogTo= ---- */
+struct ship {
+	uint32_t to; /* enum log_to */
+	int fd;      /* -1: not connected */
+	uint64_t tried_us, lost, lost_bytes;
+	bool took, telling; /* the last one; the loss is just being told */
+};
+void ship_set(struct log *g, uint32_t to);
+/* A rendered line with its newline. */
+void ship_line(struct log *g, const char *line, size_t n);
+/* Say what was lost there, once it takes something again. */
+void ship_tell(struct log *g);
+/* A line without its newline as a datagram; false: it is none of the log's, or has no room. Exposed for tests, as the next. */
+bool ship_build(struct buf *ret, bool journal, const char *line, size_t n);
+/* Each member of an object on one line: strings unescaped, all else as it stands. False: it is none, or `each` said so. */
+bool ship_members(const char *p, size_t n, bool (*each)(void *arg, const char *name, const char *value, size_t len), void *arg);
+
 struct log {
 	struct loop *loop;
+	struct ship ship;
+	struct log_alert alert[LOG_ALERTS_MAX];
+	unsigned alerts_n;
+	uint64_t alert_ids;
 	struct chan parent, ctl;
 	bool greeted, started, ctl_greeted, working;
 	uint64_t generation;

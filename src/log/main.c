@@ -51,10 +51,19 @@ static void ctl_got(struct chan *c, struct msg *m)
 		g->ctl_greeted = hello_holds(m);
 		if (!g->ctl_greeted)
 			chan_close(c);
-		else
+		else {
 			notify_tell_all(g);
+			alert_tell_all(g);
+		}
 	} else if (m->h.type == MSG_LOG_QUERY) {
 		query_start(g, m);
+	} else if (m->h.type == MSG_LOG_TO) {
+		struct msg_log_to to;
+
+		if (msg_get(m, &to, sizeof to, sizeof to) == 0)
+			ship_set(g, to.to);
+	} else if (m->h.type == MSG_ALERT_KEPT) {
+		alert_kept(g, m->h.id);
 	} else if (m->h.type == MSG_LOG_CANCEL) {
 		query_cancel(g, m->h.id);
 	}
@@ -112,6 +121,7 @@ static void finish(struct log *g)
 	(void)rings_drain(g);
 	streams_finish(g);
 	notify_done(g);
+	alert_done(g);
 	log_flush(g);
 	(void)chan_send(&g->parent, MSG_STOPPED, 0, NULL, 0, NULL, 0, NULL, 0);
 	loop_stop(g->loop);
@@ -197,6 +207,7 @@ int main(void)
 	if (!g)
 		fatal("log", "no memory");
 	g->ctl.lfd.fd = -1;
+	g->ship.fd = -1;
 	g->wake.fd = -1;
 	g->pump.op.kind = OP_PUMP;
 	g->streams_max = STREAMS_MAX;

@@ -95,8 +95,10 @@ static void take(struct log *g, struct ring *r, enum logrec type, uint64_t wall_
 	else if (type == LOGREC_ACCESS)
 		render_access(&g->line, &g->lines, wall_us, g->record, n);
 	log_line(g);
-	if (type == LOGREC_EVENT)
+	if (type == LOGREC_EVENT) {
 		journal_event(&g->journal, g->record, n);
+		alert_look(g, g->record, n);
+	}
 }
 
 static const char *role_name(const struct ring *r)

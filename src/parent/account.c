@@ -126,6 +126,7 @@ int account_allowed(const struct parent *p, enum proc role, uint32_t uid, uint32
 	case PROC_DB:
 		/* The app's group may come along: the socket's folder is open to that group. */
 		return postgres && (gid == p->postgres.gid || is_app(gid)) ? 0 : -EPERM;
+	case PROC_ALERT:
 	case PROC_ACT:
 		return uid == 0 && gid == 0 ? 0 : -EPERM;
 	default:

@@ -32,10 +32,12 @@ static void ask_env(const struct parent *p, enum proc role, char **ret)
 		"all_proxy=", "HTTP_PROXY=", "HTTPS_PROXY=", "NO_PROXY=", "ALL_PROXY=", "SSL_CERT_",
 		"TMPDIR=", NULL};
 	static const char *const db[] = {"STEAD_PG_DIRS=", NULL};
+	static const char *const alert[] = {"SSL_CERT_FILE=", NULL};
 	static const char *const none[] = {NULL};
 	const char *const *wanted = p->root              ? none
 				    : role == PROC_BUILD ? build
 				    : role == PROC_DB    ? db
+				    : role == PROC_ALERT ? alert
 							 : none;
 	unsigned n = 0;
 

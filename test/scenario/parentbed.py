@@ -22,7 +22,7 @@ RELAY = pathlib.Path(os.environ.get("STEAD_RELAY", BUILD / "test/unit/parent/par
 TIMEOUT = float(os.environ.get("STEAD_TEST_TIMEOUT", "10"))
 
 ROLES = ["none", "parent", "gate", "ctl", "log", "check", "build", "db", "act", "worker", "service", "postgres", "cli",
-         "resolve", "auth", "keys", "certs"]
+         "resolve", "auth", "keys", "certs", "alert"]
 ROLE = {name: number for number, name in enumerate(ROLES)}
 TYPES = {
     "HELLO": 1, "START": 100, "CHANNEL": 101, "LISTENER": 102, "UNLISTEN": 103, "SNAP": 104, "STOP": 105,
@@ -170,7 +170,7 @@ class Bed:
         self.state, self.run, self.roles = (self.dir / n for n in ("state", "run", "roles"))
         for folder in (self.state, self.run, self.roles):
             folder.mkdir(mode=0o755)
-        for role in ("gate", "ctl", "log", "resolve", "auth", "keys", "certs", "check", "build", "db", "act"):
+        for role in ("gate", "ctl", "log", "resolve", "auth", "keys", "certs", "alert", "check", "build", "db", "act"):
             shutil.copy(RELAY, self.roles / f"stead-{role}")
         shutil.copy(RELAY, self.dir / "app")
         if user is not None:

@@ -100,7 +100,7 @@ def test_accounts_at_boot(world):
         subprocess.run([*world, str(ACT), "--boot"], check=True)
     told = inside(world, "print(*(f'{u.pw_name}:{u.pw_shell}:{u.pw_uid < 1000}' for u in pwd.getpwall() "
                          "if u.pw_name.startswith('stead-')), grp.getgrnam('stead').gr_name)")
-    for role in ("gate", "ctl", "log", "resolve", "auth", "keys", "certs", "check", "db"):
+    for role in ("gate", "ctl", "log", "resolve", "auth", "keys", "certs", "alert", "check", "db"):
         assert f"stead-{role}:/usr/sbin/nologin:True" in told
     assert told.endswith(" stead")
     assert pathlib.Path("/etc/passwd").read_bytes() == before

@@ -23,7 +23,7 @@ def pss_kb(pid):
 @pytest.mark.promise
 def test_exec_time_of_each_role(promise):
     """A role without its channel ends at once: what remains is the loader's work."""
-    for role in ("parent", "gate", "ctl", "log", "resolve", "auth", "keys", "certs", "check", "build", "db", "act"):
+    for role in ("parent", "gate", "ctl", "log", "resolve", "auth", "keys", "certs", "alert", "check", "build", "db", "act"):
         program = next(BUILD.glob(f"libexec/stead/*/stead-{role}"))
         times = []
         for _ in range(11):

@@ -17,7 +17,7 @@ import parentbed as pb
 from parentbed import Bed
 from test_parent import let_go, oneshot, start_worker, state_of, worker_up
 
-ACCOUNTS = {"gate": 61001, "ctl": 61002, "log": 61003, "check": 61004, "db": 61005, "resolve": 61006, "auth": 61007, "keys": 61008, "certs": 61009}
+ACCOUNTS = {"gate": 61001, "ctl": 61002, "log": 61003, "check": 61004, "db": 61005, "resolve": 61006, "auth": 61007, "keys": 61008, "certs": 61009, "alert": 61011}
 POSTGRES = 61010
 APP = 50007
 
