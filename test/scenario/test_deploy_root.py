@@ -1,5 +1,6 @@
 """`stead deploy` where stead is root's: each app has a user, a release that is root's, a database of its own."""
 
+import contextlib
 import os
 import pathlib
 import pwd
@@ -143,7 +144,8 @@ def killed_at(server, folder, seconds, role):
     time.sleep(seconds)
     found = server.one.pids(role) or server.one.pids("ctl")
     for pid in found[:1]:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # its work was done meanwhile
+            os.kill(pid, signal.SIGKILL)
     process.stdout.read()
     told = process.wait(TIMEOUT * 2) == 0
     wait_until("the control process", lambda: "shop" in server.one.cli("status", code=None))
