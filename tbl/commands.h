@@ -50,6 +50,8 @@ COMMAND(MAINTENANCE, "maintenance", "on|off [APP]", 1, 2, ARG_NONE, "show a page
 	"From now on every gate answers the site's requests with status 503, Retry-After and the page of Maintenance=; what runs is finished. The path of Health= is answered as before, when it is not /. It lasts over reloads and restarts until `off`. APP is an app's or a site's name; left out, the folder's own.")
 COMMAND(CERT, "cert", "list | show NAME | renew [NAME] | import [NAME] | agree | trust", 1, 2, ARG_NONE, "show certificates, get or take one, or trust your own for localhost",
 	"NAME is an app's or a site's name; left out with `renew`, the folder's own. `list` shows each site's certificate, until when it is valid and what hinders its renewal; `show` all that is known of one. `renew` asks the authority at once, also when the last tries failed, and ends when the new certificate is served or it is known why there is none. `import --cert FILE --key FILE` takes one that you have into the state: it is looked at (key, dates, names, chain), the key is sealed at once, and both files may be removed then; with --remove instead the site is as it was without. `agree` shows the terms of the authority and asks whether you agree, once; with --yes it does not ask. `trust` has this machine believe the authority that signs for https://localhost: the system's store (as root; else the command is shown), browsers (certutil of libnss3-tools), and what to set for Python and Node; with --remove no more.")
+COMMAND(DOMAIN, "domain", "add NAME [APP] | remove NAME [APP] | list [APP]", 1, 3, ARG_NONE, "attach a host name to an app, or take it away",
+	"`add` has APP answer to NAME from now on, whatever its file says: it is kept in the state, over reloads, restarts and deploys, and comes before the file. It is refused, with whose it is, when another app or site has the name. Prints the DNS record to enter; with --wait it ends when the name leads here. A certificate follows by itself. `remove` takes it away again; names that stand in a file are taken out there. `list` shows all names, whose they are and whether a file or a command says so. APP left out: the folder's app.")
 COMMAND(RELOAD, "reload", "", 0, 0, ARG_NONE, "read the configuration again",
 	"Connections stay open. Values that need more than that are named, with what to do.")
 COMMAND(DEPLOY, "deploy", "[FOLDER|FILE.service]", 0, 1, ARG_FOLDER, "put the app in FOLDER on this server as a new release",
@@ -96,6 +98,7 @@ OPTION(APP, "app", 0, "NAME", V(DEPLOY), ARG_APP, "the app's name on the server 
 OPTION(RELEASE, "release", 0, "N", V(ROLLBACK), ARG_NONE, "that release and no other")
 OPTION(DATA, "data", 0, "", V(REMOVE), ARG_NONE, "its data folder and its database too")
 OPTION(CONFIRM, "confirm", 0, "APP", V(REMOVE), ARG_APP, "the app's name once more: what --data removes cannot be brought back")
+OPTION(WAIT, "wait", 0, "", V(DOMAIN), ARG_NONE, "add: end when the name leads to this server")
 OPTION(JSON, "json", 0, "", V_ALL, ARG_NONE, "print JSON")
 OPTION(YES, "yes", 'y', "", V_ALL, ARG_NONE, "answer yes to every question")
 OPTION(QUIET, "quiet", 'q', "", V_ALL, ARG_NONE, "print errors only")
@@ -121,6 +124,9 @@ REQUEST(DISABLE, "disable", DISABLE, OPERATORS)
 REQUEST(RELOAD, "reload", RELOAD, OPERATORS)
 REQUEST(RESTART, "restart", RESTART, DEPLOYERS)
 REQUEST(LOGS, "logs", LOGS, DEPLOYERS)
+REQUEST(DOMAIN_ADD, "domain-add", DOMAIN, DEPLOYERS)
+REQUEST(DOMAIN_REMOVE, "domain-remove", DOMAIN, DEPLOYERS)
+REQUEST(DOMAIN_LIST, "domain-list", DOMAIN, DEPLOYERS)
 REQUEST(METRICS, "metrics", METRICS, OPERATORS)
 REQUEST(PURGE, "purge", CACHE, OPERATORS)
 REQUEST(MAINTENANCE, "maintenance", MAINTENANCE, OPERATORS)

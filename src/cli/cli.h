@@ -155,6 +155,7 @@ int verb_import(struct cli *c); /* cert import */
 int verb_trust(struct cli *c);  /* cert trust */
 int verb_restart(struct cli *c);
 int verb_user(struct cli *c);
+int verb_domain(struct cli *c);
 /* Words as main() has them, without the program: one verb's exit code. */
 int verb_of_words(struct cli *c, int argc, char **argv);
 int verb_serve_deploy(struct cli *c);

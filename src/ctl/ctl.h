@@ -34,6 +34,7 @@
 #include "alerts.h"
 #include "cert.h" /* and certs.h */
 #include "cert_known.h"
+#include "domain.h"
 #include "maintenance.h"
 #include "probe.h"
 #include "people.h"

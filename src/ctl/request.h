@@ -27,6 +27,7 @@ struct request {
 	uint32_t release; /* rollback: 0 the one before */
 	char token[40];   /* deploy-send: whose files come on this connection */
 	bool agree; /* up: to the terms of the authority of certificates */
+	char domain[256];  /* domain-add, domain-remove */
 	char url[8192], tag[1024]; /* purge: one of them */
 	char *chain, *box; /* cert-import: base64, the chain's blank-separated; NULL: not there */
 };

@@ -157,6 +157,8 @@ void up_values(struct up *u)
 {
 	char why[512] = "";
 
+	if (!u->check_failed && domain_merge(u->ctl, &u->app) < 0)
+		u->check_failed = true;
 	u->conf = u->check_failed ? NULL : effective_conf(u->ctl, &u->app, why, sizeof why);
 	u->c = u->conf ? conf_app(u->conf) : NULL;
 	if (!u->c) {

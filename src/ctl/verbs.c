@@ -230,6 +230,12 @@ void verbs_run(struct client *cl)
 		if (is_ours(cl))
 			off_start(cl);
 		break;
+	case REQUEST_DOMAIN_ADD:
+	case REQUEST_DOMAIN_REMOVE:
+	case REQUEST_DOMAIN_LIST:
+		if (is_ours(cl))
+			domain_start(cl);
+		break;
 	case REQUEST_METRICS:
 		metrics_start(cl);
 		break;
