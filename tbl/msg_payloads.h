@@ -224,7 +224,7 @@ struct msg_stream {
 	uint32_t which; /* 1 stdout, 2 stderr */
 	uint64_t generation;
 	int32_t pid;
-	uint32_t pad;
+	uint32_t level_max; /* as log_level of PROC_SET */
 };
 enum proc_phase {
 	PHASE_DOWN = 0,    /* wanted down */

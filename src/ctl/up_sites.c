@@ -49,7 +49,11 @@ static void end(struct up *u, uint32_t errors)
 	struct site_list *l = &u->sites;
 
 	u->site = NULL;
-	u->check_failed |= s && !cert_known_add(u->known, &u->site_values);
+	if (s && !cert_known_add(u->known, &u->site_values)) {
+		client_finding(u->client, CONF_ERROR, s->file, 1, 1, "CertificateInputs=: no certificate is known by that",
+			"take it out: it is found by Certificate=, and not meant to be written by hand");
+		errors++;
+	}
 	u->sites_bytes += u->site_values.len;
 	if (!s || u->site_values.error || (l->n && strcmp(l->all[l->n - 1]->file, s->file) >= 0) ||
 		l->n >= SITES_MAX || u->sites_bytes > SITES_BYTES_MAX) {

@@ -100,7 +100,7 @@ void render_event(struct buf *b, uint64_t wall_us, const void *p, size_t n);
 void render_access(struct buf *b, struct record_lines *lines, uint64_t wall_us, const char *p, size_t n);
 struct stream;
 void render_stream(
-	struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n);
+	struct buf *b, uint64_t wall_us, const struct stream *st, unsigned level, const char *p, size_t n);
 struct notify;
 /* What an app's program says of itself. */
 void render_status(struct buf *b, uint64_t wall_us, const struct notify *from, int pid, const char *p, size_t n);

@@ -173,11 +173,11 @@ void render_access(struct buf *b, struct record_lines *lines, uint64_t wall_us, 
 }
 
 void render_stream(
-	struct buf *b, uint64_t wall_us, const struct stream *st, const char *p, size_t n)
+	struct buf *b, uint64_t wall_us, const struct stream *st, unsigned level, const char *p, size_t n)
 {
 	const char *which = st->info.which == 2 ? "stderr" : "stdout";
 
-	begin(b, wall_us, "app", st->info.which == 2 ? LEVEL_NOTICE : LEVEL_INFO);
+	begin(b, wall_us, "app", level);
 	member(b, "app", st->app, strlen(st->app));
 	member(b, "stream", which, strlen(which));
 	member(b, "process", st->info.kind < PROC_END ? proc_rows[st->info.kind].name : "",

@@ -15,12 +15,33 @@
 
 #include "lib/must.h"
 
+/* What a line of a program is by syslog's levels (sd-daemon(3)): <N> before it says so. */
+static unsigned level_of(const char **p, size_t *n)
+{
+	enum { PREFIX = 3 };
+	unsigned level;
+
+	if (*n < PREFIX || (*p)[0] != '<' || (*p)[1] < '0' || (*p)[1] > '7' || (*p)[2] != '>')
+		return LEVEL_INFO;
+	level = (unsigned)((*p)[1] - '0');
+	*p += PREFIX;
+	*n -= PREFIX;
+	return level;
+}
+
 static void emit(struct stream *st, const char *p, size_t n)
 {
+	const char *text = p;
+	size_t left = n;
+	unsigned level = st->info.kind == PROC_SERVICE ? level_of(&text, &left) : LEVEL_INFO;
 	struct log *g = st->log;
 
+	if (st->info.level_max && level >= st->info.level_max)
+		return;
+	if (text == p && st->info.which == 2)
+		level = LEVEL_NOTICE;
 	buf_reset(&g->line);
-	render_stream(&g->line, loop_wall_us(g->loop), st, p, n);
+	render_stream(&g->line, loop_wall_us(g->loop), st, max_of(level, (unsigned)LEVEL_CRITICAL), text, left);
 	log_line(g);
 }
 

@@ -255,7 +255,8 @@ void keep_give_streams(struct parent *p, struct run *r)
 			.slot = s->index,
 			.which = i + 1,
 			.generation = r->generation,
-			.pid = r->last_pid};
+			.pid = r->last_pid,
+			.level_max = r->spec != NULL ? r->spec->set.log_level : 0};
 		size_t n = strlen(s->set->name) + 1;
 
 		if (r->stream[i] < 0)
@@ -284,7 +285,8 @@ void keep_give_pair(struct parent *p, const struct run *r, int fds[2])
 			.slot = s->index,
 			.which = i + 1,
 			.generation = r->hook.generation,
-			.pid = r->hook.pid};
+			.pid = r->hook.pid,
+			.level_max = r->spec != NULL ? r->spec->set.log_level : 0};
 
 		if (fds[i] < 0)
 			continue;

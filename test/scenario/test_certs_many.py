@@ -101,6 +101,14 @@ def test_what_is_the_same_is_not_looked_at_again(many):
     _, said = children(many, "reload")
     assert "not the certificate's" in said
     assert once(many.secure, name="s7.many.example", using=context(sites / "other.crt"))[2] == b"hello"
+    # Whoever writes by hand what is found by check has his site as it was, and no other one is touched.
+    hand = sites / "s9.conf"
+    text = hand.read_text()
+    hand.write_text(text.replace("Certificate=all.crt\nCertificateKey=all.key", "CertificateInputs=" + "A" * 43 + "="))
+    _, said = children(many, "reload")
+    assert "no certificate is known by that" in said
+    assert once(many.secure, name="s9.many.example", using=context(sites / "all.crt"))[2] == b"hello"
+    hand.write_text(text)
     site.write_text(site.read_text().replace("other.", "all.").replace("s7.many", "s7.few"))
     _, said = children(many, "reload")
     assert "is not for s7.few.example" in said

@@ -128,3 +128,11 @@ def test_a_reload(serve):
     one.cli("reload")
     wait_until("its command", lambda: words(one) == ["reload"])
     assert notes(one)[0][1] == f"main={pid}" and program(one)["pid"] == pid
+
+
+def test_lines_of_a_level(serve):
+    """<N> before a line says what it is (sd-daemon(3)); what is less than LogLevelMax= is not kept, what names none is info."""
+    one = serve("LogLevelMax=notice\nExecStartPre=/bin/sh -c 'echo plain; echo \"<5>fair\"; echo \"<6>too little\"; echo \"<3>bad\" >&2; echo \"<9>no level\"'\n").up()
+    said = lambda: {line["text"]: line["level"] for line in one.logs() if line["kind"] == "app"}
+    wait_until("its lines", lambda: "bad" in said())
+    assert said() == {"fair": "notice", "bad": "error"}

@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	render_access(&b, &lines, wall, p, size);
 	check(&b);
 	check_journal(p, size);
-	render_stream(&b, wall, &st, p, min_of(size, (size_t)LINE_BYTES_MAX));
+	render_stream(&b, wall, &st, LEVEL_NOTICE, p, min_of(size, (size_t)LINE_BYTES_MAX));
 	check(&b);
 	(void)query_matches(&q, p, size);
 	buf_done(&b);
