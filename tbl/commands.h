@@ -62,6 +62,8 @@ COMMAND(ROLLBACK, "rollback", "[APP]", 0, 1, ARG_APP, "serve an earlier release 
 	"The one before, or that of --release, with the code, the packages and the values it had, in the same way as a deploy: it is started beside the other one and asked first. The database stays as it is.")
 COMMAND(REMOVE, "remove", "APP", 1, 1, ARG_APP, "take a deployed app off this server",
 	"Its processes end and its releases are removed. Its data folder and its database stay, and the next deploy under the same name finds them; with --data and --confirm APP they are removed too, for good.")
+COMMAND(UPGRADE, "upgrade", "", 0, 0, ARG_NONE, "go over to this version without losing a request",
+	"The running stead goes over to the version of the program `stead` that is called, forwards or backwards; a package does it when it is installed. The new version is tried first: each of its processes must start, a new gate must answer a real request and the new parent must understand the old one's state. Then the parent becomes the new one, gates are replaced one by one (connections are finished, WebSockets live on for DrainMaxSec=), and the apps' processes are not touched. A version that fails one of these steps is given up, and what served serves on.")
 COMMAND(LOGS, "logs", "[APP]", 0, 1, ARG_APP, "show the access records and the app's output",
 	"The last lines, oldest first; with -f what comes after them too.")
 COMMAND(METRICS, "metrics", "", 0, 0, ARG_NONE, "print what is counted",
@@ -141,6 +143,7 @@ REQUEST(DEPLOY_SEND, "deploy-send", DEPLOY, DEPLOYERS)
 REQUEST(RELEASES, "releases", RELEASES, DEPLOYERS)
 REQUEST(ROLLBACK, "rollback", ROLLBACK, DEPLOYERS)
 REQUEST(REMOVE, "remove", REMOVE, OPERATORS)
+REQUEST(UPGRADE, "upgrade", UPGRADE, OWNER)
 REQUEST(PING, "ping", STATUS, DEPLOYERS)
 
 #undef COMMAND

@@ -23,7 +23,9 @@ struct msg_start {
 	uint32_t gates;      /* how many gates there shall be */
 	uint32_t root;       /* 1: the parent is root and this process is jailed */
 	uint32_t ca;         /* keys: 1: fd 1 is the folder of the user's own certificate authority; ctl: 1: keys has that */
-	uint32_t server;     /* 1: of the whole machine: ctl takes SERVER_FOLDER live by itself */
+	uint8_t server;      /* 1: of the whole machine: ctl takes SERVER_FOLDER live by itself */
+	uint8_t trial;       /* 1: you are the version that may come: say READY when you could serve, and change nothing */
+	uint16_t place;      /* gate: no other that runs has it, not even the one whose index is the same */
 };
 /* How a server stands. */
 struct msg_serving {
@@ -262,7 +264,7 @@ struct msg_proc_state {
 	uint32_t phase;       /* enum proc_phase */
 	uint64_t generation;
 	int32_t pid;
-	int32_t status;       /* last exit, as in msg_worker */
+	int32_t status;       /* last exit, as in msg_worker; or PROC_STATUS_UNKNOWN */
 	uint32_t restarts;    /* since the last deliberate start */
 	uint32_t backoff_ms;
 	uint64_t since_wall_us;
@@ -275,6 +277,8 @@ struct msg_proc_state {
 	uint32_t result;       /* service: of the last run that ended (enum service_result) */
 	uint32_t pad;
 };
+/* status of a process whose end nobody could wait for: it was another parent's child. */
+#define PROC_STATUS_UNKNOWN INT32_MIN
 struct msg_bound {
 	uint32_t listener, err;
 };
@@ -294,6 +298,7 @@ enum proc_set_flag {
 	PROC_SET_STACKS = 4,   /* SIGUSR1 makes it print where each of its threads stands */
 	PROC_SET_ONCE = 16,    /* runs to its end; again when other contents are set, and never over a run */
 	PROC_SET_KEEP = 8,     /* when it is known, its number of slots stays */
+	PROC_SET_STAYS = 0x10000, /* what runs of it stays as it is; these contents are for what is started later */
 };
 /* Where a program of an app is asked. FD: a Unix socket that the parent makes, handed over as descriptor 3 with
  * LISTEN_FDS. PORT: of 127.0.0.1, in the variable PORT. AUTO: both are offered, and the one that answers counts. PATH: a

@@ -18,7 +18,7 @@
 MSG(HELLO, 1, P_ALL, P_ALL, msg_hello, 0, 0, "versions spoken and the build; first on every channel")
 
 /* the parent tells */
-MSG(START, 100, P(PARENT), P_SELF_SERVING, msg_start, 0, 3, "who you are; then: state path, runtime path, roles path. log: fd 0 its folder, fd 1 its last page if any; gate: fd 0 the counters page of the one before it, if any; keys: fd 0 its folder, then that of the user's own certificate authority, if there is one (msg_start.ca), then what the one before it had kept (KEYS_KEEP), if anything")
+MSG(START, 100, P(PARENT), P_SELF_SERVING, msg_start, 0, 3, "who you are; then packed: state path, runtime path, roles path, the name of this stead from its start to its stop, also over upgrades. log: fd 0 its folder, fd 1 its last page if any; gate: fd 0 the counters page of the one before it, if any; keys: fd 0 its folder, then that of the user's own certificate authority, if there is one (msg_start.ca), then what the one before it had kept (KEYS_KEEP), if anything")
 MSG(CHANNEL, 101, P(PARENT), P_SELF_SERVING, msg_channel, 1, 1, "one end of a fresh channel to a peer")
 MSG(LISTENER, 102, P(PARENT), P(GATE), msg_listener, 1, 1, "accept here; then: the address as text")
 MSG(UNLISTEN, 103, P(PARENT), P(GATE), msg_listener, 0, 0, "close that listener")
@@ -43,6 +43,8 @@ MSG(SERVICE_DRAIN, 121, P(PARENT), P(GATE), msg_service, 0, 0, "give it nothing 
 MSG(SERVICE_GONE, 122, P(PARENT), P(GATE), msg_service, 0, 0, "that run of it is dead")
 MSG(NOTIFY, 123, P(PARENT), P(LOG), msg_service, 1, 1, "the socket that a program of an app notifies at; then: the app's name")
 MSG(VAULT, 125, P(PARENT) | P(CTL), P(KEYS) | P(PARENT), msg_vault, 1, 1, "the private keys of all certificates, each sealed for keys alone (snap/vault.h); ctl to parent, which keeps it, parent to keys")
+MSG(UPGRADE_TRY, 160, P(PARENT), P(CTL), none, 0, 0, "a gate of the version that may come serves there, and only there: ask it a real request; packed: the address; id: the answer's")
+MSG(UPGRADED, 161, P(PARENT), P(CTL), msg_done, 0, 0, "answer to UPGRADE: err 0, every process but ctl is of that version; or an errno, nothing has changed; then packed: the step, why; id: the question's")
 MSG(NOTIFY_END, 124, P(PARENT), P(LOG), msg_service, 0, 0, "it is dead: close its socket")
 MSG(PROTECTION, 140, P(PARENT), P(CTL), msg_protection, 0, 0, "what this machine lets the parent hold apps to; then packed: why the limits are not in effect, or \"\"; after START, and when it changes")
 MSG(RELOAD, 150, P(PARENT), P(CTL), none, 0, 0, "a server: read the configuration again (SIGHUP); SERVING says when that is done")
@@ -74,6 +76,9 @@ MSG(ONESHOT_KILL, 306, P(CTL), P(PARENT), msg_oneshot, 0, 0, "end it now")
 MSG(SHUTDOWN, 307, P(CTL), P(PARENT), msg_stop, 0, 0, "stop everything gracefully, as on SIGTERM")
 MSG(GATES, 308, P(CTL), P(PARENT), msg_gates, 0, 0, "so many gates shall serve: missing ones are started, surplus ones drained")
 MSG(SERVING, 330, P(CTL), P(PARENT), msg_serving, 0, 0, "how the server stands; then: a line for systemd's STATUS=")
+
+MSG(UPGRADE, 340, P(CTL), P(PARENT), none, 0, 0, "go over to another version; packed: the name of its folder, beside that of this version; id: the answer's")
+MSG(UPGRADE_TRIED, 341, P(CTL), P(PARENT), msg_done, 0, 0, "answer to UPGRADE_TRY: err 0, it answers as it should; then packed: why not")
 
 /* ctl and the gates */
 MSG(OVERLAY, 400, P(CTL), P(GATE), msg_overlay, 0, 0, "a small fact that changes often; bounded; replayed to each new gate")

@@ -381,7 +381,7 @@ bool counters_page_good(const struct counters_page *c);
  * writers: made by the parent, mapped by every gate, which trust each other as far as one program does.
  * A gate that went wrong can spoil limits with it and nothing else; what is read is bounded at its use.
  */
-enum { LIMITS_SETS = 8192, LIMITS_WAYS = 8, LIMITS_ROWS = 4, LIMITS_COLUMNS = 32768, LIMITS_GATES = 64, LIMITS_APPS = 16 };
+enum { LIMITS_SETS = 8192, LIMITS_WAYS = 8, LIMITS_ROWS = 4, LIMITS_COLUMNS = 32768, LIMITS_GATES = 128, LIMITS_APPS = 16 };
 struct limits_bucket {
 	_Atomic uint64_t key;  /* 0: empty */
 	_Atomic uint64_t full_ns; /* when it will be full again, of CLOCK_MONOTONIC */
@@ -392,7 +392,7 @@ struct limits_start {
 };
 struct limits_page {
 	struct limits_start start;
-	_Atomic uint32_t gates; /* the highest index that ever was, plus one */
+	_Atomic uint32_t gates; /* the highest place that ever was, plus one */
 	uint32_t pad[9];
 	_Atomic uint32_t used[LIMITS_GATES];
 	struct limits_bucket rate[LIMITS_SETS][LIMITS_WAYS];

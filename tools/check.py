@@ -1,14 +1,15 @@
 #!/usr/bin/python3
 """check.py: all that CI runs. Called by `make check`, which has installed what is needed.
 
-Builds with gcc (build-gcc/) and with clang, ASan and UBSan (build-clang/), runs the tidy check, the unit,
+Builds with gcc (build-gcc/), with clang, ASan and UBSan (build-clang/), and the processes once more as another version
+(build-other/), runs the tidy check, the unit,
 simulation, fuzz-replay and torture tests on both builds, the scenario tests on the first and their smoke subset on
 the second. The last line is `N passed, N failed[, N skipped][, N unsteady]`; the exit status is 1 when anything
 failed. A scenario that fails is run once more by itself: many of them watch real programs against the clock, and a
 machine may stand still for a second. What passes then is named as unsteady, because it is a defect of the test (or of
 stead) that somebody has to look at; more than a few of them fail the run.
 
-    tools/check.py [tidy] [gcc] [clang] [meson] [scenario] [bench]     only these steps
+    tools/check.py [tidy] [gcc] [clang] [other] [meson] [scenario] [bench]     only these steps
 """
 
 import json
@@ -23,6 +24,7 @@ import xml.etree.ElementTree as xml
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 GCC, CLANG = TOP / "build-gcc", TOP / "build-clang"
+OTHER, OTHER_SUFFIX = TOP / "build-other", "-other"  # the same tree as another version, for tests of upgrades
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99",
               "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
@@ -117,6 +119,16 @@ def step_build(count, build, compiler, *options):
     return count.one(f"build with {compiler}", ok)
 
 
+def step_other(count):
+    """Only what an installation has."""
+    options = [f"-Dversion_suffix={OTHER_SUFFIX}", "-Dtests=false", "-Doptimization=1", "-Ddebug=false"]
+    roles = [f"src/{role}/stead-{role}" for role in ("parent", "gate", "ctl", "check", "log", "auth", "keys", "certs", "resolve",
+                                                     "act", "db", "build")]
+    ok = configured(OTHER, "gcc", *options) and \
+        run(["ninja", "-C", OTHER, f"-j{os.cpu_count()}", "stead", "python/_steadlink.abi3.so", *roles]) == 0
+    return count.one("build of another version", ok)
+
+
 def step_meson(count, build, label):
     suites = [part for suite in ("unit", "sim", "fuzz", "torture") for part in ("--suite", suite)]
     report = build / "meson-logs" / "testlog.json"
@@ -174,6 +186,8 @@ def main(wanted):
     if due("clang"):
         built["clang"] = step_build(count, CLANG, "clang", "-Db_sanitize=address,undefined",
                                     "-Db_lundef=false")
+    if due("other"):
+        step_other(count)
     if due("meson"):
         if built.get("gcc", True):
             step_meson(count, GCC, "gcc")

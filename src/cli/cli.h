@@ -163,6 +163,7 @@ int verb_deploy(struct cli *c);
 int verb_releases(struct cli *c);
 int verb_rollback(struct cli *c);
 int verb_remove(struct cli *c);
+int verb_upgrade(struct cli *c);
 int verb_logs(struct cli *c);
 int verb_metrics(struct cli *c);
 int verb_doctor(struct cli *c);

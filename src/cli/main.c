@@ -94,6 +94,7 @@ static const struct {
 	[VERB_RELEASES] = {verb_releases},
 	[VERB_ROLLBACK] = {verb_rollback},
 	[VERB_REMOVE] = {verb_remove},
+	[VERB_UPGRADE] = {verb_upgrade},
 	[VERB_LOGS] = {verb_logs},
 	[VERB_METRICS] = {verb_metrics},
 	[VERB_USER] = {verb_user},

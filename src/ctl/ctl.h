@@ -147,6 +147,7 @@ struct client {
 	uint64_t maintaining; /* maintenance: the snapshot that says it; 0: none is waited for */
 	struct cert *renewing; /* cert renew: the one that is waited for */
 	char renew_from[48];   /* … and its serial number before */
+	bool upgrading;        /* upgrade: it waits for the parent's word */
 	bool reading_terms;    /* cert terms: it waits for the authority */
 	bool sealing;          /* cert import: it waits for keys */
 	uint64_t importing;    /* … for the snapshot that has the certificate; 0: none */
@@ -170,6 +171,10 @@ void client_end(
 /* {"event":"finding"} */
 void client_finding(struct client *cl, unsigned level, const char *file, unsigned line,
 	unsigned col, const char *text, const char *todo);
+/* upgrade.c: another version of stead is tried, and takes over */
+void upgrade_ask(struct client *cl);
+void upgrade_try(struct ctl *c, struct msg *m), upgrade_told(struct ctl *c, const struct msg *m);
+void upgrade_probed(struct ctl *c, enum probe_end end);
 /* purge.c */
 void purge_start(struct client *cl);
 void purge_late(struct client *cl);
@@ -540,6 +545,8 @@ struct ctl {
 	int state_fd; /* the state folder */
 	char instance[96];
 	uint64_t ids;
+	struct probe trial; /* upgrade.c: of the gate that is tried */
+	uint64_t trial_id, trial_status; /* what it answered, while the one that serves is asked the same */
 
 	struct gate_peer gate[CTL_GATES_MAX];
 	struct log_peer log;
@@ -572,6 +579,7 @@ struct ctl {
 	bool cache_on_disk;
 	uint64_t snap_told; /* the generation whose going live is in the log */
 	uint64_t live_us; /* since when; 0: not live */
+	bool other_build; /* resume: the ctl before this one was of another version */
 	uint64_t parent_since_us;
 	struct protection protection;
 	struct proc_info *procs;

@@ -62,7 +62,7 @@ static uint64_t since_of(struct ctl *c, unsigned long long ticks)
 	return loop_wall_us(c->loop) - up_us + ticks * 1000000 / hz;
 }
 
-/* Which parent this is: a number alone may come again after a restart of the machine. */
+/* Which stead this is, when its parent does not say: a number alone may come again after a restart of the machine. */
 static void name_instance(struct ctl *c)
 {
 	char path[64], *stat = NULL, *boot = NULL;
@@ -80,7 +80,8 @@ static void name_instance(struct ctl *c)
 	if (!field)
 		fatal("ctl", "%s is not as expected", path);
 	boot[strcspn(boot, "\n")] = '\0';
-	(void)snprintf(
+	if (!c->instance[0])
+		(void)snprintf(
 		c->instance, sizeof c->instance, "%.36s/%d/%.20s", boot, (int)getppid(), field + 1);
 	c->instance[strcspn(c->instance, " ")] = '\0';
 	c->parent_since_us = since_of(c, strtoull(field + 1, NULL, 10));
@@ -120,6 +121,11 @@ void ctl_started(struct ctl *c)
 		err = state_load_certs(c);
 	if (err == 0)
 		err = state_load_stored(c);
+	if (err == 0 && c->start.trial) {
+		/* It could go on with this state: all that is asked of it. */
+		(void)parent_send(c, MSG_READY, 0, NULL, 0, NULL, 0, NULL, 0);
+		return;
+	}
 	if (err == 0)
 		err = sys_random(c->maintenance.token, sizeof c->maintenance.token);
 	if (err < 0)

@@ -195,15 +195,17 @@ static void hear_start(struct ctl *c, const struct msg *m)
 		fatal("ctl", "malformed START");
 	tail = msg_tail(m, sizeof c->start, &n);
 	unpack_init(&u, tail, n);
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 3 && !u.bad; i++) {
 		const char *s = unpack_str(&u);
 
 		if (strlen(s) >= CTL_DIR_MAX)
 			fatal("ctl", "a path of START is too long");
 		memcpy(to[i], s, strlen(s) + 1);
 	}
-	if (!unpack_done(&u) || c->start.gates > CTL_GATES_MAX)
+	if (u.bad || c->start.gates > CTL_GATES_MAX)
 		fatal("ctl", "malformed START");
+	/* A parent of an older version may end here, one of a newer say more. */
+	(void)snprintf(c->instance, sizeof c->instance, "%.90s", u.p < u.end ? unpack_str(&u) : "");
 	c->started = true;
 	ctl_started(c);
 }
@@ -367,6 +369,12 @@ static void parent_got(struct chan *ch, struct msg *m)
 		break;
 	case MSG_RELOAD:
 		server_reload(c);
+		break;
+	case MSG_UPGRADE_TRY:
+		upgrade_try(c, m);
+		break;
+	case MSG_UPGRADED:
+		upgrade_told(c, m);
 		break;
 	case MSG_STOP:
 		(void)parent_send(c, MSG_STOPPED, 0, NULL, 0, NULL, 0, NULL, 0);

@@ -74,6 +74,14 @@ static void disconnect(struct probe *p)
 	buf_reset(&p->answer);
 }
 
+static void ended(struct probe *p, enum probe_end end)
+{
+	if (p->trial)
+		upgrade_probed(p->ctl, end);
+	else
+		up_probed(p->ctl, end);
+}
+
 /* The try is over; another follows, or the end. */
 static void again(struct probe *p, bool at_once)
 {
@@ -83,10 +91,10 @@ static void again(struct probe *p, bool at_once)
 	disconnect(p);
 	if (p->good >= p->wanted) {
 		probe_stop(p);
-		up_probed(c, PROBE_LIVE);
+		ended(p, PROBE_LIVE);
 	} else if (now >= p->give_up_ms) {
 		probe_stop(p);
-		up_probed(c, PROBE_TIMEOUT);
+		ended(p, PROBE_TIMEOUT);
 	} else {
 		/* Each failed try may be a page of traceback in the app's log. */
 		p->again_ms =
@@ -184,7 +192,7 @@ void probe_on_recv(struct loop *l, struct op *op, int res)
 	if (status)
 		p->status = status;
 	p->good = status && (status < 500 || p->any) ? p->good + 1 : 0;
-	if (status >= 500 && !p->any && !p->told) {
+	if (status >= 500 && !p->any && !p->told && !p->trial) {
 		p->told = true;
 		up_probe_failed(p->ctl, status);
 	}

@@ -25,6 +25,7 @@ struct probe {
 	unsigned status;       /* of the last answer, 0: none */
 	unsigned again_ms;
 	bool running, told;
+	bool trial; /* upgrade.c asked, and is told */
 	bool any; /* any answer will do: what answers is another server of some site */
 	uint32_t site; /* its number */
 	bool coming;   /* what the snapshot shows to ctl alone is asked */

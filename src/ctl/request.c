@@ -77,6 +77,7 @@ static int fill(const json_t *object, struct request *r, const char **ret_why)
 		get_text(object, "https", r->https, sizeof r->https) < 0 ||
 		get_text(object, "app", r->app, sizeof r->app) < 0 ||
 		get_text(object, "domain", r->domain, sizeof r->domain) < 0 ||
+		get_text(object, "version", r->version, sizeof r->version) < 0 ||
 		get_text(object, "url", r->url, sizeof r->url) < 0 ||
 		get_text(object, "tag", r->tag, sizeof r->tag) < 0 ||
 		get_long(object, "chain", &r->chain) < 0 || get_long(object, "box", &r->box) < 0 ||

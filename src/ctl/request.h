@@ -28,6 +28,7 @@ struct request {
 	char token[40];   /* deploy-send: whose files come on this connection */
 	bool agree; /* up: to the terms of the authority of certificates */
 	char domain[256];  /* domain-add, domain-remove */
+	char version[48]; /* upgrade: the one to go over to */
 	char url[8192], tag[1024]; /* purge: one of them */
 	char *chain, *box; /* cert-import: base64, the chain's blank-separated; NULL: not there */
 };

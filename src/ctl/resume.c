@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/must.h"
+#include "lib/sys.h"
 
 void app_adopt(struct app *a, const struct conf_app *conf)
 {
@@ -30,18 +31,25 @@ void resume(struct ctl *c)
 	const struct conf_app *conf;
 	struct conf *held;
 	char why[256] = "";
-	uint64_t off;
+	uint64_t off, build = 0, own = sys_checksum(STEAD_VERSION, sizeof STEAD_VERSION) >> 1;
 	int err = 0;
+
+	(void)state_meta_get(c, "build", &build);
+	c->other_build = build != own && build != 0;
+	(void)state_meta_set(c, "build", own);
 
 	if (state_meta_get(c, "snapshot", &c->snap_generation) < 0)
 		c->snap_generation = 0;
-	if (!c->app.known || strcmp(c->app.instance, c->instance) != 0)
+	if (!c->app.known || strcmp(c->app.instance, c->instance) != 0) {
+		c->other_build = false;
 		return;
+	}
 	held = effective_conf(c, &c->app, why, sizeof why);
 	conf = held ? conf_app(held) : NULL;
 	if (!conf) {
 		say(c, EV_STATE_ERROR, "what", "read the values of the app", "error", why, NULL);
 		conf_free(held);
+		c->other_build = false;
 		return;
 	}
 	c->live_us = loop_wall_us(c->loop);
@@ -57,6 +65,7 @@ void resume(struct ctl *c)
 	scaling_resume(c->app.run, false);
 	programs_apply(c, &c->app, conf, true);
 	deploy_resume(c);
+	c->other_build = false;
 	if (err == 0)
 		err = gates_send(c, conf);
 	if (err == 0)

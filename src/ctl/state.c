@@ -171,6 +171,27 @@ static int make_schema(struct ctl *c)
 	return err ? err : state_make_maintenance(c);
 }
 
+/* In memory, with what is in the file: whatever this version makes of it, the file is as it was. */
+static int open_copy(struct ctl *c, const char *path)
+{
+	sqlite3 *from = NULL;
+	sqlite3_backup *copy = NULL;
+	int r = sqlite3_open_v2(path, &from, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+
+	if (r == SQLITE_OK)
+		r = sqlite3_open_v2(":memory:", &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	if (r == SQLITE_OK)
+		r = sqlite3_busy_timeout(from, 2000);
+	if (r == SQLITE_OK)
+		copy = sqlite3_backup_init(c->db, "main", from, "main");
+	r = copy ? sqlite3_backup_step(copy, -1) : SQLITE_ERROR;
+	(void)sqlite3_backup_finish(copy);
+	if (r != SQLITE_DONE)
+		(void)fprintf(stderr, "stead-ctl: %s: %s\n", path, sqlite3_errmsg(from));
+	(void)sqlite3_close(from);
+	return r == SQLITE_DONE ? make_schema(c) : -EIO;
+}
+
 int state_open(struct ctl *c)
 {
 	char path[CTL_PATH_MAX + 16];
@@ -179,6 +200,8 @@ int state_open(struct ctl *c)
 	int err;
 
 	(void)snprintf(path, sizeof path, "%s/state.db", c->state_dir);
+	if (c->start.trial)
+		return open_copy(c, path);
 	if (sqlite3_open_v2(path, &c->db, flags, NULL) != SQLITE_OK) {
 		(void)fprintf(stderr, "stead-ctl: %s: %s\n", path, sqlite3_errmsg(c->db));
 		return -EIO;

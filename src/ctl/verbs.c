@@ -265,6 +265,9 @@ void verbs_run(struct client *cl)
 	case REQUEST_LOGS:
 		logs_start(cl);
 		break;
+	case REQUEST_UPGRADE:
+		upgrade_ask(cl);
+		break;
 	case REQUEST_PING:
 	case REQUEST_NONE:
 	case REQUEST_END:

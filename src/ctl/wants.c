@@ -25,6 +25,8 @@ int want_send(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_su
 	struct buf b;
 	int err;
 
+	/* Another version of stead says it in its own words; the app is the same. */
+	set.flags |= c->other_build ? PROC_SET_STAYS : 0;
 	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof set);
 	pack_str(&b, w->name);
 	pack_str(&b, w->cwd);

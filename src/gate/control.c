@@ -222,6 +222,7 @@ static void hear_start(struct gate *g, const struct msg *m)
 		fatal("gate", "malformed START");
 	g->started = true;
 	g->index = s.index;
+	g->place = s.place;
 	g->gates = s.gates;
 	g->generation = s.generation;
 	g->root = s.root;

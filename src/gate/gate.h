@@ -73,6 +73,7 @@ struct gate {
 	struct loop *loop;
 	uint64_t generation;
 	uint32_t index, gates;
+	uint32_t place; /* as in msg_start */
 	bool root; /* jailed: folders lie below this process's own root */
 	bool parent_hello, started;
 

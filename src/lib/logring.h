@@ -19,7 +19,7 @@
 enum {
 	LOGRING_BYTES = 256 * 1024,
 	LOGRING_RECORD_MAX = 16 * 1024,
-	LOGRING_SLOTS = 64, /* rings that one log process reads */
+	LOGRING_SLOTS = 128, /* rings that one log process reads */
 };
 
 enum logrec { LOGREC_FILLER = 0, LOGREC_EVENT = 1, LOGREC_ACCESS = 2 };

@@ -54,7 +54,8 @@ static int check_owner(const struct parent *p)
 static int take_lock(struct parent *p)
 {
 	char text[32] = "";
-	int fd = sys_open_nosymlink(p->state_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	/* One that was taken over is locked: the lock is the open file's. */
+	int fd = p->lock_fd >= 0 ? p->lock_fd : sys_open_nosymlink(p->state_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return refuse("the state folder's lock cannot be opened", p->state_dir,

@@ -124,20 +124,20 @@ static void remove_dead(void *arg, int dirfd, const char *name)
 {
 	unsigned long pid = strtoul(name + strlen("stead-"), NULL, 10);
 
-	(void)arg;
-	if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+	/* That of a parent whose processes were taken over has its name, and somebody in it. */
+	if ((arg == NULL || strcmp(name, arg) != 0) && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
 		cgroup_remove_tree(dirfd, name, REMOVE_DEPTH);
 }
 
-void cgroup_remove_dead(int dirfd)
+void cgroup_remove_dead(int dirfd, char *but)
 {
-	cgroup_each(dirfd, "stead-", remove_dead, NULL);
+	cgroup_each(dirfd, "stead-", remove_dead, but);
 }
 
 /* The folder that this process is in, and in it stead's own. */
 static void find_own(struct parent *p, char *text)
 {
-	char *line = strstr(text, "0::/"), *end;
+	char *line = strstr(text, "0::/"), *end, *below;
 	int tree;
 
 	if (line == NULL || (line != text && line[-1] != '\n') || (tree = open_tree()) < 0)
@@ -145,13 +145,20 @@ static void find_own(struct parent *p, char *text)
 	end = line + strcspn(line, "\n");
 	char keep = *end;
 	*end = '\0';
+	/* This process may be below stead's own already, from before an exec. */
+	if ((below = strstr(line, p->cgroup_name)) != NULL && below > line + 4 && below[-1] == '/') {
+		*end = keep;
+		end = below - 1;
+		keep = *end;
+		*end = '\0';
+	}
 	p->cgroups.own =
 		openat(tree, line[4] != '\0' ? line + 4 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	*end = keep;
 	close(tree);
 	if (p->cgroups.own < 0)
 		return;
-	cgroup_remove_dead(p->cgroups.own);
+	cgroup_remove_dead(p->cgroups.own, p->cgroup_name);
 	p->cgroup_fd = cgroup_folder(p->cgroups.own, p->cgroup_name);
 	/* cgroup.kill came with Linux 5.14; without it groups are the better tool. */
 	if (p->cgroup_fd >= 0 && faccessat(p->cgroup_fd, "cgroup.kill", W_OK, 0) < 0) {
@@ -171,10 +178,47 @@ void cgroup_init(struct parent *p)
 		p->cgroups.v1_apps[i] = -1;
 	if (!p->root || sys_read_file(AT_FDCWD, "/proc/self/cgroup", 16384, &text, &n) < 0)
 		return;
-	snprintf(p->cgroup_name, sizeof(p->cgroup_name), "stead-%d", (int)getpid());
+	/* Of a parent that was taken over there is one, with its processes in it. */
+	if (p->cgroup_name[0] == '\0')
+		snprintf(p->cgroup_name, sizeof(p->cgroup_name), "stead-%d", (int)getpid());
 	find_own(p, text);
 	limits_init(p, text);
 	free(text);
+}
+
+static void kill_one(void *arg, int dirfd, const char *name)
+{
+	const struct parent *p = arg;
+	unsigned long long generation = strtoull(name, NULL, 10);
+	const struct child *c = p->children;
+	int fd;
+
+	while (c != NULL && c->generation != generation)
+		c = c->next;
+	if (c != NULL || (fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return;
+	cgroup_kill(fd);
+	close(fd);
+}
+
+static void kill_in_app(void *arg, int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return;
+	cgroup_each(fd, "", kill_one, arg);
+	close(fd);
+}
+
+void cgroup_kill_unknown(struct parent *p)
+{
+	if (p->cgroup_fd < 0)
+		return;
+	cgroup_each(p->cgroup_fd, "", kill_one, p);
+	if (p->cgroups.apps >= 0)
+		cgroup_each(p->cgroups.apps, "app-", kill_in_app, p);
+	p->cgroups_left++; /* a later removal takes the empty ones along */
 }
 
 static void cgroup_name(char name[static 24], uint64_t generation)

@@ -56,6 +56,9 @@ void cgroup_kill(int cgroup_fd);
 /* A signal to every process in it. False: there is none, or they cannot be listed. */
 bool cgroup_signal(int cgroup_fd, int sig);
 void cgroup_remove(struct parent *p, const struct cgroup_group *g, uint64_t generation);
+/* Kill what stands in a folder of a process that is not in the list: the parent before had started it and was killed
+ * before it could say so. */
+void cgroup_kill_unknown(struct parent *p);
 void cgroup_done(struct parent *p);
 /* mkdir and open; a folder that is there already is taken. -errno. */
 int cgroup_folder(int dirfd, const char *name);
@@ -63,8 +66,8 @@ int cgroup_folder(int dirfd, const char *name);
 int cgroup_write(int dirfd, const char *name, const char *text);
 /* Remove a folder with the folders in it, at most `depth` deep; what is busy stays. */
 void cgroup_remove_tree(int dirfd, const char *name, unsigned depth);
-/* What parents left there that were killed: folders without processes. */
-void cgroup_remove_dead(int dirfd);
+/* What parents left there that were killed: folders without processes; but not those of that name. */
+void cgroup_remove_dead(int dirfd, char *but);
 /* Call `each` with the name of every folder below dirfd that is the prefix and a number. */
 void cgroup_each(int dirfd, const char *prefix,
 	void (*each)(void *arg, int dirfd, const char *name), void *arg);

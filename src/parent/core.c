@@ -178,22 +178,23 @@ bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, con
 	return e == 0;
 }
 
-int core_spawn(struct parent *p, struct run *r)
+int core_start(struct parent *p, struct run *r, const char *roles_dir, const struct chan_ops *ops,
+	char ret_step[static SPAWN_STEP_MAX])
 {
 	enum proc role = (enum proc)r->slot->role;
 	struct msg_hello hello = {.min = MSG_MAJOR_MIN,
 		.max = MSG_MAJOR_MAX,
 		.role = PROC_PARENT,
 		.build = STEAD_VERSION};
-	char path[PATH_MAX], name[32];
 	const char *step = "socketpair";
+	char path[PATH_MAX], name[32];
 	char *argv[] = {name, NULL};
 	struct spawn ask;
 	int pair[2];
 
 	snprintf(name, sizeof(name), "stead-%s", proc_rows[role].name);
 	spawn_init(&ask, p);
-	int e = spawn_role(&ask, p, role, path);
+	int e = spawn_role_in(&ask, p, roles_dir, role, path);
 	ask.argv = argv;
 	if (role == PROC_GATE)
 		ask.files_max = p->files_hard;
@@ -207,13 +208,11 @@ int core_spawn(struct parent *p, struct run *r)
 		if (e < 0)
 			close(pair[0]);
 	}
+	snprintf(ret_step, SPAWN_STEP_MAX, "%s", step);
 	spawn_done(&ask);
-	if (e < 0) {
-		slot_spawn_failed(r->slot, -e, step);
-		say_run(p, EV_SPAWN_FAILED, r, "error", (uint64_t)-e, step);
+	if (e < 0)
 		return e;
-	}
-	if ((e = chan_init(&r->chan, p->loop, pair[0], &core_chan_ops, r)) < 0) {
+	if ((e = chan_init(&r->chan, p->loop, pair[0], ops, r)) < 0) {
 		close(pair[0]);
 		child_signal(p, &r->child, SIGKILL, true);
 		return 0; /* its death comes through the usual way */
@@ -222,16 +221,41 @@ int core_spawn(struct parent *p, struct run *r)
 	return 0;
 }
 
+int core_spawn(struct parent *p, struct run *r)
+{
+	char step[SPAWN_STEP_MAX];
+	int e = core_start(p, r, p->roles_dir, &core_chan_ops, step);
+
+	if (e < 0) {
+		slot_spawn_failed(r->slot, -e, step);
+		say_run(p, EV_SPAWN_FAILED, r, "error", (uint64_t)-e, step);
+	}
+	return e;
+}
+
+static struct run *listens(struct run *r)
+{
+	return r->greeted && run_alive(r) ? r : NULL;
+}
+
 static struct run *listening(struct slot *s)
 {
-	struct run *r = s != NULL ? slot_run(s) : NULL;
-
-	return r != NULL && r->greeted && run_alive(r) ? r : NULL;
+	return s != NULL ? listens(slot_run(s)) : NULL;
 }
 
 struct run *core_gate(struct parent *p, unsigned i)
 {
-	return i < p->gates ? listening(p->gate[i]) : NULL;
+	return i < gate_runs(p) ? listens(&p->gate[i / 2]->run[i % 2]) : NULL;
+}
+
+struct run *core_gate_now(struct parent *p, unsigned index)
+{
+	struct run *r = index < p->gates ? listening(p->gate[index]) : NULL;
+
+	/* One that starts is not there yet; the one that it shall replace is. */
+	if (r == NULL && index < p->gates)
+		r = listens(slot_other(p->gate[index]));
+	return r;
 }
 
 struct run *core_aide(struct parent *p, unsigned i)
@@ -274,7 +298,7 @@ void tell_ctl(struct parent *p, uint16_t type, uint64_t id, const void *a, size_
 void tell_gates(struct parent *p, uint16_t type, const void *a, size_t a_len, const void *b,
 	size_t b_len, const int *fds, unsigned nfds)
 {
-	for (unsigned i = 0; i < p->gates; i++) {
+	for (unsigned i = 0; i < gate_runs(p); i++) {
 		struct run *gate = core_gate(p, i);
 
 		if (gate != NULL)

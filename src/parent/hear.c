@@ -6,6 +6,7 @@
  * nothing.
  */
 #include "parent.h"
+#include "upgrade.h"
 #include <string.h>
 
 int hear_hello(struct parent *p, struct run *from, struct msg *m)
@@ -39,6 +40,16 @@ static void hear_want(struct parent *p, struct run *from, struct msg *m)
 	}
 }
 
+static void hear_kept(struct parent *p, struct msg *m)
+{
+	if (m->h.type == MSG_SNAP)
+		keep_snap(p, m);
+	else if (m->h.type == MSG_VAULT)
+		keep_vault(p, m);
+	else
+		keep_keys(p, m);
+}
+
 void hear_message(struct parent *p, struct run *from, struct msg *m)
 {
 	switch ((enum msg_type)m->h.type) {
@@ -65,13 +76,9 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 		services_said(p, m);
 		break;
 	case MSG_SNAP:
-		keep_snap(p, m);
-		break;
 	case MSG_VAULT:
-		keep_vault(p, m);
-		break;
 	case MSG_KEYS_KEEP:
-		keep_keys(p, m);
+		hear_kept(p, m);
 		break;
 	case MSG_BIND:
 		listen_bind(p, m);
@@ -100,11 +107,14 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 	case MSG_SERVING:
 		notify_serving(p, m);
 		break;
+	case MSG_UPGRADE:
+	case MSG_UPGRADE_TRIED:
+		upgrade_heard(p, m);
+		break;
 	case MSG_SHUTDOWN:
 		stop_begin(p, "stead stop");
 		break;
 	default:
-		/* A row of the table that says "to the parent" and that nobody answers here. */
 		say_run(p, EV_CHANNEL_BROKEN, from, NULL, 0, "a message that has no meaning here");
 		watch_event(from, WATCH_BAD);
 	}

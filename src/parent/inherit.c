@@ -33,13 +33,16 @@ static bool is_listener(int fd)
 
 void inherit_init(struct parent *p)
 {
-	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
 	long n = count != NULL ? strtol(count, NULL, 10) : 0;
 
 	if (!p->server.on || pid == NULL || strtol(pid, NULL, 10) != getpid())
 		n = 0;
 	for (int fd = FIRST_FD; fd < FIRST_FD + n && p->server.given_n < ARRAY_LEN(p->server.given); fd++) {
-		if (sys_cloexec(fd, true) < 0 || !is_listener(fd) || sys_nonblock(fd, true) < 0)
+		bool stored = names != NULL && strncmp(names, "stead-", 6) == 0; /* store.c */
+
+		names = names != NULL && (names = strchr(names, ':')) != NULL ? names + 1 : NULL;
+		if (stored || sys_cloexec(fd, true) < 0 || !is_listener(fd) || sys_nonblock(fd, true) < 0)
 			continue;
 		p->server.given[p->server.given_n++] = fd;
 	}

@@ -40,8 +40,10 @@ void keep_limits(struct parent *p)
 
 /* ---- the snapshot ---- */
 
-static void give_snap(struct parent *p, struct run *gate)
+void keep_give_snap(struct parent *p, struct run *gate)
 {
+	if (p->snap_n == 0)
+		return;
 	p->ops->send(
 		p, gate, MSG_SNAP, 0, &p->snap, sizeof(p->snap), NULL, 0, p->snap_fd, p->snap_n);
 }
@@ -61,9 +63,10 @@ void keep_snap(struct parent *p, struct msg *m)
 		p->snap_n = m->nfds;
 		for (unsigned i = 0; i < p->snap_n; i++)
 			p->snap_fd[i] = msg_take_fd(m, i);
-		for (unsigned i = 0; i < p->gates; i++)
+		parent_settle_soon(p); /* store.c */
+		for (unsigned i = 0; i < gate_runs(p); i++)
 			if (core_gate(p, i) != NULL)
-				give_snap(p, core_gate(p, i));
+				keep_give_snap(p, core_gate(p, i));
 	}
 	tell_ctl(p, MSG_DONE, m->h.id, &done, sizeof(done), NULL, 0, NULL, 0);
 }
@@ -87,6 +90,7 @@ void keep_vault(struct parent *p, struct msg *m)
 		close_fd(&p->vault_fd);
 		p->vault = vault;
 		p->vault_fd = msg_take_fd(m, 0);
+		parent_settle_soon(p);
 		if (core_keys(p) != NULL)
 			keep_give_keys(p, core_keys(p));
 	}
@@ -97,13 +101,14 @@ void keep_keys(struct parent *p, struct msg *m)
 {
 	close_fd(&p->keys_fd);
 	p->keys_fd = msg_take_fd(m, 0);
+	parent_settle_soon(p);
 }
 
 /* ---- pages ---- */
 
-static unsigned ring_slot(const struct slot *s)
+static unsigned ring_slot(const struct run *r)
 {
-	return s->role == PROC_CTL ? RING_CTL : RING_GATE + s->index;
+	return r->slot->role == PROC_CTL ? RING_CTL : RING_GATE + gate_place(r);
 }
 
 static void give_ring(struct parent *p, unsigned slot)
@@ -115,7 +120,7 @@ static void give_ring(struct parent *p, unsigned slot)
 		.role = slot == RING_PARENT ? PROC_PARENT
 			: slot == RING_CTL  ? PROC_CTL
 					    : PROC_GATE,
-		.index = slot >= RING_GATE ? slot - RING_GATE : 0};
+		.index = slot >= RING_GATE ? (slot - RING_GATE) / 2 : 0};
 
 	if (log != NULL && p->ring[slot].fd >= 0)
 		p->ops->send(p, log, MSG_RING, 0, &m, sizeof(m), NULL, 0, &p->ring[slot].fd, 1);
@@ -136,7 +141,7 @@ void keep_give_writer(struct parent *p, struct run *writer)
 {
 	struct msg_page m = {.kind = PAGE_LOG,
 		.role = PROC_LOG,
-		.slot = ring_slot(writer->slot),
+		.slot = ring_slot(writer),
 		.generation = p->log_page.generation};
 	int fds[2] = {p->log_page.fd, p->log_page.wake_fd};
 
@@ -144,16 +149,21 @@ void keep_give_writer(struct parent *p, struct run *writer)
 		p->ops->send(p, writer, MSG_LOG_PAGE, 0, &m, sizeof(m), NULL, 0, fds, 2);
 }
 
-static void log_page_came(struct parent *p)
+static void attach_own(struct parent *p)
 {
-	int wake = fcntl(p->log_page.wake_fd, F_DUPFD_CLOEXEC, 0);
+	int wake = p->log_page.wake_fd >= 0 ? fcntl(p->log_page.wake_fd, F_DUPFD_CLOEXEC, 0) : -1;
 
 	/* The attached ring takes the wake-up's end, as each writer's does. */
 	if (wake >= 0 && logring_attach(&p->own_ring, p->log_page.fd, RING_PARENT, wake) < 0)
 		close(wake);
+}
+
+static void log_page_came(struct parent *p)
+{
+	attach_own(p);
 	if (core_ctl(p) != NULL)
 		keep_give_writer(p, core_ctl(p));
-	for (unsigned i = 0; i < p->gates; i++)
+	for (unsigned i = 0; i < gate_runs(p); i++)
 		if (core_gate(p, i) != NULL)
 			keep_give_writer(p, core_gate(p, i));
 }
@@ -165,6 +175,7 @@ static void page_take(struct page *page, struct run *from, struct msg *m)
 	*page = (struct page){.fd = msg_take_fd(m, 0),
 		.wake_fd = msg_take_fd(m, 1),
 		.generation = from->generation};
+	parent_settle_soon(from->slot->parent);
 }
 
 int keep_page(struct parent *p, struct run *from, struct msg *m)
@@ -175,8 +186,8 @@ int keep_page(struct parent *p, struct run *from, struct msg *m)
 	if (msg_get(m, &page, sizeof(page), sizeof(page)) < 0)
 		return -EPROTO;
 	if (page.kind == PAGE_LOGRING && s->role != PROC_LOG && m->nfds == 1) {
-		page_take(&p->ring[ring_slot(s)], from, m);
-		give_ring(p, ring_slot(s));
+		page_take(&p->ring[ring_slot(from)], from, m);
+		give_ring(p, ring_slot(from));
 	} else if (page.kind == PAGE_COUNTERS && s->role == PROC_GATE && m->nfds == 1) {
 		page_take(&p->counters[s->index], from, m);
 		give_counters(p, s->index);
@@ -189,14 +200,20 @@ int keep_page(struct parent *p, struct run *from, struct msg *m)
 	return 0;
 }
 
+void keep_own_ring(struct parent *p)
+{
+	p->ring[RING_PARENT] = (struct page){.fd = p->own_ring.fd, .wake_fd = -1, .generation = ++p->generation};
+	give_ring(p, RING_PARENT);
+	attach_own(p);
+}
+
 /* ---- newcomers ---- */
 
 void keep_give_gate(struct parent *p, struct run *gate)
 {
 	if (p->limits_fd >= 0)
 		p->ops->send(p, gate, MSG_LIMITS, 0, NULL, 0, NULL, 0, &p->limits_fd, 1);
-	if (p->snap_n != 0)
-		give_snap(p, gate);
+	keep_give_snap(p, gate);
 }
 
 void keep_give_ctl(struct parent *p, struct run *ctl)

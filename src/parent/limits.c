@@ -162,7 +162,7 @@ static int v1_apps(struct parent *p, const char *text, const char *name)
 		own = openat(
 			tree, path[1] != '\0' ? path + 1 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (own >= 0) {
-		cgroup_remove_dead(own);
+		cgroup_remove_dead(own, p->cgroup_name);
 		mine = cgroup_folder(own, p->cgroup_name);
 		close(own);
 	}

@@ -111,7 +111,7 @@ static void give(struct parent *p, struct run *gate, struct listener *l)
 
 static void give_all(struct parent *p, struct listener *l)
 {
-	for (unsigned i = 0; i < p->gates; i++)
+	for (unsigned i = 0; i < gate_runs(p); i++)
 		if (core_gate(p, i) != NULL)
 			give(p, core_gate(p, i), l);
 }
@@ -126,6 +126,7 @@ static void drop(struct parent *p, struct listener **at)
 	p->listeners_n--;
 	close(l->fd);
 	free(l);
+	parent_settle_soon(p);
 }
 
 static struct listener **find_number(struct parent *p, uint32_t number)
@@ -156,6 +157,7 @@ static void renumber(struct parent *p, struct listener *l, const struct msg_list
 	tell_gates(p, MSG_UNLISTEN, &old, sizeof(old), NULL, 0, NULL, 0);
 	l->number = m->listener;
 	l->kind = m->kind;
+	parent_settle_soon(p);
 	give_all(p, l);
 }
 

@@ -11,9 +11,11 @@
  * N gates are started at once, one when nothing is said; ctl tells how many there shall be (GATES)
  * when it has read the configuration.
  */
+#include "adopt.h"
 #include "boot.h"
 #include "parent.h"
 #include "places.h"
+#include "state.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -27,8 +29,8 @@
 struct args {
 	const char *state, *run, *roles, *ca;
 	unsigned gates;
-	int lifeline;
-	bool detached, server;
+	int lifeline, adopt, check;
+	bool detached, server, fd_store;
 };
 
 static int number(const char *text, unsigned max, unsigned *ret_value)
@@ -47,7 +49,7 @@ static int number(const char *text, unsigned max, unsigned *ret_value)
 
 static int parse(int argc, char **argv, struct args *ret_args)
 {
-	struct args a = {.lifeline = -1};
+	struct args a = {.lifeline = -1, .adopt = -1, .check = -1};
 	unsigned fd = 0;
 
 	for (int i = 1; i < argc; i++) {
@@ -58,7 +60,11 @@ static int parse(int argc, char **argv, struct args *ret_args)
 			continue;
 		}
 		if (strcmp(argv[i], "--server") == 0) {
-			a.server = true;
+			a.server = a.fd_store = true;
+			continue;
+		}
+		if (strcmp(argv[i], "--fd-store") == 0) {
+			a.fd_store = true;
 			continue;
 		}
 		if (value == NULL)
@@ -75,12 +81,16 @@ static int parse(int argc, char **argv, struct args *ret_args)
 			;
 		else if (strcmp(argv[i], "--lifeline") == 0 && number(value, INT_MAX, &fd) == 0)
 			a.lifeline = (int)fd;
+		else if (strcmp(argv[i], "--adopt") == 0 && number(value, INT_MAX, &fd) == 0)
+			a.adopt = (int)fd;
+		else if (strcmp(argv[i], "--check-state") == 0 && number(value, INT_MAX, &fd) == 0)
+			a.check = (int)fd;
 		else
 			return -EINVAL;
 		i++;
 	}
 	*ret_args = a;
-	return a.state != NULL && a.run != NULL && a.roles != NULL ? 0 : -EINVAL;
+	return a.check >= 0 || (a.state != NULL && a.run != NULL && a.roles != NULL) ? 0 : -EINVAL;
 }
 
 /* The parent's own descriptors grow with the workers; children get back what was found. */
@@ -89,8 +99,11 @@ static void raise_files(struct parent *p)
 	struct rlimit lim = {1024, 1024};
 
 	getrlimit(RLIMIT_NOFILE, &lim);
-	p->files_soft = lim.rlim_cur;
-	p->files_hard = lim.rlim_max;
+	/* What was found by the program that started it all, when this one goes on with its work. */
+	if (p->files_hard == 0) {
+		p->files_soft = lim.rlim_cur;
+		p->files_hard = lim.rlim_max;
+	}
 	lim.rlim_cur = lim.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &lim);
 }
@@ -114,6 +127,27 @@ static void own_ring(struct parent *p)
 	if (e < 0)
 		fatal("parent", "no memory for the log: %s", strerror(-e));
 	p->ring[RING_PARENT].fd = p->own_ring.fd;
+}
+
+/* Different for each start of a stead, and the same until it stops. */
+static void name_instance(struct parent *p)
+{
+	uint8_t random[16];
+
+	if (sys_random(random, sizeof(random)) < 0)
+		fatal("parent", "no random numbers");
+	for (unsigned i = 0; i < sizeof(random); i++)
+		snprintf(p->instance + 2 * i, 3, "%02x", random[i]);
+}
+
+/* What an older version of this program, or one that was killed, has left. True: there is something. */
+static bool take_over(struct parent *p, const struct args *a)
+{
+	int e = adopt_load(p, a->adopt, a->fd_store);
+
+	if (e < 0)
+		fatal("parent", "the state of the parent before cannot be taken over: %s", strerror(-e));
+	return e > 0;
 }
 
 static void start_all(struct parent *p)
@@ -147,18 +181,24 @@ int main(int argc, char **argv)
 {
 	struct parent *p = calloc(1, sizeof(*p));
 	struct args a;
+	bool adopts;
 	int e;
 
 	open_standard();
 	umask(022);
 	if (p == NULL || parse(argc, argv, &a) < 0) {
 		fprintf(stderr, "usage: stead-parent --state DIR --run DIR --roles DIR [--gates N] "
-				"[--lifeline FD] [--ca DIR] [--detached] [--server]\n");
+				"[--lifeline FD] [--ca DIR] [--detached] [--server] [--fd-store] [--adopt FD]\n"
+				"       stead-parent --check-state FD\n");
 		return 2;
 	}
+	if (a.check >= 0)
+		return state_check(a.check);
 	parent_init(p, &parent_real_ops);
+	p->argv = argv;
 	p->server.on = a.server;
-	inherit_init(p);
+	if (a.adopt < 0)
+		inherit_init(p);
 	if (p->server.on && (e = boot_server(a.state, a.run)) != 0)
 		return e;
 	p->state_dir = absolute(a.state);
@@ -168,7 +208,9 @@ int main(int argc, char **argv)
 	p->root = geteuid() == 0;
 	p->detached = a.detached;
 	p->ctl_first = true;
-	if (sys_random(&p->seed, sizeof(p->seed)) < 0 || p->seed == 0)
+	name_instance(p);
+	adopts = take_over(p, &a);
+	if (!adopts && (sys_random(&p->seed, sizeof(p->seed)) < 0 || p->seed == 0))
 		p->seed = (uint32_t)getpid();
 	raise_files(p);
 	spawn_env(p);
@@ -180,14 +222,18 @@ int main(int argc, char **argv)
 		boot_ca(p, a.ca);
 	if ((e = reap_init(p)) < 0 ||
 		(e = loop_new_epoll(&p->loop, parent_op_table, PARENT_OP_KINDS)) < 0 ||
-		(e = stop_init(p, a.lifeline)) < 0 || (e = core_new(p)) < 0)
+		(e = stop_init(p, a.lifeline)) < 0 || (!adopts && (e = core_new(p)) < 0))
 		fatal("parent", "cannot start: %s", strerror(-e));
 	notify_init(p);
 	places_init(p);
 	own_ring(p);
-	keep_limits(p);
-	cgroup_init(p);
-	start_all(p);
+	if (adopts) {
+		adopt_go(p);
+	} else {
+		keep_limits(p);
+		cgroup_init(p);
+		start_all(p);
+	}
 	e = loop_run(p->loop);
 	if (e < 0) {
 		reap_sweep(p);

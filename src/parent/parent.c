@@ -4,9 +4,12 @@
  *
  * Called by main.c, and by the simulation with other struct parent_ops. Owns struct parent.
  */
+#include "adopt.h"
 #include "parent.h"
 #include "mounts.h"
 #include "places.h"
+#include "store.h"
+#include "upgrade.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +23,9 @@ op_done *const parent_op_table[PARENT_OP_KINDS] = {
 	[OP_SETTLE] = parent_on_settle,
 	[OP_RECYCLE] = recycle_on_tick,
 	[OP_NOTIFY] = notify_on_timer,
+	[OP_FOREIGN] = child_on_foreign_end,
+	[OP_STORE_AGAIN] = store_on_again,
+	[OP_UPGRADE_TIMER] = upgrade_on_timer,
 };
 
 void parent_init(struct parent *p, const struct parent_ops *ops)
@@ -56,6 +62,7 @@ void parent_on_settle(struct loop *l, struct op *op, int res)
 	for (int i = 0; i < 64 && p->settle_due; i++) {
 		p->settle_due = false;
 		sets_settle(p);
+		roll_settle(p);
 		stop_settle(p);
 		/* settle_due may be set by now without being submitted anew: this loop is its turn.
 		 */
@@ -63,6 +70,7 @@ void parent_on_settle(struct loop *l, struct op *op, int res)
 	p->settle_due = false;
 	if (p->own_ring.map != NULL)
 		logring_flush(&p->own_ring);
+	store_update(p);
 }
 
 void parent_release(struct parent *p, struct run *r)
@@ -72,7 +80,7 @@ void parent_release(struct parent *p, struct run *r)
 	r->greeted = false;
 	switch ((enum proc)s->role) {
 	case PROC_GATE:
-		workers_gate_gone(p, s->index);
+		workers_gate_gone(p, gate_place(r));
 		break;
 	case PROC_CTL:
 		oneshot_kill_all(p);
@@ -90,6 +98,8 @@ void parent_release(struct parent *p, struct run *r)
 
 void parent_done(struct parent *p)
 {
+	store_done(p);
+	upgrade_done(p);
 	listen_done(p);
 	inherit_done(p);
 	notify_done(p);
@@ -150,6 +160,7 @@ const struct parent_ops parent_real_ops = {
 	.signal = real_signal,
 	.hook_spawn = hook_spawn,
 	.hook_signal = hook_signal,
+	.adopt = adopt_real,
 	.release = real_release,
 	.send = core_send,
 	.link = workers_send_link,

@@ -19,6 +19,7 @@
 #define STEAD_PARENT_H
 
 #include "cgroup.h"
+#include "child.h"
 #include "jail.h"
 #include "lib/buf.h"
 #include "lib/chan.h"
@@ -40,6 +41,9 @@ enum parent_op {
 	OP_SETTLE,
 	OP_RECYCLE,
 	OP_NOTIFY,
+	OP_FOREIGN,
+	OP_STORE_AGAIN,
+	OP_UPGRADE_TIMER,
 	PARENT_OP_KINDS
 };
 
@@ -48,7 +52,7 @@ enum parent_op {
 
 enum {
 	AIDES = 4, /* roles of which one process helps every gate */
-	GATES_MAX = 60, /* with parent and ctl they fill the 64 ring slots of the log process */
+	GATES_MAX = 60, /* twice as many while others replace them: with parent and ctl they fit the rings of the log process */
 	RING_PARENT = 0,
 	RING_CTL = 1,
 	RING_GATE = 2,
@@ -81,6 +85,7 @@ enum {
 	PORT_FIRST = 20000, /* of programs that listen by themselves: below what the kernel gives to */
 	PORTS = 10000,      /* connections that go out (ip_local_port_range(7)) */
 	SPAWN_STEP_MAX = 28,
+	INSTANCE_MAX = 40,
 
 	UID_APP_MIN = 50000,
 	UID_APP_MAX = 59999,
@@ -91,34 +96,6 @@ enum {
 
 struct parent;
 
-/* ---- reap.c: what the kernel knows ---- */
-enum child_kind { CHILD_RUN = 1, CHILD_ONESHOT, CHILD_HOOK };
-struct child {
-	struct child *next, **link; /* list of all that run; link NULL: not in it */
-	pid_t pid;                  /* also its session and process group; 0: none */
-	int pidfd;
-	int cgroup_fd;              /* its own cgroup's folder, or -1 */
-	struct cgroup_group *group; /* of an app's: what it is held to; or NULL */
-	uint64_t generation;
-	uint8_t kind; /* enum child_kind */
-};
-
-struct spawn;
-void child_init(struct child *c, enum child_kind kind);
-/* spawn_run() into a child: its cgroup when there are cgroups, its place in the list. -errno, with
- * the failed step's name in ret_step; then the child is as before. */
-int child_start(struct parent *p, struct child *c, struct spawn *ask, const char **ret_step);
-/* SIGKILL goes to everything below it; other signals to the process itself, or to its whole group
- * when `group`. Harmless when it is dead. */
-void child_signal(struct parent *p, struct child *c, int sig, bool group);
-/* It was reaped: out of the list, its cgroup killed and removed. */
-void child_ended(struct parent *p, struct child *c);
-int reap_init(struct parent *p);
-/* Collect all that died; each of ours goes to its owner, an orphan is only buried. */
-void reap_all(struct parent *p);
-/* Kill and bury whatever still descends from this process. Blocking, bounded in time; only at the
- * end. The number of processes that could not be ended (in the kernel's D state). */
-unsigned reap_sweep(struct parent *p);
 
 /* ---- account.c: numbers of the system's users, read from /etc/passwd without the name service
  * ---- */
@@ -154,7 +131,7 @@ struct run {
 	struct chan chan;     /* core only */
 	int down_fd;          /* worker: the parent's end of its one-way channel, or -1 */
 	int stream[2];        /* kept read ends of its stdout and stderr, or -1 */
-	uint64_t drain_gates; /* gates that have not said WORKER_IDLE yet, a bit each */
+	uint64_t drain_gates[2]; /* gates that have not said WORKER_IDLE yet, a bit for each place */
 	struct spec *spec;
 	/* service */
 	int listen_fd;  /* the socket handed over, the same for every run of this place; or -1 */
@@ -178,6 +155,9 @@ struct run {
 	uint64_t up_ms;         /* when it became ready; 0: it never was */
 	uint64_t since_wall_us; /* of this phase */
 	uint64_t life_ms, requests_max, requests; /* its own limits, 0: none; what gates told */
+	uint64_t due_ms; /* between state_load() and adopt.c only: when its timer is due, 0: never */
+	int chan_fd;     /* the same; and whether messages to it were lost with the parent before */
+	bool unsent;
 };
 
 struct slot {
@@ -188,6 +168,7 @@ struct slot {
 	bool wanted;
 	bool at_once;    /* the next start does not wait: the death was asked for */
 	bool stale;      /* to be replaced by a fresh generation */
+	bool roll;       /* core: the same, in its turn (roll.c) */
 	uint8_t current; /* which of run[] is the newest generation */
 	uint8_t tired;   /* enum recycle_why of that one */
 	uint32_t index;
@@ -234,6 +215,11 @@ static inline bool run_busy(const struct run *r)
 {
 	return run_alive(r) || r->hook.pid != 0 || r->phase == PHASE_EXITED;
 }
+/* Of a gate: no other that runs has it, also while one replaces another. */
+static inline unsigned gate_place(const struct run *r)
+{
+	return 2 * r->slot->index + (r == &r->slot->run[1]);
+}
 /* Does it run and take part in serving? */
 static inline bool run_serves(const struct run *r)
 {
@@ -279,6 +265,8 @@ struct parent_ops {
 	/* Make the process of a command beside it; fills r->hook. 0 or -errno. And a signal to that. */
 	int (*hook_spawn)(struct parent *p, struct run *r, const struct hook *h);
 	void (*hook_signal)(struct parent *p, struct run *r, int sig);
+	/* Its process is another parent's work: watch it, and speak to it over the channel that was taken over. */
+	void (*adopt)(struct parent *p, struct run *r);
 	/* The run's process is gone: close what the parent held of it. */
 	void (*release)(struct parent *p, struct run *r);
 	/* To a core process; false: it is not there or does not listen. */
@@ -313,6 +301,7 @@ struct oneshot {
 	struct timer timer;
 	uint8_t role;
 	uint64_t id; /* of ctl's ONESHOT */
+	uint64_t due_ms; /* between state_load() and adopt.c */
 };
 
 /* Shared pages that outlive their reader. */
@@ -394,6 +383,17 @@ struct parent {
 	bool stop_now;     /* the second signal: no more patience */
 	uint64_t stop_ms;  /* when stopping began */
 	int exit_code;
+
+	/* over upgrades and kills */
+	char *const *argv;           /* as this program was started */
+	char instance[INSTANCE_MAX]; /* names this stead from its start to its stop */
+	char saved_by[INSTANCE_MAX]; /* the version that made the state that was taken over; "": none was */
+	struct store *store;     /* store.c; NULL: nobody would hand anything back */
+	struct upgrade *upgrade; /* upgrade.c: the version that is being tried; NULL: none is */
+	uint64_t upgrade_id, upgrade_ms; /* of ctl's question, as long as core processes are replaced; 0: nobody asked */
+	bool rolling, killed;        /* killed: the parent before was, and left this state in the store */
+	uint64_t roll_after;         /* a core process of a later generation is of this version */
+	uint32_t store_number, adopted;
 };
 
 /* ---- parent.c ---- */
@@ -420,6 +420,9 @@ int core_want(struct parent *p, struct msg *m);
 /* The i-th aide that listens, or NULL. */
 struct run *core_aide(struct parent *p, unsigned i);
 int core_spawn(struct parent *p, struct run *r);
+/* The same with the executables of that folder and other ends of its channel. -errno and the step that failed. */
+int core_start(struct parent *p, struct run *r, const char *roles_dir, const struct chan_ops *ops,
+	char ret_step[static SPAWN_STEP_MAX]);
 bool core_send(struct parent *p, struct run *to, uint16_t type, uint64_t id, const void *a,
 	size_t a_len, const void *b, size_t b_len, const int *fds, unsigned nfds);
 extern const struct chan_ops core_chan_ops;
@@ -428,8 +431,11 @@ extern const struct chan_ops core_chan_ops;
 struct run *core_keys(struct parent *p);
 /* The same of any aide's role. */
 struct run *core_aide_of(struct parent *p, enum proc role);
-/* The gate in slot i when it can be spoken to, else NULL; the same for ctl and log. */
+/* The gate of that place when it can be spoken to, else NULL; the same for ctl and log. For what every gate must
+ * hear, also one that drains: i from 0 to gate_runs(). */
 struct run *core_gate(struct parent *p, unsigned i);
+/* The one of that slot that whoever speaks to one gate should speak to. */
+struct run *core_gate_now(struct parent *p, unsigned index);
 struct run *core_ctl(struct parent *p);
 struct run *core_log(struct parent *p);
 /* To ctl, when it listens. */
@@ -444,8 +450,14 @@ void hear_message(struct parent *p, struct run *from, struct msg *m);
 /* The first message on a channel. 0 or -EPROTO. */
 int hear_hello(struct parent *p, struct run *from, struct msg *m);
 
+/* ---- roll.c: core processes replaced by those of this version, one after the other ---- */
+void roll_start(struct parent *p, bool all);
+void roll_settle(struct parent *p);
+
 /* ---- wire.c: what a core process that just said HELLO is given ---- */
 void wire_greet(struct parent *p, struct run *r);
+/* START alone. */
+void wire_start(struct parent *p, struct run *r, bool trial);
 
 /* ---- keep.c ---- */
 void keep_init(struct parent *p);
@@ -458,6 +470,9 @@ void keep_give_keys(struct parent *p, struct run *keys);
 /* A page that `from` sent; -EPROTO when it may not have one of that kind. */
 int keep_page(struct parent *p, struct run *from, struct msg *m);
 void keep_give_gate(struct parent *p, struct run *gate);
+void keep_give_snap(struct parent *p, struct run *gate);
+/* The parent's own ring is a new one: to the log, when it is there, and the log's page to the ring. */
+void keep_own_ring(struct parent *p);
 void keep_give_ctl(struct parent *p, struct run *ctl);
 void keep_give_log(struct parent *p, struct run *log);
 /* The log's page to one writer of a ring. */
@@ -575,14 +590,6 @@ void stop_settle(struct parent *p);
 void stop_without_ctl(struct parent *p, const char *why);
 op_done stop_on_signals, stop_on_lifeline;
 
-/* ---- say.c: events ---- */
-void say_run(struct parent *p, enum event id, struct run *r, const char *name, uint64_t number,
-	const char *why);
-/* The kernel ended so many processes of its app for want of memory. */
-void say_oom(struct parent *p, const struct run *r, const struct cgroup_group *g, uint64_t killed);
-void say_text(struct parent *p, enum event id, const char *name, const char *value,
-	const char *name2, const char *value2);
-void say_real(struct parent *p, const void *event, size_t n);
-const char *slot_name(const struct slot *s); /* the app's name, or "" */
+#include "say.h"
 
 #endif

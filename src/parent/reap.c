@@ -9,6 +9,7 @@
  */
 #include "mounts.h"
 #include "watch.h"
+#include "upgrade.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,7 +28,16 @@ enum {
 
 void child_init(struct child *c, enum child_kind kind)
 {
-	*c = (struct child){.kind = (uint8_t)kind, .pidfd = -1, .cgroup_fd = -1};
+	*c = (struct child){.kind = (uint8_t)kind, .pidfd = -1, .cgroup_fd = -1, .lfd = LFD_INIT, .ended.kind = OP_FOREIGN};
+}
+
+static void child_list(struct parent *p, struct child *c)
+{
+	c->next = p->children;
+	c->link = &p->children;
+	if (c->next != NULL)
+		c->next->link = &c->next;
+	p->children = c;
 }
 
 int child_start(struct parent *p, struct child *c, struct spawn *ask, const char **ret_step)
@@ -52,12 +62,26 @@ int child_start(struct parent *p, struct child *c, struct spawn *ask, const char
 	c->group = ask->group;
 	if (c->group != NULL)
 		c->group->runs++;
-	c->next = p->children;
-	c->link = &p->children;
-	if (c->next != NULL)
-		c->next->link = &c->next;
-	p->children = c;
+	child_list(p, c);
 	return 0;
+}
+
+int child_adopt(struct parent *p, struct child *c, bool foreign)
+{
+	int e = 0;
+
+	child_list(p, c);
+	c->foreign = foreign;
+	c->group = c->group_app != 0 ? limits_group(p, c->group_app - 1) : NULL;
+	if (c->group != NULL)
+		c->group->runs++;
+	if (!foreign)
+		return 0;
+	if (c->pidfd >= 0 && (e = loop_add(p->loop, &c->lfd, c->pidfd)) == 0)
+		loop_readable(p->loop, &c->lfd, &c->ended);
+	else
+		loop_defer(p->loop, &c->ended);
+	return e;
 }
 
 /* The pids below `pid`, appended to list; the kernel's own file. */
@@ -104,6 +128,12 @@ void child_signal(struct parent *p, struct child *c, int sig, bool group)
 	(void)p;
 	if (c->pid == 0)
 		return;
+	/* The number of one that is not our child may be another's by now; its pidfd never is. */
+	if (c->foreign && (c->pidfd < 0 || sys_pidfd_signal(c->pidfd, sig) < 0)) {
+		if (sig == SIGKILL && c->cgroup_fd >= 0)
+			cgroup_kill(c->cgroup_fd);
+		return;
+	}
 	if (sig == SIGKILL) {
 		if (c->cgroup_fd >= 0)
 			cgroup_kill(c->cgroup_fd);
@@ -123,11 +153,17 @@ void child_ended(struct parent *p, struct child *c)
 	/* What it left in its group or cgroup has lost its reason to run. */
 	if (c->cgroup_fd >= 0)
 		cgroup_kill(c->cgroup_fd);
-	kill(-c->pid, SIGKILL);
+	if (!c->foreign)
+		kill(-c->pid, SIGKILL);
 	*c->link = c->next;
 	if (c->next != NULL)
 		c->next->link = c->link;
-	close(c->pidfd);
+	if (c->lfd.fd >= 0)
+		loop_del(p->loop, &c->lfd);
+	loop_defer_cancel(p->loop, &c->ended);
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	c->foreign = false;
 	if (c->cgroup_fd >= 0) {
 		close(c->cgroup_fd);
 		cgroup_remove(p, c->group, c->generation);
@@ -185,6 +221,48 @@ static void note_oom(struct parent *p, struct run *r, struct cgroup_group *g)
 		unit_judge(r, RESULT_OOM_KILL);
 }
 
+/* Its owner hears of it. */
+static void tell_owner(struct parent *p, struct child *c, int status)
+{
+	struct run *r;
+
+	switch ((enum child_kind)c->kind) {
+	case CHILD_RUN:
+		r = container_of(c, struct run, child);
+		r->slot->status = status;
+		watch_event(r, WATCH_DIED);
+		break;
+	case CHILD_HOOK:
+		r = container_of(c, struct run, hook);
+		r->hook_status = status;
+		watch_event(r, WATCH_HOOK);
+		break;
+	case CHILD_ONESHOT:
+		oneshot_ended(p, container_of(c, struct oneshot, child), status);
+		break;
+	case CHILD_TRIAL:
+		upgrade_child_ended(p, c, status);
+		break;
+	}
+}
+
+void child_on_foreign_end(struct loop *l, struct op *op, int res)
+{
+	struct child *c = container_of(op, struct child, ended);
+	struct parent *p = c->kind == CHILD_RUN	   ? container_of(c, struct run, child)->slot->parent
+			   : c->kind == CHILD_HOOK ? container_of(c, struct run, hook)->slot->parent
+						   : container_of(c, struct oneshot, child)->parent;
+
+	struct cgroup_group *g = c->group;
+
+	(void)l;
+	(void)res;
+	child_ended(p, c);
+	if (c->kind == CHILD_RUN)
+		note_oom(p, container_of(c, struct run, child), g);
+	tell_owner(p, c, PROC_STATUS_UNKNOWN);
+}
+
 void reap_all(struct parent *p)
 {
 	for (;;) {
@@ -208,20 +286,10 @@ void reap_all(struct parent *p)
 		child_ended(p, c);
 		bury(si.si_pid);
 		if (c->kind == CHILD_RUN) {
-			struct run *r = container_of(c, struct run, child);
-
-			r->slot->status = status_of(&si);
-			note_oom(p, r, g);
-			r->slot->dumped = si.si_code == CLD_DUMPED;
-			watch_event(r, WATCH_DIED);
-		} else if (c->kind == CHILD_HOOK) {
-			struct run *r = container_of(c, struct run, hook);
-
-			r->hook_status = status_of(&si);
-			watch_event(r, WATCH_HOOK);
-		} else {
-			oneshot_ended(p, container_of(c, struct oneshot, child), status_of(&si));
+			note_oom(p, container_of(c, struct run, child), g);
+			container_of(c, struct run, child)->slot->dumped = si.si_code == CLD_DUMPED;
 		}
+		tell_owner(p, c, status_of(&si));
 	}
 }
 
@@ -232,6 +300,9 @@ unsigned reap_sweep(struct parent *p)
 
 	for (struct child *c = p->children; c != NULL; c = c->next)
 		child_signal(p, c, SIGKILL, true);
+	/* What is no child of ours is in no list of children. */
+	if (p->cgroup_fd >= 0)
+		cgroup_kill(p->cgroup_fd);
 	/* Killing a parent hands its children to us, so repeating this finds every generation of
 	 * them. */
 	for (int waited = 0; list != NULL && waited < SWEEP_MS_MAX; waited += SWEEP_PAUSE_MS) {
@@ -252,7 +323,8 @@ unsigned reap_sweep(struct parent *p)
 		struct child *c = p->children;
 
 		p->children = c->next;
-		close(c->pidfd);
+		if (c->pidfd >= 0)
+			close(c->pidfd);
 		if (c->cgroup_fd >= 0)
 			close(c->cgroup_fd);
 		c->pid = 0;

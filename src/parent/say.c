@@ -30,7 +30,9 @@ void say_run(struct parent *p, enum event id, struct run *r, const char *name, u
 	event_field_u64(&b, "index", s->index);
 	event_field_str(&b, "app", slot_name(s));
 	event_field_i64(&b, "pid", r->last_pid);
-	if (id == EV_PROC_DIED || id == EV_PROC_ENDED)
+	if ((id == EV_PROC_DIED || id == EV_PROC_ENDED) && s->status == PROC_STATUS_UNKNOWN)
+		event_field_str(&b, "status", "unknown");
+	else if (id == EV_PROC_DIED || id == EV_PROC_ENDED)
 		event_field_i64(&b, "status", s->status);
 	if (id == EV_APP_CRASHING)
 		event_field_u64(&b, "restarts", s->restarts);
@@ -57,20 +59,23 @@ void say_oom(struct parent *p, const struct run *r, const struct cgroup_group *g
 		p->ops->say(p, b.p, b.len);
 }
 
-void say_text(struct parent *p, enum event id, const char *name, const char *value,
-	const char *name2, const char *value2)
+void say_texts(struct parent *p, enum event id, const char *const *pairs)
 {
 	char mem[EVENT_BYTES_MAX];
 	struct buf b;
 
 	buf_fixed(&b, mem, sizeof(mem));
 	event_begin(&b, (uint32_t)id);
-	if (name != NULL)
-		event_field_str(&b, name, value);
-	if (name2 != NULL)
-		event_field_str(&b, name2, value2);
+	for (; pairs[0] != NULL; pairs += 2)
+		event_field_str(&b, pairs[0], pairs[1]);
 	if (b.error == 0)
 		p->ops->say(p, b.p, b.len);
+}
+
+void say_text(struct parent *p, enum event id, const char *name, const char *value,
+	const char *name2, const char *value2)
+{
+	say_texts(p, id, (const char *[]){name, value, name2, value2, NULL});
 }
 
 static void print_field(void *arg, const char *name, const char *value)

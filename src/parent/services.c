@@ -47,7 +47,7 @@ static void tell(struct parent *p, struct run *gate, const struct run *r, enum s
 
 static void tell_all(struct parent *p, const struct run *r, enum service_state state)
 {
-	for (unsigned i = 0; i < p->gates; i++)
+	for (unsigned i = 0; i < gate_runs(p); i++)
 		if (core_gate(p, i) != NULL)
 			tell(p, core_gate(p, i), r, state);
 }
@@ -106,17 +106,17 @@ bool services_drain(struct parent *p, struct run *r)
 {
 	struct msg_service m = name_of(r);
 
-	r->drain_gates = 0;
+	memset(r->drain_gates, 0, sizeof(r->drain_gates));
 	if (r->listen == SERVICE_NONE)
 		return false;
-	for (unsigned i = 0; i < p->gates; i++) {
+	for (unsigned i = 0; i < gate_runs(p); i++) {
 		struct run *gate = core_gate(p, i);
 
 		if (gate != NULL && p->ops->send(p, gate, MSG_SERVICE_DRAIN, 0, &m, sizeof(m),
 					    NULL, 0, NULL, 0))
-			r->drain_gates |= 1ULL << i;
+			r->drain_gates[i / 64] |= 1ULL << i % 64;
 	}
-	return r->drain_gates != 0;
+	return run_awaits_gates(r);
 }
 
 void services_gone(struct parent *p, struct run *r)
@@ -204,7 +204,7 @@ void services_heard(struct parent *p, struct run *gate, struct msg *m)
 	if (m->h.type == MSG_SERVICE_UP)
 		answered(r, s.listen);
 	else
-		run_gate_idle(r, gate->slot->index);
+		run_gate_idle(r, gate_place(gate));
 }
 
 /* Is it the word of somebody whose word counts? */

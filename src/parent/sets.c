@@ -26,7 +26,7 @@ static bool spec_equal(const struct spec *a, const struct spec *b)
 
 	for (int i = 0; i < 2; i++) {
 		set[i].count = set[i].wake = 0;
-		set[i].flags &= ~(uint32_t)PROC_SET_KEEP;
+		set[i].flags &= ~(uint32_t)(PROC_SET_KEEP | PROC_SET_STAYS);
 	}
 	return a->bytes_n == b->bytes_n && memcmp(&set[0], &set[1], sizeof(set[0])) == 0 &&
 	       memcmp(a->bytes + tail, b->bytes + tail, a->bytes_n - tail) == 0;
@@ -144,7 +144,7 @@ static int set_apply(struct parent *p, const void *bytes, size_t n)
 		spec_unref(spec);
 		return -ENOMEM;
 	}
-	if (set->spec != NULL && !spec_equal(set->spec, spec))
+	if (set->spec != NULL && (spec->set.flags & PROC_SET_STAYS) == 0 && !spec_equal(set->spec, spec))
 		for (struct slot *s = set->slots; s != NULL; s = s->next)
 			s->stale = s->wanted;
 	spec_unref(set->spec);

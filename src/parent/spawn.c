@@ -75,10 +75,11 @@ static int step_descriptors(const struct spawn *ask)
 	return 0;
 }
 
-/* After the uid is final: a change of it clears the wish. */
+/* After the uid is final: a change of it clears the wish. Where the parent's state is kept they outlive it: the next
+ * parent takes them over. */
 static int step_death_signal(const struct spawn *ask)
 {
-	return prctl(PR_SET_PDEATHSIG, ask->death_signal) < 0 ? -errno : 0;
+	return prctl(PR_SET_PDEATHSIG, ask->jail.parent->store != NULL ? 0 : ask->death_signal) < 0 ? -errno : 0;
 }
 
 static int step_folder(const struct spawn *ask)
@@ -216,7 +217,13 @@ int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **re
 int spawn_role(
 	struct spawn *ask, const struct parent *p, enum proc role, char ret_path[static PATH_MAX])
 {
-	int n = snprintf(ret_path, PATH_MAX, "%s/stead-%s", p->roles_dir, proc_rows[role].name);
+	return spawn_role_in(ask, p, p->roles_dir, role, ret_path);
+}
+
+int spawn_role_in(struct spawn *ask, const struct parent *p, const char *dir, enum proc role,
+	char ret_path[static PATH_MAX])
+{
+	int n = snprintf(ret_path, PATH_MAX, "%s/stead-%s", dir, proc_rows[role].name);
 
 	if (n < 0 || n >= PATH_MAX)
 		return -ENAMETOOLONG;

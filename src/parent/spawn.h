@@ -27,6 +27,8 @@ void spawn_init(struct spawn *ask, const struct parent *p);
  * ret_path and must live as long as `ask`; spawn_done() closes what was opened. */
 int spawn_role(
 	struct spawn *ask, const struct parent *p, enum proc role, char ret_path[static PATH_MAX]);
+int spawn_role_in(struct spawn *ask, const struct parent *p, const char *dir, enum proc role,
+	char ret_path[static PATH_MAX]);
 void spawn_done(struct spawn *ask);
 /* Blocks until the program runs (exec succeeded) or could not. The pid is also its session. -errno
  * and the step that failed. */

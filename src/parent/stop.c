@@ -7,6 +7,7 @@
  * descends from the parent, whatever it did to hide.
  */
 #include "parent.h"
+#include "upgrade.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,6 +85,8 @@ void stop_begin(struct parent *p, const char *why)
 	p->stop_ms = loop_now_ms(p->loop);
 	notify_stopping(p);
 	say_text(p, EV_STOPPING, "why", why, NULL, NULL);
+	upgrade_stop(p);
+	p->rolling = false;
 	for (unsigned i = 0; i < p->gates; i++) {
 		/* One that was leaving already has no longer than the others. */
 		gate_hurry(p->gate[i], STOP_DRAIN_MS, STOP_DRAIN_MS);

@@ -206,7 +206,7 @@ void slot_init(struct slot *s, struct parent *p, enum proc role, uint32_t index,
 		r->timer.op.kind = OP_RUN_TIMER;
 		r->chan.lfd.fd = -1;
 		r->down_fd = r->stream[0] = r->stream[1] = -1;
-		r->listen_fd = r->notify_fd = -1;
+		r->listen_fd = r->notify_fd = r->chan_fd = -1;
 	}
 }
 

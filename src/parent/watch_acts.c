@@ -205,7 +205,7 @@ void act_start(struct run *r)
 	r->generation = ++p->generation;
 	r->wants_kill = r->greeted = r->asked = false;
 	r->refreshed = r->spawn_failed = r->main_ended = r->final_sent = false;
-	r->drain_gates = 0;
+	memset(r->drain_gates, 0, sizeof(r->drain_gates));
 	r->up_ms = 0;
 	r->started_ms = loop_now_ms(p->loop);
 	recycle_start(r);
@@ -290,17 +290,22 @@ void act_term(struct run *r)
 	phase_set(r, PHASE_STOPPING, wait);
 }
 
-void gate_hurry(struct slot *s, uint32_t drain_ms, uint32_t tunnel_ms)
+static void run_hurry(struct run *r, uint32_t drain_ms, uint32_t tunnel_ms)
 {
 	struct msg_stop stop = {.drain_ms = drain_ms, .tunnel_ms = tunnel_ms};
 	uint32_t wait = max_of(drain_ms, tunnel_ms) + CORE_STOP_MS;
-	struct parent *p = s->parent;
-	struct run *r = slot_run(s);
+	struct parent *p = r->slot->parent;
 
 	if (r->phase != PHASE_STOPPING || r->timer.at_ms <= loop_now_ms(p->loop) + wait)
 		return;
 	(void)p->ops->send(p, r, MSG_STOP, 0, &stop, sizeof(stop), NULL, 0, NULL, 0);
 	loop_timer_in(p->loop, &r->timer, wait);
+}
+
+void gate_hurry(struct slot *s, uint32_t drain_ms, uint32_t tunnel_ms)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(s->run); i++)
+		run_hurry(&s->run[i], drain_ms, tunnel_ms);
 }
 
 static void act_kill_because(struct run *r, const char *why)

@@ -8,7 +8,7 @@
 #include "parent.h"
 #include <unistd.h>
 
-static void start(struct parent *p, struct run *r)
+void wire_start(struct parent *p, struct run *r, bool trial)
 {
 	struct slot *s = r->slot;
 	struct msg_start st = {
@@ -18,6 +18,8 @@ static void start(struct parent *p, struct run *r)
 		.gates = p->gates_wanted,
 		.root = p->root,
 		.server = p->server.on,
+		.trial = trial,
+		.place = s->role == PROC_GATE ? (uint16_t)gate_place(r) : 0,
 		.ca = p->ca_dir_fd >= 0 && (s->role == PROC_KEYS || s->role == PROC_CTL),
 	};
 	int fds[3];
@@ -28,14 +30,15 @@ static void start(struct parent *p, struct run *r)
 	pack_str(&b, p->state_dir);
 	pack_str(&b, p->run_dir);
 	pack_str(&b, p->roles_dir);
-	if (s->role == PROC_LOG) {
+	pack_str(&b, p->instance);
+	if (s->role == PROC_LOG && !trial) {
 		fds[nfds++] = p->log_dir_fd;
 		/* Where the last log process stood in each ring. */
 		if (p->log_page.fd >= 0)
 			fds[nfds++] = p->log_page.fd;
 	}
 	/* What the gate before it in this place has counted. */
-	if (s->role == PROC_GATE && p->counters[s->index].fd >= 0)
+	if (s->role == PROC_GATE && !trial && p->counters[s->index].fd >= 0)
 		fds[nfds++] = p->counters[s->index].fd;
 	/* Its folder, that of the user's authority, and what its predecessor had. */
 	if (s->role == PROC_KEYS && p->keys_dir_fd >= 0) {
@@ -75,8 +78,11 @@ static void tell_all_states(struct parent *p)
 
 	for (unsigned i = 0; i < 2; i++)
 		tell_state(p, slot_run(core[i]));
-	for (unsigned i = 0; i < p->gates; i++)
+	for (unsigned i = 0; i < p->gates; i++) {
+		if (slot_other(p->gate[i])->phase != PHASE_DOWN)
+			tell_state(p, slot_other(p->gate[i]));
 		tell_state(p, slot_run(p->gate[i]));
+	}
 	for (unsigned i = 0; i < AIDES; i++)
 		if (p->aide[i]->wanted)
 			tell_state(p, slot_run(p->aide[i]));
@@ -90,7 +96,7 @@ static void tell_all_states(struct parent *p)
 
 void wire_greet(struct parent *p, struct run *r)
 {
-	start(p, r);
+	wire_start(p, r, false);
 	switch ((enum proc)r->slot->role) {
 	case PROC_GATE:
 		pair_up(p, r, core_ctl(p));
@@ -105,7 +111,7 @@ void wire_greet(struct parent *p, struct run *r)
 		break;
 	case PROC_CTL:
 		for (unsigned i = 0; i < p->gates; i++)
-			pair_up(p, r, core_gate(p, i));
+			pair_up(p, r, core_gate_now(p, i));
 		pair_up(p, r, core_log(p));
 		pair_up(p, r, core_keys(p));
 		pair_up(p, r, core_aide_of(p, PROC_CERTS));
@@ -120,7 +126,7 @@ void wire_greet(struct parent *p, struct run *r)
 		break;
 	case PROC_RESOLVE:
 	case PROC_AUTH:
-		for (unsigned i = 0; i < p->gates; i++)
+		for (unsigned i = 0; i < gate_runs(p); i++)
 			pair_up(p, r, core_gate(p, i));
 		if (r->slot->role == PROC_RESOLVE)
 			pair_up(p, r, core_aide_of(p, PROC_CERTS));
@@ -133,7 +139,7 @@ void wire_greet(struct parent *p, struct run *r)
 	case PROC_KEYS:
 		/* Before anybody can ask for one of them. */
 		keep_give_keys(p, r);
-		for (unsigned i = 0; i < p->gates; i++)
+		for (unsigned i = 0; i < gate_runs(p); i++)
 			pair_up(p, r, core_gate(p, i));
 		pair_up(p, r, core_ctl(p));
 		pair_up(p, r, core_aide_of(p, PROC_CERTS));

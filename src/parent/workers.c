@@ -238,7 +238,7 @@ void workers_link_new(struct parent *p, struct run *worker)
 		return;
 	if (worker->down_fd >= 0)
 		send_down(worker, MSG_HELLO, &hello, sizeof(hello), -1);
-	for (unsigned i = 0; i < p->gates; i++)
+	for (unsigned i = 0; i < gate_runs(p); i++)
 		if (core_gate(p, i) != NULL && run_alive(worker))
 			link_pair(p, core_gate(p, i), worker);
 }
@@ -264,25 +264,27 @@ bool workers_drain(struct parent *p, struct run *worker)
 {
 	struct msg_worker m = name_of(worker);
 
-	worker->drain_gates = 0;
+	memset(worker->drain_gates, 0, sizeof(worker->drain_gates));
 	if (!is_linked(worker))
 		return false;
-	for (unsigned i = 0; i < p->gates; i++) {
+	for (unsigned i = 0; i < gate_runs(p); i++) {
 		struct run *gate = core_gate(p, i);
 
 		if (gate != NULL &&
 			p->ops->send(p, gate, MSG_WORKER_DRAIN, 0, &m, sizeof(m), NULL, 0, NULL, 0))
-			worker->drain_gates |= 1ULL << i;
+			worker->drain_gates[i / 64] |= 1ULL << i % 64;
 	}
-	return worker->drain_gates != 0;
+	return run_awaits_gates(worker);
 }
 
 void run_gate_idle(struct run *r, unsigned gate)
 {
-	if (r->phase != PHASE_DRAINING || (r->drain_gates & 1ULL << gate) == 0)
+	uint64_t *word = &r->drain_gates[gate / 64], bit = 1ULL << gate % 64;
+
+	if (r->phase != PHASE_DRAINING || (*word & bit) == 0)
 		return;
-	r->drain_gates &= ~(1ULL << gate);
-	if (r->drain_gates == 0)
+	*word &= ~bit;
+	if (!run_awaits_gates(r))
 		watch_event(r, WATCH_IDLE);
 }
 
@@ -345,6 +347,6 @@ void workers_heard(struct parent *p, struct run *gate, struct msg *m)
 		recycle_ran(worker, w.requests);
 		break;
 	default:
-		run_gate_idle(worker, gate->slot->index);
+		run_gate_idle(worker, gate_place(gate));
 	}
 }

@@ -76,14 +76,14 @@ int limiter_attach(struct gate *g, int fd)
 	drop_page(k);
 	k->page = page;
 	k->shared = true;
-	/* What the last gate of this number held ended with it. */
-	if (g->index < LIMITS_GATES && page->used[g->index]) {
-		memset((void *)page->conns[g->index], 0, sizeof(page->conns[0]));
-		page->used[g->index] = 0;
+	/* What the last gate of this place held ended with it. */
+	if (g->place < LIMITS_GATES && page->used[g->place]) {
+		memset((void *)page->conns[g->place], 0, sizeof(page->conns[0]));
+		page->used[g->place] = 0;
 	}
-	for (unsigned i = 0; g->index < LIMITS_GATES && i < LIMITS_APPS; i++)
-		atomic_store_explicit(&page->queued[g->index][i], 0, memory_order_relaxed);
-	say_gate(page, min_of(g->index, (uint32_t)LIMITS_GATES - 1));
+	for (unsigned i = 0; g->place < LIMITS_GATES && i < LIMITS_APPS; i++)
+		atomic_store_explicit(&page->queued[g->place][i], 0, memory_order_relaxed);
+	say_gate(page, min_of(g->place, (uint32_t)LIMITS_GATES - 1));
 	return 0;
 }
 
@@ -211,7 +211,7 @@ static void add(struct limits_page *page, uint32_t gate, uint64_t hash, bool mor
 uint32_t limiter_conn_add(struct gate *g, const uint8_t address[16])
 {
 	struct limits_page *page = page_of(g);
-	uint32_t gate = min_of(g->index, (uint32_t)LIMITS_GATES - 1);
+	uint32_t gate = min_of(g->place, (uint32_t)LIMITS_GATES - 1);
 	uint64_t hash;
 
 	if (!page)
@@ -230,7 +230,7 @@ void limiter_conn_drop(struct gate *g, const uint8_t address[16])
 	struct limits_page *page = page_of(g);
 
 	if (page)
-		add(page, min_of(g->index, (uint32_t)LIMITS_GATES - 1),
+		add(page, min_of(g->place, (uint32_t)LIMITS_GATES - 1),
 			limiter_hash(g, UINT32_MAX, address, limiter_network(address)), false);
 }
 
@@ -256,9 +256,9 @@ void limiter_queue_tell(struct gate *g, uint32_t app, uint32_t queued)
 {
 	struct limits_page *page = g->limiter->shared ? g->limiter->page : NULL;
 
-	if (page && g->index < LIMITS_GATES)
+	if (page && g->place < LIMITS_GATES)
 		atomic_store_explicit(
-			&page->queued[g->index][app % LIMITS_APPS], queued, memory_order_relaxed);
+			&page->queued[g->place][app % LIMITS_APPS], queued, memory_order_relaxed);
 }
 
 uint32_t limiter_queue_others(struct gate *g, uint32_t app)
@@ -273,7 +273,7 @@ uint32_t limiter_queue_others(struct gate *g, uint32_t app)
 		uint32_t n = atomic_load_explicit(
 			&page->queued[i][app % LIMITS_APPS], memory_order_relaxed);
 
-		if (i != g->index)
+		if (i != g->place)
 			sum += min_of(n, (uint32_t)QUEUE_MAX);
 	}
 	return sum;

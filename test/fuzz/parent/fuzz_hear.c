@@ -170,6 +170,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	p->root = size > 0 && (data[size - 1] & 1) != 0;
 	p->postgres = (struct account){101, 104};
 	p->gates = 2;
+	p->roles_dir = (char[]){"/nonexistent/0"}; /* no version stands beside it */
 	must(core_new(p) == 0);
 	struct slot *core[4] = {p->gate[0], p->gate[1], p->ctl, p->log};
 	for (unsigned i = 0; i < 4; i++) {

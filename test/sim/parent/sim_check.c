@@ -92,7 +92,7 @@ static unsigned check_slot(struct world *w, struct slot *s)
 		if (lives && fake_of(w, r)->killed)
 			must(r->phase == PHASE_STOPPING);
 		if (r->phase == PHASE_DRAINING)
-			must(r->drain_gates != 0);
+			must(run_awaits_gates(r));
 		alive += lives + (r->hook.pid != 0);
 	}
 	unit_check(w, s);

@@ -14,6 +14,7 @@
  *   - a backoff is within ± 20 % of 100 ms · 2ⁿ, grows, and is never above 60 s;
  *   - the first pause is none: its end is due in the millisecond of the death;
  *   - generations only grow;
+ *   - whoever goes on with the state, at whatever moment, has every process once, and all of this holds for him;
  *   - of a set at most one process is replaced because of a limit of its life, unless ctl asked for more.
  *
  * A stop ends within a bounded time with nothing left, no descriptor and no byte leaked.
@@ -130,7 +131,7 @@ static void gate_says_idle(
 			must(n <= sizeof(w->idle[i].m));
 			memcpy(&w->idle[i].m, what, n);
 			w->idle[i].type = type;
-			w->idle[i].gate = gate->slot->index;
+			w->idle[i].gate = gate_place(gate);
 			w->idle[i].at_ms = loop_now_ms(w->loop) + 1 + below(w, 3000);
 			return;
 		}
@@ -210,6 +211,7 @@ static const struct parent_ops sim_ops = {
 	.signal = sim_signal,
 	.hook_spawn = unit_spawn_hook,
 	.hook_signal = unit_signal_hook,
+	.adopt = sim_adopt,
 	.release = sim_release,
 	.send = sim_send,
 	.link = sim_link,
@@ -235,7 +237,7 @@ void worker_says(struct world *w, const struct run *r, uint16_t type, uint32_t r
 		.slot = r->slot->index,
 		.generation = r->generation,
 		.reason = reason};
-	struct run *gate = core_gate(w->p, (unsigned)below(w, w->p->gates));
+	struct run *gate = some_gate(w);
 	struct fake *f = fake_of(w, r);
 
 	w->heard = gate;
@@ -251,7 +253,7 @@ static void worker_ran(struct world *w, const struct run *r)
 		.slot = r->slot->index,
 		.generation = r->generation,
 		.requests = (uint32_t)below(w, 50)};
-	struct run *gate = core_gate(w->p, (unsigned)below(w, w->p->gates));
+	struct run *gate = some_gate(w);
 
 	if (gate != NULL)
 		hear(w, gate, MSG_WORKER_RAN, &m, sizeof(m));
@@ -388,7 +390,7 @@ static void ask_gates(struct world *w, struct run *ctl)
 
 static void want_aide(struct world *w)
 {
-	struct run *gate = core_gate(w->p, (unsigned)below(w, w->p->gates));
+	struct run *gate = some_gate(w);
 	struct msg_want m = {.role = chance(w, 500) ? PROC_RESOLVE : PROC_AUTH};
 
 	if (gate == NULL)
@@ -400,7 +402,7 @@ static void want_aide(struct world *w)
 /* As many slots as were asked for are there at once, and none when there is nothing to wake. */
 static void wake_app(struct world *w)
 {
-	struct run *gate = core_gate(w->p, (unsigned)below(w, w->p->gates));
+	struct run *gate = some_gate(w);
 	struct msg_want m = {.role = PROC_WORKER, .app = (uint32_t)below(w, APPS)};
 	struct set *set = sets_find(w->p, PROC_WORKER, m.app);
 	uint32_t was = set != NULL ? set->count : 0, n = 0;
@@ -459,6 +461,10 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 	uint64_t now = loop_now_ms(l);
 
 	(void)res;
+	if (chance(w, 5)) {
+		take_over(w);
+		ctl = core_ctl(w->p);
+	}
 	answer_idle(w, now);
 	if (w->p->stop_step == STOP_NOT && now >= w->stop_ms) {
 		w->stop_ms = now;
@@ -494,21 +500,9 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 	loop_timer_in(l, &w->driver, 1 + below(w, 200));
 }
 
-static unsigned open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	must(d != NULL);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 /* What all lives together have seen. */
 struct seen {
-	unsigned starts, recycled, woken, timed, jittered, longest, stuck, hooks, dead, limited;
+	unsigned starts, recycled, woken, timed, jittered, longest, stuck, hooks, dead, limited, takeovers;
 };
 
 static void live(uint64_t seed, struct seen *seen)
@@ -548,7 +542,7 @@ static void live(uint64_t seed, struct seen *seen)
 	int e = sim_run_until(w->sim, check_all, w, LIFE_MS_MAX + STOP_MS_MAX);
 	if (e < 0)
 		fprintf(stderr, "seed %llu: %s, stop step %d\n", (unsigned long long)seed,
-			strerror(-e), p->stop_step);
+			strerror(-e), w->p->stop_step);
 	must(e == 0 && w->alive == 0 && w->swept == 1 && w->starts == w->deaths);
 	seen->starts += w->starts;
 	seen->recycled += w->recycled;
@@ -560,6 +554,8 @@ static void live(uint64_t seed, struct seen *seen)
 	seen->hooks += w->hooks;
 	seen->dead += w->dead;
 	seen->limited += w->limited;
+	seen->takeovers += w->takeovers;
+	p = w->p;
 	parent_done(p);
 	loop_timer_stop(w->loop, &w->driver);
 	loop_free(w->loop);
@@ -592,7 +588,7 @@ int main(void)
 	must(seeds < 100 || (seen.hooks > seeds && seen.dead > seeds && seen.limited > 0));
 	must(seeds < 100 || (seen.jittered > seeds && seen.longest > 0 && seen.stuck > seeds));
 	printf("%lu lives, %u processes, %u of them replaced for their age, %u sets woken, %u runs "
-	       "of a timer, %u commands of units\n",
-		seeds, seen.starts, seen.recycled, seen.woken, seen.timed, seen.hooks);
+	       "of a timer, %u commands of units, %u times another parent went on\n",
+		seeds, seen.starts, seen.recycled, seen.woken, seen.timed, seen.hooks, seen.takeovers);
 	return 0;
 }

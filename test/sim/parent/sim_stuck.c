@@ -19,7 +19,7 @@ void stuck_says(struct world *w, struct run *r)
 	unsigned stacks = w->stacks, restarts = s->restarts, chosen = s->current;
 
 	must(f != NULL);
-	for (unsigned i = 0; i < p->gates; i++)
+	for (unsigned i = 0; i < gate_runs(p); i++)
 		gates |= core_gate(p, i) != NULL && core_gate(p, i)->greeted;
 	worker_says(w, r, MSG_WORKER_STUCK, CLOSE_APP_TIMEOUT);
 	if (w->heard == NULL)
@@ -37,7 +37,7 @@ void stuck_says(struct world *w, struct run *r)
 	if (was == PHASE_DRAINING)
 		must(r->phase == was && r->timer.at_ms <= now + DRAIN_MS);
 	else if (was == PHASE_UP && gates && !p->stop_now)
-		must(r->phase == PHASE_DRAINING && r->drain_gates != 0);
+		must(r->phase == PHASE_DRAINING && run_awaits_gates(r));
 	else
 		must(r->phase == PHASE_STOPPING && r->timer.at_ms == now + STUCK_GRACE_MS);
 	if (r->phase == PHASE_STOPPING)
@@ -85,7 +85,7 @@ void stuck_check_signal(struct world *w, const struct run *r, struct fake *f, in
 	}
 	must(r->phase == PHASE_DRAINING && f->grace_ms == 0);
 	/* Its timer has fired: at_ms is 0 then. */
-	must(r->drain_gates == 0 || r->timer.at_ms == 0);
+	must(!run_awaits_gates(r) || r->timer.at_ms == 0);
 	f->grace_ms = now;
 }
 

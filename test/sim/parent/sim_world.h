@@ -56,6 +56,7 @@ struct world {
 	uint64_t stop_ms, hurry_ms;
 	uint64_t generation_seen;
 	int next_pid;
+	unsigned moved, takeovers; /* processes, at the last of so many */
 	unsigned alive, deaths, starts, swept, recycled, woken;
 	uint32_t release; /* makes each PROC_SET differ */
 	bool spawn_fails;
@@ -73,6 +74,8 @@ struct world {
 
 /* The living process of that run, or NULL. */
 struct fake *fake_of(struct world *w, const struct run *r);
+/* One of those that listen, draining or not; NULL: none does. */
+struct run *some_gate(struct world *w);
 /* As hear.c would hear it. */
 void hear(struct world *w, struct run *from, uint16_t type, const void *payload, size_t n);
 /* sim_service.c: what ctl asks for of a program, what becomes of it, and what gates are told. */
@@ -104,6 +107,11 @@ void stuck_says(struct world *w, struct run *r);
 void stuck_all(struct world *w);
 void stuck_check_signal(struct world *w, const struct run *r, struct fake *f, int sig);
 void stuck_check(const struct world *w, const struct fake *f);
+/* sim_adopt.c: a new version, or a new parent after a kill, has nothing but the state of the one before. */
+void take_over(struct world *w);
+unsigned open_fds(void);
+/* Of struct parent_ops. */
+void sim_adopt(struct parent *p, struct run *r);
 /* sim_check.c: after every step. True: everything has stopped. */
 bool check_all(void *world);
 /* A death, before and after the parent hears of it: what it makes of the next pause. */

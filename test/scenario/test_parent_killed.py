@@ -1,0 +1,103 @@
+"""SIGKILL of the parent, under a manager that keeps its descriptors (manager.py): everything serves on, a new parent takes
+it all over, and supervises it as before. The same under the real systemd: test_fresh_upgrade.py."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from client import Client, ask
+from loadgen import LoadGen, told
+from program import wait_until
+from test_upgrade import CORE, FILES, REQUESTS, SEC, site, slow, versions  # noqa: F401 - fixtures
+from upgradebed import Managed, events
+from wsclient import WebSocket
+
+pytestmark = pytest.mark.timeout(SEC * 2 + 120)
+
+
+@pytest.fixture
+def live(versions, work, site, request):  # noqa: F811
+    one = Managed(versions, work, site).up()
+    yield one
+    left = one.end()
+    if getattr(request.node, "report_call", None) is None or request.node.report_call.failed:
+        print(f"--- output\n{one.output()}\n--- its log\n{one.log_tail()}")
+    assert not left, f"processes left over: {left}"
+
+
+def load(one, requests, steps):
+    return LoadGen(one.port, ["4:file:/files/%n.txt", "2:app:/app?%u"], requests, SEC, steps=steps, files=FILES, kept=16,
+                   thinks=8, new=8)
+
+
+@pytest.mark.promise
+def test_everything_serves_on(live, promise):
+    """Nothing fails and nothing closes; every process is adopted as it is, but ctl, which tells everything again."""
+    one, answers, seconds = live, [], []
+    before = {role: one.pids(role) for role in CORE}
+    waiting = threading.Thread(target=slow, args=(one, answers))
+    with WebSocket(one.port) as ws, load(one, REQUESTS, 4) as many:
+        many.step()
+        waiting.start()
+        for _ in range(3):
+            seconds.append(one.kill_parent())
+            many.step()
+        seen = many.done()
+        ws.say("still here")
+        assert ws.hear() == "still here"
+    waiting.join()
+    assert answers == ["app 1\n"]
+    assert not many.faults and seen["new"]["failed"] == seen["reused"]["failed"] == 0, (seen, many.faults[:20])
+    assert {role: one.pids(role) for role in ("gate", "log", "worker")} == {role: before[role] for role in ("gate", "log", "worker")}
+    wait_until("a new ctl", lambda: one.answers() and not set(one.pids("ctl")) & set(before["ctl"]))
+    said = events(one, "ADOPTED")
+    assert [record["lost"] for record in said] == ["0", "0", "0"], said
+    promise("root parent killed", f"adopted after {max(seconds) * 1000:.0f} ms at most in 3 kills at load, {told(seen)} failed/answered, "
+            "0 WebSockets closed (goal: serve on, ≤ 1 s)", max(seconds) <= 1)
+
+
+@pytest.mark.parametrize("role", ["gate", "log", "ctl", "worker"])
+def test_supervised_as_before(live, role):
+    """What was another parent's child and dies is started again; its status is nobody's to know."""
+    one = live
+    one.kill_parent()
+    wait_until("the control process", one.answers)
+    one.kill_and_wait(role)
+    wait_until("an answer", lambda: ask(one, "/app?2").text == "app 2\n")
+    wait_until("the word of its end", lambda: [record for record in events(one, "PROC_DIED") if record["role"] == role])
+    assert any(record["role"] == role and record["status"] == "unknown" for record in events(one, "PROC_DIED")) or role == "ctl"
+    one.kill_and_wait(role)  # and again, this time its own child
+
+
+def test_what_died_meanwhile(live):
+    """A worker that ends while there is no parent is found missing and started again."""
+    one = live
+    worker, parent = one.pid("worker"), one.pid("parent")
+    os.kill(parent, signal.SIGSTOP)
+    os.kill(worker, signal.SIGKILL)
+    os.kill(parent, signal.SIGKILL)
+    wait_until("another parent", lambda: [pid for pid in one.pids("parent") if pid != parent])
+    wait_until("two workers", lambda: len(one.pids("worker")) == 2 and worker not in one.pids("worker"))
+    with Client(one.port) as client:
+        assert client.ask("/app?3").text == "app 3\n"
+
+
+def test_upgrade_and_stop_behind_it(live, versions):  # noqa: F811
+    """A version taken over to, a kill of it, and the way back; a stop leaves nothing in the manager's hands."""
+    one = live
+    one.kill_parent()
+    wait_until("the control process", one.answers)
+    workers = one.pids("worker")
+    end = one.upgrade(versions.other)
+    assert end["exit"] == 0, end
+    one.wait_version(versions.other)
+    assert one.pids("worker") == workers and ask(one, "/app?4").text == "app 4\n"
+    one.kill_parent()  # its command is still the first version's, as a unit's is until the manager reads it again
+    wait_until("the control process", one.answers)
+    one.wait_version(versions.this)
+    assert one.pids("worker") == workers and ask(one, "/app?5").text == "app 5\n"
+    one.process.terminate()
+    assert one.process.wait(30) == 0
+    assert one.output().splitlines()[-2:] == ["store 0", "ended 0"], one.output()[-1000:]

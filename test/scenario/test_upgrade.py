@@ -1,0 +1,213 @@
+"""`stead upgrade`: another version takes over at load, there and back, and a bad one is given up with nothing lost.
+
+STEAD_UPGRADE_REQUESTS: 6000; `make promises` takes 100,000.
+"""
+
+import os
+import sqlite3
+import threading
+
+import pytest
+
+from client import Client
+from loadgen import LoadGen, told
+from program import wait_until
+from upgradebed import Upgraded, Versions, events
+from wsclient import WebSocket
+
+REQUESTS = int(os.environ.get("STEAD_UPGRADE_REQUESTS", "6000"))
+SEC = 60 + REQUESTS // 500
+FILES = 50
+APP = '''
+import asyncio
+
+async def application(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (m := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": m["text"]})
+        return
+    if scope["type"] != "http":
+        return
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1.5)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"app " + scope["query_string"] + b"\\n"})
+'''
+CORE = ("parent", "gate", "ctl", "log", "worker")
+
+pytestmark = pytest.mark.timeout(SEC * 2 + 120)
+
+
+@pytest.fixture
+def versions(work):
+    return Versions(work)
+
+
+@pytest.fixture
+def site(app_folder):
+    files = {f"files/{n:03}.txt": f"file {n:03}\n" + "x" * (n * 37 % 4000) for n in range(FILES)}
+    return app_folder({"app.py": APP, "stead.conf": "[Site]\nStatic=/files files\n[Python]\nAsgi=app:application\nWorkers=2\n",
+                       **files})
+
+
+@pytest.fixture
+def live(versions, work, site, request):
+    made = []
+
+    def make(**options):
+        made.append(Upgraded(versions, work, site, **options).up())
+        return made[-1]
+    yield make
+    for one in made:
+        left = one.end()
+        if getattr(request.node, "report_call", None) is None or request.node.report_call.failed:
+            print(f"--- output of {one.command}\n{one.output()}\n--- its log\n{one.log_tail()}")
+        assert not left, f"processes left over: {left}"
+
+
+def load(one, requests, steps):
+    return LoadGen(one.port, ["4:file:/files/%n.txt", "2:app:/app?%u"], requests, SEC, steps=steps, files=FILES, kept=16,
+                   thinks=8, new=8)
+
+
+def slow(one, into):
+    with Client(one.port) as client:
+        into.append(client.ask("/slow?1").text)
+
+
+@pytest.mark.promise
+def test_there_and_back(live, versions, promise):
+    """Nothing fails, no WebSocket closes, no process of the app is started again."""
+    one = live()
+    before, answers = {role: one.pids(role) for role in CORE}, []
+    waiting = threading.Thread(target=slow, args=(one, answers))
+    with WebSocket(one.port) as ws, load(one, REQUESTS, 3) as many:
+        assert ws.opened
+        many.step()
+        waiting.start()
+        assert one.upgrade(versions.other)["exit"] == 0
+        one.wait_version(versions.other)
+        ws.say("still here")
+        assert ws.hear() == "still here"
+        ws.close()
+        many.step()
+        assert one.upgrade(versions.this)["exit"] == 0
+        one.wait_version(versions.this)
+        seen = many.done()
+    waiting.join()
+    assert answers == ["app 1\n"]
+    assert not many.faults and seen["new"]["failed"] == seen["reused"]["failed"] == 0, (seen, many.faults[:20])
+    assert seen["new"]["ok"] + seen["reused"]["ok"] >= REQUESTS
+    after = {role: one.pids(role) for role in CORE}
+    assert after["parent"] == before["parent"] and after["worker"] == before["worker"]
+    assert not set(before["ctl"] + before["log"]) & set(after["ctl"] + after["log"])
+    said = wait_until("both events", lambda: len(seen := events(one, "UPGRADED")) >= 2 and seen)
+    assert [record["from"] for record in said] == [versions.this, versions.other], said
+    promise("binary upgrade", f"{told(seen)} failed/answered over 2 upgrades, 0 WebSockets closed, 0 app processes restarted "
+            f"({', '.join(record['ms'] + ' ms' for record in said)}; goal: 0 and 0)")
+
+
+def test_command(live, versions):
+    """The verb takes over to the version of the program that is called; what it says and how it ends."""
+    one = live()
+    one.version = versions.other
+    assert one.cli_of(versions.other, "upgrade").splitlines()[-1] == f"stead {versions.other} serves"
+    one.wait_version(versions.other)
+    gate = versions.roles / versions.this / "stead-gate"
+    gate.unlink()
+    gate.write_text("#!/bin/sh\nexit 3\n")
+    gate.chmod(0o755)
+    text = one.cli_of(versions.this, "upgrade", code=1)
+    assert "was given up" in text and "start of stead-gate: it ended with status 3" in text, text
+    assert all(one.all_are(versions.other).values())
+
+
+BAD = {
+    "gate ends": (dict(role="gate", text="exit 3"), "start of stead-gate: it ended with status 3"),
+    "gate is killed": (dict(role="gate", text="kill -9 $$"), "start of stead-gate: it was ended by signal 9"),
+    "gate hangs": (dict(role="gate", text="exec sleep 60"), "start of stead-gate: it does not say that it is ready"),
+    "gate answers nonsense": (dict(role="gate", edit=(b"HTTP/1.1", b"HTTP/9.1")), "a first request: the new gate does not answer"),
+    "keys ends": (dict(role="keys", text="exit 1"), "start of stead-keys: it ended with status 1"),
+    "ctl ends": (dict(role="ctl", text="exit 1"), "start of stead-ctl: it ended with status 1"),
+    "log is nonsense": (dict(role="log", edit=(b"\x7fELF", b"\x7fELV")), "Exec format error"),
+    "parent refuses": (dict(role="parent", text="exit 1"), "it cannot go on with it"),
+    "parent hangs": (dict(role="parent", text="exec sleep 60"), "it does not end"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+@pytest.mark.promise
+def test_bad_version(live, versions, what, promise):
+    """It is given up, the reason is told, and what served serves on, untouched."""
+    one = live()
+    before = {role: one.pids(role) for role in CORE}
+    how, why = BAD[what]
+    version = versions.bad("bad", **how)
+    with load(one, REQUESTS // 4, 2) as many:
+        many.step()
+        end = one.upgrade(version)
+        seen = many.done()
+    assert end["exit"] == 1 and why in end["error"] and "serves on" in end["error"], end
+    assert not many.faults and seen["new"]["failed"] == seen["reused"]["failed"] == 0, (seen, many.faults[:20])
+    assert {role: one.pids(role) for role in CORE} == before
+    assert events(one, "UPGRADE_REFUSED")[-1]["to"] == version
+    promise("a bad new binary", f"{what}: given up ({end['error'].split(': ', 1)[1]}), {told(seen)} failed/answered (goal: 0)")
+    assert one.upgrade(versions.other)["exit"] == 0  # a good one is taken nevertheless
+
+
+def test_gate_that_fails_later(live, versions, work):
+    """It passes its trial and fails among the real ones: the old gate serves on, and whoever asked is told."""
+    one = live()
+    gates, mark = one.pids("gate"), work / "tried"
+    version = versions.bad("later", "gate", f'[ -e {mark} ] && exit 4; : >{mark}; exec "{versions.roles}/{versions.other}/stead-gate"')
+    with load(one, REQUESTS // 4, 2) as many:
+        many.step()
+        end = one.upgrade(version)
+        seen = many.done()
+    assert end["exit"] == 1 and "start of stead-gate" in end["error"], end
+    assert not many.faults and seen["new"]["failed"] == seen["reused"]["failed"] == 0, (seen, many.faults[:20])
+    assert gates[0] in one.pids("gate")
+    assert one.upgrade(versions.other)["exit"] == 0
+    wait_until("the new gate", lambda: gates[0] not in one.pids("gate"))
+
+
+def test_state_of_a_newer_version(live, versions):
+    """One that may not read the state refuses it, and leaves it as it is."""
+    one = live()
+    with sqlite3.connect(one.state / "state.db", timeout=30) as db:
+        db.execute("UPDATE meta SET value = 1000 WHERE key = 'min_reader'")
+    end = one.upgrade(versions.other)
+    assert end["exit"] == 1 and "start of stead-ctl" in end["error"], end
+    with sqlite3.connect(one.state / "state.db", timeout=30) as db:
+        assert db.execute("SELECT value FROM meta WHERE key = 'min_reader'").fetchone() == (1000,)
+        db.execute("UPDATE meta SET value = 1 WHERE key = 'min_reader'")
+    assert one.upgrade(versions.other)["exit"] == 0
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "nothing-there", "x" * 41, ".hidden"])
+def test_no_such_version(live_once, name):
+    """Nothing but a folder beside this version's is looked at."""
+    end = live_once.upgrade(name)
+    assert end["exit"] == 1 and "its folder" in end["error"], end
+
+
+@pytest.fixture(scope="module")
+def live_once(tmp_path_factory):
+    import program
+    import shutil
+    import tempfile
+    import pathlib
+
+    work = pathlib.Path(tempfile.mkdtemp(prefix="stead-test-", dir="/tmp"))
+    work.chmod(0o755)
+    folder = work / "app"
+    folder.mkdir()
+    (folder / "index.html").write_text("hello\n")
+    program.give(work)
+    one = Upgraded(Versions(work), work, folder).up()
+    yield one
+    left = one.end()
+    shutil.rmtree(work, ignore_errors=True)
+    assert not left, left
