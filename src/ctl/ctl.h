@@ -172,8 +172,7 @@ void client_end(
 void client_finding(struct client *cl, unsigned level, const char *file, unsigned line,
 	unsigned col, const char *text, const char *todo);
 /* upgrade.c: another version of stead is tried, and takes over */
-void upgrade_ask(struct client *cl);
-void upgrade_try(struct ctl *c, struct msg *m), upgrade_told(struct ctl *c, const struct msg *m);
+void upgrade_ask(struct client *cl), upgrade_try(struct ctl *c, struct msg *m), upgrade_told(struct ctl *c, const struct msg *m);
 void upgrade_probed(struct ctl *c, enum probe_end end);
 /* purge.c */
 void purge_start(struct client *cl);
