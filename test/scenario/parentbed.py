@@ -41,7 +41,7 @@ WORKER = struct.Struct("<IIQIIQIi8x")
 STATE = struct.Struct("<IIIIQiiIIQII32sIIII")
 SERVICE = struct.Struct("<IIQIIIIII")
 SAID = struct.Struct("<IIQIi")
-PROC_SET = struct.Struct("<12I2Q10I")
+PROC_SET = struct.Struct("<12I2Q10I192x")  # behind these a unit's wishes of a life: none
 LINK, ROLLING, STACKS = 1, 2, 4
 
 

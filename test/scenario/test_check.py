@@ -154,7 +154,7 @@ def test_completion(shell, tmp_path):
                "COMP_WORDS=(stead up --h); COMP_CWORD=2; _stead; echo ${COMPREPLY[@]}; "
                "COMP_WORDS=(stead introspect e); COMP_CWORD=2; _stead; echo ${COMPREPLY[@]}")
         out = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, timeout=program.TIMEOUT).stdout
-        assert out.splitlines() == ["start status stop", "--http --https --help", "events"]
+        assert out.splitlines() == ["status start stop", "--http --https --help", "events"]
 
 
 def test_help_of_each_verb():
