@@ -36,6 +36,7 @@
 #include "cert_known.h"
 #include "domain.h"
 #include "maintenance.h"
+#include "purge.h"
 #include "probe.h"
 #include "people.h"
 #include "protection.h"
@@ -174,10 +175,6 @@ void client_finding(struct client *cl, unsigned level, const char *file, unsigne
 /* upgrade.c: another version of stead is tried, and takes over */
 void upgrade_ask(struct client *cl), upgrade_try(struct ctl *c, struct msg *m), upgrade_told(struct ctl *c, const struct msg *m);
 void upgrade_probed(struct ctl *c, enum probe_end end);
-/* purge.c */
-void purge_start(struct client *cl);
-void purge_late(struct client *cl);
-void purge_told(struct ctl *c, const struct msg *m);
 op_done control_on_accept, client_on_recv, client_on_send, client_on_timer;
 
 /* ---- state.c, state_app.c, state_secret.c: SQLite; each file owns its table ---- */

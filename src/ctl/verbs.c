@@ -204,14 +204,12 @@ static void certificate(struct client *cl)
 
 void verbs_run(struct client *cl)
 {
-	struct ctl *c = cl->ctl;
-
 	switch (cl->req.verb) {
 	case REQUEST_UP:
-		up_start(c, cl);
+		up_start(cl->ctl, cl);
 		break;
 	case REQUEST_RELOAD:
-		reload_start(c, cl);
+		reload_start(cl->ctl, cl);
 		break;
 	case REQUEST_STATUS:
 		if (is_ours(cl))
@@ -271,8 +269,7 @@ void verbs_run(struct client *cl)
 	case REQUEST_PING:
 	case REQUEST_NONE:
 	case REQUEST_END:
-		client_end(
-			cl, VERB_EXIT_DONE, "", "", json_pack("{s:s}", "version", STEAD_VERSION));
+		client_end(cl, VERB_EXIT_DONE, "", "", json_pack("{s:s}", "version", STEAD_VERSION));
 		break;
 	}
 }
