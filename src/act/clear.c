@@ -20,9 +20,10 @@ enum { TREE_NUMBER_MAX = 1000000000 };
 
 static bool clearable(const char *rel)
 {
-	const char *name = rel ? strrchr(rel, '/') : NULL;
+	const char *slash = rel ? strrchr(rel, '/') : NULL, *name = slash ? slash + 1 : rel;
 
-	return name && (strcmp(name, "/releases") == 0 || strcmp(name, "/public") == 0);
+	/* A server's state is the whole root of all states. */
+	return name && (strcmp(name, "releases") == 0 || strcmp(name, "public") == 0);
 }
 
 static int clear(int fd, unsigned long below, unsigned *ret_count)

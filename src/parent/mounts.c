@@ -318,6 +318,15 @@ static int part_put_back(struct view *v)
 	return e;
 }
 
+/* Is what lies there now what was put back, and no hidden folder? A server's state is all of /var/lib/stead. */
+static bool is_put_back(const struct view *v, const char *path)
+{
+	for (unsigned i = 0; i < v->n; i++)
+		if (strcmp(v->kept[i].path, path) == 0)
+			return true;
+	return false;
+}
+
 static int part_close(struct view *v)
 {
 	const struct mounts_plan *m = v->plan;
@@ -328,7 +337,8 @@ static int part_close(struct view *v)
 		i++)
 		e = close_hidden(homes[i]);
 	for (size_t i = 0; m->own_hidden && e == 0 && i < ARRAY_LEN(own_folders); i++)
-		e = close_hidden(own_folders[i]);
+		if (!is_put_back(v, own_folders[i]))
+			e = close_hidden(own_folders[i]);
 	for (unsigned i = 0; e == 0 && i < m->paths; i++) {
 		uint32_t kind = m->path[i].kind & ~(uint32_t)JAIL_PATH_OPTIONAL;
 
