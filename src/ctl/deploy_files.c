@@ -191,7 +191,7 @@ static void persist(struct up *u, enum persist_step step)
 	enum unpack_what what = UNPACK_PERSIST;
 	struct buf b;
 
-	u->deploy->persist = step;
+	u->deploy->persist = (uint8_t)step;
 	wants_below(u->ctl, &u->app, "data/persist", keep);
 	buf_init(&b, CHAN_PAYLOAD_MAX / 2);
 	for (const char *const *p = u->c->persist; *p; p++)

@@ -196,7 +196,8 @@ def test_wildcards_without_a_hook(net, bed):  # noqa: F811
 
 def test_by_dns_as_root(root_state, net, bed, zone):  # noqa: F811
     """With users and jails: the program of ChallengeHook= is the app's user, who may do no more than the app."""
-    stead = bed(acmebed.Pebble(net), names=f"*.{DOMAIN}", server=zone.line(), as_root=True, state=root_state).up()
+    stead = bed(acmebed.Pebble(net), names=f"*.{DOMAIN}", server=zone.line(), as_root=True, state=root_state,
+                more=f"[Service]\nReadWritePaths={zone.records.parent}\n").up()
     wait_until("the certificate", lambda: stead.served(f"any.{DOMAIN}"))
     owner = pwd.getpwuid(zone.records.stat().st_uid)
     assert owner.pw_gecos.startswith("stead app up/") and owner.pw_uid != 0

@@ -63,21 +63,22 @@ void look_postgres(struct doctor *d)
 	const json_t *db = json_object_get(d->status, "database");
 	const char *state = json_string_value(json_object_get(db, "state")), *name = json_string_value(json_object_get(db, "name"));
 	DIR *dir = opendir("/usr/lib/postgresql");
-	char versions[80] = "";
+	char mem[80];
+	struct buf versions;
 	struct dirent *e;
 
+	buf_fixed(&versions, mem, sizeof mem);
 	while (dir && (e = readdir(dir)) != NULL) {
 		char path[300];
 
 		(void)snprintf(path, sizeof path, "/usr/lib/postgresql/%s/bin/postgres", e->d_name);
-		if (e->d_name[0] != '.' && access(path, X_OK) == 0 && strlen(versions) + strlen(e->d_name) + 3 < sizeof versions)
-			(void)snprintf(versions + strlen(versions), sizeof versions - strlen(versions), "%s%s", *versions ? ", " : "",
-				e->d_name);
+		if (e->d_name[0] != '.' && access(path, X_OK) == 0 && versions.len + strlen(e->d_name) + 3 < sizeof mem)
+			buf_printf(&versions, "%s%s", versions.len ? ", " : "", e->d_name);
 	}
 	if (dir)
 		(void)closedir(dir);
-	if (*versions)
-		found(d, FINDING_POSTGRES_OK, NULL, "%s%s%s%s", versions, state ? "; the app's database " : "", state && name ? name : "",
+	if (versions.len)
+		found(d, FINDING_POSTGRES_OK, NULL, "%s%s%s%s", buf_str(&versions), state ? "; the app's database " : "", state && name ? name : "",
 			state && strcmp(state, "running") == 0 ? " runs" : "");
 	else
 		found(d, FINDING_POSTGRES_NONE, NULL, "%s", "/usr/lib/postgresql");

@@ -62,7 +62,7 @@ static int setup(void **state)
 	for (unsigned i = 0; i < GATES; i++) {
 		assert_int_equal(loop_new_sim(&w->l[i], w->s, ops, OP_GATE_END), 0);
 		assert_int_equal(gate_new(&w->g[i], w->l[i], protos, handlers), 0);
-		w->g[i]->index = i;
+		w->g[i]->index = w->g[i]->place = i;
 		w->t[i].op.kind = OP_FAKE_TURN;
 	}
 	/* The last one counts for itself. */
@@ -283,7 +283,7 @@ static void a_gate_died(void **state)
 	(void)limiter_conn_add(w->g[0], a);
 	/* The next of its number begins at nothing; the other's connections stand. */
 	assert_int_equal(gate_new(&again, w->l[1], protos, handlers), 0);
-	again->index = 1;
+	again->index = again->place = 1;
 	assert_int_equal(limiter_attach(again, w->fd), 0);
 	assert_int_equal(limiter_conn_add(again, a), 2);
 	gate_free(again);

@@ -254,7 +254,7 @@ void rig_line(struct rig *r, uint64_t wall_us, const char *app, unsigned which, 
 
 	(void)snprintf(st.app, sizeof st.app, "%s", app);
 	buf_reset(&r->g->line);
-	render_stream(&r->g->line, wall_us, &st, LEVEL_INFO, text, strlen(text));
+	render_stream(&r->g->line, wall_us, &st, which == 2 ? LEVEL_NOTICE : LEVEL_INFO, text, strlen(text));
 	log_line(r->g);
 }
 

@@ -244,7 +244,7 @@ static void streams(void **state)
 	memset(text, 1, sizeof text);
 	memcpy(text, "\"},{\xff\r\t\x7f", 8);
 	buf_init(&b, SIZE_MAX);
-	render_stream(&b, when, &st, LEVEL_INFO, text, sizeof text);
+	render_stream(&b, when, &st, LEVEL_NOTICE, text, sizeof text);
 	assert_true(b.len <= RECORD_BYTES_MAX);
 	o = rig_object(b.p, b.len);
 	assert_string_equal(rig_text(o, "app"), "a\"\n");
