@@ -257,14 +257,16 @@ static struct conf *conf_of(struct rig *r, struct app *a)
 /* What only a program that is not on the link has is empty; then what the app is held to. */
 static void expect_no_service(struct unpack *u)
 {
-	const struct msg_jail *jail;
+	struct msg_jail jail;
+	const char *block;
 	size_t n;
 
 	assert_string_equal(unpack_str(u), "");
 	assert_string_equal(unpack_str(u), "");
-	jail = (const void *)unpack_bytes(u, &n);
-	assert_int_equal(n, sizeof *jail);
-	for (uint32_t i = 0; i < jail->paths; i++) {
+	block = unpack_bytes(u, &n);
+	assert_int_equal(n, sizeof jail);
+	memcpy(&jail, block, sizeof jail);
+	for (uint32_t i = 0; i < jail.paths; i++) {
 		assert_int_not_equal(unpack_u32(u), 0);
 		assert_int_equal(unpack_str(u)[0], '/');
 	}
@@ -272,12 +274,12 @@ static void expect_no_service(struct unpack *u)
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(unpack_u32(u), 0);
 	assert_true(unpack_done(u));
-	assert_int_equal(jail->version, JAIL_VERSION);
-	assert_int_equal(jail->group, 1);
-	assert_int_equal(jail->tasks_max, 1024);
-	assert_int_equal(jail->memory_high, JAIL_INFINITY);
+	assert_int_equal(jail.version, JAIL_VERSION);
+	assert_int_equal(jail.group, 1);
+	assert_int_equal(jail.tasks_max, 1024);
+	assert_int_equal(jail.memory_high, JAIL_INFINITY);
 	/* Shares are numbers of this machine by now. */
-	assert_true(jail->memory_max > 0 && jail->memory_max < CONF_AMOUNT_SHARE);
+	assert_true(jail.memory_max > 0 && jail.memory_max < CONF_AMOUNT_SHARE);
 }
 
 static void test_worker_is_described(void **state)
