@@ -7,7 +7,7 @@ why no test of this version can: a text in place of the list. What is measured a
 ROWS = [
     ("reload: new connections", "0 of 10⁶ fail", ["reload: new connections"]),
     ("reload: reused connections", "0 of 10⁶ fail", ["reload: reused connections", "a gate drained by reload"]),
-    ("binary upgrade", "0 and 0", ["binary upgrade"]),
+    ("binary upgrade", "0 and 0", ["binary upgrade", "fresh server, the package upgraded under load"]),
     ("a bad new binary", "aborted by itself, 0 fail", ["a bad new binary"]),
     ("app deploy", "0 fail, p99.9 + 10 ms", ["deploy and rollback as root under load, failed of", "rollback under load, failed of"]),
     ("a deploy killed at 50 moments", "the old release or the new one, nothing half", ["a deploy killed"]),
@@ -16,7 +16,7 @@ ROWS = [
     ("restart latency", "first ≤ 5 ms, then backoff", ["restart latency"]),
     ("crash loop", "doubling, cap 60 s, neighbours' p99 ± 5 %", ["crash loop, pauses", "crash loop, neighbours"]),
     ("no leaked process", "0 survive", ["no leaked process"]),
-    ("root parent killed", "serve on, adopted ≤ 1 s", ["root parent killed"]),
+    ("root parent killed", "serve on, adopted ≤ 1 s", ["root parent killed", "fresh server, parent killed 3 times"]),
     ("key process killed", "resumptions unaffected, handshakes wait", ["key process killed"]),
     ("key isolation's cost", "handshake ≤ nginx × 1.1", ["handshake, key in another process"]),
     ("h2spec", "146 of 146", ["h2spec, h2c", "h2spec, tls"]),
@@ -38,7 +38,8 @@ ROWS = [
     ("package on 4 systems", "install, reload, reboot, remove, purge",
      ["deb on debian-12", "deb on debian-13", "deb on ubuntu-24.04", "deb on ubuntu-26.04"]),
     ("back after a reboot", "≤ 10 s after boot", ["deb on debian-12, reboot", "deb on debian-13, reboot",
-                                                   "deb on ubuntu-24.04, reboot", "deb on ubuntu-26.04, reboot"]),
+                                                   "deb on ubuntu-24.04, reboot", "deb on ubuntu-26.04, reboot",
+                                                   "a deployed app with its database, reboot"]),
     ("idle server", "≤ 15 MB, no wake-up but the watchdog's", ["idle server, no site", "idle server, a static site"]),
     ("systemd-analyze security of an app", "≤ 1.6", ["systemd-analyze security of an app"]),
     ("systemd-analyze security of stead", "≤ 3.0", "not reached: 5.0 by `systemd-analyze security --offline=yes pkg/stead.service`; "
