@@ -1,7 +1,7 @@
 /*
  * cache_wait.c: requests that wait for another's answer to the same key, and keys for whose answers
- * nobody need wait. Called by the cache's phase and filter, and by the loop. Owns the list of keys that
- * are asked for now. Who waits does so at most CACHE_WAIT_MS, and then asks itself.
+ * nobody need wait. Called by the cache's phase and filter, and by the loop. Owns the list of keys
+ * under way. Who waits does so at most CACHE_WAIT_MS, and then asks itself.
  */
 #include "cache_priv.h"
 
