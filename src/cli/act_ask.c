@@ -4,7 +4,7 @@
  * It runs with the rights of whoever typed the verb, so of root; it has a session of its own, so that it comes to its end
  * when the terminal goes.
  */
-#include "doctor.h"
+#include "cli.h"
 
 #include <stdio.h>
 

@@ -115,6 +115,16 @@ struct role_ask {
 /* 0 when the end was heard; -errno: it came to none, which was said. */
 int role_ask(const struct role_ask *a);
 
+/* ---- act_ask.c: stead-act, asked with the rights of whoever runs the verb (root's) ---- */
+struct act_end {
+	unsigned err, exit_code;
+	char text[4096], todo[512], result[160];
+};
+/* Starts stead-act for one act. `step` hears what is being done; may be NULL. 0, or -errno when it came to no end. The act
+ * goes on when this process or its terminal goes. */
+int act_ask(const char *roles_dir, enum act act, const char *const *args, void (*step)(void *arg, const char *text),
+	void *arg, struct act_end *ret);
+
 /* ---- check_ask.c: stead-check, asked with the rights of whoever runs the verb ---- */
 /* A CHECK_VALUE, CHECK_FINDING or CHECK_SITES. False: it is not in form. */
 typedef bool check_heard(void *arg, const struct msg *m);

@@ -2,7 +2,7 @@
  * role_ask.c: a one-shot role, started by the command line itself and asked one question, as ctl does
  * it.
  *
- * Called by check_ask.c, verb_user.c and doctor/act_ask.c. It runs with the rights of whoever types the verb. What it answers is input:
+ * Called by check_ask.c and act_ask.c. It runs with the rights of whoever types the verb. What it answers is input:
  * each message's form is looked at here, its content by who asked.
  */
 #include "cli.h"

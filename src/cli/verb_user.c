@@ -24,53 +24,14 @@
 enum { PEOPLE_MAX = 1000 };
 static const char usage[] = "stead user add NAME --key FILE [--sudo] [--deploy APP[,APP]], stead user remove NAME, or stead user list";
 
-/* What act said in the end. */
-struct done {
-	unsigned exit_code;
-	char error[4096], todo[512], result[160];
-};
-
-static bool heard(void *arg, const struct msg *m)
-{
-	struct done *d = arg;
-	struct msg_end end;
-	struct unpack u;
-	const char *tail;
-	size_t n;
-
-	if (m->h.type != MSG_ACT_END || msg_get(m, &end, sizeof end, sizeof end) < 0)
-		return false;
-	tail = msg_tail(m, sizeof end, &n);
-	unpack_init(&u, tail, n);
-	(void)snprintf(d->error, sizeof d->error, "%s", unpack_str(&u));
-	(void)snprintf(d->todo, sizeof d->todo, "%s", unpack_str(&u));
-	(void)snprintf(d->result, sizeof d->result, "%s", unpack_str(&u));
-	d->exit_code = end.err && !end.exit_code ? VERB_EXIT_FAILED : min_of(end.exit_code, 7u);
-	return !u.bad;
-}
-
 /* One act on people; its exit code, after an error was shown. */
-static int act(struct cli *c, enum act what, const char *const *text, struct done *d)
+static int act(struct cli *c, enum act what, const char *const *text, struct act_end *d)
 {
-	const struct msg_act_ask q = {.act = what};
-	const struct role_ask a = {.roles = c->roles,
-		.argument = "--by-root",
-		.role = PROC_ACT,
-		.type = MSG_ACT_ASK,
-		.end = MSG_ACT_END,
-		.fixed = &q,
-		.fixed_len = sizeof q,
-		.text = text,
-		.ntext = act_rows[what].args,
-		.heard = heard,
-		.arg = d};
-
-	*d = (struct done){0};
-	if (role_ask(&a) < 0)
+	if (act_ask(c->roles, what, text, NULL, NULL, d) < 0)
 		return VERB_EXIT_FAILED;
 	if (d->exit_code)
-		show_error(c, d->error, *d->todo ? d->todo : NULL);
-	return (int)d->exit_code;
+		show_error(c, d->text, *d->todo ? d->todo : NULL);
+	return (int)min_of(d->exit_code, 7u);
 }
 
 /* This program, by a path that an upgrade does not take away. */
@@ -91,7 +52,7 @@ static int add(struct cli *c, const char *name)
 	const char *file = c->args.option[OPTION_KEY], *apps = c->args.option[OPTION_DEPLOY];
 	bool sudo = c->args.option[OPTION_SUDO] != NULL;
 	char path[PATH_MAX], *keys = NULL;
-	struct done d;
+	struct act_end d;
 	unsigned uid = 0, nkeys = 0;
 	size_t n = 0;
 	int r;
@@ -127,7 +88,7 @@ static int add(struct cli *c, const char *name)
 
 static int remove_person(struct cli *c, const char *name)
 {
-	struct done d;
+	struct act_end d;
 	int r = act(c, ACT_PERSON_REMOVE, (const char *const[]){name}, &d);
 
 	if (r == 0 && !c->quiet && !c->json)

@@ -59,14 +59,5 @@ void look_stead(struct doctor *d);
 /* ---- fix.c ---- */
 /* Mend what is safe to mend of what was found. The exit code: 0, also when there was nothing to mend. */
 int doctor_fix(struct doctor *d);
-/* ---- act_ask.c: stead-act, asked with the rights of whoever runs the verb (root's) ---- */
-struct act_end {
-	unsigned err, exit_code;
-	char text[4096], todo[512], result[64];
-};
-/* Starts stead-act for one act. `step` hears what is being done; may be NULL. 0, or -errno when it came to no end. The act
- * goes on when this process or its terminal goes. */
-int act_ask(const char *roles_dir, enum act act, const char *const *args, void (*step)(void *arg, const char *text),
-	void *arg, struct act_end *ret);
 
 #endif
