@@ -67,6 +67,13 @@ static void put_below(struct paths *p, uint32_t kind, const char *folder, const 
 		put_path(p, kind | JAIL_PATH_OPTIONAL, path);
 }
 
+static bool is_within(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	return n > 0 && strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
 /* Of stead's own folders, which are hidden from apps, those that are this one's. */
 static void put_own(struct paths *p, const struct ctl *c, const struct app *a)
 {
@@ -86,6 +93,23 @@ static void put_own(struct paths *p, const struct ctl *c, const struct app *a)
 	put_path(p, JAIL_PATH_READ | JAIL_PATH_OPTIONAL, path);
 }
 
+/* Does it lie in one of stead's own folders, and not in what is this app's? Nobody who deploys may have another app's
+ * files shown: that they are closed by their modes is a second wall, not the first. */
+static bool is_others(const struct ctl *c, const struct app *a, const char *path)
+{
+	static const char *const own[] = {"/var/lib/stead", "/run/stead", "/etc/stead"};
+	char mine[CTL_PATH_MAX];
+	bool inside = is_within(path, c->state_dir) || is_within(path, c->run_dir);
+
+	for (unsigned i = 0; i < ARRAY_LEN(own); i++)
+		inside |= is_within(path, own[i]);
+	wants_below(c, a, "", mine);
+	if (app_deployed(a) && is_within(path, mine))
+		return false;
+	wants_runtime(c, a->set, mine);
+	return inside && !is_within(path, mine) && !is_within(path, a->work);
+}
+
 void protection_pack(
 	const struct ctl *c, const struct app *a, const struct conf_app *conf, struct buf *b)
 {
@@ -96,7 +120,8 @@ void protection_pack(
 	buf_init(&p.b, CHAN_PAYLOAD_MAX);
 	put_own(&p, c, a);
 	for (unsigned i = 0; i < conf->njail_paths; i++)
-		put_path(&p, conf->jail_paths[i].kind, conf->jail_paths[i].path);
+		if (!c->start.root || !is_others(c, a, conf->jail_paths[i].path))
+			put_path(&p, conf->jail_paths[i].kind, conf->jail_paths[i].path);
 	j.group = a->number;
 	j.memory_max = resolved(j.memory_max, memory);
 	j.memory_high = resolved(j.memory_high, memory);

@@ -27,11 +27,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KEPT_MAX = JAIL_PATHS_MAX + 8 };
+enum { KEPT_MAX = JAIL_PATHS_MAX + 16 };
 
+/* What is put in its place behind everything else, a folder before what lies in it. */
 struct kept {
 	const char *path;
-	int fd;
+	int fd;    /* taken before; -1: an empty folder, still open to be filled */
 	bool write;
 };
 struct view {
@@ -136,13 +137,35 @@ static int close_hidden(const char *path)
 /* ---- the parts ---- */
 
 static const char *const homes[] = {"/home", "/root", "/run/user"};
-static const char *const own_folders[] = {"/var/lib/stead", "/run/stead"};
+static const char *const own_folders[] = {"/var/lib/stead", "/run/stead", "/etc/stead"};
+
+static int keep_empty(struct view *v, const char *path)
+{
+	if (v->n >= KEPT_MAX)
+		return -E2BIG;
+	v->kept[v->n++] = (struct kept){path, -1, false};
+	return 0;
+}
+
+/* Stead's own folders stay hidden also where a folder above them is shown again: they stand in the same row. A state
+ * folder elsewhere is as much none of an app's business. */
+static int keep_own_empty(struct view *v)
+{
+	const struct mounts_plan *m = v->plan;
+	int e = 0;
+
+	for (size_t i = 0; m->own_hidden && e == 0 && i < ARRAY_LEN(own_folders); i++)
+		e = keep_empty(v, own_folders[i]);
+	return m->own_hidden && e == 0 ? keep_empty(v, m->parent->state_dir) : e;
+}
 
 static int part_keep(struct view *v)
 {
 	const struct mounts_plan *m = v->plan;
-	int e;
+	int e = keep_own_empty(v);
 
+	if (e < 0)
+		return e;
 	for (unsigned i = 0; i < m->paths; i++) {
 		uint32_t kind = m->path[i].kind & ~(uint32_t)JAIL_PATH_OPTIONAL;
 		bool optional = (m->path[i].kind & JAIL_PATH_OPTIONAL) != 0;
@@ -189,13 +212,6 @@ static int part_hide(struct view *v)
 			 mount(homes[i], homes[i], NULL, MS_BIND | MS_REC, NULL) == 0)
 			e = set_attr(homes[i], MOUNT_ATTR_RDONLY, 0);
 	}
-	for (size_t i = 0; m->own_hidden && e == 0 && i < ARRAY_LEN(own_folders); i++) {
-		v->at = own_folders[i];
-		e = hide(own_folders[i], true);
-	}
-	/* A state folder elsewhere is as much none of the app's business. */
-	if (m->own_hidden && e == 0 && access(m->parent->state_dir, F_OK) == 0)
-		e = hide(m->parent->state_dir, true);
 	return e;
 }
 
@@ -296,10 +312,13 @@ static int part_proc(struct view *v)
 
 static int by_depth(const void *a, const void *b)
 {
-	size_t n = strlen(((const struct kept *)a)->path),
-	       m = strlen(((const struct kept *)b)->path);
+	const struct kept *k = a, *l = b;
+	size_t n = strlen(k->path), m = strlen(l->path);
 
-	return n < m ? -1 : n > m;
+	if (n != m)
+		return n < m ? -1 : 1;
+	/* A server's state is all of /var/lib/stead: hidden, and back for a role. */
+	return (l->fd < 0) - (k->fd < 0);
 }
 
 /* A folder before what lies in it, so that ReadWritePaths= within ReadOnlyPaths= is one to write,
@@ -312,6 +331,10 @@ static int part_put_back(struct view *v)
 
 	for (unsigned i = 0; e == 0 && i < v->n; i++) {
 		v->at = v->kept[i].path;
+		if (v->kept[i].fd < 0) {
+			e = hide(v->kept[i].path, true);
+			continue;
+		}
 		e = put_back(&v->kept[i]);
 		close(v->kept[i].fd);
 	}
@@ -322,9 +345,14 @@ static int part_put_back(struct view *v)
 static bool is_put_back(const struct view *v, const char *path)
 {
 	for (unsigned i = 0; i < v->n; i++)
-		if (strcmp(v->kept[i].path, path) == 0)
+		if (v->kept[i].fd >= 0 && strcmp(v->kept[i].path, path) == 0)
 			return true;
 	return false;
+}
+
+static int close_own(const struct view *v, const char *path)
+{
+	return is_put_back(v, path) ? 0 : close_hidden(path);
 }
 
 static int part_close(struct view *v)
@@ -337,8 +365,9 @@ static int part_close(struct view *v)
 		i++)
 		e = close_hidden(homes[i]);
 	for (size_t i = 0; m->own_hidden && e == 0 && i < ARRAY_LEN(own_folders); i++)
-		if (!is_put_back(v, own_folders[i]))
-			e = close_hidden(own_folders[i]);
+		e = close_own(v, own_folders[i]);
+	if (m->own_hidden && e == 0)
+		e = close_own(v, m->parent->state_dir);
 	for (unsigned i = 0; e == 0 && i < m->paths; i++) {
 		uint32_t kind = m->path[i].kind & ~(uint32_t)JAIL_PATH_OPTIONAL;
 

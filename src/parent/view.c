@@ -62,7 +62,7 @@ int view_app(struct parent *p, struct spec *spec, int *ret_fd, char *ret_step)
 
 int view_role(struct parent *p, enum proc role, int *ret_fd, char *ret_step)
 {
-	struct mounts_path path[4] = {{JAIL_PATH_WRITE, p->state_dir}, {JAIL_PATH_WRITE, p->run_dir},
+	struct mounts_path path[5] = {{JAIL_PATH_WRITE, p->state_dir}, {JAIL_PATH_WRITE, p->run_dir},
 		{JAIL_PATH_WRITE | JAIL_PATH_OPTIONAL, p->places_dir != NULL ? p->places_dir : ""}};
 	struct mounts_plan plan = base_plan(p);
 	bool state = role == PROC_CTL || role == PROC_DB || role == PROC_POSTGRES ||
@@ -75,9 +75,11 @@ int view_role(struct parent *p, enum proc role, int *ret_fd, char *ret_step)
 		plan.path = path;
 		plan.paths = p->places_dir != NULL ? 3 : 2;
 	}
-	/* What each person may stands there, whatever the state folder is. */
-	if (role == PROC_CTL)
+	/* What each person may stands there, whatever the state folder is; and what the operator wrote. */
+	if (role == PROC_CTL) {
 		path[plan.paths++] = (struct mounts_path){JAIL_PATH_READ | JAIL_PATH_OPTIONAL, "/var/lib/stead/people"};
+		path[plan.paths++] = (struct mounts_path){JAIL_PATH_READ | JAIL_PATH_OPTIONAL, "/etc/stead"};
+	}
 	plan.app = role == PROC_BUILD;
 	/* It tells how much memory each process has. */
 	plan.proc = role != PROC_CTL;

@@ -84,6 +84,9 @@ MAKE(add_to_state, "%s/escape", t->state)
 READ(read_home, "%s", t->home)
 READ(read_shadow, "%s", "/etc/shadow")
 WRITE(write_passwd, "%s", "/etc/passwd")
+READ(read_operators_conf, "%s", "/etc/stead/stead.conf")
+WRITE(write_operators_conf, "%s", "/etc/stead/stead.conf")
+MAKE(add_site, "%s", "/etc/stead/sites/escape.conf")
 MAKE(add_to_etc, "%s", "/etc/escape")
 MAKE(add_to_bin, "%s", "/usr/bin/escape")
 MAKE(add_to_root, "%s", "/escape")
@@ -182,7 +185,8 @@ static int remove_role(const struct targets *t)
 const struct act acts_files[] = {ROW(read_other_app), ROW(write_other_app), ROW(list_other_app),
 	ROW(add_to_other_app), ROW(connect_other_database), ROW(read_state_db), ROW(write_state_db),
 	ROW(read_key_secret), ROW(add_to_state), ROW(connect_control), ROW(read_home),
-	ROW(read_shadow), ROW(write_passwd), ROW(add_to_etc), ROW(add_to_bin), ROW(add_to_root),
+	ROW(read_shadow), ROW(write_passwd), ROW(read_operators_conf),
+	ROW(write_operators_conf), ROW(add_site), ROW(add_to_etc), ROW(add_to_bin), ROW(add_to_root),
 	ROW(add_cron_job), ROW(add_unit), ROW(write_role), ROW(add_role), ROW(remove_role),
 	ROW(write_memory_device), ROW(read_memory_device), ROW(read_disk), ROW(make_disk),
 	ROW(write_kernel_log), ROW(read_kernel_log), ROW(read_kernel_memory),

@@ -29,6 +29,7 @@ ROLES = ("worker", "build", "check", "db", "resolve", "auth", "keys", "certs", "
 BY_DESIGN = {
     ("read_state_db", ("ctl",)): "the state is its own", ("write_state_db", ("ctl",)): "the state is its own",
     ("add_to_state", ("ctl",)): "the state is its own",
+    ("read_operators_conf", ("check", "ctl")): "what the operator wrote is what it goes by",
     ("see_other", ("ctl",)): "it tells how much memory each process has",
     ("take_shared_memory", ("db",)): "PostgreSQL sees by its shared memory that another server has its data",
     ("connect_abstract", ("build", "check", "db", "resolve", "auth", "keys", "certs", "gate", "log", "ctl")):
@@ -66,7 +67,14 @@ class Prison:
         bed = self.bed
         bed.passwd = bed.dir / "passwd"
         bed.passwd.write_text(passwd(ACCOUNTS))
-        bed.wrap = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"', str(bed.passwd), *wrap]
+        # The operator's folder too is one of this namespace's own.
+        operators = bed.dir / "operators"
+        (operators / "sites").mkdir(parents=True)
+        (operators / "stead.conf").write_text("[Server]\n")
+        pathlib.Path("/etc/stead").mkdir(exist_ok=True)
+        bed.wrap = ["unshare", "-m", "sh", "-c",
+                    'mount --bind "$0" /etc/passwd && mount --bind "$1" /etc/stead && shift && exec "$@"',
+                    str(bed.passwd), str(operators), *wrap]
         self.other = subprocess.Popen(["sleep", "600"], user=OTHER, group=OTHER, extra_groups=[])
         self.sockets = []
         self.home = pathlib.Path(f"/home/stead-escape-{os.getpid()}")
@@ -114,7 +122,9 @@ class Prison:
         bed = self.bed
         if role == "worker":
             # Where it may write, and bounds of its own: LimitFSIZE=, MemoryMax=, TasksMax=.
-            block = pb.jail_block(memory=96 << 20, tasks=40, limits={1: (64 << 20, 64 << 20)}, paths=[(1, str(self.data))])
+            block = pb.jail_block(memory=96 << 20, tasks=40, limits={1: (64 << 20, 64 << 20)},
+                                  # What it is shown hides no less of stead's own than what it was not.
+                                  paths=[(1, str(self.data)), (2, "/etc"), (2, "/var/lib"), (2, str(bed.state.parent))])
             bed.set(uid=APP, gid=APP, argv=("app", "--bombs"), flags=0, path=str(self.probe), cwd=str(self.data), start_ms=3600000,
                     jail=block)
             return
