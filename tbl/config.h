@@ -335,6 +335,8 @@ CONF(SERVER_DRAIN_MAX, SERVER, "DrainMaxSec", CONF_TYPE_TIME, 0, "1h", 0, 7 * 86
 	"Of a gate that is too many since a reload lowered Gates=: WebSockets, other upgrades and connections of [Tcp] go on until they end by themselves, at most so long; clients of an app's WebSockets are told 5 s before (1001). Requests have 30 s, or this where it is less. `stead stop` waits no longer than 5 s for anybody.", "DrainMaxSec=10min")
 CONF(SERVER_LOG_TO, SERVER, "LogTo", CONF_TYPE_ENUM, 0, "off", 0, 0, "off journald syslog", WHEN_RELOAD, "where records go besides stead's own files",
 	"`journald`: each record with its members as fields (`journalctl -t stead`, STEAD_KIND=access). `syslog`: RFC 5424 over /dev/log, with the record as message. Nobody waits for either: what is not taken at once is lost there, and counted by LOG_DROPPED; the files have it.", "LogTo=journald")
+CONF(SERVER_LOG_MAX, SERVER, "LogMax", CONF_TYPE_SIZE, 0, "200M", 10485760, 1099511627776, "bytes", WHEN_RELOAD, "how much of the disk the records may take",
+	"Access records, the apps' output and events together, in five files of a fifth each; the oldest goes when the newest is full. A smaller value lets the oldest go at once.", "LogMax=1G")
 CONF(SERVER_METRICS, SERVER, "Metrics", CONF_TYPE_LOCAL, 0, "off", 0, 0, "", WHEN_RELOAD, "the local address that Prometheus reads at",
 	"GET /metrics there gives what `stead metrics` prints. The address is one of this machine (127.0.0.1, [::1]); everybody on it may read.", "Metrics=127.0.0.1:9145")
 CONF(SERVER_SITES, SERVER, "Sites", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "a folder of sites without a folder of their own",
@@ -360,7 +362,6 @@ CONF(SERVER_ACME_EAB_BOX, SERVER, "AcmeEabBox", CONF_TYPE_BASE64, 0, "", 0, 0, "
 	"In base64: what the key is known by, and the key as only the process that signs can read it. Found by AcmeEabKey=; it is not meant to be written by hand.", "AcmeEabBox=MAA=")
 CONF_LATER_KEY(SERVER, "DnsListen")
 CONF_LATER_KEY(SERVER, "Resolver")
-CONF_LATER_KEY(SERVER, "LogMax")
 CONF_LATER_KEY(SERVER, "AllowUsers")
 
 /* [Service] */

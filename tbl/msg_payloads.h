@@ -441,7 +441,8 @@ struct msg_said {
 /* LogTo=, in the order of its words. */
 enum log_to { LOG_TO_OFF, LOG_TO_JOURNALD, LOG_TO_SYSLOG };
 struct msg_log_to {
-	uint32_t to, pad;
+	uint32_t to;
+	uint32_t max_mib; /* LogMax=; 0: from a version without it */
 };
 struct msg_alert_seen {
 	uint32_t event;

@@ -11,12 +11,18 @@
 void logs_to(struct ctl *c)
 {
 	struct msg_log_to m = {.to = LOG_TO_OFF};
+	uint64_t bytes;
 
-	for (const struct app_value *v = c->app.values; v; v = v->next)
-		if (strcmp(v->section, "Server") == 0 && strcmp(v->key, "LogTo") == 0)
+	for (const struct app_value *v = c->app.values; v; v = v->next) {
+		if (strcmp(v->section, "Server") != 0)
+			continue;
+		if (strcmp(v->key, "LogTo") == 0)
 			m.to = strcmp(v->text, "journald") == 0 ? LOG_TO_JOURNALD
 			       : strcmp(v->text, "syslog") == 0 ? LOG_TO_SYSLOG
 								: LOG_TO_OFF;
+		if (strcmp(v->key, "LogMax") == 0 && conf_size_parse(v->text, &bytes) == 0)
+			m.max_mib = (uint32_t)(bytes >> 20);
+	}
 	if (c->log.greeted && chan_open(&c->log.chan))
 		(void)chan_send(&c->log.chan, MSG_LOG_TO, 0, &m, sizeof m, NULL, 0, NULL, 0);
 }

@@ -29,7 +29,7 @@ enum log_op { OP_WAKE = OP_USER, OP_REST, OP_STREAM, OP_TELL, OP_PUMP, OP_NOTIFY
 
 enum {
 	STORE_FILES = 5,
-	STORE_FILE_BYTES = 8 * 1024 * 1024,
+	STORE_FILE_MIB = 40, /* until ctl has told LogMax= */
 	STORE_BATCH_BYTES = 1024 * 1024, /* built before it is written */
 	LINE_BYTES_MAX = 8 * 1024,       /* of an app's output; a longer one is cut in pieces */
 	RECORD_BYTES_MAX = 56 * 1024,    /* a line in the store: fits one message */
@@ -54,6 +54,7 @@ struct log;
 struct store {
 	int dir_fd, fd;
 	uint64_t bytes;      /* of the current file */
+	uint64_t file_bytes; /* of each at most */
 	struct buf batch;    /* whole lines not written yet */
 	uint64_t lost_bytes; /* not written: the disk is full or failing */
 	uint64_t lost_told;  /* of these; line.c's */
@@ -64,6 +65,8 @@ struct store {
 /* Takes dir_fd. Never fails for good: a store that cannot write counts what it lost. */
 void store_open(struct store *s, int dir_fd);
 void store_close(struct store *s);
+/* LogMax=: all files together take at most so many MiB, and what is too much goes now, the oldest first. 0: as it was. */
+void store_bound(struct store *s, uint32_t max_mib);
 /* One line with its newline, to the batch. */
 void store_put(struct store *s, const char *line, size_t n);
 /* Write the batch. */

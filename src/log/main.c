@@ -61,7 +61,7 @@ static void ctl_got(struct chan *c, struct msg *m)
 		struct msg_log_to to;
 
 		if (msg_get(m, &to, sizeof to, sizeof to) == 0)
-			ship_set(g, to.to);
+			ship_set(g, to.to), store_bound(&g->store, to.max_mib);
 	} else if (m->h.type == MSG_ALERT_KEPT) {
 		alert_kept(g, m->h.id);
 	} else if (m->h.type == MSG_LOG_CANCEL) {

@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { MIB = 1024 * 1024 };
+
 static const char current[] = "current.jsonl";
 
 static void name_of(unsigned i, char ret[32])
@@ -52,7 +54,7 @@ static void open_current(struct store *s)
 
 void store_open(struct store *s, int dir_fd)
 {
-	*s = (struct store){.dir_fd = dir_fd, .fd = -1};
+	*s = (struct store){.dir_fd = dir_fd, .fd = -1, .file_bytes = STORE_FILE_MIB * (uint64_t)MIB};
 	buf_init(&s->batch, 2 * STORE_BATCH_BYTES);
 	open_current(s);
 }
@@ -64,6 +66,24 @@ void store_close(struct store *s)
 	if (s->fd >= 0)
 		close(s->fd);
 	close(s->dir_fd);
+}
+
+/* Files of a time when the bound was a larger one. */
+static void drop_what_is_too_much(struct store *s)
+{
+	uint64_t all = s->bytes;
+
+	for (unsigned i = 1; i < STORE_FILES; i++) {
+		struct stat st;
+		char name[32];
+
+		name_of(i, name);
+		if (fstatat(s->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		all += (uint64_t)st.st_size;
+		if (all > STORE_FILES * s->file_bytes)
+			(void)unlinkat(s->dir_fd, name, 0);
+	}
 }
 
 static void rotate(struct store *s)
@@ -84,6 +104,7 @@ static void rotate(struct store *s)
 	if (s->fd >= 0)
 		close(s->fd);
 	open_current(s);
+	drop_what_is_too_much(s);
 }
 
 /* The file may have been cut or deleted by an administrator. */
@@ -121,7 +142,7 @@ void store_flush(struct store *s)
 	if (s->batch.len == 0)
 		return;
 	look_at_current(s);
-	if (s->bytes > 0 && s->bytes + s->batch.len > STORE_FILE_BYTES)
+	if (s->bytes > 0 && s->bytes + s->batch.len > s->file_bytes)
 		rotate(s);
 	if (s->half)
 		mend_end(s);
@@ -144,6 +165,18 @@ void store_flush(struct store *s)
 			mend_end(s);
 	}
 	buf_reset(&s->batch);
+}
+
+void store_bound(struct store *s, uint32_t max_mib)
+{
+	if (max_mib == 0)
+		return;
+	s->file_bytes = max_mib * (uint64_t)MIB / STORE_FILES;
+	look_at_current(s);
+	if (s->bytes > s->file_bytes)
+		rotate(s);
+	else
+		drop_what_is_too_much(s);
 }
 
 /* The lines of one file from its end. False when `each` had enough. */

@@ -123,3 +123,17 @@ def test_follow_ends_with_the_site(stead, app_folder):
     finally:
         follower.kill()
         follower.wait()
+
+
+def test_no_more_than_its_bound(stead, app_folder):
+    """LogMax=: what older files hold beyond it goes at a reload; the new ones stay."""
+    one = stead(app_folder({"index.html": "home"})).up()
+    log, files = one.state / "log", [f"{number}.jsonl" for number in range(1, 5)]
+    for name in files:
+        (log / name).write_bytes(b" " * 30 * 1024 * 1024)
+    for most, stay in (("100M", 3), ("64M", 2), ("9M", 2)):
+        (one.folder / "stead.conf").write_text(f"[Server]\nLogMax={most}\n")
+        said = one.cli("reload", code=2 if most == "9M" else 0)
+        wait_until("the oldest goes", lambda stay=stay: not (log / files[stay]).exists())
+        assert [(log / name).exists() for name in files] == [n < stay for n in range(4)] and (log / "current.jsonl").exists()
+    assert "stead.conf:2" in said

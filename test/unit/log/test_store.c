@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { FILE_MIB = 8, FILE_BYTES = FILE_MIB * 1024 * 1024 };
+
 static uint64_t size_of(struct rig *r, const char *file)
 {
 	char path[128];
@@ -60,10 +62,11 @@ static void turns_at_the_bound(void **state)
 
 	(void)state;
 	rig_open(&r);
+	store_bound(&r.g->store, 5 * FILE_MIB);
 	put_numbers(&r, 0, 46000);
 	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
 		assert_true(size_of(&r, files[i]) > 0);
-		assert_true(size_of(&r, files[i]) <= STORE_FILE_BYTES);
+		assert_true(size_of(&r, files[i]) <= FILE_BYTES);
 	}
 	assert_int_equal(size_of(&r, "5.jsonl"), 0);
 	store_back(&r.g->store, newest_first, &b);
@@ -72,6 +75,45 @@ static void turns_at_the_bound(void **state)
 	b = (struct back){.max = 10};
 	store_back(&r.g->store, newest_first, &b);
 	assert_int_equal(b.n, 10);
+	assert_int_equal(r.g->store.lost_bytes, 0);
+	rig_done(&r);
+}
+
+static uint64_t size_of_all(struct rig *r)
+{
+	uint64_t all = size_of(r, "current.jsonl");
+
+	for (unsigned i = 1; i < STORE_FILES; i++) {
+		char name[32];
+
+		(void)snprintf(name, sizeof name, "%u.jsonl", i);
+		all += size_of(r, name);
+	}
+	return all;
+}
+
+/* A smaller bound lets the oldest go at once; a larger one lets files grow; none leaves it as it was. */
+static void the_bound_is_changed(void **state)
+{
+	struct back b = {.max = UINT32_MAX};
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	store_bound(&r.g->store, 5 * FILE_MIB);
+	put_numbers(&r, 0, 39000);
+	assert_true(size_of_all(&r) > 30 * 1024 * 1024);
+	store_bound(&r.g->store, 20);
+	assert_true(size_of_all(&r) <= 20 * 1024 * 1024);
+	assert_true(size_of_all(&r) > 8 * 1024 * 1024);
+	store_bound(&r.g->store, 0);
+	put_numbers(&r, 39000, 65000);
+	assert_true(size_of_all(&r) <= 20 * 1024 * 1024);
+	store_back(&r.g->store, newest_first, &b);
+	assert_int_equal(b.last + b.n, 65000);
+	store_bound(&r.g->store, 50);
+	put_numbers(&r, 65000, 110000);
+	assert_true(size_of_all(&r) > 35 * 1024 * 1024);
 	assert_int_equal(r.g->store.lost_bytes, 0);
 	rig_done(&r);
 }
@@ -90,8 +132,9 @@ static void a_name_that_is_taken(void **state)
 		(void)snprintf(path, sizeof path, "%u.jsonl/in", i);
 		rig_write(&r, path, "x", 1);
 	}
+	store_bound(&r.g->store, 5 * FILE_MIB);
 	put_numbers(&r, 0, 9000);
-	assert_true(size_of(&r, "current.jsonl") <= STORE_FILE_BYTES);
+	assert_true(size_of(&r, "current.jsonl") <= FILE_BYTES);
 	assert_true(r.g->store.lost_bytes > 0);
 	for (unsigned i = 1; i < STORE_FILES; i++) {
 		(void)snprintf(path, sizeof path, "%s/%u.jsonl/in", r.dir, i);
@@ -175,6 +218,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(turns_at_the_bound),
+		cmocka_unit_test(the_bound_is_changed),
 		cmocka_unit_test(a_name_that_is_taken),
 		cmocka_unit_test(half_a_line_is_ended),
 		cmocka_unit_test(deleted_and_cut_files),
