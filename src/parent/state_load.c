@@ -309,13 +309,13 @@ static void load_unit(struct load *l, struct run *r, const struct saved_run *m)
 	r->asked = m->asked != 0;
 	r->result = m->result, r->status = m->status;
 	r->watchdog_at_ms = m->watchdog_at_ms;
-	r->runtime_at_ms = m->runtime_at_ms;
-	r->reload_at_ms = m->reload_at_ms;
+	r->runtime_at_ms = m->runtime_at_ms, r->reload_at_ms = m->reload_at_ms;
 }
 
 static int load_run(struct load *l, const struct saved_run *m)
 {
-	bool alive = m->pid > 0, lives = m->phase == PHASE_UP || m->phase == PHASE_DRAINING || m->phase == PHASE_STARTING;
+	/* Between two commands of Type=oneshot the one that runs is a hook. */
+	bool alive = m->pid > 0, lives = m->phase == PHASE_UP || m->phase == PHASE_DRAINING || (m->phase == PHASE_STARTING && m->hook_pid <= 0);
 	struct spec *spec = spec_of(l, m->spec);
 	struct slot *s = l->slot;
 	struct run *r = s != NULL && m->which < ARRAY_LEN(s->run) ? &s->run[m->which] : NULL;
