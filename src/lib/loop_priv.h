@@ -66,6 +66,9 @@ struct wheel {
 	uint64_t now_ms; /* everything due up to here was taken out */
 	size_t armed;
 	uint64_t used[WHEEL_LEVELS][WHEEL_SLOTS / 64]; /* bit per slot that is not empty */
+	/* How far behind the begin of its time a slot's first timer is due, of those put there since it was empty. Level 0 has
+	 * none: its slots are 1 ms. */
+	uint32_t soonest_ms[WHEEL_LEVELS - 1][WHEEL_SLOTS];
 	struct timer *slot[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 
@@ -73,8 +76,8 @@ void wheel_init(struct wheel *w, uint64_t now_ms);
 /* t is not in the wheel; at_ms > now_ms. O(1). */
 void wheel_add(struct wheel *w, struct timer *t);
 void wheel_del(struct wheel *w, struct timer *t);
-/* The time at which the wheel must be looked at next (a timer is due or moves down a level);
- * UINT64_MAX: never. */
+/* The time at which the wheel must be looked at next: when a timer is due, or was before it was stopped. UINT64_MAX: never.
+ * The cost does not depend on how many there are. */
 uint64_t wheel_next_ms(const struct wheel *w);
 /* Take out the timers due up to now_ms, one a call; NULL: no more, and now_ms is reached. */
 struct timer *wheel_take_due(struct wheel *w, uint64_t now_ms);

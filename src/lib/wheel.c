@@ -3,8 +3,9 @@
  *
  * Called by loop.c only; owns no memory but its slots. Arming and stopping cost the same however
  * many timers there are. A bit per slot says which are used, so the time of the next look is found
- * without ticking, and a process without timers waits for ever. A deadline more than 2^32 ms away
- * lies in the last slot that reaches and is put in anew from there.
+ * without ticking, and a process without timers waits for ever. Timers move down a level when somebody looks
+ * behind the begin of their slot's time, which wakes nobody by itself: a slot knows when its first one is due.
+ * A deadline more than 2^32 ms away lies in the last slot that reaches and is put in anew from there.
  */
 #include "lib/loop_priv.h"
 #include "lib/must.h"
@@ -18,8 +19,15 @@ void wheel_init(struct wheel *w, uint64_t now_ms)
 }
 
 /* A timer keeps its place in op.buf_len, which no timer uses otherwise: level and slot. */
-static void slot_add(struct wheel *w, struct timer *t, unsigned level, unsigned slot)
+static void slot_add(struct wheel *w, struct timer *t, unsigned level, uint64_t at)
 {
+	unsigned slot = at >> 8 * level & 255;
+
+	if (level > 0) {
+		uint32_t *soonest = &w->soonest_ms[level - 1][slot], ms = (uint32_t)(at & ((1ull << 8 * level) - 1));
+
+		*soonest = w->slot[level][slot] ? min_of(*soonest, ms) : ms;
+	}
 	t->op.buf_len = level << 8 | slot;
 	t->prev = NULL;
 	t->next = w->slot[level][slot];
@@ -42,7 +50,7 @@ void wheel_add(struct wheel *w, struct timer *t)
 	}
 	while (delta >> 8 * (level + 1))
 		level++;
-	slot_add(w, t, level, at >> 8 * level & 255);
+	slot_add(w, t, level, at);
 	w->armed++;
 }
 
@@ -88,6 +96,23 @@ uint64_t wheel_next_ms(const struct wheel *w)
 	if (w->armed == 0)
 		return next;
 	for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
+		uint64_t base = w->now_ms >> 8 * level, at;
+		unsigned d = slots_until_used(w->used[level], base & 255);
+
+		if (!d)
+			continue;
+		at = (base + d) << 8 * level;
+		next = min_of(next, level ? at + w->soonest_ms[level - 1][(base + d) & 255] : at);
+	}
+	return next;
+}
+
+/* When the first slot that is used begins, of any level: there the wheel stops on its way; UINT64_MAX: nowhere. */
+static uint64_t next_slot_ms(const struct wheel *w)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (unsigned level = 0; level < WHEEL_LEVELS && w->armed; level++) {
 		uint64_t base = w->now_ms >> 8 * level;
 		unsigned d = slots_until_used(w->used[level], base & 255);
 
@@ -111,7 +136,7 @@ static void cascade(struct wheel *w, unsigned level)
 
 		w->armed--;
 		if (t->at_ms <= w->now_ms) {
-			slot_add(w, t, 0, w->now_ms & 255);
+			slot_add(w, t, 0, w->now_ms);
 			w->armed++;
 		} else {
 			wheel_add(w, t);
@@ -132,7 +157,7 @@ struct timer *wheel_take_due(struct wheel *w, uint64_t now_ms)
 			wheel_del(w, t);
 			return t;
 		}
-		next = wheel_next_ms(w);
+		next = next_slot_ms(w);
 		if (next > now_ms) {
 			w->now_ms = max_of(w->now_ms, now_ms);
 			return NULL;
