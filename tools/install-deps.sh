@@ -9,7 +9,7 @@
 set -u
 
 BUILD="gcc libc6-dev meson ninja-build pkg-config libjansson-dev libsqlite3-dev libpq-dev
-       libseccomp-dev libpcre2-dev libnghttp2-dev libbrotli-dev libzstd-dev zlib1g-dev libc-ares-dev libcurl4-openssl-dev libssl-dev
+       libseccomp-dev libpcre2-dev libnghttp2-dev libbrotli-dev libzstd-dev zlib1g-dev libc-ares-dev libcurl4-openssl-dev libpsl-dev libssl-dev
        libcrypt-dev python3 python3-dev"
 RUN="postgresql python3-flask python3-psycopg2 python3-venv procps ca-certificates"
 TEST="clang libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist python3-django

@@ -266,9 +266,8 @@ static void start_job(struct ctl *c, struct cert *cert, const struct acme_accoun
 	pack_str(&b, c->certs.contact);
 	pack_str(&b, cert->csr);
 	/* Of the same names only: then the authority does not count it. */
-	pack_str(&b, cert->n && strcmp(cert->names, cert->asked) == 0 && strcmp(cert->source, a->directory) == 0
-			     ? cert->ari
-			     : "");
+	cert->replaces = acme_week_exempt(cert, a);
+	pack_str(&b, cert->replaces ? cert->ari : "");
 	pack_str(&b, a->url);
 	pack_str(&b, cert->order);
 	put_wishes(c, cert, a, &m, &b);

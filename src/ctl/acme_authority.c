@@ -69,7 +69,12 @@ static uint64_t spend(uint64_t spent_s, uint64_t now, uint64_t one_s, uint64_t a
 
 void acme_spend(struct ctl *c, struct cert *cert)
 {
+	struct acme_account *a = acme_account_at(c, cert->at);
+
 	cert->spent_s = spend(cert->spent_s, now_s(c), SAME_ONE_S, SAME_S);
+	if (a && !cert->replaces)
+		acme_week_spend(c, cert->names, a);
+	cert->replaces = false;
 }
 
 static bool is_staging(struct ctl *c, const char *directory)
@@ -81,12 +86,19 @@ bool acme_is_within(struct ctl *c, struct cert *cert, struct acme_account *a)
 {
 	uint64_t now = now_s(c), wait = wait_for(cert->spent_s, now, SAME_ONE_S, SAME_S);
 	uint64_t refused = wait_for(cert->refused_s, now, REFUSED_ONE_S, REFUSED_S);
+	char domain[256];
 
 	if (!is_staging(c, a->directory) && (wait || refused)) {
 		acme_failed(c, cert, "",
 			wait ? "4 certificates for these names were got within a week; authorities give 5"
 			     : "4 tries for these names were refused within an hour; authorities allow 5",
 			"wait: it is tried again by itself when there is room", max_of(wait, refused));
+		cert_renewed(c, cert);
+		return false;
+	}
+	wait = is_staging(c, a->directory) ? 0 : acme_week_wait(c, cert, a, domain);
+	if (wait) {
+		acme_week_failed(c, cert, domain, wait);
 		cert_renewed(c, cert);
 		return false;
 	}

@@ -107,8 +107,20 @@ void acme_begin(struct site_build *b, const struct conf_app *conf)
 	certs->hook_there = conf->challenge_hook != NULL;
 }
 
+/* It can be asked for. What was said against it is of the past. */
+static void allow(struct cert *cert)
+{
+	cert->failures = 0;
+	cert->next_s = 0;
+	cert->what[0] = cert->todo[0] = cert->about[0] = '\0';
+}
+
+/* names: the certificate's from here on; NULL: none are. */
 static void want(struct site_build *b, struct cert *cert, char *names)
 {
+	/* Why the names of before could not be had says nothing of these. */
+	if (cert->wanted && names && strcmp(cert->wanted, names) != 0)
+		allow(cert);
 	free(cert->wanted);
 	cert->wanted = names;
 	cert->own = false;
@@ -122,14 +134,6 @@ static void refuse(struct ctl *c, struct cert *cert, const char *what, const cha
 	cert->refused = true;
 	if (strcmp(cert->what, what) != 0)
 		acme_failed(c, cert, "", what, todo, 0);
-}
-
-/* It can be asked for. What was said against it is of the past. */
-static void allow(struct cert *cert)
-{
-	cert->failures = 0;
-	cert->next_s = 0;
-	cert->what[0] = cert->todo[0] = cert->about[0] = '\0';
 }
 
 /* Can it be asked for at all? n: how many names there are. */

@@ -5,6 +5,7 @@
  *   state_authority.c  the tables `acme_authority` and `cert_authority`
  *   acme_want.c    who wants one, for which names
  *   acme_authority.c   which authority is asked now: limits, pauses, the second one, trying where it costs nothing
+ *   acme_week.c    how many certificates a registered domain is given in a week
  *   acme.c         when it is got; keys, and the beginning of jobs
  *   acme_job.c     what the process certs says of them
  *   acme_prove.c   certificates that prove names by TLS
@@ -53,6 +54,12 @@ struct cert_key {
 	void *box;      /* NULL: there is none */
 	size_t box_n;
 };
+/* Of a registered domain, how many certificates it is given in a week: until when they are made good again. */
+struct acme_domain {
+	struct acme_domain *next;
+	char name[256];
+	uint64_t spent_s;
+};
 /* One authority and the account there; rows of acme_account and acme_authority. */
 struct acme_account {
 	struct acme_account *next;
@@ -64,6 +71,7 @@ struct acme_account {
 	uint64_t making_id;
 	unsigned failures;  /* of its own, in a row */
 	uint64_t paused_s;  /* left alone until then */
+	struct acme_domain *domains;
 	char terms[CERT_URL_MAX]; /* that somebody agreed to; "" */
 };
 /* One site's; a row of cert, by the site's name. */
@@ -100,6 +108,7 @@ struct cert {
 	/* on demand: since when it is got; when its name was asked for last, as far as that matters */
 	uint64_t since_s, used_s;
 	/* of now only */
+	bool replaces; /* the order that is under way says what it renews */
 	uint64_t permitted_s; /* by the guard, last */
 	char *wanted;                   /* NULL: nobody wants it */
 	char profile[64];               /* of Profile= */
@@ -222,6 +231,18 @@ void acme_anew(struct ctl *c, struct cert *cert);
 uint64_t acme_pause_of(unsigned failures);
 uint64_t acme_chance(uint64_t below);
 
+/* ---- acme_week.c ---- */
+int state_make_week(struct ctl *c);
+int state_load_week(struct ctl *c);
+void acme_week_free(struct acme_account *a);
+/* Is its next order one that says what it replaces? */
+bool acme_week_exempt(const struct cert *cert, const struct acme_account *a);
+/* In how many seconds there is room for its names; 0: now. ret_domain: of which there is none. */
+uint64_t acme_week_wait(struct ctl *c, const struct cert *cert, struct acme_account *a, char ret_domain[256]);
+/* One for these names came, and it was not exempt. */
+void acme_week_spend(struct ctl *c, const char *names, struct acme_account *a);
+/* It is told, and goes on then. */
+void acme_week_failed(struct ctl *c, struct cert *cert, const char *domain, uint64_t wait_s);
 /* ---- acme_want.c ---- */
 /* A snapshot is being made: what its sites want is told now, one after the other, … */
 void acme_begin(struct site_build *b, const struct conf_app *conf);

@@ -18,6 +18,8 @@ int state_make_cert(struct ctl *c)
 {
 	int err = state_make_demand(c);
 
+	if (!err)
+		err = state_make_week(c);
 	return err ? err : state_exec(c, "CREATE TABLE IF NOT EXISTS acme_account (directory TEXT PRIMARY KEY, "
 			     "url TEXT NOT NULL, key BLOB NOT NULL,"
 			     " box BLOB NOT NULL, x BLOB NOT NULL, y BLOB NOT NULL, spent INTEGER "
@@ -118,6 +120,7 @@ void certs_free(struct ctl *c)
 
 		c->certs.accounts = a->next;
 		free(a->key.box);
+		acme_week_free(a);
 		free(a);
 	}
 	for (unsigned i = 0; i < CERT_CHALLENGES_MAX; i++)
@@ -272,6 +275,8 @@ int state_load_certs(struct ctl *c)
 		err = state_load_rows(c, "SELECT token, name, text FROM acme_record", load_record);
 	if (!err)
 		err = state_load_demands(c);
+	if (!err)
+		err = state_load_week(c);
 	return err ? err : state_load_authorities(c);
 }
 

@@ -16,7 +16,8 @@ SITES, NAMES = int(os.environ.get("STEAD_CERT_SITES", "16")), 5
 
 
 def names_of(number):
-    return [f"n{i}.s{number}.many.example" for i in range(NAMES)]
+    """Of a registered domain that no other site has: an authority gives each but so many a week."""
+    return [f"n{i}.many-{number}.example" for i in range(NAMES)]
 
 
 def write_sites(folder, sites):
