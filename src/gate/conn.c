@@ -290,6 +290,15 @@ static bool put_back(struct conn *c)
 	return true;
 }
 
+/* Is the preface's first line whole? No request of HTTP/1 has it. */
+static bool says_http2(const struct conn *c, const char *p, size_t n)
+{
+	static const char line[] = "PRI * HTTP/2.0\r\n";
+	size_t need = sizeof(line) - 1 > c->began ? sizeof(line) - 1 - c->began : 0;
+
+	return n >= need && memcmp(p, &HTTP2_BEGINS[c->began], need) == 0;
+}
+
 /* The first bytes of a connection say which protocol it is. False: there are too few of them yet (they are
  * counted and not kept, because it is known what they are), or it has ended. */
 static bool is_decided(struct conn *c)
@@ -302,7 +311,9 @@ static bool is_decided(struct conn *c)
 	/* Over TLS it was agreed upon in the handshake. */
 	if (c->tls && !c->tls->h2)
 		return true;
-	if (memcmp(p, &HTTP2_BEGINS[c->began], min_of(n, left)) != 0 && c->tls) {
+	/* Over TLS HTTP/2 was agreed upon; in the clear its first line says so, and what follows is wrong (RFC 9113 section
+	 * 3.4). */
+	if (memcmp(p, &HTTP2_BEGINS[c->began], min_of(n, left)) != 0 && (c->tls || says_http2(c, p, n))) {
 		conn_end(c, CLOSE_BAD_FRAME);
 		return false;
 	}

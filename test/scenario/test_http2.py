@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import time
@@ -253,6 +254,56 @@ def test_no_preface_no_http2(gate):
     with Client(gate.port, hello=False) as client:
         client.send(h2raw.PREFACE[:-2] + b"XX" + h2raw.settings())
         assert client.ends() in (None, PROTOCOL_ERROR)
+
+
+@pytest.mark.parametrize("cut", [None, 1, 15, 17, 20])
+def test_a_preface_that_goes_on_otherwise(gate, cut):
+    """The first line is HTTP/2's, and what follows is not: it is ended, and not answered as a request of HTTP/1.1."""
+    wrong = h2raw.PREFACE[:-6] + b"XX\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=20) as raw:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (wrong[:cut], wrong[cut:]) if cut else (wrong,):
+            raw.sendall(piece)
+        got = b""
+        try:
+            while more := raw.recv(4096):
+                got += more
+        except ConnectionResetError:
+            pass
+    assert b"HTTP/1.1" not in got
+    assert get(gate) == 200
+
+
+@pytest.mark.parametrize("line", [b"INVALID CONNECTION PREFACE\r\n\r\n", b"SSH two zero\r\n", b"a b c\r\n\r\n"])
+def test_three_words_that_are_no_http(gate, line):
+    """A wrong preface (RFC 9113 section 3.4): it is ended without an answer that its sender could not read."""
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=20) as raw:
+        raw.sendall(line)
+        try:
+            assert raw.recv(4096) == b""
+        except ConnectionResetError:
+            pass
+    assert get(gate) == 200
+
+
+@pytest.mark.parametrize("line", [b"PRI * HTTP/1.1\r\nHost: localhost\r\n\r\n", b"PRI * HTTP/2.1\r\n\r\n", b"INVALID /PREFACE HERE\r\n\r\n",
+                                  b"INVALID PREFACE HTTP/\r\n\r\n", b"INVALID PREFACE\r\n\r\n", b"hello\r\n\r\n",
+                                  b"CONNECT host:1 X\r\n\r\n", b"OPTIONS * X\r\n\r\n"])
+def test_what_appears_to_be_1_1_is_answered(gate, line):
+    """RFC 9112 section 2.2: a request of HTTP/1.1, though a wrong one, gets an answer that says so."""
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=20) as raw:
+        raw.sendall(line)
+        assert raw.recv(4096).startswith(b"HTTP/1.1 4" if b"HTTP/2" not in line else b"HTTP/1.1 505")
+
+
+def test_only_a_first_line_is_a_preface(gate):
+    """Behind a request such a line is a bad request of HTTP/1.1."""
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=20) as raw:
+        raw.sendall(b"HEAD /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\nINVALID CONNECTION PREFACE\r\n\r\n")
+        got = b""
+        while more := raw.recv(4096):
+            got += more
+    assert got.count(b"HTTP/1.1 ") == 2 and b"HTTP/1.1 400" in got
 
 
 # What costs more than it brings. Each is bounded in time, CPU and memory, and others are served meanwhile.

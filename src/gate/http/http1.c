@@ -111,9 +111,27 @@ static void name_request(struct req *r, const struct http1_head *head)
 	}
 }
 
+/* A line of three words in which neither the target nor the version has anything of HTTP/1. 400 is for what appears to be HTTP/1
+ * from its first line (RFC 9112 section 2.2); in the clear this port speaks HTTP/2 as well, and to that the line is a wrong
+ * preface, behind which the connection is ended (RFC 9113 section 3.4). */
+static bool is_wrong_preface(const struct conn *c, const struct http1_head *head, enum close_id why)
+{
+	if (c->tls || c->ledger.requests || why != CLOSE_BAD_REQUEST || !head || !head->target || !head->target_len)
+		return false;
+	for (uint32_t i = 0; i < head->target_len; i++)
+		if (strchr("/*:", head->target[i]))
+			return false;
+	/* Of its version at least one byte was looked at. */
+	return head->target[head->target_len] == ' ' && (head->target[head->target_len + 1] | 0x20) != 'h';
+}
+
 /* Nothing that follows on this connection can be trusted to begin where we think. */
 static void begin_bad(struct h1 *h, const struct http1_head *head, enum close_id why)
 {
+	if (is_wrong_preface(h->conn, head, why)) {
+		conn_end(h->conn, CLOSE_BAD_FRAME);
+		return;
+	}
 	if (!request_new(h))
 		return;
 	if (head)
