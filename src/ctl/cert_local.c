@@ -326,6 +326,11 @@ bool local_serves_own(const struct ctl *c)
 	return c->certs.local.own && c->certs.local.index;
 }
 
+bool local_serves(const struct ctl *c, const char *site)
+{
+	return local_serves_own(c) && strcmp(site, c->app.name) == 0 && there(c);
+}
+
 json_t *local_json(struct ctl *c)
 {
 	struct cert_local *l = &c->certs.local;

@@ -167,6 +167,13 @@ void cert_renew_start(struct client *cl)
 			"`stead cert import` takes the next; with --remove it is as without", NULL);
 		return;
 	}
+	if (local_serves(c, verbs_name(cl)) && !(cert && (cert->wanted || cert->own))) {
+		client_progress(cl, "cert",
+			"nothing to do: this site's certificate is of your own authority, for local names, and is made anew by itself",
+			UINT32_MAX);
+		client_end(cl, VERB_EXIT_DONE, "", "", json_pack("{s:[o]}", "certificates", local_json(c)));
+		return;
+	}
 	if (!cert || !cert->wanted) {
 		client_end(cl, VERB_EXIT_NO_SUCH,
 			cert && cert->own && cert->seen == c->certs.build

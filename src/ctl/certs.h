@@ -36,5 +36,7 @@ int certs_channel(struct ctl *c, int fd);
 uint32_t certs_pack_names(struct buf *b, const char *names);
 /* Has one of them a certificate? */
 bool certs_any(const struct ctl *c, const struct conf_app *conf, const struct site_list *sites);
+/* client_ca.c: does a route of it ask clients for certificates? */
+bool client_ca_any(const struct conf_app *conf);
 
 #endif

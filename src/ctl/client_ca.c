@@ -42,6 +42,14 @@ static struct snap_list put(struct site_build *b, const char *const *from)
 	return list;
 }
 
+bool client_ca_any(const struct conf_app *conf)
+{
+	for (unsigned i = 0; i < conf->nroutes; i++)
+		if (conf->routes[i].client_asked)
+			return true;
+	return false;
+}
+
 uint32_t client_ca_put(struct site_build *b, const struct conf_route *r)
 {
 	static const char *const none[] = {NULL};

@@ -157,8 +157,8 @@ void probe_on_connect(struct loop *l, struct op *op, int res)
 	int n, error = 0;
 	socklen_t len = sizeof error;
 
-	/* What is behind the page is asked for. */
-	if (p->coming || maintenance_is(p->ctl, p->site))
+	/* What is behind the page, or behind a rule that ctl cannot keep to, is asked for. */
+	if (p->coming || p->inside || maintenance_is(p->ctl, p->site))
 		(void)snprintf(token, sizeof token, "Stead-Probe: %016llx%016llx\r\n",
 			(unsigned long long)m->token[0], (unsigned long long)m->token[1]);
 	n = snprintf(head, sizeof head,

@@ -29,9 +29,10 @@ struct probe {
 	bool any; /* any answer will do: what answers is another server of some site */
 	uint32_t site; /* its number */
 	bool coming;   /* what the snapshot shows to ctl alone is asked */
+	bool inside;   /* what lies behind ClientCa= is asked */
 	char host[300]; /* whom it asks for; "": the address */
 };
-/* Then the last four may be set; it is the folder's own else. */
+/* Then the last five may be set; it is the folder's own else. */
 void probe_start(struct ctl *c, struct probe *p, const char *address, const char *path,
 	unsigned count, uint64_t timeout_ms);
 void probe_stop(struct probe *p);

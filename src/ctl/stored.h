@@ -93,6 +93,8 @@ void local_keys_gone(struct ctl *c);
 bool local_settled(const struct ctl *c);
 /* Is that what the folder's own site is served with? */
 bool local_serves_own(const struct ctl *c);
+/* Is that the site which is served with it? */
+bool local_serves(const struct ctl *c, const char *site);
 /* For `stead cert list` and status; NULL: there is none. */
 json_t *local_json(struct ctl *c);
 void local_free(struct ctl *c);

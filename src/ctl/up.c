@@ -424,6 +424,7 @@ static void advance_live(struct up *u)
 		probe_start(u->ctl, &u->probe, first, u->c->health, u->c->health_count,
 			u->c->health_timeout_ms);
 		/* A folder without a site of its own is live when a gate answers. */
+		u->probe.inside = client_ca_any(u->c);
 		u->probe.any = !u->c->serves || u->app.run->off.stopped;
 	} else if (!u->probe.running && u->probe.good >= u->probe.wanted &&
 		   (u->db == DB_NOT || u->synced)) {

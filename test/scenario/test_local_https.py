@@ -246,6 +246,15 @@ def test_as_root(work, app_folder):
         shutil.rmtree(home, ignore_errors=True)
 
 
+def test_renew_says_why_not(local):
+    """There is no authority to ask: `cert renew` says so, shows what there is, and it stays that."""
+    one = local.new().up()
+    before, = one.status()["certificates"]
+    said = one.cli("cert", "renew")
+    assert "made anew by itself" in said and "stead local CA" in said
+    assert one.status()["certificates"] == [before]
+
+
 def test_status_tells_of_it(local):
     """`stead status` and `cert list`: names, issuer, until when, the next renewal; the same as JSON."""
     one = local.new().up()
