@@ -41,7 +41,9 @@ test: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j$(JOBS)
 	@meson test -C $(BUILD) --no-rebuild --suite unit --suite sim --print-errorlogs
 
-promises: build
+promises:
+	@tools/install-deps.sh build run test pkg fresh
+	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tools/promises.py
 
 soak:

@@ -18,9 +18,10 @@ TEST="clang libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-x
       pebble openssl libnss3-tools testssl.sh sslscan nghttp2-client python3-h2 nginx haproxy apache2-bin wrk uwsgi uwsgi-plugin-python3 php-fpm dokuwiki puma ruby-bundler ruby-sinatra ruby-webrick python3-fastapi python3-starlette python3-quart
       openssh-server openssh-client sudo python3-websockets python3-uvicorn python3-uvloop python3-httptools python3-cryptography"
 FORMAT="clang-format git"
-# To make packages and a repository of them; to boot fresh servers of other systems (as root).
-PKG="debhelper dpkg-dev apt-utils gnupg fakeroot git"
-FRESH="debootstrap systemd-container util-linux debian-archive-keyring"
+# To make packages, for another processor in a Debian of its own (pkg/cross.sh), and a repository of them; to boot fresh servers
+# of other systems, and to run another processor's programs (as root).
+PKG="debhelper dpkg-dev apt-utils gnupg fakeroot git debootstrap debian-archive-keyring"
+FRESH="debootstrap systemd-container util-linux debian-archive-keyring gpgv qemu-user-static chromium"
 # Node from elsewhere than the distribution brings its own.
 command -v npm >/dev/null 2>&1 || TEST="$TEST npm"
 

@@ -35,11 +35,20 @@ ROWS = [
     ("fuzzing", "10⁹ runs and 24 h clean for each parser", "24 h fit into no run: `make soak`; the corpora are counted below"),
     ("coverage", "100 % of the parsers' branches", ["coverage of parsers"]),
     ("package", "≤ 3 MB, twice the same bytes", ["deb, size", "deb, built twice"]),
+    ("package for arm64", "≤ 3 MB, twice the same bytes, runs", ["deb for arm64, size", "deb for arm64, built twice", "deb for arm64, emulated"]),
+    ("signed repository", "README's two lines install, what was altered is refused",
+     ["repository, both processors", "repository on debian-12", "repository on debian-13", "repository on ubuntu-24.04",
+      "repository on ubuntu-26.04", "repository, altered"]),
+    ("apt upgrade under load", "0 fail",
+     ["apt upgrade under load on debian-12", "apt upgrade under load on debian-13", "apt upgrade under load on ubuntu-24.04",
+      "apt upgrade under load on ubuntu-26.04"]),
     ("package on 4 systems", "install, reload, reboot, remove, purge",
      ["deb on debian-12", "deb on debian-13", "deb on ubuntu-24.04", "deb on ubuntu-26.04"]),
     ("back after a reboot", "≤ 10 s after boot", ["deb on debian-12, reboot", "deb on debian-13, reboot",
                                                    "deb on ubuntu-24.04, reboot", "deb on ubuntu-26.04, reboot",
                                                    "a deployed app with its database, reboot"]),
+    ("a machine's server on 4 systems", "reload, watchdog, sockets, journal, reboot: all tests pass",
+     ["a server of debian-12", "a server of debian-13", "a server of ubuntu-24.04", "a server of ubuntu-26.04"]),
     ("idle server", "≤ 15 MB, no wake-up but the watchdog's", ["idle server, no site", "idle server, a static site"]),
     ("systemd-analyze security of an app", "≤ 1.6", ["systemd-analyze security of an app"]),
     ("systemd-analyze security of stead", "≤ 3.0", "not reached: 5.0 by `systemd-analyze security --offline=yes pkg/stead.service`; "
@@ -48,5 +57,7 @@ ROWS = [
      [f"forbidden acts as {role}" for role in
       ("worker", "build", "check", "db", "resolve", "auth", "keys", "certs", "gate", "log", "ctl")]),
     ("ACME", "1,000 issued", ["names issued in one run"]),
+    ("a name by one command", "`stead domain add NAME`: its certificate by itself", ["domain add --wait: a certificate by itself"]),
+    ("a fresh server in a browser", "a page by name over HTTPS, signed, there after a reboot", ["the guestbook of a fresh server in Chromium"]),
     ("PostgreSQL restart under load", "0 5xx on idempotent requests", ["postgres killed 3 times"]),
 ]

@@ -21,19 +21,21 @@ def sh(*command, **options):
 
 
 class Net:
-    """The namespace: a process that holds it, and how to run others in it."""
+    """The namespace: a process that holds it, and how to run others in it. inside: the network of that process, for what runs
+    beside a fresh server; whom that believes and asks is its own matter."""
 
-    def __init__(self, work):
+    def __init__(self, work, inside=None):
         self.work = work
         (work / "resolv.conf").write_text("nameserver 127.0.0.1\n")
         (work / "hosts").write_text("127.0.0.1 localhost\n")
         self.bundle = work / "authorities.pem"
         self.key, self.certificate = self.make_authority()
-        script = "ip link set lo up; echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; " + "".join(
+        network = ["nsenter", "-t", str(inside), "-n", "--", "unshare", "-m"] if inside else ["unshare", "-n", "-m"]
+        script = ("" if inside else "ip link set lo up; echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; ") + "".join(
             f"mount --bind {work}/{name} {place}; " for name, place in (
                 ("resolv.conf", "/etc/resolv.conf"), ("hosts", "/etc/hosts"),
                 ("authorities.pem", "/etc/ssl/certs/ca-certificates.crt"))) + "echo ready; exec sleep infinity"
-        self.holder = subprocess.Popen(["unshare", "-n", "-m", "sh", "-ec", script], stdout=subprocess.PIPE, text=True)
+        self.holder = subprocess.Popen([*network, "sh", "-ec", script], stdout=subprocess.PIPE, text=True)
         assert self.holder.stdout.readline() == "ready\n"
         self.children = []
 

@@ -17,6 +17,14 @@ PROMISES = []
 ROLES = ("parent", "gate", "ctl", "log")
 
 
+def promise(name, seen, kept=True):
+    """A line for `make promises`: what was measured, and whether its goal is kept."""
+    PROMISES.append(f"{name}: {seen}" + ("" if kept else "  (NOT KEPT)"))
+    if "STEAD_PROMISES" in os.environ:
+        with open(os.environ["STEAD_PROMISES"], "a") as file:
+            file.write(f"{name} | {seen} | {'kept' if kept else 'not kept'}\n")
+
+
 def wait_until(what, true, timeout=None):
     """Waits for true() to be true and gives it back."""
     limit = time.monotonic() + (timeout or TIMEOUT)

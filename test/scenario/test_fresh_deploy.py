@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.root, pytest.mark.promise, pytest.mark.timeout(3000)]
 BACK_S = 10
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def following(tmp_path_factory):
     """The same sources as another version."""
     given = os.environ.get("STEAD_DEB_NEXT")
