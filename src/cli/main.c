@@ -75,6 +75,7 @@ static int run_check(struct cli *c)
 
 static const struct {
 	int (*run)(struct cli *c);
+	bool alone; /* needs no other executable of stead: a build of the command line by itself has it too */
 } verbs[VERB_END] = {
 	[VERB_UP] = {verb_up},
 	[VERB_CHECK] = {run_check},
@@ -100,8 +101,8 @@ static const struct {
 	[VERB_USER] = {verb_user},
 	[VERB_SERVE_DEPLOY] = {verb_serve_deploy},
 	[VERB_DOCTOR] = {verb_doctor},
-	[VERB_INTROSPECT] = {verb_introspect},
-	[VERB_COMPLETION] = {verb_completion},
+	[VERB_INTROSPECT] = {verb_introspect, true},
+	[VERB_COMPLETION] = {verb_completion, true},
 };
 
 int verb_of_words(struct cli *c, int argc, char **argv)
@@ -128,7 +129,7 @@ int verb_of_words(struct cli *c, int argc, char **argv)
 		(void)verb_help(NULL);
 		return VERB_EXIT_USAGE;
 	}
-	if (instance_roles(c->roles, sizeof c->roles) < 0) {
+	if (!verbs[c->args.verb].alone && instance_roles(c->roles, sizeof c->roles) < 0) {
 		show_error(c,
 			"stead's own executables are not beside this one: the installation is not "
 			"whole",
