@@ -29,6 +29,7 @@ struct copy {
 	uid_t owner; /* of the source folder */
 	gid_t gid;
 	unsigned files;
+	bool published;        /* for the gates, which hand no hidden names out */
 	bool names_only;       /* of scripts */
 	char at[ACT_PATH_MAX]; /* below the source, for errors */
 };
@@ -135,8 +136,11 @@ static int copy_subfolder(struct copy *c, int from, int to, const char *name, un
 	return r;
 }
 
-static bool skipped(const char *name)
+/* What a gate may never serve it need not be able to read: .env, say, of an app whose files lie in its own folder. */
+static bool skipped(const struct copy *c, const char *name)
 {
+	if (c->published && ((name[0] == '.' && strcmp(name, ".well-known") != 0) || strcmp(name, "stead.conf") == 0))
+		return true;
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, ".git") == 0 ||
 	       strcmp(name, ".stead") == 0;
 }
@@ -147,7 +151,7 @@ static int copy_entry(struct copy *c, int from, int to, const char *name, unsign
 	struct stat st;
 	int r = 0;
 
-	if (skipped(name))
+	if (skipped(c, name))
 		return 0;
 	if (len + strlen(name) + 2 > sizeof c->at)
 		return copy_failed(c, ENAMETOOLONG, "its path is too long");
@@ -254,7 +258,7 @@ static int tree_copy(
 	struct act_ctx *ctx, const char *from, const char *to, const char *gid, bool names_only)
 {
 	const char *rel = act_below(ctx->state_root, to), *name;
-	struct copy c = {.ctx = ctx, .names_only = names_only};
+	struct copy c = {.ctx = ctx, .published = strcmp(gid, ACT_GATE) == 0, .names_only = names_only};
 	char parent_rel[ACT_PATH_MAX];
 	size_t n = strlen(from);
 	int src = -1, parent, r;

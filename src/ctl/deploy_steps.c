@@ -308,6 +308,34 @@ void deploy_migrated(struct up *u, const struct msg_proc_state *st)
 
 /* ---- its processes ---- */
 
+/* The gates see the release from now on, and nobody through them but ctl's probe. */
+static bool show_to_gates(struct up *u)
+{
+	int err;
+
+	if (u->deploy->coming)
+		return true;
+	u->deploy->coming = true;
+	err = sites_again(u->ctl);
+	if (err)
+		up_fail(u, VERB_EXIT_FAILED, err == -ENOSPC ? "free disk space, then try again" : "",
+			"The configuration cannot be handed to the gates: %s.", strerror(-err));
+	return err == 0;
+}
+
+/* Do the gates ask that program already, where it is now? */
+static bool is_asked(const struct up *u)
+{
+	const struct deploy *d = u->deploy;
+	char why[128];
+	struct conf *old = d->fixed && d->app->known ? effective_conf(u->ctl, d->app, why, sizeof why) : NULL;
+	const struct conf_app *was = old ? conf_app(old) : NULL;
+	bool is = was && was->serves && wants_role(was) == PROC_SERVICE && was->service.protocol == u->c->service.protocol;
+
+	conf_free(old);
+	return is;
+}
+
 bool deploy_start_workers(struct up *u)
 {
 	struct deploy *d = u->deploy;
@@ -316,6 +344,9 @@ bool deploy_start_workers(struct up *u)
 
 	if (wants_role(u->c) == PROC_NONE)
 		return true;
+	/* A program is up when a gate has its answer. */
+	if (wants_role(u->c) == PROC_SERVICE && u->c->serves && !is_asked(u) && !show_to_gates(u))
+		return false;
 	client_progress(u->client, "start", "starting the new release beside the old one", UINT32_MAX);
 	u->workers_set = d->ran = true;
 	u->set_id = ++u->ctl->ids;
@@ -351,16 +382,8 @@ bool deploy_probe(struct up *u)
 	/* A program with one place has been asked by the gates, or it would not be up. */
 	if (!u->c->serves || d->fixed)
 		return true;
-	if (deploy_begins(d)) {
-		int err;
-
-		d->coming = true;
-		err = sites_again(u->ctl);
-		if (err)
-			up_fail(u, VERB_EXIT_FAILED, err == -ENOSPC ? "free disk space, then try again" : "",
-				"The configuration cannot be handed to the gates: %s.", strerror(-err));
+	if (deploy_begins(d) && !show_to_gates(u))
 		return false;
-	}
 	if (!sites_loaded(u->ctl))
 		return false;
 	if (!u->probing) {

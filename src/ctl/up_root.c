@@ -177,17 +177,31 @@ void up_public_path(const struct ctl *c, const struct app *a, uint32_t site, int
 }
 
 /* Only what lies in the copy may be published; act holds us to it. */
+static bool is_inside(const char *path)
+{
+	for (const char *part = path; path[0] != '/';) {
+		size_t n = strcspn(part, "/");
+
+		if (n == 2 && memcmp(part, "..", 2) == 0)
+			return false;
+		if (!part[n])
+			return true;
+		part += n + 1;
+	}
+	return false;
+}
+
 static bool publish(struct up *u, const char *path, int index)
 {
 	char from[CTL_PATH_MAX], to[CTL_PATH_MAX];
 	const char *const args[] = {from, to, "stead-gate"};
 
 	effective_path(&u->app, path, from);
-	if (path[0] == '/' || strstr(from, "/../") || strcmp(from, u->app.work) == 0) {
+	if (!is_inside(path)) {
 		up_fail(u, VERB_EXIT_USAGE,
-			"name a folder below the app's own: as root only a copy of that is "
+			"name the app's own folder or one below it: as root only a copy of that is "
 			"published",
-			"The static folder \"%s\" is not below %s.", path, u->app.folder);
+			"The static folder \"%s\" is not in %s.", path, u->app.folder);
 		return false;
 	}
 	up_public_path(u->ctl, &u->app, u->app.number, index, to);

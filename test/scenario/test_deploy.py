@@ -268,3 +268,53 @@ def test_control_dies_at_a_step(server, folder, step):
     wait_until("one release's workers", lambda: len(server.one.pids("worker")) == server.site("shop")["workers_wanted"])
     server.deploy(folder(app("three")))
     assert server.get().text == "three"
+
+
+PORT = """import http.server, os, socket, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "{length}")
+        self.end_headers()
+        self.wfile.write(b"{text}")
+    def log_message(self, *words):
+        pass
+    def address_string(self):
+        return "-"
+class Server(http.server.ThreadingHTTPServer):
+    def server_bind(self):
+        if self.address_family == socket.AF_INET:
+            super().server_bind()
+        else:
+            self.socket.bind(self.server_address)
+    address_family = socket.AF_UNIX if len(sys.argv) > 1 else socket.AF_INET
+if len(sys.argv) > 1 and os.path.exists(sys.argv[1]):
+    os.unlink(sys.argv[1])
+Server(sys.argv[1] if len(sys.argv) > 1 else ("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
+"""
+
+
+def program_of(kind, text, work):
+    """Files of an app of that kind, that answers with this text."""
+    if kind == "php":
+        return {"public/index.php": f"<?php echo '{text}';", "stead.conf": f"[Php]\nRoot=public\n"}
+    more = {"port": "", "socket": f" {work}/one-place.sock\nListen=unix:{work}/one-place.sock",
+            "own socket": " %t/own.sock\nListen=unix:%t/own.sock"}[kind]
+    return {"s.py": PORT.format(text=text, length=len(text)), "stead.conf": f"[Service]\nExecStart=/usr/bin/python3 s.py{more}\n"}
+
+
+@pytest.mark.parametrize("kind", ["port", "socket", "own socket", "php"])
+def test_programs_of_every_kind(server, folder, work, kind):
+    """What speaks for itself: its first release is asked by the gates before anybody can see it; the next follows beside it
+    where there is room for two, and one that does not answer leaves the old one."""
+    server.deploy(folder(program_of(kind, "one", work)))
+    assert server.get().text == "one"
+    with Load(server.one) as load:
+        load.wait_for(20)
+        server.deploy(folder(program_of(kind, "two", work)))
+        wait_until("the new one", lambda: server.get().text == "two")
+        server.one.cli("rollback", "shop")
+        wait_until("the old one again", lambda: server.get().text == "one")
+        load.wait_for(20)
+    assert not load.failed, (str(load), load.seen)

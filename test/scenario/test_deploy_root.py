@@ -78,6 +78,24 @@ def test_each_app_is_somebody_else(server, folder):
     assert server.get("/static/a.txt", "blog.test").text == "of blog"
 
 
+@pytest.mark.parametrize("kind", ["static", "php"])
+def test_a_folder_that_is_the_site(server, folder, kind):
+    """Root=. as root: the app's own folder is what is published, without what no gate hands out."""
+    front, conf = {"static": ({"index.html": "the page"}, "[Site]\nDomain=shop.test\nRoot=.\n"),
+                   "php": ({"index.php": "<?php echo 'the page';"}, "[Site]\nDomain=shop.test\n[Php]\nRoot=.\n")}[kind]
+    secret = {".env": "KEY=secret", "sub/.htpasswd": "secret", ".well-known/security.txt": "Contact: a@b.test", "sub/a.css": "a {}"}
+    server.deploy(folder({**front, **secret, "stead.conf": conf}, "shop"))
+    for path, status in (("/", 200), ("/sub/a.css", 200), ("/.well-known/security.txt", 200), ("/.env", 404),
+                         ("/sub/.htpasswd", 404), ("/stead.conf", 404), ("/.stead", 404)):
+        assert server.get(path, "shop.test").status == status, path
+    assert server.get("/", "shop.test").text == "the page"
+    published = {p.name for p in (server.one.state / "public").rglob("*")}
+    assert "a.css" in published and not published & {".env", ".htpasswd", "stead.conf"}
+    said = server.deploy(folder({**front, "stead.conf": conf.replace("Root=.", "Root=..")}, "shop"), code=None)
+    assert "Root" in said or "is not in" in said, said
+    assert server.get("/", "shop.test").text == "the page"
+
+
 def test_two_guestbooks(server, folder, work):
     """Each has a role and a database of its own in one cluster, and Migrate= runs before the switch, as the app's user."""
     for name in ("first", "second"):

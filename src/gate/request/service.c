@@ -168,6 +168,11 @@ static void place_at(struct service *s, struct upstream *u, unsigned at)
 	struct up_server *server = s->at[at].server;
 	bool serves = s->m.state == SERVICE_SERVES;
 
+	/* It was tried as what is coming, and is the app's own since this snapshot. */
+	if (server && server->u != u) {
+		detach(s, at);
+		server = NULL;
+	}
 	if (!server) {
 		server = up_server_add(u, (uint32_t)s->m.generation,
 			at == AT_PORT ? "127.0.0.1" : s->path, at == AT_PORT ? loopback : NULL,
