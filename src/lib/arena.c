@@ -43,7 +43,8 @@ void arena_pool_done(struct arena_pool *p)
 	must(p->blocks_free == 0);
 }
 
-static struct arena_block *pool_get(struct arena_pool *p, size_t charge)
+/* bytes: of one that is larger than a block; as many blocks are charged as it begins. */
+static struct arena_block *pool_get(struct arena_pool *p, size_t charge, size_t bytes)
 {
 	struct arena_block *b;
 
@@ -61,7 +62,7 @@ static struct arena_block *pool_get(struct arena_pool *p, size_t charge)
 			p->blocks_free--;
 			free(b);
 		}
-		b = malloc(charge * p->block_bytes);
+		b = malloc(charge == 1 ? p->block_bytes : bytes);
 		if (!b)
 			return NULL;
 	}
@@ -93,7 +94,7 @@ static void *alloc_large(struct arena *a, size_t n)
 {
 	size_t bytes = n + sizeof(struct arena_block);
 	size_t charge = (bytes + a->pool->block_bytes - 1) / a->pool->block_bytes;
-	struct arena_block *b = pool_get(a->pool, charge);
+	struct arena_block *b = pool_get(a->pool, charge, bytes);
 
 	if (!b) {
 		a->overflow = true;
@@ -128,7 +129,7 @@ void *arena_alloc_more(struct arena *a, size_t n)
 	}
 	if (n > a->pool->block_bytes - sizeof(struct arena_block))
 		return alloc_large(a, n);
-	b = pool_get(a->pool, 1);
+	b = pool_get(a->pool, 1, a->pool->block_bytes);
 	if (!b) {
 		a->overflow = true;
 		return NULL;

@@ -345,6 +345,7 @@ void http2_gone(struct conn *c, enum close_id why)
 	must(!h->inside);
 	while (h->streams)
 		http2_stream_closed(h->streams, why);
+	must(!h->shared && !h->heads_bytes && !h->amplified);
 	loop_defer_cancel(g->loop, &h->turn);
 	if (h->sending)
 		conn_send_cancel(c);

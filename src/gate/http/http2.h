@@ -2,7 +2,8 @@
  * http2.h: HTTP/2 on one connection (RFC 9113), by nghttp2: frames, HPACK, flow control and priorities
  * (RFC 9218) are the library's; what a request is, what it may cost and what becomes of its bytes is
  * here. The parts: http2.c the connection, http2_recv.c what nghttp2 tells of frames, http2_head.c
- * fields to a request's head, http2_stream.c a request's stream, http2_out.c the way out.
+ * fields to a request's head, http2_shared.c what heads have alike, http2_stream.c a request's stream, http2_out.c the
+ * way out.
  *
  * A request's head is written as HTTP/1.1 and read by http1_parse_head(), so that both versions have
  * one grammar, and a request is refused by the same rules whichever way it came.
@@ -25,6 +26,16 @@ enum {
 	/* What references to HPACK's table may add to a head, above twice its bytes on the wire (Huffman's codes
 	 * make 5 bits of 8 at the best): the table has 4 KB, and no client that is right says a thing twice. */
 	H2_REFERENCED_MAX = 8 * 1024,
+	/* Of the open requests' heads what the client did not send, because it refers to what it said before: above
+	 * H2_AMPLIFIED_PER_BYTE for each byte on the wire and H2_AMPLIFIED_FREE for each head, which the small fields of any
+	 * client are below. Large values are kept once (http2_shared.c). */
+	H2_AMPLIFIED_MAX = 32 * 1024,
+	H2_AMPLIFIED_PER_BYTE = 4,
+	H2_AMPLIFIED_FREE = 1024,
+	H2_SHARED_MIN = 256,     /* bytes of a value that is large */
+	H2_SHARED_VALUES = 16,   /* of a connection at a time … */
+	H2_SHARED_BYTES = 64 * 1024,
+	H2_SHARES_MAX = 4,       /* … and of a head */
 	H2_HELD_MAX = 384 * 1024,
 	H2_OUT_MAX = 64 * 1024,
 	H2_WINDOW = 256 * 1024, /* of the connection; a stream's is STREAM_WINDOW */
@@ -52,7 +63,11 @@ struct h2_head {
 	uint32_t lines;
 	uint8_t bad; /* enum close_id */
 	bool has_host;
+	bool large; /* it has a value of H2_SHARED_MIN */
 };
+
+struct h2_shared;
+struct http1_head;
 
 /* One exchange; lies in the arena of its request. */
 struct h2_stream {
@@ -76,6 +91,9 @@ struct h2_stream {
 	unsigned trailers_n;
 	uint32_t trailer_bytes;
 	uint32_t head_bytes; /* charged to the connection for its head */
+	uint32_t amplified;  /* … and of it what the client did not send */
+	uint8_t shares_n;
+	struct h2_shared *shares[H2_SHARES_MAX]; /* what its request's fields point to */
 
 	/* the answer */
 	bool head_sent, no_body, out_ended, deferred, room_wanted, file_owned, end_given;
@@ -105,7 +123,9 @@ struct h2 {
 	nghttp2_session *session;
 	struct h2_stream *streams;
 	unsigned streams_n;
-	uint32_t heads_bytes, held;
+	uint32_t heads_bytes, amplified, held;
+	struct h2_shared *shared; /* large values of the open requests' heads, each once */
+	uint32_t shared_n, shared_bytes;
 	struct arena scratch; /* of the head that is coming: only one can be */
 	bool inside;  /* nghttp2 is on the stack: it must not be freed */
 	bool greeted; /* the client's first SETTINGS came */
@@ -161,6 +181,14 @@ void http2_head_add(struct h2_stream *s, const char *name, size_t name_len, cons
 void http2_head_done(struct h2_stream *s, bool end_stream);
 /* A field of the trailer section. False: too many. */
 bool http2_trailer_add(struct h2_stream *s, const char *name, size_t name_len, const char *value, size_t value_len);
+
+/* http2_shared.c */
+/* The head's text of n bytes, to which `head` points, is copied to the arena without its large values, which this
+ * stream's requests have in common with others; `head` points to all that from then on. *ret_shared: bytes of the
+ * values. False: no memory. */
+bool http2_share(struct h2_stream *s, struct arena *a, const char *text, size_t n, struct http1_head *head, uint32_t *ret_shared);
+/* Nobody looks at its request's fields any more. */
+void http2_unshare(struct h2_stream *s);
 
 /* http2_stream.c */
 extern const struct stream_ops http2_stream_ops;

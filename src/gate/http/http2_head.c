@@ -29,7 +29,7 @@ struct h2_stream *http2_stream_new(struct h2 *h, int32_t id)
 
 	arena_reset(&h->scratch);
 	/* What would be too much of heads is not begun; the client may send it again. */
-	if (h->heads_bytes > H2_HEADS_MAX || h->streams_n >= H2_STREAMS_MAX)
+	if (h->heads_bytes > H2_HEADS_MAX || h->amplified > H2_AMPLIFIED_MAX || h->streams_n >= H2_STREAMS_MAX)
 		return NULL;
 	arena_init(&a, &g->pool);
 	s = arena_zalloc(&a, sizeof(*s));
@@ -138,6 +138,7 @@ static bool add_field(struct arena *a, struct h2_head *d, const char *name, size
 		return false;
 	if (same(name, n, "te") && !same(value, len, "trailers"))
 		return false;
+	d->large |= len >= H2_SHARED_MIN;
 	/* Crumbs of one field (RFC 9113 section 8.2.3). */
 	if (same(name, n, "cookie"))
 		return (!d->cookie.len || TEXT(a, &d->cookie, "; ")) && text_put(a, &d->cookie, value, len);
@@ -161,6 +162,23 @@ static bool is_bomb(struct h2 *h, uint32_t bytes)
 		return false;
 	h->cut = CLOSE_LEDGER;
 	return true;
+}
+
+/* Of that text of the block that has come, what the client did not send. */
+static uint32_t unpaid(const struct h2 *h, uint32_t text)
+{
+	uint64_t paid = (uint64_t)h->block_bytes * H2_AMPLIFIED_PER_BYTE + H2_AMPLIFIED_FREE;
+
+	return text > paid ? text - (uint32_t)paid : 0;
+}
+
+/* The stream holds so much more of a head. */
+static void charge(struct h2_stream *s, uint32_t bytes, uint32_t amplified)
+{
+	s->head_bytes += bytes;
+	s->h2->heads_bytes += bytes;
+	s->amplified += amplified;
+	s->h2->amplified += amplified;
 }
 
 void http2_head_add(struct h2_stream *s, const char *name, size_t n, const char *value, size_t len)
@@ -277,11 +295,12 @@ static size_t render(char *to, const struct h2_head *d, const struct h2_stream *
 	return (size_t)(to - from);
 }
 
-/* CLOSE_NONE, or what is wrong with the head. */
-static enum close_id parse(struct h2_stream *s, const struct h2_head *d, bool end_stream)
+/* CLOSE_NONE, or what is wrong with the head. *ret_shared: bytes of it that others have too. */
+static enum close_id parse(struct h2_stream *s, const struct h2_head *d, bool end_stream, uint32_t *ret_shared)
 {
 	struct http1_head head __attribute__((uninitialized));
 	struct req *r = s->req;
+	bool large;
 	size_t n;
 	char *text;
 	int res;
@@ -294,13 +313,16 @@ static enum close_id parse(struct h2_stream *s, const struct h2_head *d, bool en
 		return CLOSE_BAD_REQUEST;
 	if (d->protocol.p && (!d->path.p || !same(d->protocol.p, d->protocol.len, "websocket") || end_stream))
 		return CLOSE_BAD_REQUEST;
-	text = arena_alloc(&r->arena, text_bytes(d));
+	large = d->large || d->cookie.len >= H2_SHARED_MIN;
+	text = arena_alloc(large ? &s->h2->scratch : &r->arena, text_bytes(d));
 	if (!text)
 		return CLOSE_NO_MEMORY;
 	n = render(text, d, s, end_stream);
 	res = http1_parse_head(text, n, n, &head);
 	if (res != (int)n)
 		return res < 0 ? (enum close_id)-res : CLOSE_BAD_REQUEST;
+	if (large && !http2_share(s, &r->arena, text, n, &head, ret_shared))
+		return CLOSE_NO_MEMORY;
 	r->head_bytes = d->bytes;
 	return http1_take_head(r, &head) ? CLOSE_NONE : CLOSE_NO_MEMORY;
 }
@@ -326,6 +348,7 @@ void http2_head_done(struct h2_stream *s, bool end_stream)
 {
 	struct h2_head *d = s->head;
 	struct h2 *h = s->h2;
+	uint32_t shared = 0;
 	enum close_id why;
 
 	s->body_done = end_stream;
@@ -335,9 +358,8 @@ void http2_head_done(struct h2_stream *s, bool end_stream)
 		http2_stream_cut(s, NGHTTP2_REFUSED_STREAM, CLOSE_NO_MEMORY);
 		return;
 	}
-	s->head_bytes = d->bytes;
-	h->heads_bytes += d->bytes;
-	why = parse(s, d, end_stream);
+	why = parse(s, d, end_stream, &shared);
+	charge(s, d->bytes - shared, unpaid(h, d->bytes - shared - d->lines * FIELD_COST));
 	s->extended = d->protocol.p != NULL;
 	if (why) {
 		begin_bad(s, d, why);
@@ -362,9 +384,9 @@ bool http2_trailer_add(struct h2_stream *s, const char *name, size_t n, const ch
 	if (!s->req || s->trailers_n == H2_TRAILERS_MAX || (s->trailer_bytes += (uint32_t)(n + len)) > H2_TRAILER_BYTES)
 		return false;
 	/* They are kept as long as the head is, and count with it. */
-	s->head_bytes += (uint32_t)(n + len);
-	s->h2->heads_bytes += (uint32_t)(n + len);
-	if (is_bomb(s->h2, s->trailer_bytes) || s->h2->heads_bytes > H2_HEADS_MAX)
+	charge(s, (uint32_t)(n + len),
+		unpaid(s->h2, s->trailer_bytes) - unpaid(s->h2, s->trailer_bytes - (uint32_t)(n + len)));
+	if (is_bomb(s->h2, s->trailer_bytes) || s->h2->heads_bytes > H2_HEADS_MAX || s->h2->amplified > H2_AMPLIFIED_MAX)
 		return false;
 	if (!is_name(name, n) || !is_value(value, len) || is_of_connection(name, n))
 		return false;

@@ -57,6 +57,8 @@ void http2_stream_closed(struct h2_stream *s, enum close_id why)
 	*(s->prev ? &s->prev->next : &h->streams) = s->next;
 	h->streams_n--;
 	h->heads_bytes -= s->head_bytes;
+	h->amplified -= s->amplified;
+	http2_unshare(s);
 	h->held -= s->out.bytes;
 	outq_done(c->gate, &s->out);
 	drop_file(s);
