@@ -173,6 +173,18 @@ int app_tunnel_begin(struct app_req *a, struct resp_head *h);
 /* Take leave of every client of a tunnel. */
 void app_tunnels_away(struct to_app *t);
 
+/* to_app.c */
+/* The release that follows one which no site names any more; else itself. */
+struct app *app_successor(const struct to_app *t, struct app *app);
+
+/* app_back.c */
+/* The worker will not begin what has that seat. */
+void app_taken_back(struct app_worker *w, struct app_seat *s);
+/* Take back what this worker has not begun. */
+void app_withdraw(struct app_worker *w);
+/* Let the request wait again after its worker was lost, or answer 502. */
+void app_replay(struct app_req *a, bool begun, enum close_id why);
+
 /* app_queue.c */
 void app_enqueue(struct app_req *a, bool front);
 void app_dequeue(struct app_req *a);
@@ -187,10 +199,8 @@ void app_count_seat(const struct app_worker *w, const struct app_seat *s, bool t
 void app_count_tunnel(const struct app_worker *w, struct app_seat *s);
 /* Give waiting requests to workers. */
 void app_dispatch(struct app *app);
-/* Take back what this worker has not begun. */
-void app_withdraw(struct app_worker *w);
-/* Let the request wait again after its worker was lost, or answer 502. */
-void app_replay(struct app_req *a, bool begun, enum close_id why);
+/* Of the request's site: one of the SITE_ columns. */
+void app_count_site(const struct app_req *a, unsigned column, uint64_t n);
 /* As much of the request's body as goes now. */
 void app_pump_in(struct app_req *a);
 /* r ends here: forget everything of it but its seat. Then the caller answers, or not. */

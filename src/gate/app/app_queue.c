@@ -77,7 +77,7 @@ static uint32_t site_row(const struct app_req *a)
 	return min_of(a->r->site->number, (uint32_t)COUNTER_SITES_MAX - 1);
 }
 
-static void count_site(const struct app_req *a, unsigned column, uint64_t n)
+void app_count_site(const struct app_req *a, unsigned column, uint64_t n)
 {
 	count(a->t, site_row(a), column, n);
 }
@@ -171,7 +171,7 @@ void app_enqueue(struct app_req *a, bool front)
 	app->queued++;
 	app->probes += a->probe;
 	tell_gates(app, a->t);
-	count_site(a, SITE_QUEUED, 1);
+	app_count_site(a, SITE_QUEUED, 1);
 }
 
 void app_dequeue(struct app_req *a)
@@ -192,8 +192,8 @@ void app_dequeue(struct app_req *a)
 	tell_gates(app, a->t);
 	if (!app->queued)
 		app->wanted = false;
-	count_site(a, SITE_WAITED_US, loop_now_us(a->t->env.loop) - a->queued_us);
-	count_site(a, SITE_QUEUED, (uint64_t)-1);
+	app_count_site(a, SITE_WAITED_US, loop_now_us(a->t->env.loop) - a->queued_us);
+	app_count_site(a, SITE_QUEUED, (uint64_t)-1);
 }
 
 /* How many requests this worker may hold at once. What its page says is bounded before it counts.
@@ -395,88 +395,6 @@ void app_dispatch(struct app *app)
 	}
 }
 
-static void taken_back(struct app_worker *w, struct app_seat *s)
-{
-	if (s->back)
-		return;
-	s->back = true;
-	app_given(w, 0, 1);
-}
-
-void app_withdraw(struct app_worker *w)
-{
-	struct app_req *back[LINK_SEATS];
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < LINK_SEATS; i++) {
-		struct app_seat *s = &w->seats[i];
-
-		if (!s->id || !s->a || s->stopped || s->head_seen || s->a->in_moved ||
-			link_begun(&w->link.end, i, s->id))
-			continue;
-		s->stopped = true;
-		/* Begun in this instant, or just about to be: its answer decides, which may be
-		 * WITHDRAWN. */
-		if (!link_stop(&w->link.end, i, s->id))
-			continue;
-		taken_back(w, s);
-		back[n++] = s->a;
-		s->a = NULL;
-		s->since_us = loop_now_us(w->t->env.loop);
-	}
-	/* Oldest first, so that the queue keeps its order: ids only grow. */
-	for (unsigned i = 1; i < n; i++) {
-		for (unsigned j = i; j && back[j]->r->id > back[j - 1]->r->id; j--) {
-			struct app_req *x = back[j];
-
-			back[j] = back[j - 1];
-			back[j - 1] = x;
-		}
-	}
-	for (unsigned i = 0; i < n; i++)
-		app_replay(back[i], false, CLOSE_NONE);
-	if (n)
-		link_gate_poke(&w->link);
-}
-
-static bool may_replay(const struct app_req *a, bool begun)
-{
-	uint8_t m = a->r->method;
-
-	if (a->head_sent || a->in_moved)
-		return false;
-	if (!begun)
-		return true;
-	return !a->replayed && a->r->content_length == 0 &&
-	       (m == METHOD_GET || m == METHOD_HEAD || m == METHOD_OPTIONS || m == METHOD_TRACE);
-}
-
-void app_replay(struct app_req *a, bool begun, enum close_id why)
-{
-	struct to_app *t = a->t;
-	uint64_t now = loop_now_ms(t->env.loop);
-
-	if (!may_replay(a, begun)) {
-		a->w = NULL;
-		app_fail(a, why, 0);
-		return;
-	}
-	if (begun) {
-		a->replayed = true;
-		atomic_fetch_add_explicit(
-			&t->env.counters->gate[METRIC_REPLAYS], 1, memory_order_relaxed);
-		count_site(a, SITE_REPLAYED, 1);
-	}
-	app_uncharge(t, a->window);
-	a->window = 0;
-	a->w = NULL;
-	app_enqueue(a, true);
-	if (a->queue_until_ms < now + 1)
-		a->queue_until_ms = now + 1;
-	loop_timer(t->env.loop, &a->deadline, a->queue_until_ms);
-	app_awake(t);
-}
-
 /* One frame of the request's body. Bytes that went; -EAGAIN; 0: the end alone. */
 static long put_in(struct app_req *a)
 {
@@ -587,7 +505,7 @@ void app_stop(struct app_req *a)
 		app_start_tick(a->t);
 		link_abandon(&w->link.end, a->seat, a->r->id);
 		if (link_stop(&w->link.end, a->seat, a->r->id))
-			taken_back(w, s);
+			app_taken_back(w, s);
 		link_gate_poke(&w->link);
 	}
 	app_forget(a);

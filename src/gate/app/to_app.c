@@ -78,8 +78,7 @@ static struct app *find_or_add(struct to_app *t, uint32_t number)
 	return app;
 }
 
-/* The release that follows one which no site names any more; else itself. */
-static struct app *successor(const struct to_app *t, struct app *app)
+struct app *app_successor(const struct to_app *t, struct app *app)
 {
 	for (struct app *to = t->apps; to && !app->known; to = to->next)
 		if (to->known && strcmp(to->name, app->name) == 0)
@@ -91,7 +90,7 @@ static struct app *successor(const struct to_app *t, struct app *app)
 static void follow(struct to_app *t)
 {
 	for (struct app *old = t->apps; old; old = old->next) {
-		struct app *to = successor(t, old);
+		struct app *to = app_successor(t, old);
 
 		if (to == old || !old->first)
 			continue;
@@ -270,7 +269,7 @@ static void start(struct req *r)
 
 	/* Its snapshot may be from before the switch. */
 	if (app)
-		app = successor(t, app);
+		app = app_successor(t, app);
 	if (!app || app->down) {
 		req_fail(r, CLOSE_APP_DOWN,
 			app && app->down_retry_s ? app->down_retry_s : APP_RETRY_AFTER_S);

@@ -44,6 +44,8 @@ struct fake_req {
 };
 
 extern op_done *const fake_ops[FAKE_KINDS];
+/* For to_app_on_snap(): OTHER_APP is the release that follows FAKE_APP, for both have the same name. */
+extern const struct snap *const fake_snap_of_other;
 
 void fake_gate_init(struct gate *g, struct loop *l);
 void fake_gate_done(struct gate *g);
