@@ -13,5 +13,5 @@ ACT(PERSON_SET, person_set, 5, "make or change a person's account, for root's `s
 ACT(PERSON_REMOVE, person_remove, 1, "take a person's keys and rights, then the account, for root's `stead user` only: name")
 ACT(FIREWALL_OPEN, firewall_open, 3, "open ports 80, 443 and sshd's in a firewall that drops them: places, ports, and after how many seconds that is taken back unless somebody connects anew")
 ACT(UPGRADES_ON, upgrades_on, 0, "have apt install security updates by itself")
-ACT(TREE_REMOVE, tree_remove, 1, "remove one tree below stead's state: a numbered one of a releases, public or incoming folder, or the own, data, releases or incoming folder of an app")
+ACT(TREE_REMOVE, tree_remove, 1, "remove one tree below stead's state: a numbered one of a releases, public or incoming folder, or a folder of an app")
 ACT(PERSIST, persist, 3, "have paths of a release lead to the app's data folder: release, data folder, paths one a line")

@@ -18,6 +18,7 @@ EVENT(PROC_STACK, 1018, LEVEL_WARNING, "role index app pid thread state wchan st
 EVENT(PROC_GIVEN_UP, 1019, LEVEL_ERROR, "role index app pid status why", "a program ended and is not started again", "`why` is its result in systemd's words, Restart= and StartLimitBurst= decide; `stead restart` starts it")
 EVENT(HOOK_FAILED, 1023, LEVEL_ERROR, "role index app pid status why", "a command beside a program failed", "`why` is its key; its own lines are above")
 EVENT(HOOK_STARTED, 1024, LEVEL_INFO, "role index app pid why", "a command beside a program runs", "")
+EVENT(ACCOUNT_REFUSED, 1025, LEVEL_WARNING, "account why", "no app may run as an account that AllowUsers= names", "take it out of /etc/stead/stead.conf, or name another")
 EVENT(LISTENING, 1020, LEVEL_NOTICE, "address", "listening", "")
 EVENT(BIND_FAILED, 1021, LEVEL_ERROR, "address error", "the address cannot be listened on", "end what uses it, or choose another with --http")
 EVENT(SNAPSHOT, 1030, LEVEL_INFO, "generation bytes", "all gates serve this snapshot of the configuration", "")

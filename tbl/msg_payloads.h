@@ -380,13 +380,15 @@ struct msg_proc_set {
 };
 /* What holds an app's processes beside their user (behind PROC_SET's strings). Zero is always the parent's own default; a
  * block that is shorter comes from an older ctl, and what it does not have is zero. */
-enum { JAIL_VERSION = 1, JAIL_LIMITS = 16, JAIL_PATHS_MAX = 256, JAIL_CALLS_MAX = 1024 };
+enum { JAIL_VERSION = 1, JAIL_LIMITS = 16, JAIL_PATHS_MAX = 256, JAIL_CALLS_MAX = 1024, JAIL_GROUPS_MAX = 48 };
 enum jail_has { JAIL_HAS_NICE = 1, JAIL_HAS_OOM = 2, JAIL_HAS_UMASK = 4, JAIL_HAS_SWAP = 8, JAIL_HAS_FAMILIES = 16, JAIL_HAS_NAMESPACES = 32 };
 /* How a path is seen in the app's mount namespace. */
-enum jail_path { JAIL_PATH_WRITE = 1, JAIL_PATH_READ, JAIL_PATH_HIDDEN, JAIL_PATH_EMPTY, JAIL_PATH_OPTIONAL = 16 };
+enum jail_path { JAIL_PATH_WRITE = 1, JAIL_PATH_READ, JAIL_PATH_HIDDEN, JAIL_PATH_EMPTY, JAIL_PATH_MAKE, JAIL_PATH_RUNTIME, JAIL_PATH_OPTIONAL = 16 };
+/* MAKE, RUNTIME: a folder that the process makes as itself before its program runs; above this bit its mode. */
+enum { JAIL_PATH_MODE_SHIFT = 16, JAIL_PATH_KINDS = 15 };
 enum jail_wish { JAIL_DEFAULT = 0, JAIL_OFF, JAIL_ON, JAIL_FULL, JAIL_STRICT };
 enum jail_calls { JAIL_CALLS_ANY = 0, JAIL_CALLS_ONLY, JAIL_CALLS_NOT };
-enum jail_flag { JAIL_DENY_EXEC_WRITE = 1, JAIL_LOCK_PERSONALITY = 2, JAIL_NO_SUID = 4, JAIL_NO_REALTIME = 8, JAIL_NO_NETWORK = 16 };
+enum jail_flag { JAIL_DENY_EXEC_WRITE = 1, JAIL_LOCK_PERSONALITY = 2, JAIL_NO_SUID = 4, JAIL_NO_REALTIME = 8, JAIL_NO_NETWORK = 16, JAIL_KEEP_RUNTIME = 32 };
 #define JAIL_INFINITY UINT64_MAX
 struct msg_jail {
 	uint32_t version; /* JAIL_VERSION */
@@ -407,6 +409,12 @@ struct msg_jail {
 	uint32_t call_errno;   /* what one that may not be made gives; 0: EPERM */
 	uint32_t namespaces;   /* CLONE_NEW* that may be made, when HAS_NAMESPACES */
 	uint64_t families;     /* a bit for each address family that may be used, when HAS_FAMILIES */
+	uint32_t groups[JAIL_GROUPS_MAX]; /* besides PROC_SET's; 0 ends them */
+};
+/* ACCOUNTS: so many as whom apps may run; behind it so many that AllowUsers= names, and why nobody may run as them. */
+enum { ACCOUNTS_MAX = 32, ACCOUNT_GROUPS_MAX = 24, ACCOUNT_NAME_MAX = 33 };
+struct msg_accounts {
+	uint32_t allowed, refused;
 };
 /* PROTECTION: where each controller is. */
 enum protection_cgroup { PROTECTION_NONE = 0, PROTECTION_V1, PROTECTION_V2 };

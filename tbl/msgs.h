@@ -47,6 +47,7 @@ MSG(UPGRADE_TRY, 160, P(PARENT), P(CTL), none, 0, 0, "a gate of the version that
 MSG(UPGRADED, 161, P(PARENT), P(CTL), msg_done, 0, 0, "answer to UPGRADE: err 0, every process but ctl is of that version; or an errno, nothing has changed; then packed: the step, why; id: the question's")
 MSG(NOTIFY_END, 124, P(PARENT), P(LOG), msg_service, 0, 0, "it is dead: close its socket")
 MSG(PROTECTION, 140, P(PARENT), P(CTL), msg_protection, 0, 0, "what this machine lets the parent hold apps to; then packed: why the limits are not in effect, or \"\"; after START, and when it changes")
+MSG(ACCOUNTS, 141, P(PARENT), P(CTL), msg_accounts, 0, 0, "as whom apps may run besides their own users; packed, of each: uid, gid, how many further groups, each of them, name; then of each that may not: name, why; after START and after SIGHUP")
 MSG(RELOAD, 150, P(PARENT), P(CTL), none, 0, 0, "a server: read the configuration again (SIGHUP); SERVING says when that is done")
 
 /* processes tell the parent */
@@ -138,7 +139,7 @@ MSG(ALERT_KEPT, 508, P(CTL), P(LOG), none, 0, 0, "it is in the state; id: that o
 MSG(SAID_STATUS, 504, P(LOG), P(CTL), msg_said, 0, 0, "what a program of an app says of itself by STATUS= (sd_notify(3)); then: the text; the last ones are told again to a new ctl")
 
 /* ctl and its one-shots: question, any number of findings, end */
-MSG(CHECK_ASK, 600, P(CTL) | P(CLI), P(CHECK), msg_check_ask, 0, 1, "packed: folder, default name, state folder, the program's runtime folder; a descriptor: which certificates need no look (msg_check_known), in sealed memory")
+MSG(CHECK_ASK, 600, P(CTL) | P(CLI), P(CHECK), msg_check_ask, 0, 1, "packed: folder, default name, state folder, the program's runtime folder, and perhaps the folder in which the app's data, cache, logs and config are; a descriptor: which certificates need no look (msg_check_known), in sealed memory")
 MSG(CHECK_VALUE, 601, P(CHECK), P(CTL) | P(CLI), none, 0, 0, "packed: section, section's argument, key, value, origin, file, then u32 line, u32 column")
 MSG(CHECK_FINDING, 602, P(CHECK), P(CTL) | P(CLI), none, 0, 0, "packed: u32 level (0 error, 1 warning, 2 note), file, u32 line, u32 column, text, what to do")
 MSG(CHECK_END, 603, P(CHECK), P(CTL) | P(CLI), msg_end, 0, 0, "err 0: the values hold")

@@ -251,6 +251,8 @@ const char *const conf_type_names[CONF_TYPE_END] = {
 	[CONF_TYPE_SIGNED] = "number",
 	[CONF_TYPE_JAILPATH] = "paths",
 	[CONF_TYPE_SANDBOX] = "words",
+	[CONF_TYPE_ACCOUNT] = "account",
+	[CONF_TYPE_OWN_DIRECTORY] = "paths",
 	[CONF_TYPE_LISTEN] = "auto, fd, port, port:N, unix:PATH, uwsgi:PATH or fastcgi:PATH",
 };
 

@@ -121,6 +121,8 @@ enum conf_type {
 	CONF_TYPE_SIGNED,  /* from -min to max */
 	CONF_TYPE_JAILPATH, /* absolute, with - before it when it may be missing */
 	CONF_TYPE_SANDBOX, /* words of RestrictAddressFamilies=, RestrictNamespaces=, SystemCallFilter=; ~ inverts a line */
+	CONF_TYPE_ACCOUNT, /* the name or number of a user or group */
+	CONF_TYPE_OWN_DIRECTORY, /* a relative path without .. */
 	CONF_TYPE_END
 };
 enum conf_flag {

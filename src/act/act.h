@@ -24,10 +24,13 @@ enum {
 	ACT_PERSON_MAX = 49999,
 	ACT_OWNER_MAX = 100,    /* of a state folder's path in an account's comment */
 	ACT_SAME_NAME_MAX = 99, /* apps of one name */
+	ACT_ALLOWED_MAX = 2048, /* bytes of AllowUsers= */
 };
 #define ACT_APP_PREFIX "app-"
 #define ACT_APP_COMMENT "stead app" /* in /etc/passwd: who made the account; the state folder follows */
 #define ACT_ROLE_PREFIX "stead-"
+#define ACT_OPERATORS "/etc/stead"
+#define ACT_CHECK "stead-check" /* the same of the operator's folder, which is no app's: check alone reads the copy */
 #define ACT_GATE "stead-gate" /* in place of a group's number: what is copied is published */
 
 struct act_ctx {
@@ -88,6 +91,10 @@ int act_home_keys(const struct passwd *pw, const char *keys);
 /* How many programs it runs; the first of them, for people. */
 unsigned act_running(uid_t uid, char *ret, size_t cap);
 
+/* May apps run as that account, by the operator's own file (AllowUsers=)? Then its number. */
+bool act_user_allowed(const char *name, uid_t *ret);
+/* What lies in that folder and is from's becomes to's. -errno; -ELOOP: it is too deep. */
+int act_own_inside(int fd, uid_t from, uid_t to);
 /* The folder at `rel` below `root`, its missing parents made (root's, 0755), no symlink on the way.
  * `root` itself is made too. -errno, -ELOOP for a symlink. */
 int act_open_below(const char *root, const char *rel, int *ret_fd);

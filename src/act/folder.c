@@ -69,7 +69,7 @@ static bool owner_of(const char *text, uid_t *ret)
 	pw = account_allowed(text) ? getpwnam(text) : NULL;
 	if (pw)
 		*ret = pw->pw_uid;
-	return pw != NULL;
+	return pw != NULL || act_user_allowed(text, ret);
 }
 
 static bool group_of(const char *text, gid_t *ret)
@@ -89,18 +89,29 @@ static bool group_of(const char *text, gid_t *ret)
 
 static bool mode_of(const char *text, mode_t *ret)
 {
-	static const struct {
-		const char *text;
-		mode_t mode;
-	} modes[] = {
-		{"0700", 0700}, {"0710", 0710}, {"0711", 0711}, {"0750", 0750}, {"0755", 0755}};
+	mode_t mode = 0;
 
-	for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
-		if (strcmp(text, modes[i].text) == 0) {
-			*ret = modes[i].mode;
-			return true;
-		}
-	return false;
+	if (strlen(text) != 4 || text[0] != '0' || strspn(text, "01234567") != 4)
+		return false;
+	for (const char *p = text; *p; p++)
+		mode = mode << 3 | (mode_t)(*p - '0');
+	*ret = mode;
+	return (mode & 002) == 0;
+}
+
+/* May it become that user's? It is root's still, or his, or it is the app's already, as its group says, and only as whom
+ * the app runs has changed. */
+static bool may_have(const char *path, const struct stat *st, uid_t uid, gid_t gid)
+{
+	static const char *const kept[] = {"data", "cache", "logs", "persist"};
+	const char *name = strrchr(path, '/') + 1;
+	bool apps = false;
+
+	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+		apps |= gid >= ACT_UID_MIN && gid <= ACT_UID_MAX && strcmp(name, kept[i]) == 0;
+	bool another_apps = uid >= ACT_UID_MIN && uid <= ACT_UID_MAX && uid != gid;
+
+	return st->st_uid == 0 || st->st_uid == uid || (apps && st->st_gid == gid && !another_apps);
 }
 
 int act_folder_make(struct act_ctx *ctx, const char *path, const char *owner, const char *group,
@@ -129,9 +140,12 @@ int act_folder_make(struct act_ctx *ctx, const char *path, const char *owner, co
 			r == -ELOOP ? "remove the symlink"
 				    : "see that the filesystem can be written",
 			"The folder %s cannot be made: %s.", path, strerror(-r));
-	if (fstat(fd, &st) < 0 || (st.st_uid != 0 && st.st_uid != uid))
+	if (fstat(fd, &st) < 0 || !may_have(path, &st, uid, gid))
 		r = failure_set(ctx->f, EPERM, EXIT_CODE_NOT_PERMITTED, "move that folder away",
 			"The folder %s belongs to the user number %u.", path, (unsigned)st.st_uid);
+	else if (st.st_uid != 0 && st.st_uid != uid && (r = act_own_inside(fd, st.st_uid, uid)) < 0)
+		r = failure_set(ctx->f, -r, EXIT_CODE_FAILED, "see what lies there",
+			"What is in the folder %s cannot be given to %s: %s.", path, owner, strerror(-r));
 	else if (fchmod(fd, 0700) < 0 || fchown(fd, uid, gid) < 0 || fchmod(fd, bits) < 0)
 		r = failure_set(ctx->f, errno, EXIT_CODE_FAILED,
 			"see that the filesystem can be written",

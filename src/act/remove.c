@@ -44,7 +44,7 @@ static bool one_of(const char *name, const char *const *names)
 static bool removable(const char *rel)
 {
 	static const char *const numbered[] = {"releases", "public", "incoming", NULL};
-	static const char *const whole[] = {"releases", "own", "data", "incoming", "php", NULL};
+	static const char *const whole[] = {"releases", "own", "data", "incoming", "php", "cache", "logs", "config", NULL};
 	char mem[ACT_PATH_MAX];
 	const char *part[PARTS_MAX];
 	unsigned long number;

@@ -222,7 +222,7 @@ static bool number(const char *name)
 /* A release, or what an app has as a whole. */
 static bool removable(const char *name)
 {
-	static const char *const whole[] = {"releases", "incoming", "own", "php", "data"};
+	static const char *const whole[] = {"releases", "incoming", "own", "php", "data", "cache", "logs", "config"};
 
 	for (size_t i = 0; i < ARRAY_LEN(whole); i++)
 		if (strcmp(name, whole[i]) == 0)

@@ -27,6 +27,8 @@ struct check {
 	char file[NAME_MAX + 1]; /* the configuration's name in the folder; "" when there is none */
 	char state[PATH_MAX];    /* the state folder; "" when not known */
 	char runtime[PATH_MAX];  /* where a program makes its sockets; "" when not known */
+	char base[PATH_MAX];     /* where the app's data, cache, logs and config are; "" when not known */
+	char data[PATH_MAX];     /* BASE/data, else as `state` */
 	char name[28];           /* default of Name= */
 	int dir;                 /* the folder */
 	struct conf *conf;

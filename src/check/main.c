@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -21,7 +22,7 @@ enum { CHANNEL_FD = 3 };
 
 /* The question's packed fields. */
 static int read_ask(struct check *k, const struct msg *m, const char **ret_folder,
-	const char **ret_name, const char **ret_state, const char **ret_runtime)
+	const char **ret_name, const char **ret_state, const char **ret_runtime, const char **ret_base)
 {
 	struct unpack u;
 	const char *tail;
@@ -36,8 +37,9 @@ static int read_ask(struct check *k, const struct msg *m, const char **ret_folde
 	*ret_name = unpack_str(&u);
 	*ret_state = unpack_str(&u);
 	*ret_runtime = unpack_str(&u);
+	*ret_base = unpack_done(&u) ? "" : unpack_str(&u); /* the command line knows none */
 	if (u.bad || strlen(*ret_state) >= sizeof(k->state) ||
-		strlen(*ret_runtime) >= sizeof(k->runtime))
+		strlen(*ret_runtime) >= sizeof(k->runtime) || strlen(*ret_base) + sizeof("/data") > sizeof(k->base))
 		return -EPROTO;
 	return 0;
 }
@@ -83,7 +85,7 @@ static int run(struct check *k, const char *folder, const char *name, const char
 int main(void)
 {
 	struct check k = {.fd = CHANNEL_FD, .dir = -1};
-	const char *folder = "", *name = "", *state = "", *runtime = "";
+	const char *folder = "", *name = "", *state = "", *runtime = "", *base = "";
 	char *mem = malloc(CHAN_PAYLOAD_MAX);
 	struct msg m;
 	int r;
@@ -100,7 +102,7 @@ int main(void)
 	if (r == 0)
 		r = check_receive(&k, &m, mem);
 	if (r == 0)
-		r = read_ask(&k, &m, &folder, &name, &state, &runtime);
+		r = read_ask(&k, &m, &folder, &name, &state, &runtime, &base);
 	if (r == 0 && m.nfds > 0) {
 		int fd = msg_take_fd(&m, 0);
 
@@ -111,6 +113,8 @@ int main(void)
 		fatal("check", "no question came: %s", strerror(-r));
 	memcpy(k.state, state, strlen(state) + 1);
 	memcpy(k.runtime, runtime, strlen(runtime) + 1);
+	memcpy(k.base, base, strlen(base) + 1);
+	(void)snprintf(k.data, sizeof(k.data), "%s%s", *base != '\0' ? base : state, *base != '\0' ? "/data" : "");
 	r = run(&k, folder, name, state);
 	if (r < 0)
 		fatal("check", "%s", strerror(-r));

@@ -149,7 +149,7 @@ static void fill_env(struct check *k, struct buf *b, char **env)
 	buf_printf(b, "STEAD_APP=%s%c", app, '\0');
 	at[n++] = b->len;
 	buf_printf(
-		b, "STATE_DIRECTORY=%s%c", k->state[0] != '\0' ? k->state : "/nonexistent", '\0');
+		b, "STATE_DIRECTORY=%s%c", k->data[0] != '\0' ? k->data : "/nonexistent", '\0');
 	for (const struct conf_value *v = conf_get(k->conf, CONF_SERVICE_ENVIRONMENT);
 		v != NULL && n < ENV_MAX - 1; v = v->next) {
 		/* The user's own value takes the place of a fixed one. */

@@ -365,6 +365,7 @@ void conf_app_fill(struct conf *c)
 	conf_service_fill(c);
 	conf_jail_fill(c);
 	conf_sandbox_fill(c);
+	conf_own_fill(c);
 	conf_php_fill(c);
 	conf_route_fill(c);
 	conf_tcp_fill(c);

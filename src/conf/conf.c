@@ -49,6 +49,7 @@ struct conf *conf_new(const struct conf_facts *facts)
 	c->facts.host = dup_or_null(c, facts->host);
 	c->facts.state = dup_or_null(c, facts->state);
 	c->facts.runtime = dup_or_null(c, facts->runtime);
+	c->facts.base = dup_or_null(c, facts->base);
 	must(!facts->defaults || facts->folderless);
 	if (c->facts.cores == 0)
 		c->facts.cores = 1;

@@ -72,6 +72,7 @@ struct conf_facts {
 	const char *name;   /* default of [Site] Name=: conf_name_from_folder() */
 	const char *folder; /* absolute */
 	const char *user, *home, *group, *shell, *host, *state, *runtime;
+	const char *base; /* the folder in which the app's cache, logs and config are: %C, %L, %E */
 	uint32_t uid, gid;
 	unsigned cores;     /* what `cores` means; 0 counts as 1 */
 	bool folderless;    /* a file of Sites=: sections with SECTION_FOLDERLESS only */
@@ -333,6 +334,15 @@ struct conf_program {
 	const char *kill_signal;
 };
 
+/* As whom the app's processes run, as it is written, and its folders by their names. */
+enum conf_own_kind { CONF_OWN_STATE, CONF_OWN_CACHE, CONF_OWN_LOGS, CONF_OWN_CONFIG, CONF_OWN_RUNTIME, CONF_OWN_KINDS };
+struct conf_own {
+	const char *user, *group;  /* "": the app's own */
+	const char *const *groups;
+	const char *const *names[CONF_OWN_KINDS]; /* relative paths */
+	uint32_t mode[CONF_OWN_KINDS];
+};
+
 enum conf_access_log { CONF_ACCESS_LOG_JSON, CONF_ACCESS_LOG_OFF, CONF_ACCESS_LOG_COMBINED, CONF_ACCESS_LOG_FORMAT };
 #define CONF_ACME_DIRECTORY "https://acme-v02.api.letsencrypt.org/directory"
 enum conf_http { CONF_HTTP_REDIRECT, CONF_HTTP_SERVE, CONF_HTTP_OFF };
@@ -384,6 +394,7 @@ struct conf_app {
 	unsigned njail_paths;
 	const char *const *jail_calls; /* the lines of SystemCallFilter= */
 	struct msg_jail jail;     /* as PROC_SET has it; an amount with CONF_AMOUNT_SHARE is 1/10000 of the machine's */
+	struct conf_own own;
 	const char *working_directory;
 	bool working_directory_optional; /* it may be missing: then it is / */
 

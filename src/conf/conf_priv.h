@@ -169,6 +169,9 @@ bool conf_script_name(const char *text);
 int conf_jail_check(const struct conf_row *row, const char *text, struct conf_value *v,
 	struct buf *why, struct buf *todo);
 void conf_jail_fill(struct conf *c);
+/* own.c: as whom it runs and which folders are its own; behind jail.c. */
+int conf_own_check(const struct conf_row *row, const char *text, struct buf *why, struct buf *todo);
+void conf_own_fill(struct conf *c);
 /* sandbox.c: what an app sees and may do; names that nobody knows are findings. */
 int conf_sandbox_check(const struct conf_row *row, const char *text, struct conf_value *v, struct buf *why, struct buf *todo);
 void conf_sandbox_fill(struct conf *c);

@@ -240,6 +240,9 @@ int conf_jail_check(const struct conf_row *row, const char *text, struct conf_va
 	case CONF_TYPE_JAILPATH:
 	case CONF_TYPE_SANDBOX:
 		return conf_sandbox_check(row, text, v, why, todo);
+	case CONF_TYPE_ACCOUNT:
+	case CONF_TYPE_OWN_DIRECTORY:
+		return conf_own_check(row, text, why, todo);
 	default:
 		must(row == NULL); /* a type that nobody reads */
 		return -EINVAL;

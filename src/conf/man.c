@@ -238,7 +238,7 @@ void conf_man_stead_conf(struct buf *b)
 		"the "
 		"app's folder. In paths and in the environment these specifiers are replaced: "
 		"%n (NAME.service), %N and %p (NAME), %h (home), %u, %U, %g, %G (user and group), "
-		"%s (shell), %H (host), %S (state folder), %t (runtime folder), %T (/tmp), "
+		"%s (shell), %H (host), %S, %C, %L, %E (folders of the app's data, cache, logs and config), %t (runtime folder), %T (/tmp), "
 		"%V (/var/tmp) and %% (a percent sign).");
 	buf_puts(b, ".Pp\n");
 	text(b, "An unknown key is an error in stead's own sections and a warning in [Unit], "

@@ -130,6 +130,21 @@ int conf_word_next(struct conf *c, const char *base, const char **at, const char
 	return r;
 }
 
+static const char *below(struct conf *c, const char *name)
+{
+	const char *text = NULL;
+	struct buf b;
+
+	if (c->facts.base == NULL)
+		return NULL;
+	buf_init(&b, CONF_VALUE_BYTES_MAX);
+	buf_printf(&b, "%s/%s", c->facts.base, name);
+	if (b.error == 0)
+		text = conf_strndup(c, b.p, b.len);
+	buf_done(&b);
+	return text;
+}
+
 /* What %letter stands for: NULL when there is no such specifier or its value is not known. */
 static const char *specifier(struct conf *c, char letter, char *mem, size_t cap)
 {
@@ -171,6 +186,12 @@ static const char *specifier(struct conf *c, char letter, char *mem, size_t cap)
 		return f->state;
 	case 't':
 		return f->runtime;
+	case 'C':
+		return below(c, "cache");
+	case 'L':
+		return below(c, "logs");
+	case 'E':
+		return below(c, "config");
 	case 'T':
 		return "/tmp";
 	case 'V':

@@ -319,6 +319,7 @@ struct up {
 	bool publishing, check_asked, checked, check_failed, built, building, bound, binding;
 	bool gates_sent, snap_sent, workers_set, probing, syncing, synced, failing;
 	uint8_t db; /* enum db_step */
+	uint32_t db_uid; /* whom the database was told of */
 	bool folders_made, server_up;
 	bool owned; /* as root: the folders that are the app's user's are there */
 	unsigned acts_pending;

@@ -29,6 +29,7 @@ static const struct step steps[] = {
 	{"check", deploy_check, DEPLOY_NEW},
 	{"check", deploy_recall, DEPLOY_BACK},
 	{"check", deploy_claims, DEPLOY_NEW | DEPLOY_BACK},
+	{"files", deploy_identity, DEPLOY_NEW | DEPLOY_BACK},
 	{"files", deploy_persist, DEPLOY_NEW},
 	{"files", deploy_publish, DEPLOY_NEW},
 	{"build", deploy_build, DEPLOY_NEW},

@@ -68,6 +68,7 @@ bool deploy_user(struct up *u);
 bool deploy_folders(struct up *u);
 bool deploy_receive(struct up *u);
 bool deploy_copy(struct up *u);
+bool deploy_identity(struct up *u);
 bool deploy_persist(struct up *u);
 /* The stream of files is what comes on this connection. */
 void deploy_send_start(struct client *cl);

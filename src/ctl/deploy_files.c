@@ -61,7 +61,7 @@ bool deploy_folders(struct up *u)
 	static const struct {
 		const char *name, *mode;
 		bool ctl; /* … makes what lies in it */
-	} folders[] = {{"data", "0700", false}, {"own", "0755", false}, {"incoming", "0700", false}, {"php", "0750", true}};
+	} folders[] = {{"own", "0755", false}, {"incoming", "0700", false}, {"php", "0750", true}};
 	char path[CTL_PATH_MAX], sockets[CTL_PATH_MAX], number[16];
 	uint32_t uid, gid;
 
@@ -176,6 +176,18 @@ bool deploy_copy(struct up *u)
 	return true;
 }
 
+/* ---- as whom it runs, and whose its folders are ---- */
+
+bool deploy_identity(struct up *u)
+{
+	if (deploy_begins(u->deploy)) {
+		identity_settle(u);
+		if (u->ctl->start.root)
+			identity_folders(u);
+	}
+	return u->acts_pending == 0;
+}
+
 /* ---- what outlives it ---- */
 
 enum persist_step { PERSIST_NOT = 0, PERSIST_FOLDER, PERSIST_KEEPS, PERSIST_LINKS, PERSIST_DONE };
@@ -227,6 +239,7 @@ bool deploy_persist(struct up *u)
 {
 	struct deploy *d = u->deploy;
 	char path[CTL_PATH_MAX], number[16];
+	struct identity who;
 
 	if (!u->c->persist || !u->c->persist[0])
 		return true;
@@ -238,8 +251,9 @@ bool deploy_persist(struct up *u)
 		}
 		d->persist = PERSIST_FOLDER;
 		(void)snprintf(number, sizeof number, "%u", (unsigned)u->app.gid);
+		identity_of(u->ctl, &u->app, u->c, &who);
 		wants_below(u->ctl, &u->app, "data/persist", path);
-		up_root_folder(u, path, number, number, "0755");
+		up_root_folder(u, path, who.account ? who.account->name : number, number, "0755");
 		return false;
 	}
 	if (u->acts_pending)

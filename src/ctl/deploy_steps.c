@@ -574,14 +574,15 @@ static void remove_folder(struct up *u, const char *name)
 
 bool deploy_trees(struct up *u)
 {
-	static const char *const names[] = {"releases", "incoming", "own", "php", "data"};
+	enum { FOLDERS_ALWAYS = 5 }; /* the others go with the data only */
+	static const char *const names[] = {"releases", "incoming", "own", "php", "cache", "data", "logs", "config"};
 	struct deploy *d = u->deploy;
 	struct ctl *c = u->ctl;
 	char path[CTL_PATH_MAX];
 
 	if (deploy_begins(d)) {
 		for (unsigned i = 0; i < ARRAY_LEN(names); i++)
-			if (d->data || strcmp(names[i], "data") != 0)
+			if (d->data || i < FOLDERS_ALWAYS)
 				remove_folder(u, names[i]);
 		(void)snprintf(path, sizeof path, "%s/public/app%u", c->state_dir, (unsigned)d->app->number);
 		if (c->start.root)

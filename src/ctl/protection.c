@@ -87,10 +87,18 @@ static void put_own(struct paths *p, const struct ctl *c, const struct app *a)
 	} else {
 		put_below(p, JAIL_PATH_WRITE, c->state_dir, "data");
 		put_below(p, JAIL_PATH_WRITE, c->state_dir, "own");
+		put_below(p, JAIL_PATH_WRITE, c->state_dir, "cache");
+		put_below(p, JAIL_PATH_WRITE, c->state_dir, "logs");
+		put_below(p, JAIL_PATH_READ, c->state_dir, "config");
 	}
 	put_path(p, JAIL_PATH_READ | JAIL_PATH_OPTIONAL, a->work);
 	wants_sockets(c, path);
 	put_path(p, JAIL_PATH_READ | JAIL_PATH_OPTIONAL, path);
+}
+
+static void put_own_directory(void *arg, uint32_t kind, const char *path)
+{
+	put_path(arg, kind, path);
 }
 
 /* Does it lie in one of stead's own folders, and not in what is this app's? Nobody who deploys may have another app's
@@ -111,14 +119,18 @@ static bool is_others(const struct ctl *c, const struct app *a, const char *path
 }
 
 void protection_pack(
-	const struct ctl *c, const struct app *a, const struct conf_app *conf, struct buf *b)
+	const struct ctl *c, const struct app *a, const struct conf_app *conf, uint32_t set, struct buf *b)
 {
 	uint64_t memory = memory_bytes();
 	struct msg_jail j = conf->jail;
 	struct paths p = {.n = 0};
+	struct identity who;
 
 	buf_init(&p.b, CHAN_PAYLOAD_MAX);
 	put_own(&p, c, a);
+	identity_paths(c, a, conf, set, put_own_directory, &p);
+	identity_of(c, a, conf, &who);
+	memcpy(j.groups, who.groups, sizeof j.groups);
 	for (unsigned i = 0; i < conf->njail_paths; i++)
 		if (!c->start.root || !is_others(c, a, conf->jail_paths[i].path))
 			put_path(&p, conf->jail_paths[i].kind, conf->jail_paths[i].path);

@@ -5,6 +5,7 @@
 #ifndef STEAD_CTL_PROTECTION_H
 #define STEAD_CTL_PROTECTION_H
 
+#include "identity.h"
 #include "tbl/tbl.h"
 #include <jansson.h>
 
@@ -17,11 +18,12 @@ struct msg;
 struct protection {
 	struct msg_protection can; /* what the parent can hold apps to */
 	char why[160];             /* … and why not to more; "" */
+	struct identities identities; /* as whom they may run */
 };
 
 /* What every process of that app is held to and sees, as it ends a PROC_SET; kept in its run, too. */
 void protection_pack(
-	const struct ctl *c, const struct app *a, const struct conf_app *conf, struct buf *b);
+	const struct ctl *c, const struct app *a, const struct conf_app *conf, uint32_t set, struct buf *b);
 /* PROTECTION. */
 void protection_heard(struct ctl *c, const struct msg *m);
 /* What this machine can hold apps to, by which cgroups, or why it cannot. */

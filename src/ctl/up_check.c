@@ -132,6 +132,8 @@ static void checked(struct ask *a, const struct ask_end *end)
 	if (u->reload)
 		reload_keep(u);
 	up_values(u);
+	if (!u->failing && !u->ctl->start.root)
+		identity_settle(u);
 	if (!u->failing && u->agree && acme_agree(u->ctl, u->c->acme_directory, "--yes") < 0)
 		up_fail(u, VERB_EXIT_FAILED, "free disk space, then try again",
 			"That you agree to the authority's terms could not be written down.");
@@ -200,7 +202,7 @@ static void tell_known(struct up *u, struct ask *a)
 
 void up_check(struct up *u)
 {
-	struct msg_check_ask ask = {.mode = CHECK_FOLDER, .uid = u->app.uid, .gid = u->app.gid};
+	struct msg_check_ask ask = {.mode = CHECK_FOLDER, .uid = u->app.gid, .gid = u->app.gid};
 	char name[64], own[CTL_PATH_MAX];
 	struct ask *a;
 	struct buf b;
@@ -225,7 +227,9 @@ void up_check(struct up *u)
 	pack_str(&b, own);
 	wants_runtime(u->ctl, u->app.set, own);
 	pack_str(&b, own);
-	a = ask_start(u->ctl, PROC_CHECK, u->app.uid, u->app.gid, CHECK_MS, MSG_CHECK_ASK, &b, &check_ops, u);
+	wants_base(u->ctl, &u->app, own);
+	pack_str(&b, own);
+	a = ask_start(u->ctl, PROC_CHECK, u->app.gid, u->app.gid, CHECK_MS, MSG_CHECK_ASK, &b, &check_ops, u);
 	if (!a)
 		start_failed(u, "check");
 	else if (u->seals)
@@ -280,7 +284,7 @@ void up_build(struct up *u)
 	/* A release that is kept runs with its own again when it is gone back to. */
 	if (u->deploy)
 		(void)state_release_pythons(u->ctl, &u->app, &b);
-	if (!ask_start(u->ctl, PROC_BUILD, u->app.uid, u->app.gid, BUILD_MS, MSG_BUILD_ASK, &b,
+	if (!ask_start(u->ctl, PROC_BUILD, u->app.gid, u->app.gid, BUILD_MS, MSG_BUILD_ASK, &b,
 		    &build_ops, u))
 		start_failed(u, "build");
 }

@@ -156,6 +156,7 @@ static void db_ask(struct up *u, enum db_what what)
 		.owner = u};
 	uint32_t uid, gid;
 
+	u->db_uid = u->app.uid;
 	/* Before check has told it, the last time's name is the guess. */
 	if (u->c)
 		(void)snprintf(u->database, sizeof u->database, "%s", u->c->database);
@@ -188,7 +189,7 @@ void up_db_advance(struct up *u)
 	if (u->db != DB_STARTS || !u->server_up || !u->checked || u->failing)
 		return;
 	u->db = DB_APPS;
-	db_ask(u, strcmp(u->database, u->c->database) == 0 ? DB_APP : DB_INIT);
+	db_ask(u, strcmp(u->database, u->c->database) == 0 && u->db_uid == u->app.uid ? DB_APP : DB_INIT);
 }
 
 static void db_ended(struct ask *a, const struct ask_end *end)

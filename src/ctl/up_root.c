@@ -65,8 +65,8 @@ static void own_folders(struct up *u)
 
 	u->owned = true;
 	(void)snprintf(number, sizeof number, "%u", (unsigned)u->app.gid);
-	(void)snprintf(path, sizeof path, "%s/data", u->ctl->state_dir);
-	up_root_folder(u, path, number, number, "0700");
+	identity_settle(u);
+	identity_folders(u);
 	wants_own(u->ctl, &u->app, path);
 	up_root_folder(u, path, number, number, "0755");
 }
@@ -78,6 +78,10 @@ static void copy_and_folders(struct up *u)
 	uint32_t uid, gid;
 
 	(void)snprintf(number, sizeof number, "%u", (unsigned)u->app.gid);
+	if (u->app.gid == 0) {
+		up_root_act(u, ACT_TREE_COPY, (const char *const[]){u->app.folder, u->app.work, "stead-check"});
+		return;
+	}
 	up_root_act(u, ACT_TREE_COPY, args);
 	wants_php_folder(u->ctl, &u->app, path);
 	up_root_folder(u, path, "stead-ctl", number, "0750");
@@ -129,12 +133,23 @@ static unsigned long tree_number(const struct app *a)
 	return n > 0 && *end == '\0' && n < TREES_MAX ? n : 0;
 }
 
+/* The operator's folder mostly has no program: then nothing runs as a user of its own, and there is none. One that was
+ * made is kept. */
+static bool needs_user(const struct up *u)
+{
+	const struct conf_app *conf = u->checked ? u->c : NULL;
+
+	return !u->ctl->start.server || u->app.gid != 0 ||
+	       (conf && (wants_role(conf) != PROC_NONE || conf->nprograms > 0 || conf->challenge_hook ||
+				conf->migrate || conf->postgres == CONF_POSTGRES_YES));
+}
+
 bool up_root_ready(struct up *u)
 {
 	char owner[CTL_PATH_MAX];
 	const char *const args[] = {u->app.name, "", owner};
 
-	/* The operator's folder has a user too: check runs as that. Its state is not below another's. */
+	/* The operator's state is not below another's. */
 	(void)snprintf(owner, sizeof owner, "%s%s", u->ctl->state_dir, u->ctl->start.server ? "/server" : "");
 
 	if (!u->ctl->start.root)
@@ -147,9 +162,16 @@ bool up_root_ready(struct up *u)
 		(void)snprintf(u->app.work, sizeof u->app.work, "%s/releases/%lu",
 			u->ctl->state_dir, tree_number(&u->ctl->app) + 1);
 		client_progress(u->client, "prepare", "copying the folder", UINT32_MAX);
-		up_root_act(u, ACT_USER_APP, args);
-	} else if (u->checked && !u->owned && u->acts_pending == 0 && !u->failing) {
-		own_folders(u);
+		if (needs_user(u))
+			up_root_act(u, ACT_USER_APP, args);
+		else
+			copy_and_folders(u);
+	} else if (u->checked && !u->owned && u->acts_pending == 0 && !u->failing && needs_user(u)) {
+		/* The operator's, whose program has just been found: the copy becomes his group's. */
+		if (u->app.gid == 0)
+			up_root_act(u, ACT_USER_APP, args);
+		else
+			own_folders(u);
 	}
 	return u->acts_pending == 0;
 }

@@ -22,9 +22,15 @@ enum { POSTGRES_STOP_MS = 60 * 1000, WORKER_STOP_MS = 10 * 1000 };
 int want_send(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_sum)
 {
 	struct msg_proc_set set = w->set;
+	struct identity who;
 	struct buf b;
 	int err;
 
+	if (w->held) {
+		identity_of(c, w->held, w->conf, &who);
+		set.uid = who.uid;
+		set.gid = who.gid;
+	}
 	/* Another version of stead says it in its own words; the app is the same. */
 	set.flags |= c->other_build ? PROC_SET_STAYS : 0;
 	buf_init(&b, CHAN_PAYLOAD_MAX - sizeof set);
@@ -41,7 +47,7 @@ int want_send(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_su
 	pack_str(&b, w->socket ? w->socket : "");
 	pack_str(&b, w->probe ? w->probe : "");
 	if (w->held)
-		protection_pack(c, w->held, w->conf, &b);
+		protection_pack(c, w->held, w->conf, set.app, &b);
 	else if (w->more)
 		pack_bytes(&b, "", 0); /* nothing holds it */
 	if (w->more)
@@ -84,12 +90,12 @@ void wants_own(const struct ctl *c, const struct app *a, char ret[static CTL_PAT
 		(void)snprintf(ret, CTL_PATH_MAX, c->start.root ? "%s/own" : "%s", c->state_dir);
 }
 
-void wants_state(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX])
+void wants_base(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX])
 {
 	if (app_deployed(a))
-		wants_below(c, a, "data", ret);
+		wants_below(c, a, "", ret);
 	else
-		(void)snprintf(ret, CTL_PATH_MAX, "%s/data", c->state_dir);
+		(void)snprintf(ret, CTL_PATH_MAX, "%s", c->state_dir);
 }
 
 void wants_runtime(const struct ctl *c, uint32_t app, char ret[static CTL_PATH_MAX])
@@ -184,9 +190,9 @@ static void database_env(const struct ctl *c, const struct conf_app *conf, struc
 }
 
 int want_own_env(
-	struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *e)
+	struct ctl *c, const struct app *a, const struct conf_app *conf, uint32_t set, struct env_text *e)
 {
-	char secret[65], data[CTL_PATH_MAX];
+	char secret[65];
 	int err = state_secret(c, a->name, secret);
 
 	if (err)
@@ -199,9 +205,7 @@ int want_own_env(
 		want_env(e, "STEAD_APP", "%s", a->name);
 	if (!named(conf, "STEAD_RELEASE"))
 		want_env(e, "STEAD_RELEASE", "%u", (unsigned)a->release);
-	wants_state(c, a, data);
-	if (!named(conf, "STATE_DIRECTORY"))
-		want_env(e, "STATE_DIRECTORY", "%s", data);
+	identity_env(c, a, conf, set, e);
 	if (conf->python && !named(conf, "PYTHONUNBUFFERED"))
 		want_env(e, "PYTHONUNBUFFERED", "1");
 	explicit_bzero(secret, sizeof secret);
@@ -280,7 +284,7 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 	buf_init(&more, CHAN_PAYLOAD_MAX);
 	if (err == 0) {
 		buf_init(&e->b, CHAN_PAYLOAD_MAX);
-		err = want_own_env(c, a, conf, e);
+		err = want_own_env(c, a, conf, a->set, e);
 	}
 	if (err == 0) {
 		effective_path(a, conf->working_directory, py->cwd);

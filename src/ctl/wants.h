@@ -38,8 +38,8 @@ void wants_php_folder(const struct ctl *c, const struct app *a, char ret[static 
 void wants_data(const struct ctl *c, char ret[static CTL_PATH_MAX]);
 /* The folder below the state where the app's user may write what is made for it (its venv). */
 void wants_own(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX]);
-/* The one where the app may write (STATE_DIRECTORY). */
-void wants_state(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX]);
+/* The folder in which its data, cache, logs and config are. */
+void wants_base(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX]);
 /* What is below a deployed app's folder, STATE/apps/NAME. */
 void wants_below(const struct ctl *c, const struct app *a, const char *name, char ret[static CTL_PATH_MAX]);
 /* Is the one place that its program serves at the same for every release? Then two cannot run side by side. */
@@ -67,8 +67,8 @@ struct env_text {
 	unsigned n;
 };
 void want_env(struct env_text *e, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* What stead gives every process of the app, then the configuration's own. */
-int want_own_env(struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *e);
+/* What stead gives every process of the app, by the number of its set; then the configuration's own. */
+int want_own_env(struct ctl *c, const struct app *a, const struct conf_app *conf, uint32_t set, struct env_text *e);
 /* wants_life.c: the life of the program into w->set, and the rest of it packed into ret, which w->more may name: its
  * commands with the variables of w->env put in, names to pass on and to take out. 0; -ENOENT: ret_missing, the program
  * of a command, is not found in PATH; -errno. */

@@ -164,7 +164,7 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 	buf_init(&t->env.b, CHAN_PAYLOAD_MAX);
 	buf_init(&t->args, CHAN_PAYLOAD_MAX);
 	buf_init(&t->more, CHAN_PAYLOAD_MAX);
-	err = want_own_env(c, a, conf, &t->env);
+	err = want_own_env(c, a, conf, a->set, &t->env);
 	if (conf->service.linked) {
 		/* What stead_open() looks for: the channel that workers.c hands over. */
 		want_env(&t->env, "STEAD_LINK_FD", "3");
@@ -305,7 +305,7 @@ static int want_one(struct ctl *c, const struct app *a, const struct conf_app *c
 		return -ENOMEM;
 	buf_init(&t->env.b, CHAN_PAYLOAD_MAX);
 	buf_init(&t->args, CHAN_PAYLOAD_MAX);
-	err = want_own_env(c, a, conf, &t->env);
+	err = want_own_env(c, a, conf, number, &t->env);
 	want_env(&t->env, "STEAD_PROGRAM", "%s", p->name);
 	if (run)
 		want_env(&t->env, "STEAD_RUN", "%llu", (unsigned long long)run);

@@ -117,8 +117,10 @@ int account_allowed(const struct parent *p, enum proc role, uint32_t uid, uint32
 	switch (role) {
 	case PROC_WORKER:
 	case PROC_SERVICE:
+		return (is_app(uid) || allow_uid(p, uid)) && (is_app(gid) || allow_gid(p, uid, gid)) ? 0 : -EPERM;
 	case PROC_BUILD:
-		return is_app(uid) && is_app(gid) ? 0 : -EPERM;
+		/* What it makes for such an account is in the app's own group. */
+		return (is_app(uid) || allow_uid(p, uid)) && is_app(gid) ? 0 : -EPERM;
 	case PROC_CHECK:
 		/* As itself, or as the app whose module it tries to import. */
 		return (uid == 0 && gid == 0) || (is_app(uid) && is_app(gid)) ? 0 : -EPERM;
@@ -132,4 +134,12 @@ int account_allowed(const struct parent *p, enum proc role, uint32_t uid, uint32
 	default:
 		return -EPERM;
 	}
+}
+
+int account_groups(const struct parent *p, uint32_t uid, const uint32_t *groups)
+{
+	for (unsigned i = 0; p->root && i < JAIL_GROUPS_MAX && groups[i] != 0; i++)
+		if (!is_app(groups[i]) && !allow_gid(p, uid, groups[i]))
+			return -EPERM;
+	return 0;
 }

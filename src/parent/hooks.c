@@ -86,7 +86,7 @@ static int open_output(uint32_t life, int in[2], int out[2])
 }
 
 /* The words as they are now, then the process. */
-static int start(struct parent *p, struct run *r, const struct hook *h, int out[2],
+static int start(struct parent *p, struct run *r, const struct hook *h, bool fresh, int out[2],
 	char ret_failed[static SPAWN_STEP_MAX])
 {
 	const char *step = "";
@@ -103,6 +103,7 @@ static int start(struct parent *p, struct run *r, const struct hook *h, int out[
 		return -ENOMEM;
 	}
 	app_ask(&ask, p, r->spec);
+	ask.fresh = fresh;
 	ask.path = h->path;
 	ask.argv = argv;
 	ask.envp = (char *const *)env;
@@ -125,11 +126,12 @@ int hook_spawn(struct parent *p, struct run *r, const struct hook *h)
 	int in[2] = {-1, -1}, out[2] = {-1, -1};
 	const char *step = "pipe";
 	char failed[SPAWN_STEP_MAX] = "memory";
+	bool fresh = h->kind < HOOK_START && place_begins(r);
 	int e = place_make(p, r, &step);
 
 	if (e == 0)
 		e = open_output(r->spec->set.life, in, out);
-	if (e == 0 && (e = start(p, r, h, out, failed)) < 0)
+	if (e == 0 && (e = start(p, r, h, fresh, out, failed)) < 0)
 		step = failed;
 	close_both(out);
 	if (e < 0) {

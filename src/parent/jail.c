@@ -203,9 +203,12 @@ static int step_root(const struct jail_plan *j)
 
 static int step_groups(const struct jail_plan *j)
 {
-	gid_t groups[2] = {j->gid, j->gid_extra};
+	gid_t groups[2 + JAIL_GROUPS_MAX] = {j->gid, j->gid_extra};
+	size_t n = j->gid_extra != j->gid ? 2 : 1;
 
-	return fail_errno(setgroups(j->gid_extra != j->gid ? 2 : 1, groups));
+	for (unsigned i = 0; j->spec != NULL && i < JAIL_GROUPS_MAX && j->spec->jail.groups[i] != 0; i++)
+		groups[n++] = j->spec->jail.groups[i];
+	return fail_errno(setgroups(n, groups));
 }
 
 static int step_gid(const struct jail_plan *j)

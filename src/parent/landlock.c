@@ -82,7 +82,7 @@ int jail_landlock(const struct jail_plan *j)
 	for (size_t i = 0; strict && e == 0 && i < ARRAY_LEN(always); i++)
 		e = allow(ruleset, always[i], attr.fs);
 	for (uint32_t i = 0; strict && e == 0 && i < spec->jail.paths; i++) {
-		uint32_t kind = spec->paths[i].kind & ~(uint32_t)JAIL_PATH_OPTIONAL;
+		uint32_t kind = spec->paths[i].kind & JAIL_PATH_KINDS;
 
 		if (kind == JAIL_PATH_WRITE || kind == JAIL_PATH_EMPTY)
 			e = allow(ruleset, spec->paths[i].path, attr.fs);

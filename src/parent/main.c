@@ -227,6 +227,7 @@ int main(int argc, char **argv)
 	notify_init(p);
 	places_init(p);
 	own_ring(p);
+	allow_read(p);
 	if (adopts) {
 		adopt_go(p);
 	} else {

@@ -167,7 +167,7 @@ static int part_keep(struct view *v)
 	if (e < 0)
 		return e;
 	for (unsigned i = 0; i < m->paths; i++) {
-		uint32_t kind = m->path[i].kind & ~(uint32_t)JAIL_PATH_OPTIONAL;
+		uint32_t kind = m->path[i].kind & JAIL_PATH_KINDS;
 		bool optional = (m->path[i].kind & JAIL_PATH_OPTIONAL) != 0;
 
 		if (kind != JAIL_PATH_WRITE && kind != JAIL_PATH_READ)
@@ -369,7 +369,7 @@ static int part_close(struct view *v)
 	if (m->own_hidden && e == 0)
 		e = close_own(v, m->parent->state_dir);
 	for (unsigned i = 0; e == 0 && i < m->paths; i++) {
-		uint32_t kind = m->path[i].kind & ~(uint32_t)JAIL_PATH_OPTIONAL;
+		uint32_t kind = m->path[i].kind & JAIL_PATH_KINDS;
 
 		v->at = m->path[i].path;
 		if (kind == JAIL_PATH_HIDDEN)

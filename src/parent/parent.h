@@ -18,6 +18,7 @@
 #ifndef STEAD_PARENT_H
 #define STEAD_PARENT_H
 
+#include "allow.h"
 #include "cgroup.h"
 #include "child.h"
 #include "jail.h"
@@ -96,7 +97,6 @@ enum {
 
 struct parent;
 
-
 /* ---- account.c: numbers of the system's users, read from /etc/passwd without the name service
  * ---- */
 struct account {
@@ -109,6 +109,8 @@ int account_find(const char *name, struct account *ret_account);
 int account_boot(struct parent *p);
 /* May this role run under that uid and gid, as ctl asks? 0 or -EPERM. */
 int account_allowed(const struct parent *p, enum proc role, uint32_t uid, uint32_t gid);
+/* … and in further groups (msg_jail.groups)? */
+int account_groups(const struct parent *p, uint32_t uid, const uint32_t *groups);
 
 /* ---- hold.c: in the child, before its jail: into the cgroups that clone3(2) could not put it in;
  * limits ---- */
@@ -349,6 +351,7 @@ struct parent {
 	uint64_t files_soft, files_hard; /* RLIMIT_NOFILE as found */
 	struct account account[PROC_END];
 	struct account postgres;
+	struct allow allow; /* as whom apps may run besides */
 	uint64_t generation; /* the last one given */
 	uint32_t seed;       /* of jitter */
 

@@ -365,6 +365,17 @@ int place_make(struct parent *p, struct run *r, const char **ret_step)
 	return e;
 }
 
+bool place_begins(const struct run *r)
+{
+	if (r->place != NULL || r->spec == NULL || (r->spec->jail.flags & JAIL_KEEP_RUNTIME) != 0)
+		return false;
+	for (const struct slot *s = r->slot->set->slots; s != NULL; s = s->next)
+		for (unsigned i = 0; i < ARRAY_LEN(s->run); i++)
+			if (run_busy(&s->run[i]))
+				return false;
+	return true;
+}
+
 void place_quiet(struct parent *p, struct run *r)
 {
 	close_at(p, r, 'n', &r->notify_fd);
@@ -387,8 +398,8 @@ void place_shut(struct parent *p, struct run *r)
 
 void place_bury(struct parent *p, struct run *r)
 {
+	place_ended(p, r);
 	if (r->slot->role != PROC_SERVICE)
 		return;
-	place_ended(p, r);
 	close_at(p, r, 's', &r->listen_fd);
 }

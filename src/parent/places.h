@@ -21,6 +21,9 @@ int place_make(struct parent *p, struct run *r, const char **ret_step);
 /* A command's words with what is known only now in them: "${NAME}" of PORT, MAINPID, SERVICE_RESULT, EXIT_CODE and
  * EXIT_STATUS, by `vars` (NAME=VALUE) or as nothing. One piece of memory to free(); NULL: -ENOMEM. */
 char **place_words(char *const *argv, uint32_t argc, char *const *vars);
+/* Does its life begin, with no process of its program before it and none beside it, so that RuntimeDirectory= is to be
+ * empty? Before place_make(). */
+bool place_begins(const struct run *r);
 /* Its process is dead: its notifications are over, its port is free. */
 void place_quiet(struct parent *p, struct run *r);
 /* All of it has ended. What is handed over stays for the next one in its place. */

@@ -66,6 +66,8 @@ static int allowed(const struct parent *p, const struct spec *s)
 	if (role != PROC_WORKER && role != PROC_SERVICE && role != PROC_POSTGRES)
 		return -EINVAL;
 	int e = account_allowed(p, role, s->set.uid, s->set.gid);
+	if (e == 0)
+		e = account_groups(p, s->set.uid, s->jail.groups);
 	if (e == 0 && p->root && role == PROC_POSTGRES)
 		e = postgres_path(s->path);
 	return e;

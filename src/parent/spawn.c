@@ -102,6 +102,7 @@ static const struct spawn_step before_jail[] = {
 };
 static const struct spawn_step after_jail[] = {
 	{"death signal", step_death_signal},
+	{"own folders", folders_make},
 	{"working folder", step_folder},
 };
 

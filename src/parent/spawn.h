@@ -19,6 +19,7 @@ struct spawn {
 	unsigned mask;               /* umask */
 	int death_signal;            /* sent by the kernel when the parent dies */
 	uint64_t files_max;          /* RLIMIT_NOFILE, soft */
+	bool fresh;                  /* nothing of its program runs yet: what an earlier one left in RuntimeDirectory= goes */
 	struct jail_plan jail;
 	char failed[SPAWN_STEP_MAX]; /* the failed step's name, after a failure */
 };
@@ -33,6 +34,8 @@ void spawn_done(struct spawn *ask);
 /* Blocks until the program runs (exec succeeded) or could not. The pid is also its session. -errno
  * and the step that failed. */
 int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **ret_step);
+/* folders.c: in the child, as the app: its own folders. 0 or -errno; -EAGAIN: what is to go is more than goes at once. */
+int folders_make(const struct spawn *ask);
 /* Fill p->env, the environment that every process of stead's own gets: PATH, LANG, HOME. */
 void spawn_env(struct parent *p);
 

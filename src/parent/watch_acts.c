@@ -235,8 +235,7 @@ void run_over(struct run *r)
 	bool again = s->wanted && r == slot_run(s) && (!runs_once(s) || s->at_once);
 	bool dead = again && !s->at_once && s->role == PROC_SERVICE && !unit_restarts(r);
 
-	if (s->role == PROC_SERVICE)
-		place_ended(p, r);
+	place_ended(p, r);
 	spec_unref(r->spec);
 	r->spec = NULL;
 	if (dead)

@@ -118,6 +118,7 @@ void wire_greet(struct parent *p, struct run *r)
 		keep_give_writer(p, r);
 		keep_give_ctl(p, r);
 		limits_tell(p);
+		allow_tell(p);
 		listen_give_ctl(p);
 		tell_all_states(p);
 		/* The one before it may have died over it: it is asked for until somebody says that it is done. */

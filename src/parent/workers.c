@@ -108,6 +108,16 @@ int app_view(struct parent *p, struct spec *spec, struct spawn *ask)
 		       : view_app(p, spec, &ask->jail.mounts_fd, ask->failed);
 }
 
+/* Where it is asked, or where its own runtime folders are. */
+static bool wants_place(const struct spec *spec)
+{
+	bool wants = spec->set.role == PROC_SERVICE;
+
+	for (uint32_t i = 0; i < spec->jail.paths; i++)
+		wants |= (spec->paths[i].kind & JAIL_PATH_KINDS) == JAIL_PATH_RUNTIME;
+	return wants;
+}
+
 int app_spawn(struct parent *p, struct run *r)
 {
 	struct spec *spec = r->spec;
@@ -115,7 +125,8 @@ int app_spawn(struct parent *p, struct run *r)
 	const char **env = NULL, *step = "pipe";
 	struct app_fds f;
 	struct spawn ask;
-	int e = spec->set.role == PROC_SERVICE ? place_make(p, r, &step) : 0;
+	bool fresh = place_begins(r);
+	int e = wants_place(spec) ? place_make(p, r, &step) : 0;
 
 	if (e == 0)
 		e = (env = app_environment(p, r, NULL)) != NULL
@@ -130,6 +141,7 @@ int app_spawn(struct parent *p, struct run *r)
 			ask.argv = r->place->argv;
 			memcpy(ask.pid_at, r->place->pid_at, sizeof(ask.pid_at));
 		}
+		ask.fresh = fresh;
 		ask.fd[1] = f.out[1];
 		ask.fd[2] = f.err[1];
 		ask.fd[3] = link ? f.down[1] : r->listen_fd;

@@ -202,3 +202,13 @@ def test_folders(world):
     assert inside(world, "s = os.stat('/run/stead/x/pg'); print(pwd.getpwuid(s.st_uid).pw_name, s.st_gid, "
                          "oct(stat.S_IMODE(s.st_mode)))") == f"postgres {gid} 0o710"
     assert ask(world, FOLDER_MAKE, "/run/stead/x/pg", gid, gid, "0700")[0] == 1
+    # An app's data is its own; where it was somebody else's of the app's group, all of it comes back, and nothing of others.
+    data = "/var/lib/stead/apps/x/data"
+    assert ask(world, FOLDER_MAKE, data, gid, gid, "0700")[0] == 0
+    inside(world, f"[os.makedirs('{data}/a/b'), open('{data}/a/f', 'w').close(), os.symlink('/etc/shadow', '{data}/a/l'), "
+                  f"open('{data}/roots', 'w').close()]; [os.chown(p, 33, {gid}, follow_symlinks=False) for p in "
+                  f"('{data}', '{data}/a', '{data}/a/b', '{data}/a/f', '{data}/a/l')]")
+    assert ask(world, FOLDER_MAKE, data, "50999", gid, "0700")[0] == 1
+    assert ask(world, FOLDER_MAKE, data, gid, gid, "0700")[0] == 0
+    seen = inside(world, f"print(sorted({{(p.name, p.lstat().st_uid) for p in pathlib.Path('{data}').rglob('*')}}), os.stat('/etc/shadow').st_uid)")
+    assert seen == str([("a", int(gid)), ("b", int(gid)), ("f", int(gid)), ("l", int(gid)), ("roots", 0)]) + " 0", seen

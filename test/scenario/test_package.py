@@ -162,6 +162,8 @@ def installs_and_serves(server, deb):
     put_site(server, "hello")
     server.run("systemctl reload stead")
     wait_until("the site", lambda: server.answers() == (200, b"hello"))
+    # The operator's folder runs nothing, so there is nobody for it.
+    assert not [name for name in accounts(server) if name.startswith("app-")], accounts(server)
 
 
 def comes_back(server):

@@ -43,8 +43,8 @@ def test_refused(app_folder, text, line, parts, todo):
     assert all(part in found[0]["text"] for part in parts) and todo in found[0]["todo"], found
 
 
-@pytest.mark.parametrize("key, holds", [("PIDFile=/run/x.pid", "is the main one"), ("ExitType=cgroup", "when the started process has"), ("User=www", "a user of its own"),
-                                        ("RuntimeDirectory=x", "%t")])
+@pytest.mark.parametrize("key, holds", [("PIDFile=/run/x.pid", "is the main one"), ("ExitType=cgroup", "when the started process has"),
+                                        ("ProtectHostname=no", "the name cannot be changed")])
 def test_a_unit_file_as_it_is(app_folder, key, holds):
     """What systemd would do and stead does in another way is said, and no error."""
     answer = check(app_folder({"web.service": EXEC + key + "\n"}), status=0)

@@ -55,6 +55,10 @@ static void sample(const struct conf_row *r, unsigned n, char *mem, size_t cap)
 	case CONF_TYPE_JAILPATH:
 		snprintf(mem, cap, "/n%u", n);
 		break;
+	case CONF_TYPE_ACCOUNT:
+	case CONF_TYPE_OWN_DIRECTORY:
+		snprintf(mem, cap, "n%u", n);
+		break;
 	case CONF_TYPE_SANDBOX:
 		snprintf(mem, cap, "%s", strchr(r->example, '=') + 1);
 		break;
@@ -240,6 +244,13 @@ static void every_key_at_its_bounds(void **state)
 			assert_int_equal(put(k, "RTMIN+1"), 0);
 			assert_int_equal(put(k, "TERM"), 0);
 			assert_int_equal(put(k, "9"), 0);
+			break;
+		case CONF_TYPE_ACCOUNT:
+			assert_int_equal(put(k, "www-data"), 0);
+			assert_int_equal(put(k, "a23456789b123456789c123456789d12"), 0);
+			assert_int_equal(put(k, "a23456789b123456789c123456789d123"), -EINVAL);
+			assert_int_equal(put(k, "-a"), -EINVAL);
+			assert_int_equal(put(k, "a:b"), -EINVAL);
 			break;
 		case CONF_TYPE_LISTEN:
 			assert_int_equal(put(k, "port:65536"), -EINVAL);

@@ -48,7 +48,7 @@ static const struct row rows[] = {
 	{"[Site]\n  Nope=a\n", CONF_SITE_NAME, "", "2:3:0"},
 	{"[Postgres]\nCluster=1\n", CONF_SITE_NAME, "", "2:1:0"},
 	{"[Unit]\nNope=a\nDescription=x\n", CONF_SITE_NAME, "", "2:1:1"},
-	{"[Service]\nNope=a\nUser=x\n[Install]\nZzz=1\n", CONF_SITE_NAME, "", "2:1:1 3:1:2 5:1:1"},
+	{"[Service]\nNope=a\nSlice=x\n[Install]\nZzz=1\n", CONF_SITE_NAME, "", "2:1:1 3:1:2 5:1:1"},
 	{"[Site]\nQueue=1\nQueue=2\n", CONF_SITE_QUEUE, "2", "3:1:1"},
 	{"[Site]\nQueue=1\nQueue=\n", CONF_SITE_QUEUE, "", ""},
 	{"[Site]\nQueue=1\nQueue=\nQueue=3\n", CONF_SITE_QUEUE, "3", ""},
