@@ -60,6 +60,17 @@ static void put_rackup(struct check *k, bool bundled)
 	program_put(k, words + skip, ARRAY_LEN(words) - skip);
 }
 
+/* Bundler writes the lock at the first start where it may; into a release nobody may. */
+static void say_unlocked(struct check *k, const char *file)
+{
+	const struct conf_pos here = {.file = "Gemfile", .line = 1, .col = 1};
+
+	if (strcmp(file, "Gemfile") == 0)
+		conf_find(k->conf, CONF_WARNING, &here,
+			"run `bundle install` (with the distribution's gems: `bundle install --local`) there, and keep the file",
+			"there is no Gemfile.lock, and bundler cannot write one where the app may not write");
+}
+
 static void choose(struct check *k, const struct gems *gems, const char *file)
 {
 	const struct conf_pos here = {.file = "config.ru", .line = 1, .col = 1};
@@ -68,6 +79,7 @@ static void choose(struct check *k, const struct gems *gems, const char *file)
 	if (bundle && gems->puma != 0) {
 		put_puma(k, true, gems->puma >= PUMA_ACTIVATED);
 		conf_find(k->conf, CONF_NOTE, &here, "", "it is run by Puma, which %s names", file);
+		say_unlocked(k, file);
 	} else if (check_in_path("puma")) {
 		put_puma(k, false, true);
 		conf_find(k->conf, CONF_NOTE, &here, "", "it is run by the system's Puma%s",
@@ -78,6 +90,7 @@ static void choose(struct check *k, const struct gems *gems, const char *file)
 		put_rackup(k, true);
 		conf_find(k->conf, CONF_NOTE, &here, "",
 			"it is run by rackup with WEBrick, because there is no Puma");
+		say_unlocked(k, file);
 	} else if (check_in_path("rackup")) {
 		put_rackup(k, false);
 		conf_find(k->conf, CONF_NOTE, &here, "",

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { UP_FOUND_MAX = 64 * 1024 };
+
 /* What the last `up` of this folder left is a first guess that saves waiting; check decides. */
 static void guess(struct up *u, const struct app *last)
 {
@@ -41,9 +43,35 @@ void up_folder(struct up *u, const char *folder)
 	guess(u, &c->app);
 }
 
+/* What was looked at is a copy, where people can mend nothing: its path as that of the folder that they know. */
+static void put_for_people(const struct up *u, struct buf *ret, const char *text)
+{
+	const char *copy = u->app.work, *folder = u->app.folder, *at;
+	size_t n = strlen(copy);
+
+	while (n && strcmp(copy, folder) != 0 && (at = strstr(text, copy)) != NULL) {
+		buf_put(ret, text, (size_t)(at - text));
+		buf_puts(ret, at[n] == '/' || !at[n] || strchr(" ,;:\"'", at[n]) ? folder : copy);
+		text = at + n;
+	}
+	buf_put(ret, text, strlen(text) + 1);
+}
+
 void up_found(struct up *u, unsigned level, const char *file, unsigned line, unsigned col, const char *text,
 	const char *todo)
 {
+	struct buf what, mend;
+
+	buf_init(&what, UP_FOUND_MAX);
+	buf_init(&mend, UP_FOUND_MAX);
+	put_for_people(u, &what, text);
+	put_for_people(u, &mend, todo);
+	if (!what.error)
+		text = what.p;
+	if (!mend.error)
+		todo = mend.p;
 	client_finding(u->client, level, file, line, col, text, todo);
 	server_found(u->ctl, level, file, line, col, text, todo);
+	buf_done(&what);
+	buf_done(&mend);
 }

@@ -1,6 +1,8 @@
 """`stead deploy` where stead is root's: each app has a user, a release that is root's, a database of its own."""
 
 import contextlib
+import glob
+import importlib.util
 import os
 import pathlib
 import pwd
@@ -192,3 +194,40 @@ def test_killed_at_fifty_moments(server, folder, promise):
         seen.append(serves != last)
         last = serves
     promise("a deploy killed", f"{len(seen)} times: {seen.count(False)} old, {seen.count(True)} new, nothing half", True)
+
+
+# What an example needs besides this repository; c-hello is built first.
+EXAMPLES = {"c-hello": "cc", "c-server": "cc", "django": "django", "fastapi": "fastapi", "flask": "flask", "hello": "", "node": "node",
+            "php": "php", "static": "", "webrick": "ruby"}
+
+
+def test_every_example_on_one_server(server, work):
+    """Each a user, a release and a name of its own, beside the others; a rollback of one touches none; all are back behind a
+    restart of everything."""
+    here, hosts = [name for name, needs in EXAMPLES.items() if not needs or shutil.which(needs) or importlib.util.find_spec(needs)
+                   or (needs == "php" and glob.glob("/usr/sbin/php-fpm*"))], {}
+    assert len(here) >= 4
+    for name in here:
+        shutil.copytree(TOP / "examples" / name, work / name, ignore=shutil.ignore_patterns(".stead", "__pycache__"))
+        if (work / name / "Makefile").exists():
+            subprocess.run(["make", "-C", str(work / name)], check=True, stdout=subprocess.DEVNULL,
+                           env={**os.environ, "PKG_CONFIG_PATH": str(BUILD / "meson-uninstalled")})
+        if name == "c-server":
+            subprocess.run(["cc", "-O2", "-o", str(work / name / "server"), str(work / name / "server.c"), "-pthread"], check=True)
+        own = (work / name / "stead.conf").read_text() if (work / name / "stead.conf").exists() else ""
+        (work / name / "stead.conf").write_text(f"[Site]\nDomain={name}.test\n{own}")
+        give(work / name)
+        server.deploy(work / name)
+        hosts[name] = server.get(host=f"{name}.test")
+        assert hosts[name].status == 200, name
+    users = {p["app"]: uids(p["pid"]) for p in server.one.status()["processes"] if p["role"] in ("worker", "service")}
+    assert set(users) == set(here) - {"static"} and all(len(of) == 1 for of in users.values())
+    assert len(set().union(*users.values())) == len(users) and {0} not in users.values()
+    server.deploy(work / "hello")
+    server.one.cli("rollback", "hello")
+    server.one.stop()
+    server.one.gone()
+    server.one.up()
+    for name in here:
+        wait_until(name, lambda name=name: server.get(host=f"{name}.test").status == 200)
+        assert len(server.get(host=f"{name}.test").text) == len(hosts[name].text), name
