@@ -65,6 +65,11 @@ int http_start(struct certs *c, struct transfer *t, const struct transfer_ask *a
 void http_stop(struct transfer *t);
 op_done http_on_readable, http_on_writable, http_on_timer;
 
+/* ---- fields.c ---- */
+/* One line of an answer's head, with its line end: the first line of an answer forgets what stood in the one before; of a field
+ * that matters the value is kept, bounded. */
+void fields_take(struct transfer *t, const char *p, size_t n);
+
 /* ---- job.c ---- */
 enum job_wait {
 	WAIT_NOTHING = 0,

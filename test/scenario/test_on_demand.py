@@ -97,7 +97,7 @@ def certificates(stead):
     return {c["names"][0]: c for c in said.get("certificates", ()) if c.get("on_demand")}
 
 
-@pytest.mark.parametrize("gates", [1, 2])
+@pytest.mark.parametrize("gates", [pytest.param(1, marks=pytest.mark.smoke), 2])
 def test_at_the_first_handshake(net, demand, gates):
     """The first client of a name waits, and is served; all others at once. Nobody else's name is got."""
     pebble, guard, stead = demand(gates=gates)

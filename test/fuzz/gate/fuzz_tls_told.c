@@ -2,7 +2,8 @@
  * fuzz_tls_told.c: what ctl tells of names as garbage: certificates that prove them (CHALLENGE_TLS), and names that have
  * none (CERT_DEMANDED). The gate's tables keep their bounds, and what was taken is forgotten again.
  *
- * An input is a row of messages: a byte that says which, two of its length, and the payload.
+ * An input is a row of messages: a byte that says which, two of its length, and the payload. A name may be asked for first, so
+ * that there is one to be refused.
  */
 #include "gate.h"
 #include "lib/must.h"
@@ -38,6 +39,18 @@ static void tell(struct gate *g, bool demanded, const uint8_t *p, size_t n)
 	free(copy);
 }
 
+/* As a hello whose certificate serves. */
+static void ask(struct gate *g, const uint8_t *p, size_t n)
+{
+	char *name = malloc(n ? n : 1);
+
+	must(name);
+	memcpy(name, p, n);
+	if (n > 0 && n < TLS_NAME_MAX)
+		tls_demand_used(g->tls, 1, name, n);
+	free(name);
+}
+
 static op_done *const table[OP_GATE_END] = {CHAN_OPS};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -55,7 +68,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t n = (size_t)(data[1] | data[2] << 8);
 
 		n = min_of(n, size - 3);
-		tell(g, data[0] & 1, data + 3, n);
+		if (data[0] & 2)
+			ask(g, data + 3, n);
+		else
+			tell(g, data[0] & 1, data + 3, n);
 		data += 3 + n;
 		size -= 3 + n;
 	}
