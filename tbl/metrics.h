@@ -51,6 +51,7 @@ METRIC(TLS_RESUMED, stead_tls_resumed_total, "handshakes", METRIC_GATE, "handsha
 METRIC(TLS_BAD, stead_tls_failed_total, "handshakes", METRIC_GATE, "handshakes that failed for what the client offers or trusts")
 METRIC(TLS_BAD_NAME, stead_tls_unknown_names_total, "handshakes", METRIC_GATE, "handshakes that failed because no site with a certificate has that name")
 METRIC(TLS_NO_KEY, stead_tls_key_failures_total, "handshakes", METRIC_GATE, "handshakes that failed because the private key could not be used")
+METRIC(TLS_KERNEL, stead_tls_kernel_connections_total, "connections", METRIC_GATE, "connections of TLS whose records the kernel makes (kTLS)")
 METRIC(TLS_SLOW, stead_tls_timeouts_total, "handshakes", METRIC_GATE, "handshakes that took too long")
 
 SITE_METRIC(REQUESTS, stead_site_requests_total, "", "requests", METRIC_COUNTER, "requests ended, by site")

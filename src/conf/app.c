@@ -274,6 +274,7 @@ static void fill_tls(struct conf *c, struct conf_app *a)
 	a->hsts_written = is_written(c, CONF_SITE_HSTS);
 	a->http1 = has_word(c, CONF_SITE_PROTOCOLS, "h1");
 	a->http2 = has_word(c, CONF_SITE_PROTOCOLS, "h2");
+	a->kernel_tls = number_of(c, CONF_SITE_KERNEL_TLS) == 0;
 	a->listen_tls = texts_of(c, CONF_SERVER_LISTEN_TLS);
 	a->listen_tls_default = !is_written(c, CONF_SERVER_LISTEN_TLS);
 	a->listen_tls_command = c->at->head[CONF_SERVER_LISTEN_TLS] != NULL &&

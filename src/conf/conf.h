@@ -421,6 +421,7 @@ struct conf_app {
 	const char *on_demand;       /* "": only names of the configuration */
 	const char *profile;         /* "": the authority's usual one */
 	bool http1, http2;           /* over TLS */
+	bool kernel_tls;             /* where the kernel can make the records */
 	const char *const *listen_tls;
 	bool listen_tls_default;     /* nobody wrote it */
 	bool listen_tls_command;     /* it is of --https */

@@ -229,7 +229,7 @@ void certs_speak(struct site_build *b, const struct conf_app *conf, struct snap_
 {
 	site->https_port = b->https_port;
 	site->flags |= (conf->http1 ? 0 : SNAP_SITE_NO_HTTP1) |
-		       (conf->http2 ? 0 : SNAP_SITE_NO_HTTP2);
+		       (conf->http2 ? 0 : SNAP_SITE_NO_HTTP2) | (conf->kernel_tls ? 0 : SNAP_SITE_NO_KERNEL_TLS);
 }
 
 void certs_serve(

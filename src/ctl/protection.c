@@ -190,6 +190,22 @@ json_t *protection_limits(const struct msg_jail *j)
 		"io_weight", (json_int_t)j->io_weight);
 }
 
+/* Can the kernel make records of TLS? Its module may be loaded later; a gate that has begun does not look again. */
+static bool has_kernel_tls(void)
+{
+	bool there = false;
+	char *text, *rest, *word;
+	size_t n;
+
+	if (sys_read_file(AT_FDCWD, "/proc/sys/net/ipv4/tcp_available_ulp", 4096, &text, &n) < 0)
+		return false;
+	rest = text;
+	while (!there && (word = strsep(&rest, " \t\n")) != NULL)
+		there = strcmp(word, "tls") == 0;
+	free(text);
+	return there;
+}
+
 json_t *protection_json(const struct ctl *c)
 {
 	const struct msg_protection *p = &c->protection.can;
@@ -199,7 +215,7 @@ json_t *protection_json(const struct ctl *c)
 		(void)json_object_set_new(where, controllers[i],
 			json_string(p->controller[i] < ARRAY_LEN(trees) ? trees[p->controller[i]]
 									: "none"));
-	return json_pack("{s:o, s:b, s:i, s:s, s:o}", "controllers", where, "kill",
+	return json_pack("{s:o, s:b, s:i, s:s, s:o, s:b}", "controllers", where, "kill",
 		p->kill != 0, "landlock", (int)p->landlock, "why", c->protection.why,
-		"apps_memory_max", bytes_or_null(p->apps_memory_max));
+		"apps_memory_max", bytes_or_null(p->apps_memory_max), "kernel_tls", has_kernel_tls());
 }

@@ -199,6 +199,7 @@ enum snap_site_flag {
 	SNAP_SITE_NO_HTTP2 = 16,
 	SNAP_SITE_STOPPED = 32, /* the same as of maintenance */
 	SNAP_SITE_ON_DEMAND = 64, /* certificates are got for names that it has no certificate for */
+	SNAP_SITE_NO_KERNEL_TLS = 128, /* the gate makes the records of its connections, also where the kernel could */
 };
 struct snap_site {
 	struct snap_str name;

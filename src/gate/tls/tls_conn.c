@@ -37,11 +37,13 @@ static int bio_read(BIO *b, char *p, size_t n, size_t *ret_n)
 	return 1;
 }
 
-/* A record. */
+/* A record; or, where the kernel makes them, what is to be in some. */
 static int bio_write(BIO *b, const char *p, size_t n, size_t *ret_n)
 {
+	struct tls_conn *t = BIO_get_data(b);
+
 	BIO_clear_retry_flags(b);
-	if (!tls_out_put(BIO_get_data(b), p, n))
+	if (t->record_type ? !tls_kernel_put(t, p, n) : !tls_out_put(t, p, n))
 		return 0;
 	*ret_n = n;
 	return 1;
@@ -49,10 +51,7 @@ static int bio_write(BIO *b, const char *p, size_t n, size_t *ret_n)
 
 static long bio_ctrl(BIO *b, int what, long n, void *p)
 {
-	(void)b;
-	(void)n;
-	(void)p;
-	return what == BIO_CTRL_FLUSH;
+	return what == BIO_CTRL_FLUSH ? 1 : tls_kernel_ctrl(BIO_get_data(b), what, n, p);
 }
 
 /* Made once for a gate, for it is a type. */

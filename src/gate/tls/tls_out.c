@@ -150,6 +150,8 @@ int tls_conn_send(struct conn *c, struct send_op *s)
 	int res;
 
 	must(!t->plain && t->ready);
+	if (tls_kernel_sends(t))
+		return loop_send(c->gate->loop, &c->lfd, s);
 	t->plain = s;
 	s->sent = 0;
 	res = push(t);
@@ -160,7 +162,11 @@ int tls_conn_send(struct conn *c, struct send_op *s)
 
 void tls_conn_send_cancel(struct conn *c)
 {
-	c->tls->plain = NULL;
+	struct tls_conn *t = c->tls;
+
+	if (!t->plain && t->kernel && !t->sending)
+		loop_send_cancel(c->gate->loop, &c->lfd);
+	t->plain = NULL;
 }
 
 /* It completes as a loop's does. */
@@ -186,6 +192,7 @@ void tls_out_go_on(struct tls_conn *t)
 
 static void shut_when_sent(struct tls_conn *t)
 {
+	tls_kernel_sent(t);
 	if (t->shut && !t->q.first)
 		(void)loop_sys_shutdown(t->conn->gate->loop, t->conn->lfd.fd, SHUT_WR);
 }

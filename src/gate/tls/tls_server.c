@@ -224,6 +224,7 @@ static int on_hello(SSL *ssl, int *ret_alert, void *arg)
 	}
 	t->site = site;
 	t->site_number = t->site->number;
+	tls_kernel_offer(ts, t);
 	/* A session of one site is none of another's: they may ask for other certificates of
 	 * clients. */
 	if (t->site->client_cas.n == 0) {
@@ -356,6 +357,7 @@ int tls_server_need(struct gate *g)
 		return -ENOMEM;
 	g->tls = ts;
 	ts->gate = g;
+	ts->kernel = tls_kernel_there();
 	ts->lib = OSSL_LIB_CTX_new();
 	err = ts->lib ? tls_certs_new(ts) : -ENOMEM;
 	if (!err)

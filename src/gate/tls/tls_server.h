@@ -12,6 +12,7 @@
  *   tls_wait*.c   what a handshake does until its signature comes
  *   tls_conn.c    one connection: its handshake, what it receives, its end
  *   tls_out.c     … and what it sends
+ *   tls_kernel.c  … where the kernel makes its records
  *
  * A private key is never here. The context has a library context of its own, so that nothing of what a gate
  * does towards backends can meet the provider.
@@ -70,6 +71,7 @@ struct tls_server {
 	struct tls_conn *first, *last; /* whose handshakes wait for one of those to end */
 	struct tls_conn *current; /* whose handshake is on the stack */
 	struct bio_method_st *bio;
+	bool kernel; /* it can make records: kTLS */
 	char scratch[TLS_RECORD_BYTES]; /* plain text of a record that is put together */
 };
 
@@ -190,6 +192,10 @@ struct tls_conn {
 	bool raw_waits, sending, inside, ready, h2, shut, ended, failed, signing, queued;
 	bool asking;             /* its hello waits for a certificate of OnDemand= */
 	bool challenge;          /* by an authority: nothing follows the handshake */
+	bool kernel;             /* it makes the records that are sent, of the plain bytes that the socket gets … */
+	uint8_t record_type;     /* … but of the next ones, which are of this type; 0: content */
+	bool alert_waits;        /* for what is queued before it: */
+	uint8_t alert[2];
 	struct tls_conn *behind; /* the next one that waits for a job */
 	uint8_t why;             /* enum close_id of a failure */
 	const struct snap_cert *cert; /* that is shown, of `snap` */
@@ -204,6 +210,20 @@ struct tls_conn {
  * sent, if there is anything. */
 bool tls_out_put(struct tls_conn *t, const char *p, size_t n);
 void tls_out_go_on(struct tls_conn *t);
+
+/* tls_kernel.c */
+/* Can the kernel make records? Asked once for a gate. */
+bool tls_kernel_there(void);
+/* In a hello: let it, where it can and the site has it so. */
+void tls_kernel_offer(struct tls_server *ts, struct tls_conn *t);
+/* What OpenSSL asks of its BIO for that; 0: no. */
+long tls_kernel_ctrl(struct tls_conn *t, int what, long n, void *p);
+/* A record of t->record_type, plain. False: the connection has failed. */
+bool tls_kernel_put(struct tls_conn *t, const char *p, size_t n);
+/* The socket has taken what was queued: an alert may have waited for that. */
+void tls_kernel_sent(struct tls_conn *t);
+/* May plain bytes and files go to the socket now, past OpenSSL? */
+bool tls_kernel_sends(const struct tls_conn *t);
 
 /* The connection's first bytes are to be TLS's. -ENOMEM, -EIO. */
 int tls_conn_begin(struct conn *c);
