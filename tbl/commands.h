@@ -76,6 +76,10 @@ COMMAND(COMPLETION, "completion", "SHELL", 1, 1, ARG_SHELL, "print the completio
 	"SHELL is bash, zsh or fish. For bash: source <(stead completion bash)")
 COMMAND(USER, "user", "add NAME --key FILE | remove NAME | list", 1, 2, ARG_NONE, "give a person an account on this server, or take it",
 	"`add` makes a Unix account with a home of its own (mode 0700) that is entered with an ssh key and in no other way: it has no password. FILE holds public keys, one a line (ssh-ed25519, ssh-rsa from 2048 bits on, ecdsa-sha2-nistp256, -384 and -521, and those of security keys); they stand in a marked part of ~/.ssh/authorized_keys, and the rest of that file is the person's. Without more it is an operator: in the group stead, with all verbs but those that are root's. With --sudo it may do everything by sudo, which asks for no password because there is none. With --deploy it has no shell: its key may deploy, roll back, and see the releases, status and logs of those apps (`ssh NAME@HOST status APP`), and nothing is forwarded. Run again, `add` replaces keys and rights. `remove` takes keys and rights at once and then the account; its home stays, and its programs are not ended: while some run it says which (status 7). Accounts that stead did not make are never touched. `add` and `remove` are for root.")
+COMMAND(BACKUP, "backup", "FILE", 1, 1, ARG_FILE, "put all of this server into one file",
+	"State, configuration (/etc/stead), private keys and certificates, the releases, data folders and databases of all apps, and the people with their public keys. What serves serves on; deploys wait until it is done. The state and each database are as of one moment, files as they are when they are read. FILE is made whole or not at all, with mode 0600, and is not encrypted: whoever can read it has this server's private keys, so keep it as you would keep those. Files that the configuration names and that lie elsewhere (Certificate=, EnvironmentFile=) are not in it. For root; without a server, for whoever runs the instance.")
+COMMAND(RESTORE, "restore", "FILE", 1, 1, ARG_FILE, "make this server what `stead backup` has kept in FILE",
+	"FILE is looked at whole before anything is changed: one that is damaged, cut, no backup or a newer version's is refused. Then everything is unpacked beside what serves, the server is stopped, the unpacked takes its place in one step that is carried on after a power cut, and the server starts: its databases are loaded first, then the apps run. Accounts are made where they are missing, with this server's own numbers. A server that has apps is replaced only with --yes (status 6); the folder /etc/stead of before stays as /etc/stead.before-restore. For root; without a server, for whoever runs the instance.")
 COMMAND(SERVE_DEPLOY, "serve-deploy", "", 0, 0, ARG_NONE, "answer somebody who comes over ssh with a deploy key",
 	"What sshd runs for a key that `stead user add --deploy` wrote, whatever was asked for: the words in SSH_ORIGINAL_COMMAND are one verb out of deploy, releases, rollback, status and logs, and no shell ever sees them. Not for typing.")
 
@@ -144,6 +148,7 @@ REQUEST(RELEASES, "releases", RELEASES, DEPLOYERS)
 REQUEST(ROLLBACK, "rollback", ROLLBACK, DEPLOYERS)
 REQUEST(REMOVE, "remove", REMOVE, OPERATORS)
 REQUEST(UPGRADE, "upgrade", UPGRADE, OWNER)
+REQUEST(BACKUP, "backup", BACKUP, OWNER)
 REQUEST(PING, "ping", STATUS, DEPLOYERS)
 
 #undef COMMAND

@@ -72,6 +72,8 @@ EVENT(APP_UNWELL, 1095, LEVEL_WARNING, "app path status", "an app that is starti
 EVENT(APP_EXPOSED, 1096, LEVEL_WARNING, "app port", "a program listens at more than this machine's own addresses, so the network reaches it past stead: past its networks, passwords, limits and logs", "let it listen at 127.0.0.1, which the variable HOST says, or at the socket that it is handed (LISTEN_FDS)")
 EVENT(BACKEND_SOCKET, 1092, LEVEL_ERROR, "upstream path error", "the Unix socket of a backend cannot be connected to", "start the backend, or let the gates write to its socket: chmod 666 it, or `chgrp stead-gate` and chmod 660; they must reach its folder too (chmod o+x)")
 EVENT(BACKEND_SAID, 1093, LEVEL_WARNING, "site upstream text", "a FastCGI backend wrote to its error stream while it answered a request", "it is the program's own word: see its code")
+EVENT(RESTORED, 1195, LEVEL_NOTICE, "apps databases", "the state of a backup is this server's now", "")
+EVENT(RESTORE_NOT_LOADED, 1196, LEVEL_ERROR, "app database error help", "the database of a backup could not be loaded; the app is not run, and it is tried again at the next start", "correct what `error` names, then `systemctl restart stead`")
 EVENT(ALERT_FAILED, 1140, LEVEL_WARNING, "target why help next_s", "an alert could not be sent; it is tried again with growing pauses", "`help` says what to do; see [Alert]")
 EVENT(ALERT_GIVEN_UP, 1141, LEVEL_ERROR, "target alerts why", "alerts could not be sent for days and are not tried any more", "see [Alert]; the events themselves are in `stead logs`")
 EVENT(ALERT_SENT, 1142, LEVEL_INFO, "target alerts", "alerts were sent", "")

@@ -530,6 +530,30 @@ struct msg_unpack_ask {
 	uint32_t what; /* enum unpack_what */
 	uint32_t pad;
 };
+/* PACK: into the file. CHECK: is it whole, and what is in it. UNPACK: into STATE/restore, and no further. FINISH: what lies there
+ * takes the state's place (oneshot/restored.h). CLEAN: what was there before goes. */
+enum backup_what { BACKUP_PACK = 1, BACKUP_CHECK = 2, BACKUP_UNPACK = 3, BACKUP_FINISH = 4, BACKUP_CLEAN = 5 };
+struct msg_backup_ask {
+	uint32_t what; /* enum backup_what */
+	uint32_t pad;
+};
+struct msg_backup_part {
+	uint64_t bytes;
+	uint64_t entries;
+};
+struct msg_backup_name {
+	uint32_t group; /* 1: of a group */
+	uint32_t pad;
+};
+struct msg_backup_end {
+	uint32_t err; /* as msg_end */
+	uint32_t exit_code;
+	uint64_t file_bytes;
+	uint64_t content_bytes;
+	uint64_t entries;
+	uint64_t made_us; /* wall clock */
+	uint64_t left_out; /* PACK: sockets and the like, and names that no file system takes */
+};
 struct msg_act_ask {
 	uint32_t act; /* enum act */
 };

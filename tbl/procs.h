@@ -24,3 +24,4 @@ PROC(AUTH, auth, 1, 0, JAIL_ROOT, "checks passwords against their hashes; starte
 PROC(KEYS, keys, 1, 0, JAIL_ROOT, "holds private keys and signs with them; started when there is a certificate")
 PROC(CERTS, certs, 1, 0, JAIL_USER, "gets certificates from an authority; started when a site wants one")
 PROC(ALERT, alert, PROC_MANY, 1, JAIL_USER, "sends one alert by mail or to a webhook")
+PROC(BACKUP, backup, PROC_MANY, 1, JAIL_NONE, "packs all of an instance into one file, and unpacks one; with the rights of whoever typed it")

@@ -3,21 +3,25 @@
  *
  * Started by the parent as root: for ctl (descriptor 3 is the channel: ACT_ASK, DB_STEP*, ACT_END),
  * or with --boot by the parent itself, to make the accounts that the roles run as; and with --by-root by
- * root's own `stead user` and `stead doctor --fix`, which alone may ask for the acts on people, the firewall and updates. There is no
+ * root's own `stead user`, `stead restore` and `stead doctor --fix`; the first and the last alone may ask for the acts on people,
+ * the firewall and updates. There is no
  * shell, no path or name from the question reaches a program unchecked, and nothing is read from
  * the environment.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
 #include "lib/must.h"
+#include "oneshot/restored.h"
 
 #include "act.h"
 
@@ -84,9 +88,29 @@ static int read_ask(struct oneshot *o, enum act *ret_act, const char **ret_args)
 	return unpack_done(&u) ? 0 : -EPROTO;
 }
 
+/* A restore that was cut off is carried on before anything reads the state. */
+static int carry_on_restore(struct act_ctx *ctx)
+{
+	int fd = open(ctx->state_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), lock = -1, r = 0;
+
+	if (fd >= 0 && restored_waits(fd)) {
+		lock = openat(fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		/* Who has the lock does it. */
+		if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0)
+			r = restored_finish(fd, false);
+	}
+	if (lock >= 0)
+		(void)close(lock);
+	if (fd >= 0)
+		(void)close(fd);
+	return r < 0 ? failure_set(ctx->f, -r, EXIT_CODE_FAILED, "correct that, then start stead again",
+			       "The restore that was cut off cannot be carried on in %s: %s.", ctx->state_root, strerror(-r))
+		     : 0;
+}
+
 static int boot(struct act_ctx *ctx)
 {
-	if (act_firewall_undo_left(ctx) == 0 && act_boot(ctx) == 0)
+	if (carry_on_restore(ctx) == 0 && act_firewall_undo_left(ctx) == 0 && act_boot(ctx) == 0)
 		return 0;
 	(void)fprintf(stderr, "stead-act: %s\n", ctx->f->text);
 	if (*ctx->f->todo)
@@ -116,7 +140,8 @@ int main(int argc, char **argv)
 	ctx.o = &o;
 	if (read_ask(&o, &act, args) < 0)
 		fatal("act", "malformed question");
-	if (is_roots_own(act) != by_root)
+	/* `stead restore` makes the users of apps, as ctl does for a deploy. */
+	if (is_roots_own(act) != by_root && !(by_root && act == ACT_USER_APP))
 		fatal("act", "that act is not for who asks");
 	(void)do_act(&ctx, act, args);
 	r = oneshot_end(&o, MSG_ACT_END, &f, f.err ? "" : ctx.result);

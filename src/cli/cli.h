@@ -169,6 +169,8 @@ int verb_domain(struct cli *c);
 /* Words as main() has them, without the program: one verb's exit code. */
 int verb_of_words(struct cli *c, int argc, char **argv);
 int verb_serve_deploy(struct cli *c);
+int verb_backup(struct cli *c);
+int verb_restore(struct cli *c);
 int verb_deploy(struct cli *c);
 int verb_releases(struct cli *c);
 int verb_rollback(struct cli *c);

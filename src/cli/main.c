@@ -99,6 +99,8 @@ static const struct {
 	[VERB_LOGS] = {verb_logs},
 	[VERB_METRICS] = {verb_metrics},
 	[VERB_USER] = {verb_user},
+	[VERB_BACKUP] = {verb_backup},
+	[VERB_RESTORE] = {verb_restore},
 	[VERB_SERVE_DEPLOY] = {verb_serve_deploy},
 	[VERB_DOCTOR] = {verb_doctor},
 	[VERB_INTROSPECT] = {verb_introspect, true},

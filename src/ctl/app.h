@@ -49,6 +49,7 @@ struct app_run {
 	uint64_t worker_sum; /* of what the parent was last told of them */
 	struct msg_jail jail; /* what they are held to; version 0: the parent was not told yet */
 	char database[64];
+	bool unloaded; /* a backup's database could not be loaded: it is not run */
 	struct {
 		struct scaler scaler;
 		struct timer timer;

@@ -184,7 +184,7 @@ void deploy_on_next(struct loop *l, struct op *op, int res)
 	for (struct client *cl = c->clients; cl; cl = cl->next)
 		if (cl->queued)
 			first = cl;
-	if (c->up || !first)
+	if (c->up || c->server.backup.by || !first)
 		return;
 	first->queued = false;
 	deploy_start(first);

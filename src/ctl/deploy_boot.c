@@ -101,15 +101,19 @@ void deploy_boot(struct ctl *c, bool server_comes)
 				app_adopt(a, conf_app(held));
 			conf_free(held);
 		}
-	if (first && !server_comes && !db_ask_app(c, first, DB_INIT, &init_ops))
+	if (!first && !server_comes)
+		restored_over(c);
+	else if (first && !server_comes && !db_ask_app(c, first, DB_INIT, &init_ops))
 		deploy_boot_db(c);
 	deploy_sweep_soon(c);
 }
 
 void deploy_boot_db(struct ctl *c)
 {
+	if (restored_loads(c))
+		return;
 	FOR_APPS(c, a)
-		if (app_deployed(a) && a->known && a->bin[0])
+		if (app_deployed(a) && a->known && a->bin[0] && !a->run->unloaded)
 			run(c, a, false);
 }
 

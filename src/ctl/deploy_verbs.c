@@ -83,10 +83,10 @@ static bool must_wait(struct client *cl)
 		client_end(cl, VERB_EXIT_BUSY, text, "wait for its end; `stead status` shows what serves", NULL);
 		return true;
 	}
-	if (!c->up)
+	if (!c->up && !c->server.backup.by)
 		return false;
 	cl->queued = true;
-	client_progress(cl, "wait", "waiting for another change to end", UINT32_MAX);
+	client_progress(cl, "wait", c->up ? "waiting for another change to end" : "waiting for a backup to end", UINT32_MAX);
 	return true;
 }
 
@@ -213,6 +213,8 @@ void deploy_start(struct client *cl)
 		start_new(cl);
 	else if (cl->req.verb == REQUEST_ROLLBACK)
 		start_back(cl);
+	else if (cl->req.verb == REQUEST_BACKUP)
+		backup_start(cl);
 	else
 		start_removal(cl);
 }

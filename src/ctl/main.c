@@ -109,6 +109,8 @@ void ctl_started(struct ctl *c)
 	if (c->state_fd < 0)
 		fatal("ctl", "%s: %s", c->state_dir, strerror(errno));
 	err = state_open(c);
+	if (err == 0 && !c->start.trial)
+		err = restored_open(c);
 	if (err == 0)
 		err = state_load_apps(c);
 	if (err == 0)

@@ -10,6 +10,8 @@
 
 #include "lib/loop.h"
 
+#include "backup.h"
+
 struct ctl;
 struct up;
 struct app;
@@ -27,6 +29,8 @@ struct ctl_server {
 	bool reload_due; /* asked for while another change was under way */
 	bool failed;     /* the flow that ends now has failed */
 	unsigned found_n;
+	struct backup_hold backup;
+	struct restored restored;
 	json_t *found; /* findings of the last start or reload, the first of them */
 	char why[600], help[300]; /* of the last failure; "" */
 };

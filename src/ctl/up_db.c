@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DB_MS = 150 * 1000, CONNECTIONS_MANY = 200 /* of several apps, at the least */ };
+enum { DB_MS = 150 * 1000, DB_LOAD_MS = 7 * 3600 * 1000, CONNECTIONS_MANY = 200 /* of several apps, at the least */ };
 
 int up_root_postgres(uint32_t *ret_uid, uint32_t *ret_gid)
 {
@@ -110,7 +110,8 @@ static struct ask *ask_db(struct ctl *c, struct question *q)
 	if (others.len)
 		buf_put(&b, others.p, others.len);
 	buf_done(&others);
-	a = ask_start(c, PROC_DB, uid, gid, DB_MS, MSG_DB_ASK, &b, q->ops, q->owner);
+	/* What a backup has of it is loaded first. */
+	a = ask_start(c, PROC_DB, uid, gid, c->server.restored.on ? DB_LOAD_MS : DB_MS, MSG_DB_ASK, &b, q->ops, q->owner);
 	if (a)
 		a->what = q->ask.what;
 	return a;
@@ -224,6 +225,8 @@ static void db_ended(struct ask *a, const struct ask_end *end)
 		break;
 	case DB_APP:
 		u->db = DB_READY;
+		if (!u->deploy)
+			restored_own(u->ctl);
 		break;
 	case DB_SYNC:
 		u->synced = true;

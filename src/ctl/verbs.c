@@ -257,6 +257,7 @@ void verbs_run(struct client *cl)
 	case REQUEST_ROLLBACK:
 	case REQUEST_REMOVE:
 	case REQUEST_DEPLOY_SEND:
+	case REQUEST_BACKUP:
 	case REQUEST_RELEASES:
 		deploy_verb(cl);
 		break;

@@ -102,15 +102,24 @@ static void put_hba(struct buf *b)
 		"local   all       all   peer map=stead\n");
 }
 
+/* The server's owner may come in as the role too: who reads or loads an app's database for a backup has no more rights there
+ * than the app. */
+static void put_user(struct buf *b, const struct db *db, const char *user, const char *role)
+{
+	buf_printf(b, "stead  \"%s\"  \"%s\"\n", user, role);
+	if (strcmp(user, db->owner) != 0)
+		buf_printf(b, "stead  \"%s\"  \"%s\"\n", db->owner, role);
+}
+
 static void put_ident(struct buf *b, const struct db *db)
 {
 	buf_puts(b, "# Written by stead at each start; what is changed here is lost.\n"
 		    "# MAP  SYSTEM-USER  ROLE\n");
 	buf_printf(b, "stead  \"%s\"  \"" DB_SUPERUSER "\"\n", db->owner);
 	if (db->role[0])
-		buf_printf(b, "stead  \"%s\"  \"%s\"\n", db->os_user, db->role);
+		put_user(b, db, db->os_user, db->role);
 	for (unsigned i = 0; i < db->others_n; i++)
-		buf_printf(b, "stead  \"%s\"  \"%s\"\n", db->others[i].os_user, db->others[i].role);
+		put_user(b, db, db->others[i].os_user, db->others[i].role);
 }
 
 static int write_fresh(int dirfd, const char *name, const void *p, size_t n)

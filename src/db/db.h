@@ -83,6 +83,9 @@ int sql_wait(struct db *db);
 int sql_app(struct db *db);
 /* Its database and its role are gone, for good. */
 int sql_drop(struct db *db);
+/* load.c: role and database are there (sql_app()); as a backup has the database, when STATE/pg/restore has one: made anew,
+ * loaded in one transaction, and the file removed. Nothing of the app runs yet. */
+int load_database(struct db *db);
 /* A JSON object, malloc'd. */
 int sql_info(struct db *db, char **ret_json);
 

@@ -108,7 +108,7 @@ static int answer(struct db *db, enum db_what what, char **ret_result)
 	case DB_WAIT:
 		return sql_wait(db);
 	case DB_APP:
-		return sql_app(db);
+		return load_database(db);
 	case DB_DROP:
 		return sql_drop(db);
 	case DB_SYNC:

@@ -94,7 +94,11 @@ static int run_act(struct parent *p)
 
 int account_boot(struct parent *p)
 {
-	if (!p->root || find_all(p) == PROC_NONE)
+	/* A restore that was cut off is act's to carry on, before anything reads the state. */
+	char mark[PATH_MAX];
+	bool restores = snprintf(mark, sizeof(mark), "%s/restore/go", p->state_dir) < PATH_MAX && access(mark, F_OK) == 0;
+
+	if (!p->root || (find_all(p) == PROC_NONE && !restores))
 		return 0;
 	int e = run_act(p);
 

@@ -51,3 +51,22 @@ int person_keys_splice(const char *text, size_t n, const char *keys, size_t keys
 	buf_put(ret, text + behind, n - behind);
 	return ret->error;
 }
+
+void person_keys_own(const char *text, size_t n, struct buf *ret)
+{
+	static const char behind[] = "\",restrict ";
+	size_t from = find(text, n, 0, begin), to = find(text, n, 0, end);
+
+	if (from == SIZE_MAX || to == SIZE_MAX || to < from)
+		return;
+	for (from += sizeof begin; from < to;) {
+		const char *nl = memchr(text + from, '\n', to - from), *key = text + from;
+		size_t len = nl ? (size_t)(nl - key) : to - from;
+		const char *forced = len > 9 && memcmp(key, "command=\"", 9) == 0 ? memmem(key, len, behind, sizeof behind - 1) : NULL;
+		size_t cut = forced ? (size_t)(forced - key) + sizeof behind - 1 : 0;
+
+		buf_put(ret, key + cut, len - cut);
+		buf_putc(ret, '\n');
+		from += len + 1;
+	}
+}

@@ -69,6 +69,10 @@ int person_keys(const char *text, size_t n, const char *prefix, struct buf *ret,
  */
 int person_keys_splice(const char *text, size_t n, const char *keys, size_t keys_n, struct buf *ret);
 
+/* What stands between the marks, each key as its owner gave it: without what stead set before it. Nothing when the marks do not
+ * pair. */
+void person_keys_own(const char *text, size_t n, struct buf *ret);
+
 /* ---- deploy_command.c: what comes over ssh with a deploy key ---- */
 /*
  * SSH_ORIGINAL_COMMAND as the words of one verb of stead: "[stead] VERB [WORD…]", of letters, digits and a few marks,
