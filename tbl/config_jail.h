@@ -64,6 +64,8 @@ CONF(SERVICE_PRIVATE_TMP, SERVICE, "PrivateTmp", CONF_TYPE_BOOL, 0, "yes", 0, 0,
 	"As root, in memory, which counts as the app's, each at most an eighth of the machine's. The processes of one release share it.", "PrivateTmp=no")
 CONF(SERVICE_PRIVATE_DEVICES, SERVICE, "PrivateDevices", CONF_TYPE_BOOL, 0, "yes", 0, 0, "", WHEN_RESTART, "a /dev of the app's own",
 	"As root: null, zero, full, random, urandom, tty, terminals of its own, and a /dev/shm of its own.", "PrivateDevices=no")
+CONF(SERVICE_PRIVATE_PIDS, SERVICE, "PrivatePIDs", CONF_TYPE_BOOL, 0, "no", 0, 0, "", WHEN_RESTART, "whether each of the app's processes has numbers of its own for what it starts",
+	"As root. The program is process 1 there: it sees no process but those that it started, what it leaves without a parent comes to it to be waited for, all end with it, and a signal that it does not handle is nothing to it. stead, its logs and notifications have the machine's numbers; commands beside it (ExecReload=) are outside.", "PrivatePIDs=yes")
 CONF(SERVICE_PRIVATE_NETWORK, SERVICE, "PrivateNetwork", CONF_TYPE_BOOL, 0, "no", 0, 0, "", WHEN_RESTART, "whether the app has no network",
 	"As root. It can be asked at its socket (Listen=fd), and reach its database, and nothing else.", "PrivateNetwork=yes")
 CONF(SERVICE_READ_WRITE_PATHS, SERVICE, "ReadWritePaths", CONF_TYPE_JAILPATH, CONF_MANY | CONF_SPECIFIERS, "", 0, 32, "", WHEN_RESTART, "folders that the app may write",

@@ -388,7 +388,7 @@ enum jail_path { JAIL_PATH_WRITE = 1, JAIL_PATH_READ, JAIL_PATH_HIDDEN, JAIL_PAT
 enum { JAIL_PATH_MODE_SHIFT = 16, JAIL_PATH_KINDS = 15 };
 enum jail_wish { JAIL_DEFAULT = 0, JAIL_OFF, JAIL_ON, JAIL_FULL, JAIL_STRICT };
 enum jail_calls { JAIL_CALLS_ANY = 0, JAIL_CALLS_ONLY, JAIL_CALLS_NOT };
-enum jail_flag { JAIL_DENY_EXEC_WRITE = 1, JAIL_LOCK_PERSONALITY = 2, JAIL_NO_SUID = 4, JAIL_NO_REALTIME = 8, JAIL_NO_NETWORK = 16, JAIL_KEEP_RUNTIME = 32 };
+enum jail_flag { JAIL_DENY_EXEC_WRITE = 1, JAIL_LOCK_PERSONALITY = 2, JAIL_NO_SUID = 4, JAIL_NO_REALTIME = 8, JAIL_NO_NETWORK = 16, JAIL_KEEP_RUNTIME = 32, JAIL_OWN_PIDS = 64 };
 #define JAIL_INFINITY UINT64_MAX
 struct msg_jail {
 	uint32_t version; /* JAIL_VERSION */
@@ -419,6 +419,11 @@ struct msg_accounts {
 /* PROTECTION: where each controller is. */
 enum protection_cgroup { PROTECTION_NONE = 0, PROTECTION_V1, PROTECTION_V2 };
 enum protection_controller { PROTECTION_MEMORY = 0, PROTECTION_CPU, PROTECTION_TASKS, PROTECTION_IO, PROTECTION_CONTROLLERS };
+/* DISK: less than `floor` bytes are free where the state is; the app that wrote most of it and was ended; 0: nobody. */
+struct msg_disk {
+	uint32_t app, pad;
+	uint64_t wrote, free, floor;
+};
 struct msg_protection {
 	uint32_t kill; /* 1: each process has a cgroup from its birth, with which it is ended */
 	uint32_t controller[PROTECTION_CONTROLLERS]; /* enum protection_cgroup */

@@ -325,6 +325,8 @@ void conf_sandbox_fill(struct conf *c)
 		j->flags |= JAIL_DENY_EXEC_WRITE;
 	if (net != NULL && net->number != 0)
 		j->flags |= JAIL_NO_NETWORK;
+	if (value(c, CONF_SERVICE_PRIVATE_PIDS) != NULL && value(c, CONF_SERVICE_PRIVATE_PIDS)->number != 0)
+		j->flags |= JAIL_OWN_PIDS;
 	fill_families(c, j);
 	fill_namespaces(c, j);
 	fill_paths(c);

@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
+
+#include "lib/room.h"
 
 static bool name_valid(const char *name)
 {
@@ -103,6 +106,21 @@ static uint32_t before(struct ctl *c, const struct app *a)
 	return 0;
 }
 
+/* Looked at before the work, not behind it. */
+static bool has_room(struct client *cl)
+{
+	struct statvfs v;
+	char text[200];
+
+	if (fstatvfs(cl->ctl->state_fd, &v) < 0 || room_free(&v) >= room_floor(room_total(&v)))
+		return true;
+	(void)snprintf(text, sizeof text, "The disk of stead's state has %llu MB free, and %llu MB are kept for what runs.",
+		(unsigned long long)(room_free(&v) >> 20), (unsigned long long)(room_floor(room_total(&v)) >> 20));
+	client_end(cl, VERB_EXIT_FAILED, text,
+		"free some of it, then deploy again: `du -xh /var/lib/stead/apps --max-depth 2` shows which app has how much", NULL);
+	return false;
+}
+
 static void begin(struct client *cl, struct app *a, enum deploy_what what, uint32_t release)
 {
 	struct ctl *c = cl->ctl;
@@ -113,6 +131,10 @@ static void begin(struct client *cl, struct app *a, enum deploy_what what, uint3
 	if (a->run->off.stopped && what != DEPLOY_REMOVE) {
 		free(d);
 		client_end(cl, VERB_EXIT_FAILED, "The app is stopped.", "`stead start` starts it, then try again", NULL);
+		return;
+	}
+	if (what == DEPLOY_NEW && !has_room(cl)) {
+		free(d);
 		return;
 	}
 	u = d ? up_new(c, cl) : NULL;

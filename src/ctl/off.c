@@ -157,6 +157,29 @@ static void end_all(struct app *a)
 	timers_end(run);
 }
 
+void off_heard_disk(struct ctl *c, const struct msg *m)
+{
+	char wrote[24], left[24];
+	struct msg_disk d;
+	struct app *a;
+
+	if (msg_get(m, &d, sizeof d, sizeof d) < 0 || !d.app || !(a = apps_numbered(c, d.app)))
+		return;
+	(void)snprintf(wrote, sizeof wrote, "%llu", (unsigned long long)d.wrote);
+	(void)snprintf(left, sizeof left, "%llu", (unsigned long long)d.free);
+	say(c, EV_DISK_FILLED, "app", a->name, "wrote", wrote, "free", left, NULL);
+	if (c->up && !c->up->failing && strcmp(c->up->app.name, a->name) == 0)
+		up_fail(c->up, VERB_EXIT_FAILED, "remove what it wrote, then try again", "%s filled the disk, and was stopped.", a->name);
+	if (a->run->off.stopped)
+		return;
+	a->run->off.stopped = true;
+	a->run->off.since_us = loop_wall_us(c->loop);
+	/* Also when it cannot be kept: then it is stopped until a new ctl comes. */
+	(void)keep(c, a);
+	(void)tell_all(c, a);
+	end_all(a);
+}
+
 static void stop(struct client *cl, struct app *a)
 {
 	struct ctl *c = cl->ctl;

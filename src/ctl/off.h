@@ -13,6 +13,7 @@ struct app_run;
 struct client;
 struct ctl;
 struct gate_peer;
+struct msg;
 struct msg_proc_state;
 
 /* What a client of start or stop waits for. */
@@ -27,6 +28,8 @@ struct off {
 
 /* The table `app_off`, made when it is not there yet, into the apps that are known. */
 int state_load_off(struct ctl *c);
+/* It filled the disk and was ended (DISK): from now on it is stopped. */
+void off_heard_disk(struct ctl *c, const struct msg *m);
 /* For a flow that takes the app live: it is not stopped any more. */
 void off_clear(struct ctl *c, struct app *a);
 /* A new gate is told. */

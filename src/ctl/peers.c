@@ -358,6 +358,9 @@ static void parent_got(struct chan *ch, struct msg *m)
 	case MSG_ACCOUNTS:
 		identity_heard(c, m);
 		break;
+	case MSG_DISK:
+		off_heard_disk(c, m);
+		break;
 	case MSG_BOUND:
 		hear_bound(c, m);
 		break;

@@ -1,15 +1,32 @@
 /*
- * allow.h: as whom the operator lets apps run besides their own users: allow.c. Part of parent.h.
+ * allow.h: as whom processes run: account.c, and allow.c, besides whose own users apps may. Part of parent.h.
  */
 #ifndef STEAD_PARENT_ALLOW_H
 #define STEAD_PARENT_ALLOW_H
 
 #include "tbl/tbl.h"
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct parent;
 struct msg_jail;
 
+/* ---- account.c: numbers of the system's users, read from /etc/passwd without the name service
+ * ---- */
+struct account {
+	uid_t uid;
+	gid_t gid;
+};
+int account_find(const char *name, struct account *ret_account);
+/* As root: make sure that every stead-ROLE exists (one run of `stead-act --boot`), then remember
+ * them. */
+int account_boot(struct parent *p);
+/* May this role run under that uid and gid, as ctl asks? 0 or -EPERM. */
+int account_allowed(const struct parent *p, enum proc role, uint32_t uid, uint32_t gid);
+/* … and in further groups (msg_jail.groups)? */
+int account_groups(const struct parent *p, uint32_t uid, const uint32_t *groups);
+
+/* ---- allow.c ---- */
 struct allow_account {
 	char name[ACCOUNT_NAME_MAX];
 	uint32_t uid, gid;

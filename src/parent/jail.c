@@ -13,6 +13,7 @@
  */
 #include "parent.h"
 #include "filter.h"
+#include "mounts.h"
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
@@ -39,6 +40,19 @@ static int step_view(const struct jail_plan *j)
 	if (j->mounts_fd < 0)
 		return 0;
 	return fail_errno(setns(j->mounts_fd, CLONE_NEWNS));
+}
+
+/* /proc shows the processes of the namespace of whoever mounts it, so this one needs a view of its own. */
+static int step_own_pids(const struct jail_plan *j)
+{
+	const struct msg_jail *hold = j->spec != NULL ? &j->spec->jail : NULL;
+	bool strict = hold == NULL || hold->system == JAIL_DEFAULT || hold->system == JAIL_STRICT;
+
+	if (!j->own_pids)
+		return 0;
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	return mounts_proc(hold == NULL || hold->proc != JAIL_OFF, strict ? JAIL_STRICT : JAIL_FULL);
 }
 
 static int step_own_ipc(const struct jail_plan *j)
@@ -247,6 +261,7 @@ struct jail_step {
 enum { JAILED = KIND(USER) | KIND(ROOT) | KIND(APP) };
 static const struct jail_step steps[] = {
 	{"view", step_view, KIND(USER) | KIND(APP)},
+	{"own pids", step_own_pids, KIND(APP)},
 	{"own ipc", step_own_ipc, KIND(USER) | KIND(APP)},
 	{"mount namespace", step_mount_namespace, KIND(ROOT)},
 	{"root folder", step_root, KIND(ROOT)},

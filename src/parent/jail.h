@@ -5,6 +5,7 @@
 #define STEAD_PARENT_JAIL_H
 
 #include "tbl/tbl.h"
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct parent;
@@ -19,6 +20,7 @@ struct jail_plan {
 	gid_t gid_extra; /* a second group, or the same */
 	const char *exe; /* the one file that JAIL_ROOT maps besides the libraries */
 	int mounts_fd;   /* the mount namespace to enter, or -1 */
+	bool own_pids;   /* it is process 1 of a namespace of its own */
 	const struct spec *spec; /* of an app's process, or NULL */
 	const struct parent *parent;
 };

@@ -235,6 +235,7 @@ int main(int argc, char **argv)
 		cgroup_init(p);
 		start_all(p);
 	}
+	disk_init(p);
 	e = loop_run(p->loop);
 	if (e < 0) {
 		reap_sweep(p);

@@ -279,7 +279,7 @@ static int part_devices(struct view *v)
 	return e < 0 ? e : close_hidden("/dev");
 }
 
-static int part_proc(struct view *v)
+int mounts_proc(bool invisible, uint32_t system)
 {
 	static const char *const fixed[] = {"/proc/sys", "/proc/sysrq-trigger", "/proc/irq",
 		"/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi", "/proc/latency_stats",
@@ -290,7 +290,7 @@ static int part_proc(struct view *v)
 	int e = 0;
 
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		    v->plan->proc ? "hidepid=invisible" : "hidepid=off") < 0)
+		    invisible ? "hidepid=invisible" : "hidepid=off") < 0)
 		return -errno;
 	for (size_t i = 0; e == 0 && i < ARRAY_LEN(fixed); i++) {
 		if (access(fixed[i], F_OK) < 0)
@@ -305,9 +305,14 @@ static int part_proc(struct view *v)
 	for (size_t i = 0; e == 0 && i < ARRAY_LEN(hidden); i++)
 		if (access(hidden[i], F_OK) == 0)
 			e = hide(hidden[i], false);
-	if (e == 0 && v->plan->system != JAIL_STRICT && access("/sys", F_OK) == 0)
+	if (e == 0 && system != JAIL_STRICT && access("/sys", F_OK) == 0)
 		e = set_attr("/sys", MOUNT_ATTR_RDONLY, 0);
 	return e;
+}
+
+static int part_proc(struct view *v)
+{
+	return mounts_proc(v->plan->proc, v->plan->system);
 }
 
 static int by_depth(const void *a, const void *b)

@@ -29,6 +29,10 @@ struct mounts_plan {
  * or -errno with the part's name in ret_step (SPAWN_STEP_MAX bytes). */
 int mounts_make(const struct mounts_plan *plan, int *ret_fd, char *ret_step);
 
+/* A /proc of the caller's processes over the one that is there: others' users' invisible, what of it is the machine's only
+ * to read or hidden. 0 or -errno. */
+int mounts_proc(bool invisible, uint32_t system);
+
 /* ---- view.c: mount namespaces; *ret_fd is -1 where there is none, and the parent's. -errno with the step's name in
  * ret_step (SPAWN_STEP_MAX bytes) ---- */
 int view_app(struct parent *p, struct spec *spec, int *ret_fd, char *ret_step);

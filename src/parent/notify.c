@@ -99,8 +99,10 @@ void notify_on_timer(struct loop *l, struct op *op, int res)
 	struct parent *p = container_of(op, struct parent, server.notify.timer.op);
 
 	(void)res;
-	if (p->server.notify.half_ms != 0)
+	if (p->server.notify.half_ms != 0) {
 		say(p, "WATCHDOG=1\n");
+		disk_look(p);
+	}
 	if (p->server.notify.half_ms != 0)
 		loop_timer_in(l, &p->server.notify.timer, p->server.notify.half_ms);
 	if (p->server.notify.due)

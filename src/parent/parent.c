@@ -26,6 +26,7 @@ op_done *const parent_op_table[PARENT_OP_KINDS] = {
 	[OP_FOREIGN] = child_on_foreign_end,
 	[OP_STORE_AGAIN] = store_on_again,
 	[OP_UPGRADE_TIMER] = upgrade_on_timer,
+	[OP_DISK] = disk_on_timer,
 };
 
 void parent_init(struct parent *p, const struct parent_ops *ops)
@@ -36,6 +37,7 @@ void parent_init(struct parent *p, const struct parent_ops *ops)
 	p->signals.fd = p->lifeline.fd = p->server.notify.fd = -1;
 	p->settle.kind = OP_SETTLE;
 	p->recycle.op.kind = OP_RECYCLE;
+	p->disk.reserve_fd = -1;
 	keep_init(p);
 	for (unsigned i = 0; i < ONESHOTS_MAX; i++) {
 		child_init(&p->oneshot[i].child, CHILD_ONESHOT);
@@ -112,6 +114,7 @@ void parent_done(struct parent *p)
 	for (unsigned i = 0; i < ONESHOTS_MAX; i++)
 		loop_timer_stop(p->loop, &p->oneshot[i].timer);
 	loop_timer_stop(p->loop, &p->recycle);
+	disk_done(p);
 }
 
 /* ---- the real world ---- */

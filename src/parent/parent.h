@@ -21,6 +21,7 @@
 #include "allow.h"
 #include "cgroup.h"
 #include "child.h"
+#include "disk.h"
 #include "jail.h"
 #include "lib/buf.h"
 #include "lib/chan.h"
@@ -45,6 +46,7 @@ enum parent_op {
 	OP_FOREIGN,
 	OP_STORE_AGAIN,
 	OP_UPGRADE_TIMER,
+	OP_DISK,
 	PARENT_OP_KINDS
 };
 
@@ -96,21 +98,6 @@ enum {
 };
 
 struct parent;
-
-/* ---- account.c: numbers of the system's users, read from /etc/passwd without the name service
- * ---- */
-struct account {
-	uid_t uid;
-	gid_t gid;
-};
-int account_find(const char *name, struct account *ret_account);
-/* As root: make sure that every stead-ROLE exists (one run of `stead-act --boot`), then remember
- * them. */
-int account_boot(struct parent *p);
-/* May this role run under that uid and gid, as ctl asks? 0 or -EPERM. */
-int account_allowed(const struct parent *p, enum proc role, uint32_t uid, uint32_t gid);
-/* … and in further groups (msg_jail.groups)? */
-int account_groups(const struct parent *p, uint32_t uid, const uint32_t *groups);
 
 /* ---- hold.c: in the child, before its jail: into the cgroups that clone3(2) could not put it in;
  * limits ---- */
@@ -379,6 +366,7 @@ struct parent {
 
 	struct logring_writer own_ring;
 	struct op settle;
+	struct disk disk;
 	struct timer recycle; /* runs while some set has a limit that time brings about */
 	struct lfd signals, lifeline;
 	struct op signals_op, lifeline_op;

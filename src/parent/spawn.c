@@ -136,7 +136,7 @@ _Noreturn static void child_main(const struct spawn *ask, int pipe_fd, pid_t par
 		if (ask->pid_at[i] != NULL)
 			snprintf(ask->pid_at[i], 12, "%d", (int)getpid());
 	/* The parent may have died before the death signal was armed. */
-	if (getppid() != parent)
+	if (!ask->jail.own_pids && getppid() != parent)
 		_exit(127);
 	/* Everything of the parent's is close-on-exec already; this holds for what others left
 	 * open. */
@@ -173,7 +173,7 @@ int spawn_run(struct spawn *ask, pid_t *ret_pid, int *ret_pidfd, const char **re
 	pid_t parent = getpid();
 	ssize_t n;
 	struct clone_args args = {
-		.flags = CLONE_PIDFD | (ask->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+		.flags = CLONE_PIDFD | (ask->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0) | (ask->jail.own_pids ? CLONE_NEWPID : 0),
 		.pidfd = (uint64_t)(uintptr_t)&pidfd,
 		.exit_signal = SIGCHLD,
 		.cgroup = ask->cgroup_fd >= 0 ? (uint64_t)ask->cgroup_fd : 0,

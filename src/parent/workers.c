@@ -142,6 +142,7 @@ int app_spawn(struct parent *p, struct run *r)
 			memcpy(ask.pid_at, r->place->pid_at, sizeof(ask.pid_at));
 		}
 		ask.fresh = fresh;
+		ask.jail.own_pids = p->root && (spec->jail.flags & JAIL_OWN_PIDS) != 0;
 		ask.fd[1] = f.out[1];
 		ask.fd[2] = f.err[1];
 		ask.fd[3] = link ? f.down[1] : r->listen_fd;

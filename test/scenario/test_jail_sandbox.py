@@ -11,6 +11,7 @@ import pytest
 
 from client import ask
 from test_detect import check
+from program import wait_until
 from test_root import rooted  # noqa: F401: the fixture
 
 pytestmark = pytest.mark.root
@@ -194,3 +195,34 @@ def test_the_profile_of_an_app(tmp_path, promise):
     level = float(told.stdout.rstrip().splitlines()[-1].split(":")[1].split()[0])
     promise("systemd-analyze security of an app", f"{level}, with a network, sockets and code made at run time", level <= 1.6)
     assert level <= 1.6, told.stdout
+
+
+PIDS = """
+import os, subprocess, time
+def app(environ, start_response):
+    pids = sorted(int(p) for p in os.listdir("/proc") if p.isdigit())
+    child = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/die":
+        subprocess.Popen(["sleep", "600"])
+        os._exit(3)
+    return [f"{os.getpid()} {os.getppid()} {pids} {child}".encode()]
+"""
+
+
+def test_numbers_of_its_own(rooted, app_folder):  # noqa: F811
+    """PrivatePIDs=: the program is process 1 and sees its own alone; what it started ends with it, and stead has the machine's
+    numbers."""
+    one = rooted(app_folder({"app.py": PIDS, "stead.conf": "[Python]\nWorkers=1\n[Service]\nPrivatePIDs=yes\n"})).up()
+    own, parent, *seen = ask(one).text.split(" ")
+    assert (own, parent) == ("1", "0") and seen[0] == "[1]" and int(seen[1]) > 1, (own, parent, seen)
+    worker = next(pid for pid in one.tree() if b"stead_worker" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
+    assert pathlib.Path(f"/proc/{worker}/status").read_text().split("NSpid:")[1].split("\n")[0].split() == [str(worker), "1"]
+    assert str(worker) in one.cli("status", "--json")
+    try:
+        ask(one, "/die")
+    except Exception:  # nobody answers
+        pass
+    wait_until("the next one", lambda: ask(one).status == 200)
+    assert ask(one).text.split(" ")[0] == "1"
+    assert not [pid for pid, comm in one.tree().items() if comm == "sleep"]
