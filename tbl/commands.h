@@ -52,6 +52,8 @@ COMMAND(CERT, "cert", "list | show NAME | renew [NAME] | import [NAME] | agree |
 	"NAME is an app's or a site's name; left out with `renew`, the folder's own. `list` shows each site's certificate, until when it is valid and what hinders its renewal; `show` all that is known of one. `renew` asks the authority at once, also when the last tries failed, and ends when the new certificate is served or it is known why there is none. `import --cert FILE --key FILE` takes one that you have into the state: it is looked at (key, dates, names, chain), the key is sealed at once, and both files may be removed then; with --remove instead the site is as it was without. `agree` shows the terms of the authority and asks whether you agree, once; with --yes it does not ask. `trust` has this machine believe the authority that signs for https://localhost: the system's store (as root; else the command is shown), browsers (certutil of libnss3-tools), and what to set for Python and Node; with --remove no more.")
 COMMAND(DOMAIN, "domain", "add NAME [APP] | remove NAME [APP] | list [APP]", 1, 3, ARG_NONE, "attach a host name to an app, or take it away",
 	"`add` has APP answer to NAME from now on, whatever its file says: it is kept in the state, over reloads, restarts and deploys, and comes before the file. It is refused, with whose it is, when another app or site has the name. Prints the DNS record to enter; with --wait it ends when the name leads here. A certificate follows by itself. `remove` takes it away again; names that stand in a file are taken out there. `list` shows all names, whose they are and whether a file or a command says so. APP left out: the folder's app.")
+COMMAND(ALERT, "alert", "test [APP]", 1, 2, ARG_NONE, "try whether alerts come through",
+	"A message to each whom [Alert] names, or the [Alert] of a deployed app: sent now, each is told as sent or with what hinders it. Exit status 1 when one could not be sent. It is tried once and counts as no alert.")
 COMMAND(RELOAD, "reload", "", 0, 0, ARG_NONE, "read the configuration again",
 	"Connections stay open. Values that need more than that are named, with what to do.")
 COMMAND(DEPLOY, "deploy", "[FOLDER|FILE.service]", 0, 1, ARG_FOLDER, "put the app in FOLDER on this server as a new release",
@@ -133,6 +135,7 @@ REQUEST(LOGS, "logs", LOGS, DEPLOYERS)
 REQUEST(DOMAIN_ADD, "domain-add", DOMAIN, DEPLOYERS)
 REQUEST(DOMAIN_REMOVE, "domain-remove", DOMAIN, DEPLOYERS)
 REQUEST(DOMAIN_LIST, "domain-list", DOMAIN, DEPLOYERS)
+REQUEST(ALERT_TEST, "alert-test", ALERT, DEPLOYERS)
 REQUEST(METRICS, "metrics", METRICS, OPERATORS)
 REQUEST(PURGE, "purge", CACHE, OPERATORS)
 REQUEST(MAINTENANCE, "maintenance", MAINTENANCE, OPERATORS)

@@ -318,7 +318,7 @@ CONF_LATER_KEY(POSTGRES, "WalMax")
 
 /* [Alert] */
 CONF(ALERT_MAIL, ALERT, "Mail", CONF_TYPE_LIST, CONF_MANY, "", 0, 8, "addresses", WHEN_RELOAD, "who is told by mail of what needs a person",
-	"An app that does not come up or crashes again and again, a certificate that cannot be got or ends soon, a database that dies, a disk that is full: each is told once while it lasts, and when it is over. At most 10 mails an hour go out; what comes meanwhile waits and goes as one. What cannot be sent is tried again with growing pauses, for three days, also over restarts.", "Mail=admin@example.org")
+	"An app that does not come up or crashes again and again, a certificate that cannot be got or ends soon, a database that dies, a disk that is full: each is told once while it lasts, and when it is over. At most 10 mails an hour go out; what comes meanwhile waits and goes as one. What cannot be sent is tried again with growing pauses, for three days, also over restarts. The operator's file is told of everything; a deployed app's own file is told besides of what is about that app. `stead alert test` tries it.", "Mail=admin@example.org")
 CONF(ALERT_WEBHOOK, ALERT, "Webhook", CONF_TYPE_LIST, CONF_MANY, "", 0, 8, "URLs", WHEN_RELOAD, "URLs that get the same by POST",
 	"https:// (http:// to this machine only). The body is JSON: version, id, host, and alerts, a list of the log's records, each with its state: raised or resolved. An answer other than 2xx is tried again as mail is; the id, also in Idempotency-Key, stays the same.", "Webhook=https://hooks.example.org/stead")
 CONF(ALERT_SMTP, ALERT, "Smtp", CONF_TYPE_STRING, 0, "smtp://127.0.0.1:25", 1, 1000, "bytes", WHEN_RELOAD, "the mail server that mails are handed to",

@@ -21,6 +21,7 @@ FINDING(FIREWALL_UNTIL, firewall, DOCTOR_NOTE, "what was opened holds until the 
 
 FINDING(CLOCK_OK, clock, DOCTOR_OK, "the clock is kept right", "", "")
 FINDING(CLOCK_ALONE, clock, DOCTOR_WARNING, "nothing keeps the clock right", "certificates and sessions are judged by the time; a clock that runs off makes them fail", "apt-get install systemd-timesyncd && timedatectl set-ntp true")
+FINDING(CLOCK_UNREACHED, clock, DOCTOR_WARNING, "the clock has not been set by a time server yet", "what keeps it runs and has reached none: a firewall drops UDP port 123, or no name can be looked up", "{}")
 FINDING(CLOCK_WRONG, clock, DOCTOR_ERROR, "the clock is wrong", "it stands before this version of stead was made: certificates are not valid yet, and none can be got", "timedatectl set-ntp true")
 FINDING(CLOCK_UNSEEN, clock, DOCTOR_UNSEEN, "the state of the clock cannot be read", "{}", "timedatectl")
 

@@ -24,8 +24,6 @@ struct alert_ask {
 };
 
 bool alert_is_mail(const char *target);
-/* An address that can stand in SMTP's commands (RFC 5321 section 4.1.2) and in a header, without quoting. */
-bool alert_address_valid(const char *address);
 /* The whole mail (RFC 5322), lines ended by CRLF. */
 void alert_mail(struct buf *ret, const struct alert_ask *a);
 /* Send it. 0 or -errno with f set. */

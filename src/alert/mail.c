@@ -12,15 +12,6 @@ bool alert_is_mail(const char *target)
 	return strstr(target, "://") == NULL;
 }
 
-bool alert_address_valid(const char *address)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&'*+/=?^_`{|}~-@";
-	const char *at = strchr(address, '@');
-	size_t n = strlen(address);
-
-	return at && at != address && at[1] && !strchr(at + 1, '@') && n <= 254 && strspn(address, letters) == n;
-}
-
 /* A header's text: one line of ASCII. */
 static void put_header(struct buf *b, const char *name, const char *text)
 {

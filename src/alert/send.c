@@ -18,6 +18,7 @@
 
 #include "aide/aide.h"
 #include "lib/must.h"
+#include "lib/mailbox.h"
 #include "lib/sys.h"
 
 enum { CONNECT_MS = 10 * 1000, TRANSFER_MS = 25 * 1000, AUTHORITIES_MAX = 8 << 20, ADDRESSES_MAX = 4, ANSWER_MAX = 64 * 1024 };
@@ -214,7 +215,7 @@ static int prepare(struct sending *s, const char *url, bool mail)
 {
 	int r;
 
-	if (mail && (!alert_address_valid(s->a->target) || !alert_address_valid(s->a->from)))
+	if (mail && (!mailbox_valid(s->a->target) || !mailbox_valid(s->a->from)))
 		return failed(s, EINVAL, "write NAME@HOST into Mail= and From= of [Alert]", "that is no address of mail");
 	if (!take_url(s, url, mail))
 		return failed(s, EINVAL, "Smtp= takes smtp://HOST:PORT or smtps://, Webhook= https://",

@@ -92,6 +92,8 @@ const char *show_span(long long ms, char ret[32]);
 /* ---- show_unit.c ---- */
 /* One app, as systemctl shows a unit: `site` of a status, with its processes, and its last lines (may be NULL). */
 void show_unit(const struct cli *c, const json_t *site, const json_t *processes, const json_t *lines);
+/* ---- verb_alert.c ---- */
+void show_alert_test(const struct cli *c, const json_t *o);
 /* ---- verb_cert.c ---- */
 void show_certificate(const json_t *o, bool whole);
 void show_certificates(const json_t *list, bool whole);
@@ -166,6 +168,7 @@ int verb_trust(struct cli *c);  /* cert trust */
 int verb_restart(struct cli *c);
 int verb_user(struct cli *c);
 int verb_domain(struct cli *c);
+int verb_alert(struct cli *c);
 /* Words as main() has them, without the program: one verb's exit code. */
 int verb_of_words(struct cli *c, int argc, char **argv);
 int verb_serve_deploy(struct cli *c);

@@ -82,6 +82,7 @@ static const struct {
 	[VERB_STATUS] = {verb_status},
 	[VERB_STOP] = {verb_stop},
 	[VERB_DOMAIN] = {verb_domain},
+	[VERB_ALERT] = {verb_alert},
 	[VERB_START] = {verb_start},
 	[VERB_ENABLE] = {verb_enable},
 	[VERB_DISABLE] = {verb_disable},

@@ -230,6 +230,8 @@ void show_event(struct cli *c, const json_t *o)
 		show_progress(c, o);
 	else if (strcmp(event, "finding") == 0)
 		show_finding(c, o);
+	else if (strcmp(event, "alert") == 0)
+		show_alert_test(c, o);
 }
 
 void show_tail(FILE *to, const json_t *lines)

@@ -159,6 +159,7 @@ int conf_finish(struct conf *c)
 		conf_route_check(c);
 		conf_tcp_check(c);
 		conf_client_check(c);
+		conf_alert_check(c);
 		conf_program_check(c);
 		conf_service_check(c);
 		conf_sandbox_find(c);

@@ -129,6 +129,8 @@ bool conf_parse_rewrite(struct conf *c, const char *text, struct conf_rewrite *r
 bool conf_parse_rate(struct conf *c, const char *text, struct conf_rate *ret, struct buf *why);
 bool conf_parse_cidr(const char *text, struct conf_cidr *ret, struct buf *why, struct buf *todo);
 bool conf_parse_server(struct conf *c, const char *text, struct conf_server *ret, struct buf *why);
+/* alert.c: that those whom [Alert] names can be told. */
+void conf_alert_check(struct conf *c);
 /* http://HOST:PORT/PATH; *ret_path is "" or begins with '/'. */
 bool conf_parse_url(struct conf *c, const char *text, struct conf_server *ret, const char **ret_path, struct buf *why);
 /* Is it a pattern that the gates can compile? */

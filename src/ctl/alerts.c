@@ -1,5 +1,6 @@
 /*
- * alerts.c: who is told of what needs a person: [Alert] of the operator's folder. And the tables `alert_open` (what lasts),
+ * alerts.c: who is told of what needs a person: [Alert] of the operator's folder, and of a deployed app what its own file names
+ * besides. And the tables `alert_open` (what lasts),
  * `alert_due` (what is to be sent, to whom) and `alert_told` (when something was sent).
  *
  * Called with what the log process says (ALERT_SEEN), at the start, and by its own timer. What is due stands in the state
@@ -66,41 +67,130 @@ static bool take_number(void *arg, sqlite3_stmt *st)
 
 /* ---- to whom ---- */
 
-/* The value of a key of [Alert]: the last one written, or the default of its row. */
-static const char *setting(const struct ctl *c, const char *key, const char *otherwise)
+/* The value of a key of [Alert]: the last one written, or `otherwise`. */
+static const char *setting(const struct app *a, const char *key, const char *otherwise)
 {
 	const char *ret = otherwise;
 
-	for (const struct app_value *v = c->app.values; v; v = v->next)
+	for (const struct app_value *v = a->values; v; v = v->next)
 		if (strcmp(v->section, "Alert") == 0 && strcmp(v->key, key) == 0 && v->text[0])
 			ret = v->text;
 	return ret;
 }
 
-/* A row for each word of Mail= and Webhook=. */
-static int add_due(struct ctl *c, const char *line, bool over)
+/* Each word of Mail= and Webhook=, until `each` says false. */
+static void each_target(const struct app *a, bool (*each)(void *arg, const char *target), void *arg)
 {
 	unsigned n = 0;
-	int err = 0;
 
-	for (const struct app_value *v = c->app.values; v && !err; v = v->next) {
-		char copy[2048], *save = NULL;
+	for (const struct app_value *v = a->values; v; v = v->next) {
+		char copy[ALERT_TARGET_BYTES], *save = NULL;
 
-		if (strcmp(v->section, "Alert") != 0 || (strcmp(v->key, "Mail") != 0 && strcmp(v->key, "Webhook") != 0))
+		if (strcmp(v->section, "Alert") != 0 || (strcmp(v->key, "Mail") != 0 && strcmp(v->key, "Webhook") != 0) ||
+			strlen(v->text) >= sizeof copy)
 			continue;
 		(void)snprintf(copy, sizeof copy, "%s", v->text);
-		for (char *word = strtok_r(copy, " \t", &save); word && !err && n < ALERT_TARGETS_MAX; word = strtok_r(NULL, " \t", &save), n++)
-			err = ask_state(c, "INSERT INTO alert_due (target, line, over, tries, next) VALUES (?1, ?2, ?3, 0, ?4)",
-				(const char *const[]){word, line}, 2, (const uint64_t[]){over, now_s(c) + GATHER_S}, 2, NULL, NULL);
+		for (char *word = strtok_r(copy, " \t", &save); word && n < ALERT_TARGETS_MAX; word = strtok_r(NULL, " \t", &save), n++)
+			if (!each(arg, word))
+				return;
 	}
+}
+
+struct naming {
+	char (*list)[ALERT_TARGET_BYTES];
+	unsigned n;
+	const char *sought; /* … or: is it there? */
+	bool there;
+};
+
+static bool add_name(void *arg, const char *target)
+{
+	struct naming *x = arg;
+
+	(void)snprintf(x->list[x->n++], ALERT_TARGET_BYTES, "%s", target);
+	return true;
+}
+
+unsigned alerts_targets(const struct app *a, char (*ret)[ALERT_TARGET_BYTES])
+{
+	struct naming x = {.list = ret};
+
+	each_target(a, add_name, &x);
+	return x.n;
+}
+
+static bool is_sought(void *arg, const char *target)
+{
+	struct naming *x = arg;
+
+	x->there = strcmp(x->sought, target) == 0;
+	return !x->there;
+}
+
+static bool names(const struct app *a, const char *target)
+{
+	struct naming x = {.sought = target};
+
+	each_target(a, is_sought, &x);
+	return x.there;
+}
+
+/* Whose mail server takes it: the operator's own targets by the operator's, others by what the app that names them wrote. */
+static const struct app *whose(const struct ctl *c, const char *target)
+{
+	for (const struct app *a = &c->app; a; a = a->next)
+		if (names(a, target))
+			return a;
+	return &c->app;
+}
+
+struct due {
+	struct ctl *c;
+	const char *line;
+	const struct app *but; /* whose targets have it already */
+	bool over;
+	int err;
+};
+
+static bool add_row_due(void *arg, const char *target)
+{
+	struct due *d = arg;
+
+	if (!d->but || !names(d->but, target))
+		d->err = ask_state(d->c, "INSERT INTO alert_due (target, line, over, tries, next) VALUES (?1, ?2, ?3, 0, ?4)",
+			(const char *const[]){target, d->line}, 2, (const uint64_t[]){d->over, now_s(d->c) + GATHER_S}, 2, NULL, NULL);
+	return d->err == 0;
+}
+
+/* The deployed app that it is about; NULL: none. */
+static const struct app *app_of(const struct ctl *c, const struct alert_row *row, const char *of)
+{
+	bool named = strcmp(row->field, "app") == 0 || strcmp(row->field, "site") == 0;
+
+	for (const struct app *a = named ? c->app.next : NULL; a; a = a->next)
+		if (strcmp(a->name, of) == 0)
+			return a;
+	return NULL;
+}
+
+/* A row for each of the operator's targets, and for those of the app that it is about. */
+static int add_due(struct ctl *c, const struct alert_row *row, const char *of, const char *line, bool over)
+{
+	struct due d = {.c = c, .line = line, .over = over};
+	const struct app *a = app_of(c, row, of);
+
+	each_target(&c->app, add_row_due, &d);
+	d.but = &c->app;
+	if (a && d.err == 0)
+		each_target(a, add_row_due, &d);
 	/* Bounded: the oldest gives way; it is in the log all the same. */
-	return err ? err
-		   : ask_state(c, "DELETE FROM alert_due WHERE id <= (SELECT MAX(id) FROM alert_due) - ?1", NULL, 0,
-			     (const uint64_t[]){ALERT_DUE_MAX}, 1, NULL, NULL);
+	return d.err ? d.err
+		     : ask_state(c, "DELETE FROM alert_due WHERE id <= (SELECT MAX(id) FROM alert_due) - ?1", NULL, 0,
+			       (const uint64_t[]){ALERT_DUE_MAX}, 1, NULL, NULL);
 }
 
 /* Does it begin, end, or go on? */
-static int take(struct ctl *c, const struct alert_row *row, const char *key, const char *line)
+static int take(struct ctl *c, const struct alert_row *row, const char *of, const char *key, const char *line)
 {
 	const char *const text[] = {key};
 	uint64_t since = 0, now = now_s(c);
@@ -113,7 +203,7 @@ static int take(struct ctl *c, const struct alert_row *row, const char *key, con
 		if (!since)
 			return 0;
 		err = ask_state(c, "DELETE FROM alert_open WHERE key = ?1", text, 1, NULL, 0, NULL, NULL);
-		return err ? err : add_due(c, line, true);
+		return err ? err : add_due(c, row, of, line, true);
 	}
 	if (is_open)
 		return ask_state(c, "UPDATE alert_open SET times = times + 1 WHERE key = ?1", text, 1, NULL, 0, NULL, NULL);
@@ -122,7 +212,7 @@ static int take(struct ctl *c, const struct alert_row *row, const char *key, con
 		err = ask_state(c,
 			"DELETE FROM alert_open WHERE key IN (SELECT key FROM alert_open ORDER BY since DESC LIMIT -1 OFFSET ?1)", NULL, 0,
 			(const uint64_t[]){ALERT_DUE_MAX}, 1, NULL, NULL);
-	return err ? err : add_due(c, line, false);
+	return err ? err : add_due(c, row, of, line, false);
 }
 
 void alerts_seen(struct ctl *c, const struct msg *m)
@@ -149,7 +239,7 @@ void alerts_seen(struct ctl *c, const struct msg *m)
 		(void)snprintf(key, sizeof key, "%s %s", row->topic, of);
 		err = state_begin(c, &mine);
 		if (err == 0)
-			err = state_end(c, mine, take(c, row, key, copy));
+			err = state_end(c, mine, take(c, row, of, key, copy));
 	}
 	free(copy);
 	/* What cannot be written is not asked for again and again: the log has it. */
@@ -226,11 +316,49 @@ static bool add_row(void *arg, sqlite3_stmt *st)
 	return true;
 }
 
-static void host_name(char ret[65])
+void alerts_host(char ret[65])
 {
 	if (gethostname(ret, 65) < 0 || !*ret)
 		(void)snprintf(ret, 65, "localhost");
 	ret[64] = '\0';
+}
+
+static bool is_mail(const char *target)
+{
+	return strstr(target, "://") == NULL;
+}
+
+char *alerts_body(const struct buf *text, const char *target, const char *id, const char *host, json_t *list)
+{
+	json_t *o;
+	char *ret;
+
+	if (is_mail(target))
+		return strdup(text->p ? text->p : "");
+	o = json_pack("{s:i, s:s, s:s, s:O}", "version", 1, "id", id, "host", host, "alerts", list);
+	ret = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	json_decref(o);
+	return ret;
+}
+
+struct ask *alerts_hand(struct ctl *c, const char *target, const char *id, const char *subject, const char *body,
+	const struct ask_ops *answer, void *owner)
+{
+	const struct app *a = whose(c, target);
+	char host[65], from[128];
+	struct buf b;
+
+	alerts_host(host);
+	(void)snprintf(from, sizeof from, "stead@%s", host);
+	buf_init(&b, CHAN_PAYLOAD_MAX);
+	pack_str(&b, target);
+	pack_str(&b, setting(a, "Smtp", setting(&c->app, "Smtp", conf_rows[CONF_ALERT_SMTP].deflt)));
+	pack_str(&b, setting(a, "From", setting(&c->app, "From", from)));
+	pack_str(&b, id);
+	pack_str(&b, subject);
+	pack_str(&b, body);
+	pack_u64(&b, now_s(c));
+	return ask_start(c, PROC_ALERT, 0, 0, SEND_MS, MSG_ALERT_ASK, &b, answer, owner);
 }
 
 static void next_look(struct ctl *c, uint64_t in_s);
@@ -239,40 +367,24 @@ static const struct ask_ops ops = {.ended = sent};
 
 static int start(struct ctl *c, const char *target, struct message *m)
 {
-	char host[65], from[128], id[160], subject[300], *json = NULL;
-	bool mail = strstr(target, "://") == NULL;
-	struct buf b;
+	char host[65], id[160], subject[300], *body;
 
-	host_name(host);
-	(void)snprintf(from, sizeof from, "stead@%s", host);
+	alerts_host(host);
 	(void)snprintf(id, sizeof id, "stead-%llu-%016llx", (unsigned long long)m->last,
 		(unsigned long long)sys_checksum(m->text.p ? m->text.p : "", m->text.len));
 	if (m->n == 1)
 		(void)snprintf(subject, sizeof subject, "[stead %s] %s", host, m->first);
 	else
 		(void)snprintf(subject, sizeof subject, "[stead %s] %u alerts, the first: %s", host, m->n, m->first);
-	if (!mail) {
-		json_t *o = json_pack("{s:i, s:s, s:s, s:O}", "version", 1, "id", id, "host", host, "alerts", m->list);
-
-		json = o ? json_dumps(o, JSON_COMPACT) : NULL;
-		json_decref(o);
-		if (!json)
-			return -ENOMEM;
-	}
-	buf_init(&b, CHAN_PAYLOAD_MAX);
-	pack_str(&b, target);
-	pack_str(&b, setting(c, "Smtp", conf_rows[CONF_ALERT_SMTP].deflt));
-	pack_str(&b, setting(c, "From", from));
-	pack_str(&b, id);
-	pack_str(&b, subject);
-	pack_str(&b, mail ? buf_str(&m->text) : json);
-	pack_u64(&b, now_s(c));
-	free(json);
+	body = alerts_body(&m->text, target, id, host, m->list);
+	if (!body)
+		return -ENOMEM;
 	(void)snprintf(c->alerts.target, sizeof c->alerts.target, "%s", target);
 	c->alerts.last = m->last;
 	c->alerts.n = m->n;
 	c->alerts.tries = m->tries;
-	c->alerts.ask = ask_start(c, PROC_ALERT, 0, 0, SEND_MS, MSG_ALERT_ASK, &b, &ops, &c->alerts);
+	c->alerts.ask = alerts_hand(c, target, id, subject, body, &ops, &c->alerts);
+	free(body);
 	return c->alerts.ask ? 0 : -EAGAIN;
 }
 
@@ -335,13 +447,11 @@ static int not_told(struct ctl *c, const struct ask_end *end)
 		(const uint64_t[]){now_s(c) + wait}, 1, NULL, NULL);
 }
 
-/* A webhook's path is often its secret: who reads the log sees its host. */
-static void show_target(struct alerts *al)
+void alerts_shown(const char *target, char ret[256])
 {
-	const char *scheme = strstr(al->target, "://"), *at = scheme ? scheme + 3 : al->target;
+	const char *scheme = strstr(target, "://"), *at = scheme ? scheme + 3 : target;
 
-	(void)snprintf(al->shown, sizeof al->shown, "%.*s", scheme ? (int)(scheme + 3 - al->target + (ptrdiff_t)strcspn(at, "/?#")) : 200,
-		al->target);
+	(void)snprintf(ret, 256, "%.*s", scheme ? (int)min_of(scheme + 3 - target + (ptrdiff_t)strcspn(at, "/?#"), (ptrdiff_t)255) : 200, target);
 }
 
 static void sent(struct ask *a, const struct ask_end *end)
@@ -352,7 +462,7 @@ static void sent(struct ask *a, const struct ask_end *end)
 	int err;
 
 	al->ask = NULL;
-	show_target(al);
+	alerts_shown(al->target, al->shown);
 	if (end->err) {
 		err = not_told(c, end);
 	} else {

@@ -142,6 +142,7 @@ static void client_free(struct client *cl)
 	json_decref(cl->lines);
 	up_client_gone(c, cl);
 	backup_gone(c, cl);
+	alert_test_gone(c, cl);
 	loop_timer_stop(c->loop, &cl->timer);
 	loop_close(c->loop, &cl->lfd);
 	buf_done(&cl->in);

@@ -202,6 +202,12 @@ static void certificate(struct client *cl)
 		cert_import_start(cl);
 }
 
+static void if_ours(struct client *cl, void (*run)(struct client *cl))
+{
+	if (is_ours(cl))
+		run(cl);
+}
+
 void verbs_run(struct client *cl)
 {
 	switch (cl->req.verb) {
@@ -212,8 +218,7 @@ void verbs_run(struct client *cl)
 		reload_start(cl->ctl, cl);
 		break;
 	case REQUEST_STATUS:
-		if (is_ours(cl))
-			trouble_status(cl);
+		if_ours(cl, trouble_status);
 		break;
 	case REQUEST_STOP:
 		stop(cl);
@@ -225,25 +230,24 @@ void verbs_run(struct client *cl)
 	case REQUEST_APP_STOP:
 	case REQUEST_ENABLE:
 	case REQUEST_DISABLE:
-		if (is_ours(cl))
-			off_start(cl);
+		if_ours(cl, off_start);
 		break;
 	case REQUEST_DOMAIN_ADD:
 	case REQUEST_DOMAIN_REMOVE:
 	case REQUEST_DOMAIN_LIST:
-		if (is_ours(cl))
-			domain_start(cl);
+		if_ours(cl, domain_start);
 		break;
 	case REQUEST_METRICS:
 		metrics_start(cl);
 		break;
 	case REQUEST_PURGE:
-		if (is_ours(cl))
-			purge_start(cl);
+		if_ours(cl, purge_start);
+		break;
+	case REQUEST_ALERT_TEST:
+		if_ours(cl, alert_test_start);
 		break;
 	case REQUEST_MAINTENANCE:
-		if (is_ours(cl))
-			maintenance_start(cl);
+		if_ours(cl, maintenance_start);
 		break;
 	case REQUEST_CERT_LIST:
 	case REQUEST_CERT_RENEW:

@@ -16,6 +16,7 @@ import signal
 import socketserver
 import sqlite3
 import ssl
+import subprocess
 import threading
 
 import pytest
@@ -23,8 +24,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import deploybed
 import tcpbed
-from program import free_port, processes, wait_until
+from program import BUILD, free_port, processes, unprivileged, wait_until
 from test_root import rooted  # noqa: F401 - a fixture
 
 
@@ -289,3 +291,98 @@ def test_as_root_it_has_a_user_of_its_own(rooted, app_folder, started):
     assert f"Uid:\t{pwd.getpwnam('stead-alert').pw_uid}\t" in seen.pop()
     gate.set()
     wait_until("the mail", lambda: smtp.mails)
+
+
+def test_a_test_says_of_each_what_became_of_it(stead, app_folder, started, trusted):
+    """`stead alert test`: sent now, to each by itself; what cannot be is told with the reason, and is no alert."""
+    context, env = trusted
+    smtp, hook = started(Smtp()), started(Hook(context, [500]))
+    one = stead(app_folder({"public/index.html": "home", "stead.conf": f"[Alert]\nMail=ann@example.org bob@example.org\nSmtp=smtp://127.0.0.1:{smtp.port}\n"
+                            f"Webhook=https://localhost:{hook.port}/secret-path\n"}), env=env).up()
+    said = one.cli("alert", "test", code=1)
+    assert [line.split()[:2] for line in said.splitlines() if line.startswith(("sent", "failed"))] == [
+        ["sent", "ann@example.org"], ["sent", "bob@example.org"], ["failed", f"https://localhost:{hook.port}:"]], said
+    assert "status 500" in said and "1 of 3 could not be sent" in said and "secret-path" not in said
+    assert sorted(mail["To"] for _, mail in smtp.mails) == ["ann@example.org", "bob@example.org"]
+    assert "a test" in smtp.mails[0][1]["Subject"] and "Nothing is wrong" in smtp.mails[0][1].get_payload()
+    post, = hook.posts
+    assert [a["state"] for a in post[2]["alerts"]] == ["test"]
+    events = [json.loads(line) for line in one.cli("alert", "test", "--json", code=0).splitlines()]
+    assert [e["sent"] for e in events if e.get("event") == "alert"] == [True] * 3
+    assert not [r for r in one.logs() if r.get("event", "").startswith("ALERT_")]
+    one.cli("alert", "test", "nosuch", code=4)
+
+
+def test_a_test_of_nobody(stead, app_folder):
+    one = stead(app_folder({"public/index.html": "home"})).up()
+    assert "[Alert] names nobody" in one.cli("alert", "test", code=2)
+    one.cli("alert", "frobnicate", code=2)
+
+
+def test_a_test_whose_asker_goes(stead, app_folder, started):
+    """Its message may still go out; another test can begin, and ctl is the same."""
+    held = threading.Event()
+
+    class Slow(SmtpTalk):
+        def handle(self):
+            held.wait(20)
+            super().handle()
+    smtp = Smtp()
+    smtp.RequestHandlerClass = Slow
+    started(smtp)
+    one = stead(app_folder({"public/index.html": "home", "stead.conf": f"[Alert]\nMail=ann@example.org\nSmtp=smtp://127.0.0.1:{smtp.port}\n"})).up()
+    pid, = one.pids("ctl")
+    first = subprocess.Popen([BUILD / "stead", "alert", "test", "--state", one.state], stdout=subprocess.DEVNULL, **unprivileged())
+    wait_until("it to send", lambda: any(comm == "stead-alert" for _, _, comm in processes().values()))
+    assert "Another test is under way" in one.cli("alert", "test", code=7)
+    first.kill()
+    first.wait()
+    held.set()
+    wait_until("another test", lambda: "sent " in one.cli("alert", "test", code=None))
+    assert one.pids("ctl") == [pid]
+
+
+def test_a_deployed_app_has_its_own(stead, app_folder, work, started):
+    """What is about the app is told to whom its file names besides, by its own mail server; to nobody twice."""
+    operators, its_own = started(Smtp()), started(Smtp())
+    folder = deploybed.write(work / "server", {
+        "stead.conf": f"[Server]\nSites=sites\n[Alert]\nMail=op@example.org both@example.org\nSmtp=smtp://127.0.0.1:{operators.port}\n", "sites/.keep": ""})
+    server = deploybed.Server(stead(folder).up())
+    conf = f"[Alert]\nMail=dev@example.org both@example.org\nSmtp=smtp://127.0.0.1:{its_own.port}\nFrom=shop@example.org\n"
+    for name, text in (("shop", conf), ("other", "")):
+        server.deploy(deploybed.write(work / name, deploybed.app(name, text + f"[Site]\nDomain={name}.test\n")))
+    assert "sent     dev@example.org" in server.one.cli("alert", "test", "shop")
+    assert [mail["From"] for _, mail in its_own.mails] == ["shop@example.org"]
+    for name in ("shop", "other"):
+        server.deploy(deploybed.write(work / name, deploybed.app("bad", conf if name == "shop" else "", status="500 No")), code=1)
+    wait_until("the operator to be told of both", lambda: sum(
+        mail.get_payload().count("DEPLOY_FAILED") for _, mail in operators.mails if mail["To"] == "op@example.org") == 2)
+    told = wait_until("the app's own", lambda: [mail for _, mail in its_own.mails if "DEPLOY_FAILED" in mail.get_payload()])
+    assert [mail["To"] for mail in told] == ["dev@example.org"]
+    assert "app: shop" in told[0].get_payload() and "app: other" not in told[0].get_payload()
+    wait_until("all to be known as sent", lambda: sum(int(r["alerts"]) for r in server.one.logs() if r.get("event") == "ALERT_SENT") == 5)
+
+
+@pytest.mark.parametrize("line, says", [
+    ("Mail=not-an-address", "not an address of mail"),
+    ("Mail=ann@example.org,bob@example.org", "not an address of mail"),
+    ("From=<ann@example.org>", "not an address of mail"),
+    ("Webhook=hooks.example.org/x", "https://"),
+    ("Webhook=https:///x", "not a URL"),
+    ("Webhook=https://hooks.example.org:99999/x", "not a URL"),
+    ("Webhook=http://hooks.example.org/x", "in the clear"),
+    ("Smtp=mail.example.org", "mail server's URL"),
+    ("Smtp=smtp://mail.example.org:25/x", "mail server's URL"),
+    ("Smtp=smtp://user:secret@:25", "mail server's URL")])
+def test_check_finds_what_cannot_be_told(app_folder, line, says):
+    folder = app_folder({"public/index.html": "home", "stead.conf": f"[Alert]\n{line}\n"})
+    said = subprocess.run([BUILD / "stead", "check", folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **unprivileged())
+    assert said.returncode == 2 and "stead.conf:2:" in said.stdout and says in said.stdout and "secret" not in said.stdout.replace(line, ""), said.stdout
+
+
+def test_check_lets_pass_what_can(app_folder):
+    folder = app_folder({"public/index.html": "home", "stead.conf": "[Alert]\nMail=ann.oneil+x@mail.example.org bob@b\nFrom=stead@example.org\n"
+                         "Webhook=https://hooks.example.org/a?b#c http://127.0.0.1:8080/x http://localhost/ https://[2001:db8::1]:8443\n"
+                         "Smtp=smtps://user:p@ss@mail.example.org:465\n"})
+    said = subprocess.run([BUILD / "stead", "check", folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **unprivileged())
+    assert said.returncode == 0, said.stdout

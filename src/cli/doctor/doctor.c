@@ -188,6 +188,11 @@ static void ask_stead(struct doctor *d)
 	end = ask(d->c->state, json_pack("{s:s, s:s}", "verb", "status", "app", ""), NULL, NULL, &d->hangs);
 	d->status = json_incref(json_object_get(end, "status"));
 	json_decref(end);
+	if (d->status && doctor_wants(d, "dns")) {
+		end = ask(d->c->state, json_pack("{s:s, s:s}", "verb", "domain-list", "app", ""), NULL, NULL, &ignored);
+		d->domains = json_incref(json_object_get(end, "domains"));
+		json_decref(end);
+	}
 	if (d->status && doctor_wants(d, "stead"))
 		json_decref(ask(d->c->state,
 			json_pack("{s:s, s:s, s:i, s:i, s:I, s:b}", "verb", "logs", "app", "", "lines", ERRORS_MAX, "level", LEVEL_ERROR,
@@ -250,5 +255,6 @@ int verb_doctor(struct cli *c)
 	json_decref(d.findings);
 	json_decref(d.errors);
 	json_decref(d.status);
+	json_decref(d.domains);
 	return code;
 }

@@ -20,6 +20,7 @@ struct doctor {
 	const char *area; /* of which findings are kept; NULL: all */
 	json_t *findings;
 	json_t *status;   /* of the running stead; NULL: there is none */
+	json_t *domains;  /* the names of its sites, whatever they want certificates for */
 	json_t *errors;   /* its last errors */
 	bool hangs;       /* it has a control socket, and does not answer */
 	bool root;

@@ -205,36 +205,38 @@ static void look_name(struct doctor *d, const struct here *h, const char *name)
 		found(d, h->is_public ? FINDING_NAME_ELSEWHERE : FINDING_NAME_BEHIND, name, "%s:%s", name, at);
 }
 
-/* The names that the running stead's certificates are for, or are wanted for. */
-static void look_names(struct doctor *d, const char *key, unsigned *done, const struct here *h)
+/* Of a list of names: wildcards, addresses and names of this machine alone lead nowhere. Each is looked up once. */
+static void look_one(struct doctor *d, const struct here *h, json_t *done, const char *s)
 {
-	const json_t *list = json_object_get(d->status, "certificates"), *cert, *name;
+	if (!s || strchr(s, '*') || strchr(s, ':') || !strchr(s, '.') || strspn(s, "0123456789.") == strlen(s) ||
+		hostname_is_local(s, strlen(s)) || json_object_get(done, s) || json_object_size(done) >= DOCTOR_NAMES_MAX)
+		return;
+	(void)json_object_set_new(done, s, json_true());
+	look_name(d, h, s);
+}
+
+/* The names of all sites of the running stead, and those that certificates are for or are wanted for. */
+static void look_names(struct doctor *d, const struct here *h)
+{
+	static const char *const keys[] = {"names", "wanted"};
+	json_t *done = json_object();
+	const json_t *one, *name;
 	size_t i, k;
 
-	json_array_foreach(list, i, cert) json_array_foreach(json_object_get(cert, key), k, name)
-	{
-		const char *s = json_string_value(name);
-		const char *state = json_string_value(json_object_get(cert, "state"));
-
-		/* Wildcards and this machine's own names lead nowhere; a name may be asked for by both lists. */
-		if (!s || strchr(s, '*') || strchr(s, ':') || !strchr(s, '.') || strspn(s, "0123456789.") == strlen(s) ||
-			(state && strcmp(state, "local") == 0) || *done >= DOCTOR_NAMES_MAX)
-			continue;
-		(*done)++;
-		look_name(d, h, s);
-	}
+	json_array_foreach(d->domains, i, one) look_one(d, h, done, json_string_value(json_object_get(one, "name")));
+	for (size_t n = 0; n < ARRAY_LEN(keys); n++)
+		json_array_foreach(json_object_get(d->status, "certificates"), i, one)
+			json_array_foreach(json_object_get(one, keys[n]), k, name) look_one(d, h, done, json_string_value(name));
+	json_decref(done);
 }
 
 void look_dns(struct doctor *d)
 {
-	unsigned done = 0;
 	struct here h;
 
 	look_resolvers(d);
 	see_here(&h);
-	look_names(d, "names", &done, &h);
-	if (!done)
-		look_names(d, "wanted", &done, &h);
+	look_names(d, &h);
 	if (h.list)
 		freeifaddrs(h.list);
 }

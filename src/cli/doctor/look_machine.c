@@ -33,15 +33,16 @@ static bool runs(const char *comm)
 
 void look_clock(struct doctor *d)
 {
-	static const char *const keepers[][2] = {{"systemd/timesync/synchronized", "systemd-timesyncd"}, {"chrony/chronyd.pid", "chronyd"},
-		{"chronyd.pid", "chronyd"}, {"ntpd.pid", "ntpd"}, {"openntpd.pid", "openntpd"}};
-	const char *keeper = "";
+	static const char *const keepers[][3] = {{"systemd/timesync", "systemd-timesyncd", "timedatectl timesync-status"},
+		{"chrony/chronyd.pid", "chronyd", "chronyc sources"}, {"chronyd.pid", "chronyd", "chronyc sources"},
+		{"ntpd.pid", "ntpd", "ntpq -p"}, {"openntpd.pid", "openntpd", "ntpctl -s all"}};
+	const char *keeper = "", *ask = "";
 	struct timex t = {.modes = 0};
 	int state = adjtimex(&t);
 
 	for (size_t i = 0; i < ARRAY_LEN(keepers) && !*keeper; i++)
 		if (runs(keepers[i][0]))
-			keeper = keepers[i][1];
+			keeper = keepers[i][1], ask = keepers[i][2];
 	if (time(NULL) < WRITTEN_S) {
 		char now[40] = "";
 		time_t at = time(NULL);
@@ -52,9 +53,10 @@ void look_clock(struct doctor *d)
 		found(d, FINDING_CLOCK_WRONG, NULL, "%s", now);
 	} else if (state < 0) {
 		found(d, FINDING_CLOCK_UNSEEN, strerror(errno), "%s", "adjtimex");
+	} else if ((t.status & STA_UNSYNC) != 0 && *keeper) {
+		found(d, FINDING_CLOCK_UNREACHED, ask, "%s runs, and the kernel says that the clock is not synchronised", keeper);
 	} else if ((t.status & STA_UNSYNC) != 0) {
-		found(d, FINDING_CLOCK_ALONE, NULL, "%s%s", "the kernel says that it is not synchronised",
-			*keeper ? ", though there is a service for it" : "");
+		found(d, FINDING_CLOCK_ALONE, NULL, "%s", "the kernel says that it is not synchronised");
 	} else {
 		found(d, FINDING_CLOCK_OK, NULL, "%sit may be off by %ld ms", *keeper ? "by NTP; " : "", (long)t.maxerror / 1000);
 	}

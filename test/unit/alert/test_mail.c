@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "alert.h"
+#include "lib/mailbox.h"
 
 static void addresses(void **state)
 {
@@ -17,9 +18,9 @@ static void addresses(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-		assert_true(alert_address_valid(good[i]));
+		assert_true(mailbox_valid(good[i]));
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-		if (alert_address_valid(bad[i]))
+		if (mailbox_valid(bad[i]))
 			fail_msg("taken: %s", bad[i]);
 	assert_true(alert_is_mail("a@b"));
 	assert_false(alert_is_mail("https://a@b/"));
