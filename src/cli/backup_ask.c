@@ -7,9 +7,11 @@
  */
 #include "backup_ask.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 struct hearing {
@@ -129,6 +131,29 @@ int backup_ask(struct cli *c, enum backup_what what, const char *const *text, un
 	}
 	return ret->end.err && !ret->end.exit_code ? VERB_EXIT_FAILED
 						   : (int)(ret->end.exit_code & 7);
+}
+
+int backup_carry_on(struct cli *c)
+{
+	struct backup_told told;
+	char mark[PATH_MAX + 16], lock[PATH_MAX + 16];
+	int fd, code = 0;
+
+	(void)snprintf(mark, sizeof mark, "%s/restore/go", c->state);
+	(void)snprintf(lock, sizeof lock, "%s/lock", c->state);
+	if (access(mark, F_OK) < 0)
+		return 0;
+	fd = open(lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		show_error(c, "a restore is under way there", "wait for its end");
+		code = VERB_EXIT_BUSY;
+	} else {
+		code = backup_ask(c, BACKUP_FINISH, (const char *const[]){mark, c->state}, 2, &told);
+		backup_told_done(&told);
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	return code;
 }
 
 void backup_told_done(struct backup_told *t)

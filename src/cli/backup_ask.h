@@ -19,6 +19,8 @@ struct backup_told {
 int backup_ask(struct cli *c, enum backup_what what, const char *const *text, unsigned ntext,
 	struct backup_told *ret);
 void backup_told_done(struct backup_told *t);
+/* A restore into c->state that was cut off comes to its end, before anything reads that state. An exit code. */
+int backup_carry_on(struct cli *c);
 /* FILE of the command line as an absolute path. An exit code. */
 int backup_file(struct cli *c, char ret[PATH_MAX]);
 /* How many parts of that kind. */

@@ -519,9 +519,7 @@ static int restore(struct restore *r)
 /* One that was cut off comes to its end first. */
 static int carry_on(struct restore *r)
 {
-	if (faccessat(r->state_fd, "restore/go", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0;
-	return lock(r) ? VERB_EXIT_BUSY : over(r);
+	return backup_carry_on(r->c);
 }
 
 int verb_restore(struct cli *c)

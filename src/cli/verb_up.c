@@ -5,7 +5,7 @@
  * the parent sees the end and stops everything gracefully. With --detach there is no lifeline and
  * the parent has a session of its own; whoever asked gets the terminal back when the site is live.
  */
-#include "cli.h"
+#include "backup_ask.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -406,6 +406,8 @@ int verb_up(struct cli *c)
 		code = instance_for_up(c);
 	if (code == 0)
 		code = already_runs(&u);
+	if (code == 0)
+		code = backup_carry_on(c);
 	if (code == 0)
 		code = start_parent(&u);
 	if (code == 0 && (code = connect_control(&u)) == 0 && u.parent > 0)

@@ -222,11 +222,10 @@ def test_killed_at_a_moment(server, work):
     killed_at(server, work, (0.02, 0.3))
 
 
+@pytest.mark.skipif("STEAD_PROMISES" not in os.environ, reason="takes minutes: `make promises` runs it")
 @pytest.mark.promise
 @pytest.mark.timeout(600)
 def test_killed_at_each_moment(server, work, promise):
-    if "STEAD_PROMISES" not in os.environ:
-        pytest.skip("a minute: `make promises` runs it")
     began = time.monotonic()
     file, _ = backup(server, work)
     restore(server, file, "--yes")
