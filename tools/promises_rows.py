@@ -30,7 +30,7 @@ ROWS = [
     ("HTTP/2 bomb", "≤ 4:1, ≤ 1 MB a connection", ["HTTP/2 bomb, memory"]),
     ("slow headers", "15,000 held, service up", ["slow headers"]),
     ("idle connection", "≤ 1 KB", ["idle connections"]),
-    ("crash consistency", "each prefix of writes recovers", ["power cut"]),
+    ("crash consistency", "each prefix of writes recovers", ["power cut", "power cut, as root"]),
     ("a restore killed at 30 moments", "the state of before or the backup's, nothing half", ["a restore killed"]),
     ("a backup on another fresh server", "the same sites, rows, keys and people; damaged files refused",
      ["backup restored on another fresh server (debian-12)", "backup restored on another fresh server (debian-13)"]),
