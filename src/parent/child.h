@@ -28,6 +28,10 @@ struct child {
 };
 
 struct spawn;
+/* ---- proc_as.c: what is read below /proc/PID between the two is read as that process's user ---- */
+void proc_as_begin(const struct parent *p, const struct child *c);
+void proc_as_end(const struct parent *p);
+
 void child_init(struct child *c, enum child_kind kind);
 /* spawn_run() into a child: its cgroup when there are cgroups, its place in the list. -errno, with
  * the failed step's name in ret_step; then the child is as before. */

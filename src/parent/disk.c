@@ -60,7 +60,7 @@ static struct disk_writer *writer_of(struct disk *d, uint32_t app)
 	return &d->writer[d->n++];
 }
 
-static void count_child(struct disk_writer *w, const struct child *c, unsigned *left)
+static void count_child(const struct parent *p, struct disk_writer *w, const struct child *c, unsigned *left)
 {
 	char *text = NULL, *at, *end;
 	size_t n;
@@ -68,9 +68,12 @@ static void count_child(struct disk_writer *w, const struct child *c, unsigned *
 	if (c->pid == 0)
 		return;
 	if (c->cgroup_fd < 0 || sys_read_file(c->cgroup_fd, "cgroup.procs", PROCS_BYTES_MAX, &text, &n) < 0) {
+		proc_as_begin(p, c);
 		w->now += written_by(c->pid);
+		proc_as_end(p);
 		return;
 	}
+	proc_as_begin(p, c);
 	for (at = text; *left > 0; at = end, --*left) {
 		long pid = strtol(at, &end, 10);
 
@@ -78,6 +81,7 @@ static void count_child(struct disk_writer *w, const struct child *c, unsigned *
 			break;
 		w->now += written_by(pid);
 	}
+	proc_as_end(p);
 	free(text);
 }
 
@@ -100,8 +104,8 @@ static void count(struct parent *p)
 
 				if (w == NULL)
 					continue;
-				count_child(w, &r->child, &left);
-				count_child(w, &r->hook, &left);
+				count_child(p, w, &r->child, &left);
+				count_child(p, w, &r->hook, &left);
 			}
 	/* Of those that are gone nothing is left to compare with. */
 	for (unsigned i = 0; i < d->n;)

@@ -44,22 +44,8 @@ int listen_parse(const char *text, struct sockaddr_storage *ret_addr, socklen_t 
 	return inet_pton(AF_INET, host, &v4->sin_addr) == 1 ? 0 : -EINVAL;
 }
 
-/* The kernel's bound; the number given to listen() is cut to it anyway. */
-static int backlog(void)
-{
-	char *text = NULL;
-	size_t n;
-	int v = SOMAXCONN;
-
-	if (sys_read_file(AT_FDCWD, "/proc/sys/net/core/somaxconn", 64, &text, &n) == 0) {
-		unsigned long got = strtoul(text, NULL, 10);
-
-		if (got > 0 && got < 1000000)
-			v = (int)got;
-	}
-	free(text);
-	return v;
-}
+/* The kernel cuts it to its own bound. */
+enum { BACKLOG_MAX = 1 << 20 };
 
 static int open_listener(const char *address)
 {
@@ -76,7 +62,7 @@ static int open_listener(const char *address)
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 		(addr.ss_family == AF_INET6 &&
 			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0) ||
-		bind(fd, (struct sockaddr *)&addr, len) < 0 || listen(fd, backlog()) < 0) {
+		bind(fd, (struct sockaddr *)&addr, len) < 0 || listen(fd, BACKLOG_MAX) < 0) {
 		e = -errno;
 		close(fd);
 		return e;

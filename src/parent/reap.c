@@ -123,9 +123,15 @@ static void kill_tree(pid_t top)
 	free(list);
 }
 
+static void kill_tree_of(const struct parent *p, const struct child *c)
+{
+	proc_as_begin(p, c);
+	kill_tree(c->pid);
+	proc_as_end(p);
+}
+
 void child_signal(struct parent *p, struct child *c, int sig, bool group)
 {
-	(void)p;
 	if (c->pid == 0)
 		return;
 	/* The number of one that is not our child may be another's by now; its pidfd never is. */
@@ -138,7 +144,7 @@ void child_signal(struct parent *p, struct child *c, int sig, bool group)
 		if (c->cgroup_fd >= 0)
 			cgroup_kill(c->cgroup_fd);
 		else
-			kill_tree(c->pid);
+			kill_tree_of(p, c);
 		kill(-c->pid, SIGKILL);
 		return;
 	}

@@ -73,9 +73,10 @@ uint64_t recycle_rss(struct parent *p, const struct run *r)
 	int fd;
 	ssize_t n;
 
-	(void)p;
 	snprintf(path, sizeof(path), "/proc/%d/statm", (int)r->child.pid);
+	proc_as_begin(p, &r->child);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
+	proc_as_end(p);
 	if (fd < 0)
 		return 0;
 	n = read(fd, text, sizeof(text) - 1);

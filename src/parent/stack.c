@@ -90,6 +90,7 @@ void stack_say(struct parent *p, struct run *r)
 	unsigned n = 0;
 	DIR *d;
 
+	proc_as_begin(p, &r->child);
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)r->child.pid);
 	d = opendir(path);
 	while (d != NULL && n < THREADS_MAX && (e = readdir(d)) != NULL) {
@@ -102,4 +103,5 @@ void stack_say(struct parent *p, struct run *r)
 	}
 	if (d != NULL)
 		closedir(d);
+	proc_as_end(p);
 }

@@ -1,7 +1,6 @@
 """An app that fills the disk is stopped; the others go on, the state is written, and a deploy says what to do. On a small file
 system of its own."""
 
-import pathlib
 import pwd
 import subprocess
 
@@ -9,13 +8,18 @@ import pytest
 
 import deploybed
 from deploybed import app, write
-from program import BUILD, TIMEOUT, wait_until
+from program import BUILD, TIMEOUT, TOP, wait_until
 from test_parent_root import private_mounts
 from test_root import UP, RootStead
 
 pytestmark = pytest.mark.skipif(not private_mounts(), reason="needs root and mount namespaces")
 
-SMALL = "mkdir -p /var/lib/stead && mount -t tmpfs -o size=160m,mode=0755 none /var/lib/stead && exec \"$0\" \"$@\""
+# What pkg/stead.service leaves it: these capabilities, and a /proc in which each user sees his own processes.
+CAPABILITIES = ",".join("+" + word.removeprefix("CAP_").lower() for line in (TOP / "pkg/stead.service").read_text().splitlines()
+                        if line.startswith("CapabilityBoundingSet=") for word in line.split("=")[1].split())
+SMALL = ("mkdir -p /var/lib/stead && mount -t tmpfs -o size=160m,mode=0755 none /var/lib/stead && "
+         "mount -t proc -o hidepid=invisible,subset=pid none /proc && "
+         f"exec setpriv --bounding-set -all,{CAPABILITIES} --no-new-privs \"$0\" \"$@\"")
 FILLER = '''
 import ctypes, errno, os
 def fill():
@@ -56,6 +60,16 @@ def app(environ, start_response):
     return [said.encode()]
 '''
 
+HANGS = '''
+import threading, time
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/hang":
+        time.sleep(600)
+    start_response("200 OK", [])
+    return [b"here"]
+'''
+
 
 class SmallStead(RootStead):
     """Root's, with a /var/lib/stead of 160 MB; asked from within."""
@@ -89,8 +103,8 @@ def server(work):
     assert not left and one.state.parent == UP
 
 
-def put(work, name, text):
-    return write(work / name, {**app(conf=f"[Site]\nDomain={name}.test\n[Python]\nWorkers=1\n"), "app.py": text})
+def put(work, name, text, more=""):
+    return write(work / name, {**app(conf=f"[Site]\nDomain={name}.test\n{more}[Python]\nWorkers=1\n"), "app.py": text})
 
 
 def test_the_others_go_on(server, work):
@@ -131,3 +145,12 @@ def test_nobody_is_blamed_for_what_others_wrote(server, work):
     wait_until("it is said", lambda: any(r.get("event") == "DISK_LOW" for r in server.one.logs()))
     assert server.get(host="neighbour.test").text == "kept" and server.site("neighbour")["state"] == "live"
     assert not [r for r in server.one.logs() if r.get("event") == "DISK_FILLED"]
+
+
+def test_what_hangs_is_seen_by_what_the_unit_leaves(server, work):
+    """Where a thread of another user's process stands, without CAP_SYS_PTRACE."""
+    server.deploy(put(work, "hangs", HANGS, "RequestTimeoutSec=1s\n"))
+    assert server.get("/hang", "hangs.test").status == 504
+    wait_until("where it stands", lambda: any(r.get("event") == "PROC_STACK" for r in server.one.logs()))
+    seen = [r for r in server.one.logs() if r.get("event") == "PROC_STACK"]
+    assert {r["state"] for r in seen} <= {"S", "R", "D"} and any(r["wchan"] not in ("", "0") for r in seen), seen
