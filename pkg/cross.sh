@@ -18,8 +18,11 @@ proxy=$(apt-config dump --format=%v Acquire::http::Proxy)
 [ -z "$proxy" ] || export http_proxy="$proxy"
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
+# One build at a time has it.
+mkdir -p "${root%/*}"
+exec 9>"$root.lock"
+flock 9
 if [ ! -d "$root" ]; then
-	mkdir -p "${root%/*}"
 	[ ! -e "$root.new" ] || rm -rf --one-file-system "$root.new"
 	debootstrap --variant=minbase bookworm "$root.new" "${mirror:-http://deb.debian.org/debian}"
 	chroot "$root.new" dpkg --add-architecture "$arch"
