@@ -9,7 +9,9 @@ ROWS = [
     ("reload: reused connections", "0 of 10⁶ fail", ["reload: reused connections", "a gate drained by reload"]),
     ("binary upgrade", "0 and 0", ["binary upgrade", "fresh server, the package upgraded under load"]),
     ("a bad new binary", "aborted by itself, 0 fail", ["a bad new binary"]),
-    ("app deploy", "0 fail, p99.9 + 10 ms", ["deploy and rollback as root under load, failed of", "rollback under load, failed of"]),
+    ("app deploy", "0 fail, p99.9 + 10 ms", ["deploy and rollback as root under load, failed of", "rollback under load, failed of",
+                                               "deploy with two gates and a long queue"]),
+    ("what a deploy costs visitors", "p99 during ≤ p99 before + 10 ms", ["deploy under load, p99"]),
     ("a deploy killed at 50 moments", "the old release or the new one, nothing half", ["a deploy killed"]),
     ("a gate killed", "only what is under way, 0 refused", ["a gate killed"]),
     ("an app worker killed", "0 fail", ["an app worker killed"]),
@@ -62,5 +64,7 @@ ROWS = [
     ("ACME", "1,000 issued", ["names issued in one run"]),
     ("a name by one command", "`stead domain add NAME`: its certificate by itself", ["domain add --wait: a certificate by itself"]),
     ("a fresh server in a browser", "a page by name over HTTPS, signed, there after a reboot", ["the guestbook of a fresh server in Chromium"]),
+    ("a machine's own programs", "firewalld, nftables, rsyslog, chrony: found, mended or told",
+     ["a firewall of firewalld", "a firewall of nftables.conf", "LogTo=syslog with rsyslog", "doctor: names and the clock"]),
     ("PostgreSQL restart under load", "0 5xx on idempotent requests", ["postgres killed 3 times"]),
 ]

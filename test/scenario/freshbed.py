@@ -157,6 +157,36 @@ def base(system):
     return tree
 
 
+def layer(system, packages):
+    """What these packages add to that system's tree, as a folder to lay over it; made when it is not there."""
+    lower = base(system)
+    name = f"{lower.name}+{'+'.join(packages)}"
+    done = cache() / name
+    with open(cache() / f"{system}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            new = cache() / f"{name}.new"
+            remove(new)
+            for part in ("upper", "work", "root"):
+                (new / part).mkdir(parents=True)
+            root = new / "root"
+            _checked(["mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower},upperdir={new}/upper,workdir={new}/work", root])
+            try:
+                env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **_proxy()}
+                shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+                (root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
+                (root / "usr/sbin/policy-rc.d").chmod(0o755)
+                for command in (["update"], ["install", "-y", "--no-install-recommends", *packages], ["clean"]):
+                    _checked(["chroot", str(root), "apt-get", "-qq", *command], env=env)
+                (root / "usr/sbin/policy-rc.d").unlink()
+                (root / "etc/resolv.conf").write_text("")
+            finally:
+                _checked(["umount", root])
+            (new / "upper").rename(done)
+            remove(new)
+    return done
+
+
 # --- one server ---
 
 def _children(pid):
@@ -164,9 +194,9 @@ def _children(pid):
 
 
 class Server:
-    """One machine. unified: cgroup v2 alone, as today's systems have it; False: as the host has it."""
+    """One machine. unified: cgroup v2 alone, as today's systems have it; False: as the host has it. packages: what it has besides."""
 
-    def __init__(self, system="debian-12", unified=True, name=None):
+    def __init__(self, system="debian-12", unified=True, name=None, packages=()):
         self.system, self.unified = system, unified
         self.name = name or f"fresh-{os.getpid()}-{threading.get_native_id()}-{time.monotonic_ns() % 10**6}"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="stead-fresh-", dir="/tmp"))
@@ -174,8 +204,9 @@ class Server:
         self.process = self.leader = None
         for part in ("root", "upper", "work"):
             (self.folder / part).mkdir()
+        lower = ":".join(str(one) for one in ([layer(system, packages)] if packages else []) + [base(system)])
         _checked(["mount", "-t", "overlay", "overlay", "-o",
-                  f"lowerdir={base(system)},upperdir={self.folder}/upper,workdir={self.folder}/work", self.root])
+                  f"lowerdir={lower},upperdir={self.folder}/upper,workdir={self.folder}/work", self.root])
 
     def __enter__(self):
         try:

@@ -31,7 +31,7 @@ struct doctor {
 	/* what --fix firewall opens: places of the act firewall_open, each once, and whether sshd's ports are among it */
 	char places[DOCTOR_PLACES_TEXT];
 	bool opens_ssh, opens_web;
-	char until[512]; /* what the operator does so that it lasts */
+	char until[512]; /* what the operator does so that it lasts; {}: the ports that were opened */
 };
 
 /* ---- doctor.c ---- */

@@ -105,6 +105,22 @@ static void sort_places(char *places, size_t cap)
 		(void)snprintf(places + strlen(places), cap - strlen(places), "%s%s", i ? " " : "", part[i]);
 }
 
+/* What makes it last, with the ports that were opened. */
+static void tell_until(struct doctor *d, const char *ports)
+{
+	const char *at = strstr(d->until, "{}");
+	char text[640];
+	size_t n;
+
+	if (!*d->until)
+		return;
+	n = (size_t)snprintf(text, sizeof text, "%.*s", at ? (int)(at - d->until) : (int)strlen(d->until), d->until);
+	for (const char *p = at ? ports : ""; *p && n < sizeof text - 3; p++)
+		n += (size_t)snprintf(text + n, sizeof text - n, "%s%c", *p == ' ' ? "," : "", *p);
+	(void)snprintf(text + n, sizeof text - n, "%s", at ? at + 2 : "");
+	found(d, FINDING_FIREWALL_UNTIL, text, "%s", "");
+}
+
 static int wait_of(struct doctor *d, unsigned *ret)
 {
 	const char *text = d->c->args.option[OPTION_TIMEOUT];
@@ -144,8 +160,7 @@ static int fix_firewall(struct doctor *d)
 		(void)printf("the firewall lets in: %s\n", o.ports);
 	forget(d, "firewall");
 	look_firewall(d);
-	if (*d->until)
-		found(d, FINDING_FIREWALL_UNTIL, d->until, "%s", "");
+	tell_until(d, o.ports);
 	return 0;
 }
 

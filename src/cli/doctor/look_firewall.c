@@ -151,7 +151,7 @@ static void place_of(struct doctor *d, const struct rules *r, const struct fw_dr
 	if (strcmp(c->tool, "nft") == 0) {
 		(void)snprintf(place, sizeof place, "nft/%s/%s/%s/%u", c->family, c->table, c->name, drop->rule ? drop->rule->handle : 0);
 		(void)snprintf(d->until, sizeof d->until,
-			"write into /etc/nftables.conf, in chain %s of table %s %s: tcp dport { 80, 443 } accept", c->name, c->family, c->table);
+			"write into /etc/nftables.conf, in chain %s of table %s %s: tcp dport { {} } accept", c->name, c->family, c->table);
 	} else {
 		(void)snprintf(place, sizeof place, "%s/%s/%u", c->tool, c->name, drop->rule ? drop->rule->number : 0);
 		(void)snprintf(d->until, sizeof d->until, "netfilter-persistent save, or what else you keep rules with");
