@@ -1,9 +1,9 @@
 /*
- * gen.c: writes stead(1) or stead.conf(5) from the tables, or compares a file with what it would
+ * gen.c: writes stead(1), stead.conf(5) or stead-systemd(7) from the tables, or compares a file with what it would
  * write.
  *
  * Run by `make man` and, with a file to compare, by a unit test: a page that does not match its
- * table fails. Usage: gen stead|stead.conf [FILE]
+ * table fails. Usage: gen stead|stead.conf|stead-systemd [FILE]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +40,8 @@ int main(int argc, char **argv)
 		conf_man_stead(&page);
 	else if (argc >= 2 && strcmp(argv[1], "stead.conf") == 0)
 		conf_man_stead_conf(&page);
+	else if (argc >= 2 && strcmp(argv[1], "stead-systemd") == 0)
+		conf_man_systemd(&page);
 	else
 		return 2;
 	if (page.error != 0)

@@ -14,7 +14,7 @@
  *   flags    CONF_MANY: a list, may be repeated, an empty value resets; CONF_SPECIFIERS: %n and the like
  *            are replaced; CONF_DETECT: found in the app's folder when it is not written;
  *            CONF_ROUTE: also a key of [Route], whose value comes before the site's; CONF_LINE: a line is one item, taken as it stands;
- *            CONF_LATER: not in this version: refused with a clear error
+ *            CONF_LATER: not in this version: refused with a clear error; CONF_LIFE: also a key of [Worker]
  *   default  as it would be written; "" is none
  *   when     a changed value takes effect WHEN_RELOAD, WHEN_RESTART of the app, or WHEN_UP
  *
@@ -369,6 +369,7 @@ CONF_LATER_KEY(SERVER, "Resolver")
 
 /* [Service] */
 #include "config_service.h"
+#include "config_noted.h"
 
 /* [Worker NAME]: the same names and meaning */
 CONF(WORKER_EXEC_START, WORKER, "ExecStart", CONF_TYPE_CMD, CONF_LINE, "", 0, 0, "", WHEN_RESTART, "the program",
@@ -390,9 +391,9 @@ CONF_REFUSED_KEY(WORKER, "Threads", "the program answers no requests", "take it 
 CONF_REFUSED_KEY(WORKER, "MaxRequests", "the program answers no requests", "write LifetimeSec= or RssMax=")
 CONF_REFUSED_KEY(WORKER, "IdleStopSec", "nobody but the program knows whether it has something to do", "take it out; [Timer NAME] runs a program at times, and not between them")
 CONF_REFUSED_KEY(WORKER, "Listen", "the program answers no requests", "write it in [Service]: one program answers the site")
-CONF_REFUSED_KEY(WORKER, "Type", "it counts as running when it is started", "take it out")
-CONF_REFUSED_KEY(WORKER, "WatchdogSec", "nobody listens to what it notifies", "write LifetimeSec=, or let it end by itself: it is started again")
-CONF_REFUSED_KEY(WORKER, "Restart", "the program is started again however it ends", "take it out; for one that ends write [Timer NAME]")
+CONF_REFUSED_KEY(TIMER, "Type", "each run is over when the program ends", "take it out")
+CONF_REFUSED_KEY(TIMER, "WatchdogSec", "each run ends by itself", "let timeout(1) end it in ExecStart=")
+CONF_REFUSED_KEY(TIMER, "Restart", "a run that failed is over, and the next one comes at its time", "write [Worker NAME] for a program that runs always")
 CONF_REFUSED_KEY(WORKER, "Environment", "it has the app's environment", "write it in [Service]")
 CONF_REFUSED_KEY(WORKER, "EnvironmentFile", "it has the app's environment", "write it in [Service]")
 CONF_REFUSED_KEY(WORKER, "WorkingDirectory", "it runs in the app's folder", "write it in [Service], for the app and all its programs")
@@ -424,34 +425,3 @@ CONF(UNIT_START_LIMIT_OLD, UNIT, "StartLimitInterval", CONF_TYPE_TIME, 0, "", 0,
 	"As in [Service].", "StartLimitInterval=1min")
 CONF(UNIT_START_LIMIT_BURST, UNIT, "StartLimitBurst", CONF_TYPE_INT, 0, "", 0, 1000000, "starts", WHEN_RESTART, "how many starts are allowed in StartLimitIntervalSec=",
 	"As in [Service].", "StartLimitBurst=3")
-CONF_NOTED_KEY(UNIT, "Description")
-CONF_NOTED_KEY(UNIT, "Documentation")
-CONF_NOTED_KEY(UNIT, "Wants")
-CONF_NOTED_KEY(UNIT, "Requires")
-CONF_NOTED_KEY(UNIT, "Requisite")
-CONF_NOTED_KEY(UNIT, "BindsTo")
-CONF_NOTED_KEY(UNIT, "PartOf")
-CONF_NOTED_KEY(UNIT, "Upholds")
-CONF_NOTED_KEY(UNIT, "Conflicts")
-CONF_NOTED_KEY(UNIT, "Before")
-CONF_NOTED_KEY(UNIT, "After")
-CONF_NOTED_KEY(UNIT, "OnFailure")
-CONF_NOTED_KEY(UNIT, "OnSuccess")
-CONF_NOTED_KEY(UNIT, "RequiresMountsFor")
-CONF_NOTED_KEY(UNIT, "DefaultDependencies")
-CONF_NOTED_KEY(UNIT, "StopWhenUnneeded")
-CONF_NOTED_KEY(UNIT, "RefuseManualStart")
-CONF_NOTED_KEY(UNIT, "RefuseManualStop")
-CONF_NOTED_KEY(UNIT, "CollectMode")
-CONF_NOTED_KEY(UNIT, "StartLimitAction")
-CONF_NOTED_KEY(UNIT, "ConditionPathExists")
-CONF_NOTED_KEY(UNIT, "ConditionUser")
-CONF_NOTED_KEY(UNIT, "ConditionHost")
-CONF_NOTED_KEY(UNIT, "AssertPathExists")
-CONF_NOTED_KEY(UNIT, "SourcePath")
-CONF_NOTED_KEY(INSTALL, "WantedBy")
-CONF_NOTED_KEY(INSTALL, "RequiredBy")
-CONF_NOTED_KEY(INSTALL, "UpheldBy")
-CONF_NOTED_KEY(INSTALL, "Also")
-CONF_NOTED_KEY(INSTALL, "Alias")
-CONF_NOTED_KEY(INSTALL, "DefaultInstance")

@@ -277,6 +277,12 @@ const struct conf_known_row conf_known_rows[] = {
 };
 const unsigned conf_known_rows_n = sizeof(conf_known_rows) / sizeof(conf_known_rows[0]);
 
+const struct systemd_row systemd_rows[] = {
+#define SYSTEMD(key_, verdict_, how_) {.key = CONF_##key_, .verdict = SYSTEMD_##verdict_, .how = how_},
+#include "systemd.h"
+};
+const unsigned systemd_rows_n = sizeof(systemd_rows) / sizeof(systemd_rows[0]);
+
 const struct command_row command_rows[VERB_END] = {
 #define COMMAND(NAME, name_, arguments_, min_, max_, completes_, line_, prose_)                    \
 	[VERB_##NAME] = {.name = name_,                                                            \

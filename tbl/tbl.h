@@ -131,7 +131,8 @@ enum conf_flag {
 	CONF_SPECIFIERS = 4,
 	CONF_ROUTE = 8,
 	CONF_LINE = 16,
-	CONF_LATER = 32
+	CONF_LATER = 32,
+	CONF_LIFE = 64
 };
 enum conf_when { WHEN_RELOAD, WHEN_RESTART, WHEN_UP };
 enum { SECTION_PLAIN = 0, SECTION_ARG = 1, SECTION_SYSTEMD = 1, SECTION_LATER = 2, SECTION_FOLDERLESS = 4 };
@@ -184,6 +185,15 @@ struct conf_known_row {
 };
 extern const struct conf_known_row conf_known_rows[];
 extern const unsigned conf_known_rows_n;
+/* What a key means, beside what it means to systemd: systemd.h. */
+enum systemd_verdict { SYSTEMD_SAME, SYSTEMD_DIFFERS };
+struct systemd_row {
+	uint16_t key;    /* enum conf_key */
+	uint8_t verdict; /* enum systemd_verdict */
+	const char *how; /* sentences, or "" */
+};
+extern const struct systemd_row systemd_rows[];
+extern const unsigned systemd_rows_n;
 
 /* commands: the verbs and options of `stead` */
 enum arg_kind { ARG_NONE, ARG_FOLDER, ARG_FILE, ARG_APP, ARG_TABLE, ARG_SHELL, ARG_LEVEL };

@@ -61,7 +61,8 @@ static void scope_defaults(struct conf *c)
 	for (struct conf_scope *s = c->scopes; s != NULL; s = s->next) {
 		c->at = s;
 		for (enum conf_key k = 0; k < CONF_END; k++)
-			if (conf_rows[k].section == s->section)
+			if (conf_rows[k].section == s->section ||
+				(s->section == SECTION_WORKER && (conf_rows[k].flags & CONF_LIFE) != 0))
 				row_default(c, k);
 		c->at = &c->plain;
 	}

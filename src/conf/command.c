@@ -255,10 +255,34 @@ static void put_value(const char *const *env, const char *name, size_t n, struct
 		buf_puts(b, value);
 }
 
+/* The next word of a variable's value: quotes hold it together, and behind a backslash a sign stands for itself. False:
+ * there is none. */
+static bool put_part(const char **at, struct buf *b)
+{
+	const char *p = *at + strspn(*at, " \t\n");
+	char quote = '\0';
+
+	if (*p == '\0')
+		return false;
+	for (; *p != '\0' && (quote != '\0' || strchr(" \t\n", *p) == NULL); p++) {
+		if (*p == '\\' && p[1] != '\0')
+			buf_putc(b, *++p);
+		else if (*p == quote)
+			quote = '\0';
+		else if (quote == '\0' && (*p == '"' || *p == '\''))
+			quote = *p;
+		else
+			buf_putc(b, *p);
+	}
+	buf_putc(b, '\0');
+	*at = p;
+	return true;
+}
+
 /* A word that is $NAME and nothing else: as many words as its value has. */
 static bool put_split(const char *word, const char *const *env, struct buf *b, unsigned *n)
 {
-	size_t len = word[0] == '$' ? name_span(word + 1) : 0, part;
+	size_t len = word[0] == '$' ? name_span(word + 1) : 0;
 	const char *value;
 
 	if (len == 0 || word[1 + len] != '\0')
@@ -266,15 +290,8 @@ static bool put_split(const char *word, const char *const *env, struct buf *b, u
 	value = value_of(env, word + 1, len);
 	if (value == NULL)
 		value = late_value(word + 1, len);
-	for (; value != NULL; value += part) {
-		value += strspn(value, " \t\n");
-		part = strcspn(value, " \t\n");
-		if (part == 0)
-			break;
-		buf_put(b, value, part);
-		buf_putc(b, '\0');
+	while (value != NULL && put_part(&value, b))
 		(*n)++;
-	}
 	return true;
 }
 

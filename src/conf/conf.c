@@ -172,7 +172,8 @@ const struct conf_value *conf_get(const struct conf *c, enum conf_key key)
 static bool belongs(const struct conf_row *row, enum conf_section section)
 {
 	return row->section == section ||
-	       (section == SECTION_ROUTE && (row->flags & CONF_ROUTE) != 0);
+	       (section == SECTION_ROUTE && (row->flags & CONF_ROUTE) != 0) ||
+	       (section == SECTION_WORKER && (row->flags & CONF_LIFE) != 0);
 }
 
 enum conf_key conf_key_in(enum conf_section section, const char *key)

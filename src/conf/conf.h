@@ -332,6 +332,10 @@ struct conf_program {
 	uint64_t stop_ms, lifetime_ms, rss_max;
 	uint32_t kill; /* enum service_kill */
 	const char *kill_signal;
+	/* of a [Worker]; as in conf_service */
+	uint32_t ready, notify;
+	uint64_t start_ms, watchdog_ms;
+	struct conf_life life;
 };
 
 /* As whom the app's processes run, as it is written, and its folders by their names. */
@@ -490,6 +494,7 @@ int conf_completion(struct buf *ret, const char *shell);
 /* The man pages as mdoc(7). */
 void conf_man_stead(struct buf *ret);
 void conf_man_stead_conf(struct buf *ret);
+void conf_man_systemd(struct buf *ret);
 
 /*
  * The command line by the tables: options anywhere, --long=VALUE, -fn 10, `--` ends the options. On an

@@ -100,6 +100,13 @@ void conf_client_check(struct conf *c);
 
 /* program.c: OnCalendar=; and the same of [Worker NAME] and [Timer NAME]. */
 int conf_calendar_check(const char *text, struct conf_value *v, struct buf *why, struct buf *todo);
+/* ---- man.c ---- */
+/* Text as lines of mdoc; the top of a page. */
+void conf_man_text(struct buf *b, const char *s);
+void conf_man_head(struct buf *b, const char *title, const char *section, const char *name, const char *line);
+
+/* How its unit's life is (service.c), into p. */
+void conf_program_life(struct conf *c, struct conf_scope *s, struct conf_program *p);
 void conf_program_fill(struct conf *c);
 void conf_program_check(struct conf *c);
 

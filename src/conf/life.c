@@ -2,7 +2,7 @@
  * life.c: the life of a program as [Service] says it: its other commands, when it is started again,
  * what it gets when it is stopped.
  *
- * Called by service.c when every value is there. systemd.service(5), systemd.kill(5) and, of
+ * Called by service.c when every value is there, for [Service] and for each [Worker] (c->at). systemd.service(5), systemd.kill(5) and, of
  * StartLimit, systemd.unit(5). Owns nothing.
  */
 #include <signal.h>
@@ -18,12 +18,12 @@ enum { OUTPUT_TEXT_MAX = 60 };
 
 static uint64_t number(const struct conf *c, enum conf_key key)
 {
-	return c->plain.head[key] != NULL ? c->plain.head[key]->number : 0;
+	return c->at->head[key] != NULL ? c->at->head[key]->number : 0;
 }
 
 static bool written(const struct conf *c, enum conf_key key)
 {
-	return c->plain.head[key] != NULL && c->plain.head[key]->origin != CONF_FROM_DEFAULT;
+	return c->at->head[key] != NULL && c->at->head[key]->origin != CONF_FROM_DEFAULT;
 }
 
 /* ---- commands ---- */
@@ -41,7 +41,7 @@ static void fill_hooks(struct conf *c, struct conf_life *l)
 	struct conf_hook *all = conf_alloc(c, SERVICE_HOOKS_MAX * sizeof(*all));
 
 	for (size_t i = 0; i < ARRAY_LEN(hooks) && all != NULL; i++) {
-		const struct conf_value *v = c->plain.head[hooks[i].key];
+		const struct conf_value *v = c->at->head[hooks[i].key];
 
 		/* The first of ExecStart= is the program itself. */
 		if (hooks[i].kind == HOOK_START && v != NULL)
@@ -59,7 +59,7 @@ static void fill_hooks(struct conf *c, struct conf_life *l)
 /* The written one of several names of the same. */
 static const struct conf_value *one_of(const struct conf *c, enum conf_key a, enum conf_key b)
 {
-	return written(c, a) ? c->plain.head[a] : written(c, b) ? c->plain.head[b] : NULL;
+	return written(c, a) ? c->at->head[a] : written(c, b) ? c->at->head[b] : NULL;
 }
 
 static void fill_limit(const struct conf *c, struct conf_life *l)
@@ -99,7 +99,7 @@ static struct service_exits exits_of(const struct conf *c, enum conf_key key)
 {
 	struct service_exits e = {0};
 
-	for (const struct conf_value *v = c->plain.head[key]; v != NULL; v = v->next)
+	for (const struct conf_value *v = c->at->head[key]; v != NULL; v = v->next)
 		conf_exits_add(&e, v->text);
 	return e;
 }
@@ -129,6 +129,7 @@ static void fill_restart(const struct conf *c, struct conf_life *l)
 	fill_limit(c, l);
 }
 
+/* Of the environment, which all programs of an app have in common. */
 static const char *const *words_of(struct conf *c, enum conf_key key)
 {
 	const char **all;
@@ -146,7 +147,7 @@ static const char *const *words_of(struct conf *c, enum conf_key key)
 
 static bool is_word(const struct conf *c, enum conf_key key, const char *word)
 {
-	const struct conf_value *v = c->plain.head[key];
+	const struct conf_value *v = c->at->head[key];
 
 	return v != NULL && strcmp(v->text, word) == 0;
 }
@@ -157,7 +158,7 @@ void conf_life_fill(struct conf *c, struct conf_life *l)
 
 	*l = (struct conf_life){.pass = words_of(c, CONF_SERVICE_PASS_ENVIRONMENT),
 		.unset = words_of(c, CONF_SERVICE_UNSET_ENVIRONMENT)};
-	if (!conf_service_wins(c))
+	if (c->at == &c->plain && !conf_service_wins(c))
 		return;
 	fill_hooks(c, l);
 	fill_restart(c, l);
@@ -197,9 +198,9 @@ static bool is_oneshot(const struct conf *c)
 
 static void check_oneshot(struct conf *c)
 {
-	const struct conf_value *exec = c->plain.head[CONF_SERVICE_EXEC_START];
-	const struct conf_value *listen = c->plain.head[CONF_SERVICE_LISTEN];
-	const struct conf_value *restart = c->plain.head[CONF_SERVICE_RESTART];
+	const struct conf_value *exec = c->at->head[CONF_SERVICE_EXEC_START];
+	const struct conf_value *listen = c->at->head[CONF_SERVICE_LISTEN];
+	const struct conf_value *restart = c->at->head[CONF_SERVICE_RESTART];
 
 	if (!is_oneshot(c) && exec->next != NULL)
 		conf_find(c, CONF_ERROR, &exec->next->pos, "write one, or Type=oneshot",
@@ -221,7 +222,7 @@ static void check_output(struct conf *c, enum conf_key key)
 {
 	static const char words[] = " inherit null journal syslog kmsg journal+console "
 				    "syslog+console kmsg+console ";
-	const struct conf_value *v = c->plain.head[key];
+	const struct conf_value *v = c->at->head[key];
 	char word[OUTPUT_TEXT_MAX + 3];
 
 	if (v == NULL || v->text[0] == '\0')
@@ -235,8 +236,8 @@ static void check_output(struct conf *c, enum conf_key key)
 
 void conf_life_check(struct conf *c)
 {
-	const struct conf_value *steps = c->plain.head[CONF_SERVICE_RESTART_STEPS];
-	const struct conf_value *max = c->plain.head[CONF_SERVICE_RESTART_MAX_DELAY];
+	const struct conf_value *steps = c->at->head[CONF_SERVICE_RESTART_STEPS];
+	const struct conf_value *max = c->at->head[CONF_SERVICE_RESTART_MAX_DELAY];
 
 	check_oneshot(c);
 	check_output(c, CONF_SERVICE_STANDARD_OUTPUT);

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "conf.h"
+#include "conf_priv.h"
 #include "lib/must.h"
 
 enum { WIDTH = 78 };
@@ -20,7 +20,7 @@ static bool sentence_ends(const char *word, size_t n, const char *next)
 }
 
 /* Text as lines of mdoc: each sentence begins a line, and no line begins with a dot. */
-static void text(struct buf *b, const char *s)
+void conf_man_text(struct buf *b, const char *s)
 {
 	size_t col = 0;
 
@@ -60,10 +60,10 @@ static void sentence(struct buf *b, const char *s)
 	buf_putc(&phrase, *s >= 'a' && *s <= 'z' ? (char)(*s - 'a' + 'A') : *s);
 	buf_printf(&phrase, "%s.", s + 1);
 	must(phrase.error == 0);
-	text(b, buf_str(&phrase));
+	conf_man_text(b, buf_str(&phrase));
 }
 
-static void head(
+void conf_man_head(
 	struct buf *b, const char *title, const char *section, const char *name, const char *line)
 {
 	buf_printf(b,
@@ -81,7 +81,7 @@ static void option(struct buf *b, const struct option_row *r)
 	if (r->argument[0] != '\0')
 		buf_printf(b, " Ar %s", r->argument);
 	buf_putc(b, '\n');
-	text(b, r->about);
+	conf_man_text(b, r->about);
 }
 
 /* Who may ask a running stead for it. */
@@ -95,12 +95,12 @@ static void who(struct buf *b, enum verb v)
 		return;
 	must(phrase.error == 0);
 	buf_puts(b, ".Pp\n");
-	text(b, buf_str(&phrase));
+	conf_man_text(b, buf_str(&phrase));
 }
 
 void conf_man_stead(struct buf *b)
 {
-	head(b, "STEAD", "1", "stead", "take a web app from its folder to a live site");
+	conf_man_head(b, "STEAD", "1", "stead", "take a web app from its folder to a live site");
 	buf_puts(b,
 		".Sh SYNOPSIS\n.Nm\n.Ar verb\n.Op Ar argument\n.Op Ar option ...\n"
 		".Sh DESCRIPTION\n.Nm\nserves, supervises and gives a database to the web app in a "
@@ -111,7 +111,7 @@ void conf_man_stead(struct buf *b)
 
 		buf_printf(b, ".Ss stead %s%s%s\n", r->name, r->arguments[0] != '\0' ? " " : "",
 			r->arguments);
-		text(b, r->prose);
+		conf_man_text(b, r->prose);
 		who(b, v);
 		buf_puts(b, ".Bl -tag -width Ds\n");
 		for (enum option o = 0; o < OPTION_END; o++)
@@ -136,7 +136,7 @@ void conf_man_stead(struct buf *b)
 		".El\n.Sh EXIT STATUS\n.Bl -tag -width Ds\n");
 	for (unsigned i = 0; i < VERB_EXIT_END; i++) {
 		buf_printf(b, ".It %u\n", i);
-		text(b, verb_exit_texts[i]);
+		conf_man_text(b, verb_exit_texts[i]);
 	}
 	buf_puts(b, ".El\n.Sh SEE ALSO\n.Xr stead.conf 5\n");
 }
@@ -149,7 +149,7 @@ static void bounds(struct buf *b, const struct conf_row *r)
 
 	if (r->type == CONF_TYPE_ENUM) {
 		buf_puts(b, "One of: ");
-		text(b, r->unit);
+		conf_man_text(b, r->unit);
 	} else if (number) {
 		buf_printf(b, "From %llu to %llu %s.\n", (unsigned long long)r->min,
 			(unsigned long long)r->max, r->unit);
@@ -174,7 +174,7 @@ static void key(struct buf *b, const struct conf_row *r)
 		buf_puts(b, " Pq default: found in the folder");
 	buf_putc(b, '\n');
 	sentence(b, r->line);
-	text(b, r->prose);
+	conf_man_text(b, r->prose);
 	bounds(b, r);
 	buf_printf(b, "A change takes effect %s.\n.Dl %s\n", whens[r->when], r->example);
 }
@@ -198,7 +198,8 @@ static void known(struct buf *b, enum conf_section s, bool later)
 	for (enum conf_key k = 0; later && k < CONF_END; k++)
 		if (conf_rows[k].section == s && conf_rows[k].flags & CONF_LATER)
 			one_known(b, conf_rows[k].key, later, &any);
-	for (unsigned i = 0; i < conf_known_rows_n; i++)
+	/* systemd's keys without effect have a page of their own. */
+	for (unsigned i = 0; i < conf_known_rows_n && !(section_rows[s].flags & SECTION_SYSTEMD); i++)
 		if (conf_known_rows[i].section == s && !conf_known_rows[i].refused &&
 			conf_known_rows[i].later == later)
 			one_known(b, conf_known_rows[i].key, later, &any);
@@ -221,19 +222,19 @@ static void refused(struct buf *b, enum conf_section s)
 		buf_printf(&phrase, "is refused: %s; %s.", k->why, k->todo);
 		must(phrase.error == 0);
 		buf_printf(b, ".Pp\n.Cm %s Ns =\n", k->key);
-		text(b, buf_str(&phrase));
+		conf_man_text(b, buf_str(&phrase));
 	}
 }
 
 void conf_man_stead_conf(struct buf *b)
 {
-	head(b, "STEAD.CONF", "5", "stead.conf", "configuration of an app that stead serves");
+	conf_man_head(b, "STEAD.CONF", "5", "stead.conf", "configuration of an app that stead serves");
 	buf_puts(b,
 		".Sh DESCRIPTION\nThe file\n.Pa stead.conf\nin the app's folder, or the one\n"
 		".Pa NAME.service\nthere, is written in the syntax of\n.Xr systemd.syntax 7 .\n"
 		"Nothing in it is needed: what is not written is found out or has a default, and\n"
 		".Ql stead check\nshows each value with its origin.\n.Pp\n");
-	text(b, "A time is written 10s, 5min, 1h 30min or 500ms, and a number alone is in seconds. "
+	conf_man_text(b, "A time is written 10s, 5min, 1h 30min or 500ms, and a number alone is in seconds. "
 		"A size is written 100, 16K, 32M or 1G, in powers of 1024. Paths are relative to "
 		"the "
 		"app's folder. In paths and in the environment these specifiers are replaced: "
@@ -241,7 +242,7 @@ void conf_man_stead_conf(struct buf *b)
 		"%s (shell), %H (host), %S, %C, %L, %E (folders of the app's data, cache, logs and config), %t (runtime folder), %T (/tmp), "
 		"%V (/var/tmp) and %% (a percent sign).");
 	buf_puts(b, ".Pp\n");
-	text(b, "An unknown key is an error in stead's own sections and a warning in [Unit], "
+	conf_man_text(b, "An unknown key is an error in stead's own sections and a warning in [Unit], "
 		"[Service] and [Install]. Sections and keys that begin with X- are ignored.");
 	for (enum conf_section s = 0; s < SECTION_END; s++) {
 		bool any = false;
@@ -263,8 +264,11 @@ void conf_man_stead_conf(struct buf *b)
 		known(b, s, true);
 		known(b, s, false);
 		refused(b, s);
+		if (section_rows[s].flags & SECTION_SYSTEMD)
+			buf_puts(b, ".Pp\nWhat each of systemd's keys means here, and which of them have no effect, is in\n"
+				    ".Xr stead-systemd 7 .\n");
 	}
 	buf_puts(b, ".Sh EXAMPLES\n.Bd -literal -offset indent\n[Site]\nDomain=shop.example\n"
 		    "Static=/static static\n\n[Python]\nWsgi=app:app\nWorkers=4\n.Ed\n"
-		    ".Sh SEE ALSO\n.Xr stead 1 ,\n.Xr systemd.syntax 7\n");
+		    ".Sh SEE ALSO\n.Xr stead 1 ,\n.Xr stead-systemd 7 ,\n.Xr systemd.syntax 7\n");
 }

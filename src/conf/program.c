@@ -66,7 +66,7 @@ static const struct conf_timer *timer_of(struct conf *c, const struct conf_scope
 	return t;
 }
 
-static void fill(struct conf *c, const struct conf_scope *s, struct conf_program *p)
+static void fill(struct conf *c, struct conf_scope *s, struct conf_program *p)
 {
 	const struct conf_value *signal = s->head[CONF_WORKER_KILL_SIGNAL];
 	bool group = number(s, CONF_WORKER_KILL_MODE) == KILL_MODE_GROUP;
@@ -85,6 +85,7 @@ static void fill(struct conf *c, const struct conf_scope *s, struct conf_program
 	p->stop_ms = number(s, CONF_WORKER_TIMEOUT_STOP);
 	p->lifetime_ms = number(s, CONF_WORKER_LIFETIME);
 	p->rss_max = number(s, CONF_WORKER_RSS_MAX);
+	conf_program_life(c, s, p);
 }
 
 void conf_program_fill(struct conf *c)
@@ -94,7 +95,7 @@ void conf_program_fill(struct conf *c)
 	if (all == NULL)
 		return;
 	memset(all, 0, (c->nscopes + 1) * sizeof(*all));
-	for (const struct conf_scope *s = c->scopes; s != NULL; s = s->next)
+	for (struct conf_scope *s = c->scopes; s != NULL; s = s->next)
 		if (exec_of(s) != NULL && exec_of(s)->text[0] != '\0')
 			fill(c, s, &all[c->app.nprograms++]);
 	c->app.programs = all;

@@ -90,7 +90,7 @@ int conf_listen_check(
 
 static uint64_t number(const struct conf *c, enum conf_key key)
 {
-	return c->plain.head[key] != NULL ? c->plain.head[key]->number : 0;
+	return c->at->head[key] != NULL ? c->at->head[key]->number : 0;
 }
 
 bool conf_service_wins(const struct conf *c)
@@ -111,7 +111,7 @@ static bool notifies(const struct conf *c)
 
 static uint32_t notify_of(const struct conf *c)
 {
-	const struct conf_value *v = c->plain.head[CONF_SERVICE_NOTIFY_ACCESS];
+	const struct conf_value *v = c->at->head[CONF_SERVICE_NOTIFY_ACCESS];
 
 	if (v != NULL)
 		return v->number == ACCESS_NONE   ? SERVICE_NOTIFY_NONE
@@ -138,11 +138,27 @@ static unsigned port_of(const struct conf *c)
 	return port <= 65535 ? (unsigned)port : 0;
 }
 
+/* As systemd has it: 0 takes the bound away. */
+static uint64_t unbounded(const struct conf *c, enum conf_key key, uint64_t ms)
+{
+	const struct conf_value *v = c->at->head[key];
+
+	return v != NULL && v->origin != CONF_FROM_DEFAULT && v->number == 0 ? conf_rows[key].max : ms;
+}
+
+static uint64_t start_left_out(const struct conf *c, uint32_t ready)
+{
+	/* What does its work and ends may take as long as that takes. */
+	return ready == SERVICE_EXITS ? conf_rows[CONF_SERVICE_TIMEOUT_START].max
+				      : c->plain.head[CONF_SITE_HEALTH_TIMEOUT]->number;
+}
+
 static void fill(const struct conf *c, struct conf_service *s)
 {
 	const struct conf_value *listen = c->plain.head[CONF_SERVICE_LISTEN];
 	const struct conf_value *kill = c->plain.head[CONF_SERVICE_KILL_SIGNAL];
-	uint64_t both = number(c, CONF_SERVICE_TIMEOUT), start = number(c, CONF_SERVICE_TIMEOUT_START);
+	uint64_t both = unbounded(c, CONF_SERVICE_TIMEOUT, number(c, CONF_SERVICE_TIMEOUT));
+	uint64_t start = unbounded(c, CONF_SERVICE_TIMEOUT_START, number(c, CONF_SERVICE_TIMEOUT_START));
 
 	if (number(c, CONF_SERVICE_TYPE) == TYPE_ONESHOT)
 		(void)parse_listen("none", s);
@@ -161,12 +177,8 @@ static void fill(const struct conf *c, struct conf_service *s)
 	s->kill_signal = kill != NULL ? kill->text : "SIGTERM";
 	s->workers = (unsigned)number(c, CONF_SERVICE_WORKERS);
 	s->threads = (unsigned)number(c, CONF_SERVICE_THREADS);
-	s->start_ms = start != 0 ? start
-		      : both != 0 ? both
-		      /* What does its work and ends may take as long as that takes. */
-		      : s->ready == SERVICE_EXITS ? conf_rows[CONF_SERVICE_TIMEOUT_START].max
-						  : number(c, CONF_SITE_HEALTH_TIMEOUT);
-	s->stop_ms = number(c, CONF_SERVICE_TIMEOUT_STOP);
+	s->start_ms = start != 0 ? start : both != 0 ? both : start_left_out(c, s->ready);
+	s->stop_ms = unbounded(c, CONF_SERVICE_TIMEOUT_STOP, number(c, CONF_SERVICE_TIMEOUT_STOP));
 	if (both != 0 && c->plain.head[CONF_SERVICE_TIMEOUT_STOP]->origin == CONF_FROM_DEFAULT)
 		s->stop_ms = both;
 	s->watchdog_ms = number(c, CONF_SERVICE_WATCHDOG);
@@ -196,6 +208,24 @@ void conf_service_fill(struct conf *c)
 	s->command = conf_command_of(c, c->plain.head[CONF_SERVICE_EXEC_START]->text);
 	if (s->command != NULL && s->command->ignore)
 		s->life.flags |= SERVICE_LIFE_IGNORE;
+}
+
+void conf_program_life(struct conf *c, struct conf_scope *s, struct conf_program *p)
+{
+	uint64_t start;
+
+	c->at = s;
+	conf_life_fill(c, &p->life);
+	p->ready = notifies(c)					? SERVICE_NOTIFIES
+		   : number(c, CONF_SERVICE_TYPE) == TYPE_ONESHOT ? SERVICE_EXITS
+								: SERVICE_SPAWNED;
+	p->notify = notify_of(c);
+	start = unbounded(c, CONF_SERVICE_TIMEOUT_START, number(c, CONF_SERVICE_TIMEOUT_START));
+	p->start_ms = start != 0 ? start : start_left_out(c, p->ready);
+	p->watchdog_ms = number(c, CONF_SERVICE_WATCHDOG);
+	if (p->command != NULL && p->command->ignore)
+		p->life.flags |= SERVICE_LIFE_IGNORE;
+	c->at = &c->plain;
 }
 
 /* ---- what has to fit together ---- */

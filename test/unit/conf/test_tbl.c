@@ -142,6 +142,27 @@ static void keys_once(void **state)
 		}
 }
 
+/* Of each key of systemd's that has an effect it is said once what it means; stead's own are none of systemd's. */
+static void systemd_keys_told(void **state)
+{
+	static const enum conf_key own[] = {CONF_SERVICE_LISTEN, CONF_SERVICE_WORKERS, CONF_SERVICE_THREADS,
+		CONF_SERVICE_LIFETIME, CONF_SERVICE_RSS_MAX};
+
+	(void)state;
+	for (enum conf_key k = 0; k < CONF_END; k++) {
+		unsigned told = 0, wanted = (section_rows[conf_rows[k].section].flags & SECTION_SYSTEMD) != 0;
+
+		for (unsigned i = 0; i < systemd_rows_n; i++)
+			told += systemd_rows[i].key == k;
+		for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+			wanted -= own[i] == k;
+		if (told != wanted)
+			fail_msg("%s= is told %u times in systemd.h", conf_rows[k].key, told);
+	}
+	for (unsigned i = 0; i < systemd_rows_n; i++)
+		assert_true(systemd_rows[i].verdict == SYSTEMD_SAME || systemd_rows[i].how[0] != '\0');
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +172,7 @@ int main(void)
 		cmocka_unit_test(unique),
 		cmocka_unit_test(closes_answer_or_not),
 		cmocka_unit_test(keys_once),
+		cmocka_unit_test(systemd_keys_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
