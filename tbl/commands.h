@@ -54,8 +54,8 @@ COMMAND(DOMAIN, "domain", "add NAME [APP] | remove NAME [APP] | list [APP]", 1, 
 	"`add` has APP answer to NAME from now on, whatever its file says: it is kept in the state, over reloads, restarts and deploys, and comes before the file. It is refused, with whose it is, when another app or site has the name. Prints the DNS record to enter; with --wait it ends when the name leads here. A certificate follows by itself. `remove` takes it away again; names that stand in a file are taken out there. `list` shows all names, whose they are and whether a file or a command says so. APP left out: the folder's app.")
 COMMAND(ALERT, "alert", "test [APP]", 1, 2, ARG_NONE, "try whether alerts come through",
 	"A message to each whom [Alert] names, or the [Alert] of a deployed app: sent now, each is told as sent or with what hinders it. Exit status 1 when one could not be sent. It is tried once and counts as no alert.")
-COMMAND(RELOAD, "reload", "", 0, 0, ARG_NONE, "read the configuration again",
-	"Connections stay open. Values that need more than that are named, with what to do.")
+COMMAND(RELOAD, "reload", "[APP...]", 0, 16, ARG_APP, "read the configuration again",
+	"Connections stay open. Values that need more than that are named, with what to do. With APP, as systemctl has it, the program reads its own: ExecReload= runs, or ReloadSignal= is sent with Type=notify-reload; it returns when that is over, with status 1 when it failed, or when the app is not active or has neither of them.")
 COMMAND(DEPLOY, "deploy", "[FOLDER|FILE.service]", 0, 1, ARG_FOLDER, "put the app in FOLDER on this server as a new release",
 	"Copies the folder into an immutable release of the running server, gives the app a user, a data folder and a database if it needs one, starts the new workers beside the old ones, asks them a real request, and only then passes the visitors to them. When a step fails the release before serves on. The app's name is the folder's, or that of --app; .git, .stead and virtual environments are left out, like links that lead out of the folder. FILE.service is a systemd unit: it is deployed alone, and its WorkingDirectory= stays where it is. The last 5 releases are kept (Keep= in [Deploy]).")
 COMMAND(RELEASES, "releases", "[APP]", 0, 1, ARG_APP, "show the releases that are kept",
@@ -130,6 +130,7 @@ REQUEST(START, "start", START, OPERATORS)
 REQUEST(ENABLE, "enable", ENABLE, OPERATORS)
 REQUEST(DISABLE, "disable", DISABLE, OPERATORS)
 REQUEST(RELOAD, "reload", RELOAD, OPERATORS)
+REQUEST(APP_RELOAD, "app-reload", RELOAD, DEPLOYERS)
 REQUEST(RESTART, "restart", RESTART, DEPLOYERS)
 REQUEST(LOGS, "logs", LOGS, DEPLOYERS)
 REQUEST(DOMAIN_ADD, "domain-add", DOMAIN, DEPLOYERS)

@@ -275,7 +275,7 @@ struct msg_proc_state {
 	uint32_t oom_kills;    /* of this slot, since the last deliberate start: ended by the kernel for its cgroup's memory */
 	uint32_t oom_pad;
 	uint32_t result;       /* service: of the last run that ended (enum service_result) */
-	uint32_t pad;
+	uint32_t reloads;      /* service: how many reloads of this run are over, times two; and one when the last one failed */
 };
 /* status of a process whose end nobody could wait for: it was another parent's child. */
 #define PROC_STATUS_UNKNOWN INT32_MIN
@@ -450,6 +450,15 @@ struct msg_said {
 	uint64_t generation;
 	uint32_t what;
 	int32_t pid; /* who sent it, as the kernel says */
+};
+/* What else it may say: another process is the main one (MAINPID=; 0: not said), it needs so long from now on
+ * (EXTEND_TIMEOUT_USEC=; 0: not said). */
+struct msg_said_more {
+	uint32_t app, slot;
+	uint64_t generation;
+	int32_t pid; /* as in msg_said */
+	int32_t main_pid;
+	uint32_t extend_ms, pad;
 };
 /* LogTo=, in the order of its words. */
 enum log_to { LOG_TO_OFF, LOG_TO_JOURNALD, LOG_TO_SYSLOG };

@@ -64,6 +64,7 @@ MSG(STOPPED, 206, P_SELF_SERVING, P(PARENT), none, 0, 0, "drained; about to exit
 MSG(SERVICE_UP, 215, P(GATE), P(PARENT), msg_service, 0, 0, "that program answered, there")
 MSG(SERVICE_IDLE, 216, P(GATE), P(PARENT), msg_service, 0, 0, "answer to SERVICE_DRAIN")
 MSG(SAID, 217, P(LOG), P(PARENT), msg_said, 0, 0, "a program of an app said so by sd_notify(3)")
+MSG(SAID_MORE, 229, P(LOG), P(PARENT), msg_said_more, 0, 0, "… and this, with a value")
 MSG(KEYS_KEEP, 218, P(KEYS), P(PARENT), none, 1, 1, "for whoever is keys after me: the keys of tickets, sealed for keys alone")
 
 /* ctl tells the parent */

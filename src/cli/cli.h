@@ -158,6 +158,7 @@ int verb_disable(struct cli *c);
 int verb_is_active(struct cli *c);
 int units_stop(struct cli *c);
 int units_restart(struct cli *c);
+int units_reload(struct cli *c);
 int units_status(struct cli *c);
 int verb_reload(struct cli *c);
 int verb_cache(struct cli *c);

@@ -169,14 +169,17 @@ static void show_head(const struct cli *c, const json_t *site, const json_t *uni
 	const char *active = text_of(unit, "active"), *file = text_of(unit, "file");
 	bool good = strcmp(active, "active") == 0, bad = strcmp(active, "failed") == 0;
 	const char *colour = good ? "32" : bad ? "31" : "0";
-	char state[32];
+	char state[48];
 
 	coloured(c, colour, good ? "●" : bad ? "×" : "○", "");
 	(void)printf(" %s - %s\n", text_of(site, "name"), *text_of(site, "url") ? text_of(site, "url") : text_of(site, "name"));
 	(void)printf("     Loaded: loaded (%s; %s)\n", *file ? file : "found in the folder",
 		json_is_true(json_object_get(unit, "enabled")) ? "enabled" : "disabled");
 	(void)fputs("     Active: ", stdout);
-	(void)snprintf(state, sizeof state, " (%.20s)", text_of(unit, "sub"));
+	if (bad && strcmp(text_of(unit, "result"), "success") != 0)
+		(void)snprintf(state, sizeof state, " (Result: %.30s)", text_of(unit, "result"));
+	else
+		(void)snprintf(state, sizeof state, " (%.20s)", text_of(unit, "sub"));
 	coloured(c, colour, active, state);
 	show_since(number_of(unit, "since_us"));
 	(void)putchar('\n');

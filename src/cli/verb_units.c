@@ -44,6 +44,11 @@ int units_restart(struct cli *c)
 	return each(c, "restart");
 }
 
+int units_reload(struct cli *c)
+{
+	return each(c, "app-reload");
+}
+
 int verb_enable(struct cli *c)
 {
 	return each(c, "enable");

@@ -135,7 +135,7 @@ int verb_metrics(struct cli *c)
 
 int verb_reload(struct cli *c)
 {
-	return verb_ask(c, json_pack("{s:s}", "verb", "reload"));
+	return c->args.nargs ? units_reload(c) : verb_ask(c, json_pack("{s:s}", "verb", "reload"));
 }
 
 /* purge [APP] URL, or purge [APP] --tag TAG. */

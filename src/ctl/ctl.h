@@ -238,8 +238,8 @@ unsigned procs_count(const struct ctl *c, enum proc role, uint32_t app, enum pro
 /* How many slots of the app run a generation newer than that and are up. */
 /* A start of it came to nothing just now, whatever starts it again. */
 bool procs_failed(const struct msg_proc_state *st, enum proc_phase was);
-/* One of them has done what it had to do, and has not failed. */
-bool procs_done(const struct ctl *c, enum proc role, uint32_t app);
+/* One of them, of a generation newer than that, has done what it had to do, and has not failed. */
+bool procs_done(const struct ctl *c, enum proc role, uint32_t app, uint64_t generation);
 unsigned procs_newer(const struct ctl *c, enum proc role, uint32_t app, uint64_t generation);
 uint64_t procs_newest(const struct ctl *c, enum proc role, uint32_t app);
 

@@ -84,25 +84,24 @@ static bool is_bare_unit(const struct up *u)
 	return unit;
 }
 
-/* Then its program is one that nobody asks anything: what [Service] says of it is what a [Worker] has. */
-static int make_worker(struct up *u)
+/* Then its program is one that nobody asks anything: where it listens and how it says that it can be asked is nothing to
+ * us; all else of [Service] holds as it is written. */
+static int ask_nobody(struct up *u)
 {
-	struct app_value *all = u->app.values, *next;
-	int err = 0;
+	static const char *const none[6] = {"Service", "", "Listen", "none", "detected", ""};
 
-	u->app.values = NULL;
-	for (struct app_value *v = all; v; v = next) {
-		bool moves = strcmp(v->section, "Service") == 0 && conf_key_by_name("Worker", v->key) != CONF_END;
-		const char *const text[6] = {moves ? "Worker" : v->section, moves ? "main" : v->arg, v->key, v->text,
-			v->origin, v->file};
+	for (struct app_value **at = &u->app.values; *at;) {
+		struct app_value *v = *at;
 
-		next = v->next;
-		/* Where a program is asked, and how it says that it can be, is nothing to one that nobody asks. */
-		if (err == 0 && (moves || strcmp(v->section, "Service") != 0 || strcmp(v->key, "Listen") != 0))
-			err = app_value_add(&u->app, text, v->line, v->col);
+		if (strcmp(v->section, "Service") != 0 || strcmp(v->key, "Listen") != 0) {
+			at = &v->next;
+			continue;
+		}
+		*at = v->next;
+		v->next = NULL;
 		app_value_free(v);
 	}
-	return err;
+	return app_value_add(&u->app, none, 0, 0);
 }
 
 static bool is_host(const struct app_value *v, const char *host)
@@ -193,9 +192,9 @@ bool deploy_claims(struct up *u)
 		return false;
 	wants_runtime(u->ctl, u->app.set, runtime);
 	/* A socket in the folder of its own number is a place of its own. */
-	u->deploy->fixed = wants_fixed(u->c) &&
-			   (u->c->service.listen != SERVICE_PATH ||
-				   strncmp(u->c->service.socket, runtime, strlen(runtime)) != 0);
+	u->deploy->fixed = wants_alone(u->c) || (wants_fixed(u->c) &&
+							(u->c->service.listen != SERVICE_PATH ||
+								strncmp(u->c->service.socket, runtime, strlen(runtime)) != 0));
 	if (u->deploy->fixed)
 		u->app.set = u->deploy->app->set;
 	return true;
@@ -212,7 +211,7 @@ void deploy_checked(struct up *u)
 			return;
 		}
 	drop_operators(u);
-	if (is_bare_unit(u) && make_worker(u) < 0)
+	if (is_bare_unit(u) && ask_nobody(u) < 0)
 		up_fail(u, VERB_EXIT_FAILED, "try again", "There is no memory for its values.");
 	else
 		up_values(u);
@@ -368,8 +367,8 @@ bool deploy_up(struct up *u)
 {
 	enum proc role = wants_role(u->c);
 
-	return role == PROC_NONE || procs_newer(u->ctl, role, u->app.set, u->newer_than) >=
-					     max_of(u->app.run->scaling.scaler.want, 1u);
+	return role == PROC_NONE || procs_done(u->ctl, role, u->app.set, u->newer_than) ||
+	       procs_newer(u->ctl, role, u->app.set, u->newer_than) >= max_of(u->app.run->scaling.scaler.want, 1u);
 }
 
 /* ---- asked, before anybody else asks ---- */

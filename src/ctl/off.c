@@ -220,17 +220,32 @@ static int begin(struct ctl *c, struct app *a, char why[256])
 	return r;
 }
 
+/* It ended, and nothing but a person starts it again. */
+static void again(struct client *cl, struct app *a)
+{
+	struct msg_proc_ref ref = {.role = a->run->role, .app = a->set};
+
+	cl->generation = procs_newest(cl->ctl, a->run->role, a->set);
+	(void)parent_send(cl->ctl, MSG_PROC_RESTART, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
+	wait_for(cl, OFF_READY, a->run->start_ms + 30 * 1000);
+}
+
 static void start(struct client *cl, struct app *a)
 {
 	struct ctl *c = cl->ctl;
 	char why[256] = "";
 	int r;
 
+	if (!a->run->off.stopped && a->run->trouble.dead) {
+		again(cl, a);
+		return;
+	}
 	if (!a->run->off.stopped) {
 		done(cl);
 		return;
 	}
 	a->run->off.stopped = false;
+	a->run->off.result = RESULT_SUCCESS;
 	cl->generation = procs_newest(c, a->run->role, a->set);
 	r = keep(c, a);
 	if (r < 0) {
@@ -281,8 +296,29 @@ void off_start(struct client *cl)
 		start(cl, a);
 	else if (cl->req.verb == REQUEST_APP_STOP)
 		stop(cl, a);
+	else if (cl->req.verb == REQUEST_APP_RELOAD)
+		off_reload(cl);
 	else
 		able(cl, a, cl->req.verb == REQUEST_DISABLE);
+}
+
+/* ExecCondition= says that it is not to run: that is no failure of whoever starts it. */
+static bool is_skipped(const struct ctl *c, const struct app *a, uint64_t generation)
+{
+	for (unsigned i = 0; i < c->procs_n; i++) {
+		const struct msg_proc_state *st = &c->procs[i].st;
+
+		if (st->role == a->run->role && st->app == a->set && st->generation > generation &&
+			st->phase == PHASE_DEAD && st->result == RESULT_EXEC_CONDITION)
+			return true;
+	}
+	return false;
+}
+
+static bool has_started(const struct ctl *c, const struct app *a, uint64_t generation)
+{
+	return procs_newer(c, a->run->role, a->set, generation) > 0 ||
+	       procs_done(c, a->run->role, a->set, generation) || is_skipped(c, a, generation);
 }
 
 void off_settle(struct client *cl)
@@ -299,7 +335,9 @@ void off_settle(struct client *cl)
 	}
 	if (cl->off_step == OFF_ENDS && !any_left(a))
 		done(cl);
-	if (cl->off_step == OFF_READY && procs_newer(c, a->run->role, a->set, cl->generation) > 0) {
+	if (cl->off_step == OFF_RELOAD)
+		off_reload_settle(cl, a);
+	if (cl->off_step == OFF_READY && has_started(c, a, cl->generation)) {
 		(void)tell_all(c, a);
 		done(cl);
 	}
@@ -320,7 +358,7 @@ void off_died(struct client *cl, const struct msg_proc_state *st)
 {
 	const struct app *a = cl->off_step == OFF_READY ? verbs_app(cl) : NULL;
 
-	if (a && st->app == a->set && st->generation > cl->generation)
+	if (a && st->app == a->set && st->generation > cl->generation && st->result != RESULT_EXEC_CONDITION)
 		not_started(cl, "It ended before it was ready.");
 }
 
@@ -332,6 +370,18 @@ void off_late(struct client *cl)
 	}
 	cl->off_step = OFF_NOTHING;
 	client_end(cl, VERB_EXIT_FAILED, "It is told to stop, and has not ended yet.", "`stead status` shows what still runs", NULL);
+}
+
+/* Of several the last that ended counts, and one that runs has no result yet. */
+void off_heard(struct ctl *c, const struct msg_proc_state *st)
+{
+	FOR_APPS(c, a)
+	{
+		if (st->role != PROC_SERVICE || a->run->role != st->role || a->set != st->app || st->result >= RESULTS)
+			continue;
+		a->run->off.result = st->result;
+		a->run->off.status = st->status;
+	}
 }
 
 /* ---- what status says, in systemd's words ---- */
@@ -352,20 +402,23 @@ static struct words words_of(const struct app *a)
 	const struct ctl *c = run->ctl;
 
 	if (run->off.stopped)
-		return any_left(a) ? (struct words){"deactivating", "stop"} : (struct words){"inactive", "dead"};
+		return any_left(a)			      ? (struct words){"deactivating", "stop"}
+		       : run->off.result != RESULT_SUCCESS && run->off.result != RESULT_EXEC_CONDITION
+			       ? (struct words){"failed", "failed"}
+							      : (struct words){"inactive", "dead"};
 	if (run->role == PROC_NONE || procs_count(c, run->role, a->set, PHASE_UP) > 0)
 		return (struct words){"active", "running"};
 	for (unsigned i = 0; i < ARRAY_LEN(others); i++)
 		if (procs_count(c, run->role, a->set, others[i].phase) > 0)
 			return others[i].words;
-	if (procs_done(c, run->role, a->set))
+	if (procs_done(c, run->role, a->set, 0) || is_skipped(c, a, 0))
 		return (struct words){"inactive", "dead"};
 	if (procs_count(c, run->role, a->set, PHASE_BACKOFF) > 0)
 		return (struct words){"activating", "auto-restart"};
 	/* IdleStopSec=: the next request starts it. */
 	if (run->scaling.on && run->scaling.scaler.want == 0)
 		return (struct words){"active", "waiting"};
-	return (struct words){"failed", "dead"};
+	return (struct words){"failed", "failed"};
 }
 
 /* Since when it is up, by the one that is up longest; stopped: since then. */
@@ -394,6 +447,7 @@ json_t *off_unit(const struct app *a)
 	for (const struct app_value *v = a->values; v && !*file; v = v->next)
 		if (v->file)
 			file = v->file;
-	return json_pack("{s:s, s:b, s:s, s:s, s:I}", "file", file, "enabled",
-		!a->run->off.disabled, "active", w.active, "sub", w.sub, "since_us", (json_int_t)since(a));
+	return json_pack("{s:s, s:b, s:s, s:s, s:s, s:i, s:I}", "file", file, "enabled",
+		!a->run->off.disabled, "active", w.active, "sub", w.sub, "result", service_result_names[a->run->off.result],
+		"status", (int)a->run->off.status, "since_us", (json_int_t)since(a));
 }

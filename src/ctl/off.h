@@ -17,13 +17,15 @@ struct msg;
 struct msg_proc_state;
 
 /* What a client of start or stop waits for. */
-enum off_step { OFF_NOTHING, OFF_GATES, OFF_ENDS, OFF_READY };
+enum off_step { OFF_NOTHING, OFF_GATES, OFF_ENDS, OFF_READY, OFF_RELOAD };
 
 /* Of an app, in its run. */
 struct off {
 	bool stopped;     /* nothing of it runs, and its site says so */
 	bool disabled;    /* it is not started with the server */
 	uint64_t since_us; /* when it was stopped; 0: it never was */
+	uint32_t result;  /* how its last process ended (enum service_result), and its status, as in PROC_STATE */
+	int32_t status;
 };
 
 /* The table `app_off`, made when it is not there yet, into the apps that are known. */
@@ -35,10 +37,16 @@ void off_clear(struct ctl *c, struct app *a);
 /* A new gate is told. */
 void off_tell(struct gate_peer *g);
 bool off_is(const struct ctl *c, uint32_t number);
-/* What `stead status APP` says of it: file, enabled, active and sub (systemd's words), since_us. */
+/* What `stead status APP` says of it: file, enabled, active, sub and result (systemd's words), status, since_us. */
 json_t *off_unit(const struct app *a);
 /* start, stop APP, enable, disable. */
 void off_start(struct client *cl);
+/* A process of it is in another phase, or gone. */
+void off_heard(struct ctl *c, const struct msg_proc_state *st);
+
+/* ---- off_reload.c: reload APP ---- */
+void off_reload(struct client *cl);
+void off_reload_settle(struct client *cl, const struct app *a);
 /* Something changed that one of them may have waited for; a worker died; it took too long. */
 void off_settle(struct client *cl);
 void off_died(struct client *cl, const struct msg_proc_state *st);

@@ -72,6 +72,7 @@ void procs_heard(struct ctl *c, const struct msg_proc_state *st)
 	p->st = *st;
 	if (st->role == PROC_SERVICE && st->phase == PHASE_UP && was != PHASE_UP && st->listen == SERVICE_PORT)
 		look_at_port(c, p);
+	off_heard(c, st);
 	/* A retired generation leaves no row behind when another one holds the slot. */
 	if (st->phase == PHASE_DOWN)
 		*p = c->procs[--c->procs_n];
@@ -128,12 +129,12 @@ bool procs_failed(const struct msg_proc_state *st, enum proc_phase was)
 	return st->phase == PHASE_BACKOFF && was != PHASE_BACKOFF && st->unready > 0;
 }
 
-bool procs_done(const struct ctl *c, enum proc role, uint32_t app)
+bool procs_done(const struct ctl *c, enum proc role, uint32_t app, uint64_t generation)
 {
 	for (unsigned i = 0; i < c->procs_n; i++) {
 		const struct msg_proc_state *st = &c->procs[i].st;
 
-		if (st->role == role && st->app == app &&
+		if (st->role == role && st->app == app && st->generation > generation &&
 			(st->phase == PHASE_EXITED ||
 				(st->phase == PHASE_DEAD && st->result == RESULT_SUCCESS)))
 			return true;

@@ -384,7 +384,7 @@ static bool app_there(const struct up *u)
 		return procs_newer(u->ctl, role, u->app.set, u->newer_than) >=
 		       scaling_count(u->app.run, u->c);
 	return procs_count(u->ctl, role, u->app.set, PHASE_UP) > 0 ||
-	       procs_done(u->ctl, role, u->app.set);
+	       procs_done(u->ctl, role, u->app.set, 0);
 }
 
 /* The state folder's own corner of the app. */

@@ -152,8 +152,8 @@ void verbs_settle(struct ctl *c)
 
 		maintenance_settle(cl);
 		off_settle(cl);
-		if (a && procs_newer(c, a->run->role, cl->restarts, cl->generation) >=
-				a->run->scaling.scaler.want) {
+		if (a && (procs_done(c, a->run->role, cl->restarts, cl->generation) ||
+				 procs_newer(c, a->run->role, cl->restarts, cl->generation) >= a->run->scaling.scaler.want)) {
 			cl->restarting = false;
 			loop_timer_stop(c->loop, &cl->timer);
 			client_end(cl, VERB_EXIT_DONE, "", "", NULL);
@@ -228,6 +228,7 @@ void verbs_run(struct client *cl)
 		break;
 	case REQUEST_START:
 	case REQUEST_APP_STOP:
+	case REQUEST_APP_RELOAD:
 	case REQUEST_ENABLE:
 	case REQUEST_DISABLE:
 		if_ours(cl, off_start);

@@ -44,6 +44,8 @@ void wants_base(const struct ctl *c, const struct app *a, char ret[static CTL_PA
 void wants_below(const struct ctl *c, const struct app *a, const char *name, char ret[static CTL_PATH_MAX]);
 /* Is the one place that its program serves at the same for every release? Then two cannot run side by side. */
 bool wants_fixed(const struct conf_app *conf);
+/* Does it do something that nobody asks for? Then two at a time would do it twice. */
+bool wants_alone(const struct conf_app *conf);
 
 /* ---- between the files that describe processes ---- */
 enum { WANT_ENV_MAX = 512, WANT_ARGS_MAX = 64 };

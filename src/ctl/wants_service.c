@@ -101,6 +101,11 @@ bool wants_fixed(const struct conf_app *conf)
 	       (conf->service.listen == SERVICE_PATH || conf->service.port != 0);
 }
 
+bool wants_alone(const struct conf_app *conf)
+{
+	return !conf->python && !conf->service.linked && conf->service.command && conf->service.listen == SERVICE_NONE;
+}
+
 static void put_set(const struct ctl *c, const struct app *a, const struct conf_app *conf,
 	struct service_text *t)
 {
@@ -276,7 +281,10 @@ static void put_program(const struct app *a, const struct conf_program *p, uint3
 		.life_ms = p->lifetime_ms,
 		.rss_max = p->rss_max,
 		.listen = SERVICE_NONE,
-		.ready = SERVICE_SPAWNED,
+		.start_ms = ms32(p->start_ms),
+		.ready = p->timer ? SERVICE_SPAWNED : p->ready,
+		.notify = p->timer ? SERVICE_NOTIFY_NONE : p->notify,
+		.watchdog_ms = ms32(p->watchdog_ms),
 		.kill = p->kill};
 }
 
@@ -299,12 +307,14 @@ static int want_one(struct ctl *c, const struct app *a, const struct conf_app *c
 	const struct conf_program *p, uint32_t number, uint64_t run, const char *const *more)
 {
 	struct service_text *t = calloc(1, sizeof *t);
+	const char *missing = "";
 	int err;
 
 	if (!t)
 		return -ENOMEM;
 	buf_init(&t->env.b, CHAN_PAYLOAD_MAX);
 	buf_init(&t->args, CHAN_PAYLOAD_MAX);
+	buf_init(&t->more, CHAN_PAYLOAD_MAX);
 	err = want_own_env(c, a, conf, number, &t->env);
 	want_env(&t->env, "STEAD_PROGRAM", "%s", p->name);
 	if (run)
@@ -320,8 +330,14 @@ static int want_one(struct ctl *c, const struct app *a, const struct conf_app *c
 		put_program(a, p, number, t);
 		t->w.held = a;
 		t->w.conf = conf;
+		if (!p->timer)
+			err = want_life(c, a, &p->life, &t->w, &t->more, &missing);
+	}
+	if (err == 0) {
+		t->w.more = p->timer ? NULL : &t->more;
 		err = want_send(c, &t->w, 0, NULL);
 	}
+	buf_done(&t->more);
 	buf_done(&t->args);
 	buf_done(&t->env.b);
 	free(t);

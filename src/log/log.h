@@ -171,8 +171,15 @@ void notify_end(struct log *g, const struct msg *m);
 void notify_done(struct log *g);
 /* A new ctl: the last STATUS= of each. */
 void notify_tell_all(struct log *g);
-/* One datagram of sd_notify(3): bits of enum service_said. *ret_status: its last STATUS=, or NULL. */
-uint32_t notify_parse(const char *p, size_t n, const char **ret_status, size_t *ret_status_n);
+/* One datagram of sd_notify(3). */
+struct said {
+	uint32_t what; /* bits of enum service_said */
+	const char *status; /* its last STATUS=, in the datagram; or NULL */
+	size_t status_n;
+	int32_t main_pid;    /* MAINPID=; 0: not said, or no pid */
+	uint32_t extend_ms;  /* EXTEND_TIMEOUT_USEC=; 0: not said */
+};
+void notify_parse(const char *p, size_t n, struct said *ret);
 op_done notify_on_readable, notify_on_rest;
 
 /* ---- query.c ---- */

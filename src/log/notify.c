@@ -17,6 +17,8 @@
 
 #include "lib/must.h"
 
+/* A day: as long as TimeoutStartSec= can be. */
+#define EXTEND_US_MAX (24 * 3600 * 1000000ULL)
 enum { DATAGRAM_MAX = 4096, DATAGRAMS_A_TURN = 32, NOTIFY_REST_MS = 100 };
 
 static bool is_word(const char *p, size_t n, const char *word)
@@ -24,35 +26,66 @@ static bool is_word(const char *p, size_t n, const char *word)
 	return n == strlen(word) && memcmp(p, word, n) == 0;
 }
 
-uint32_t notify_parse(const char *p, size_t n, const char **ret_status, size_t *ret_status_n)
+/* The value of that line when it is NAME=…; NULL. */
+static const char *value_of(const char *p, size_t n, const char *name, size_t *ret_n)
 {
-	static const char status[] = "STATUS=";
-	uint32_t what = 0;
+	size_t len = strlen(name);
 
-	*ret_status = NULL;
-	*ret_status_n = 0;
+	if (n < len || memcmp(p, name, len) != 0)
+		return NULL;
+	*ret_n = n - len;
+	return p + len;
+}
+
+/* Digits alone, at most `most`; else 0. */
+static uint64_t number_of(const char *p, size_t n, uint64_t most)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] < '0' || p[i] > '9' || value > (most - (uint64_t)(p[i] - '0')) / 10)
+			return 0;
+		value = value * 10 + (uint64_t)(p[i] - '0');
+	}
+	return value;
+}
+
+static void parse_line(const char *p, size_t n, struct said *ret)
+{
+	static const struct {
+		const char *word;
+		enum service_said what;
+	} words[] = {{"READY=1", SAID_READY}, {"WATCHDOG=1", SAID_WATCHDOG}, {"STOPPING=1", SAID_STOPPING},
+		{"RELOADING=1", SAID_RELOADING}, {"WATCHDOG=trigger", SAID_TRIGGER}};
+	const char *value;
+	size_t len;
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (is_word(p, n, words[i].word))
+			ret->what |= words[i].what;
+	if ((value = value_of(p, n, "STATUS=", &len))) {
+		ret->status = value;
+		ret->status_n = len;
+	} else if ((value = value_of(p, n, "MAINPID=", &len))) {
+		ret->main_pid = (int32_t)number_of(value, len, INT32_MAX);
+	} else if ((value = value_of(p, n, "EXTEND_TIMEOUT_USEC=", &len))) {
+		uint64_t us = number_of(value, len, EXTEND_US_MAX);
+
+		ret->extend_ms = (uint32_t)((us + 999) / 1000);
+	}
+}
+
+void notify_parse(const char *p, size_t n, struct said *ret)
+{
+	*ret = (struct said){.what = 0};
 	while (n > 0) {
 		const char *end = memchr(p, '\n', n);
 		size_t len = end ? (size_t)(end - p) : n;
 
-		if (is_word(p, len, "READY=1"))
-			what |= SAID_READY;
-		else if (is_word(p, len, "WATCHDOG=1"))
-			what |= SAID_WATCHDOG;
-		else if (is_word(p, len, "STOPPING=1"))
-			what |= SAID_STOPPING;
-		else if (is_word(p, len, "RELOADING=1"))
-			what |= SAID_RELOADING;
-		else if (is_word(p, len, "WATCHDOG=trigger"))
-			what |= SAID_TRIGGER;
-		if (len >= sizeof status - 1 && memcmp(p, status, sizeof status - 1) == 0) {
-			*ret_status = p + sizeof status - 1;
-			*ret_status_n = len - (sizeof status - 1);
-		}
+		parse_line(p, len, ret);
 		p += len + (end ? 1 : 0);
 		n -= len + (end ? 1 : 0);
 	}
-	return what;
 }
 
 /* One datagram and who sent it. Its bytes; -EAGAIN: none is there. */
@@ -82,15 +115,24 @@ static ssize_t receive(int fd, char mem[static DATAGRAM_MAX], pid_t *ret_pid)
 	return n;
 }
 
-static void say(struct notify *n, uint32_t what, pid_t pid)
+static void say(struct notify *n, const struct said *s, pid_t pid)
 {
 	struct msg_said m = {.app = n->info.app,
 		.slot = n->info.slot,
 		.generation = n->info.generation,
-		.what = what,
+		.what = s->what,
 		.pid = pid};
+	struct msg_said_more more = {.app = n->info.app,
+		.slot = n->info.slot,
+		.generation = n->info.generation,
+		.pid = pid,
+		.main_pid = s->main_pid,
+		.extend_ms = s->extend_ms};
 
-	if (what && pid > 0)
+	/* Who the main process is first: what else is said may be of that one. */
+	if ((s->main_pid || s->extend_ms) && pid > 0)
+		(void)chan_send(&n->log->parent, MSG_SAID_MORE, 0, &more, sizeof more, NULL, 0, NULL, 0);
+	if (s->what && pid > 0)
 		(void)chan_send(&n->log->parent, MSG_SAID, 0, &m, sizeof m, NULL, 0, NULL, 0);
 }
 
@@ -136,8 +178,7 @@ static void say_status(struct notify *n, const char *p, size_t len, pid_t pid)
 static bool read_all(struct notify *n)
 {
 	char mem[DATAGRAM_MAX];
-	const char *status;
-	size_t status_n;
+	struct said said;
 	pid_t pid = 0;
 
 	for (unsigned i = 0; i < DATAGRAMS_A_TURN; i++) {
@@ -147,9 +188,10 @@ static bool read_all(struct notify *n)
 			continue;
 		if (got < 0)
 			return true;
-		say(n, notify_parse(mem, (size_t)got, &status, &status_n), pid);
-		if (status)
-			say_status(n, status, status_n, pid);
+		notify_parse(mem, (size_t)got, &said);
+		say(n, &said, pid);
+		if (said.status)
+			say_status(n, said.status, said.status_n, pid);
 	}
 	return false;
 }

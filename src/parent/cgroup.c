@@ -249,21 +249,60 @@ void cgroup_kill(int cgroup_fd)
 }
 
 /* Each that is listed gets it once; one that is born meanwhile is the end's, which kills the folder. */
+/* The next pid at *at, which is behind it then; 0: no more. */
+static pid_t next_pid(char **at)
+{
+	char *end;
+	long pid = strtol(*at, &end, 10);
+
+	if (end == *at)
+		return 0;
+	*at = end;
+	return (pid_t)pid;
+}
+
+pid_t cgroup_first(int cgroup_fd, pid_t but)
+{
+	char *text = NULL, *at;
+	pid_t pid;
+	size_t n;
+
+	if (sys_read_file(cgroup_fd, "cgroup.procs", CGROUP_PROCS_BYTES_MAX, &text, &n) < 0)
+		return 0;
+	at = text;
+	while ((pid = next_pid(&at)) != 0 && (pid <= 1 || pid == but))
+		;
+	free(text);
+	return pid;
+}
+
+bool cgroup_has(int cgroup_fd, pid_t pid)
+{
+	char *text = NULL, *at;
+	pid_t one;
+	size_t n;
+
+	if (pid <= 1 || sys_read_file(cgroup_fd, "cgroup.procs", CGROUP_PROCS_BYTES_MAX, &text, &n) < 0)
+		return false;
+	at = text;
+	while ((one = next_pid(&at)) != 0 && one != pid)
+		;
+	free(text);
+	return one == pid;
+}
+
 bool cgroup_signal(int cgroup_fd, int sig)
 {
-	char *text = NULL, *at, *end;
-	size_t n;
+	char *text = NULL, *at;
 	bool any = false;
+	pid_t pid;
+	size_t n;
 
 	if (sys_read_file(cgroup_fd, "cgroup.procs", CGROUP_PROCS_BYTES_MAX, &text, &n) < 0)
 		return false;
-	for (at = text;; at = end) {
-		long pid = strtol(at, &end, 10);
-
-		if (end == at)
-			break;
-		any |= pid > 1 && kill((pid_t)pid, sig) == 0;
-	}
+	at = text;
+	while ((pid = next_pid(&at)) != 0)
+		any |= pid > 1 && kill(pid, sig) == 0;
 	free(text);
 	return any;
 }

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct parent;
 
@@ -55,6 +56,9 @@ int cgroup_make(struct parent *p, const struct cgroup_group *g, uint64_t generat
 void cgroup_kill(int cgroup_fd);
 /* A signal to every process in it. False: there is none, or they cannot be listed. */
 bool cgroup_signal(int cgroup_fd, int sig);
+/* The first process in it that is not `but`; 0: there is none, or they cannot be listed. */
+pid_t cgroup_first(int cgroup_fd, pid_t but);
+bool cgroup_has(int cgroup_fd, pid_t pid);
 void cgroup_remove(struct parent *p, const struct cgroup_group *g, uint64_t generation);
 /* Kill what stands in a folder of a process that is not in the list: the parent before had started it and was killed
  * before it could say so. */

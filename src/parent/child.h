@@ -22,7 +22,7 @@ struct child {
 	uint64_t generation;
 	uint8_t kind; /* enum child_kind */
 	uint32_t group_app; /* between state_load() and adopt.c: saved_run.group */
-	bool foreign; /* a killed parent's: its end is seen by its pidfd, and its status by nobody */
+	bool foreign; /* a killed parent's, or a child's child: its end is seen by its pidfd, and its status by nobody */
 	struct lfd lfd; /* … the same descriptor */
 	struct op ended;
 };
@@ -44,6 +44,9 @@ void child_ended(struct parent *p, struct child *c);
 /* One that another parent had started, or this program before an exec: into the list. A foreign one without a pidfd
  * is told to have ended in a later turn. -errno: it cannot be watched, and was killed. */
 int child_adopt(struct parent *p, struct child *c, bool foreign);
+/* That process, which has to be in the child's cgroup, is watched in its place: its end is seen by its handle, and its
+ * status only when it is a child of ours by then. -ESRCH: it is not there; -errno. */
+int child_moves(struct parent *p, struct child *c, pid_t pid);
 op_done child_on_foreign_end;
 int reap_init(struct parent *p);
 /* Collect all that died; each of ours goes to its owner, an orphan is only buried. */

@@ -326,6 +326,7 @@ void tell_state(struct parent *p, struct run *r)
 		.port = r->port,
 		.oom_kills = s->oom_kills,
 		.result = r->result,
+		.reloads = r->reloads,
 	};
 
 	snprintf(st.spawn_step, sizeof(st.spawn_step), "%s", s->spawn_step);

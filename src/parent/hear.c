@@ -75,6 +75,9 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 	case MSG_SAID:
 		services_said(p, m);
 		break;
+	case MSG_SAID_MORE:
+		services_said_more(p, m);
+		break;
 	case MSG_SNAP:
 	case MSG_VAULT:
 	case MSG_KEYS_KEEP:

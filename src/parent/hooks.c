@@ -45,7 +45,7 @@ static void tell(struct hook_vars *v, const struct run *r, uint32_t kind)
 	char number[16];
 
 	*v = (struct hook_vars){.n = 0};
-	if (run_alive(r)) {
+	if (run_alive(r) && !r->main_ended) {
 		snprintf(number, sizeof(number), "%d", (int)r->child.pid);
 		put(v, "MAINPID", number);
 	}

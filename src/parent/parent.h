@@ -138,6 +138,9 @@ struct run {
 	bool asked; /* its end was asked for */
 	uint8_t result; /* enum service_result, so far */
 	int32_t status; /* what its end is judged by, as slot->status */
+	uint32_t reloads;    /* as in PROC_STATE */
+	bool reload_waits;   /* what it says itself ends its reload: RELOADING=1 is awaited … */
+	bool reload_said;    /* … and has come: now READY=1 is */
 	uint64_t watchdog_at_ms, runtime_at_ms, reload_at_ms; /* while UP, 0: none: when that time is over */
 	pid_t last_pid; /* also after its death, for events */
 	uint64_t started_ms;
@@ -163,8 +166,7 @@ struct slot {
 	uint32_t index;
 	struct run run[2];
 	uint32_t restarts;
-	uint32_t
-		backoff_ms; /* how long the next death waits, before jitter; 0: it is a first one */
+	uint32_t backoff_ms; /* how long the next death waits, before jitter; 0: it is a first one */
 	uint32_t wait_ms;   /* of the present backoff, with jitter */
 	int32_t status;     /* of the last death */
 	bool dumped;        /* … with a core */
@@ -228,6 +230,7 @@ enum watch_event {
 	WATCH_TIMER,  /* this phase's time is over */
 	WATCH_HOOK,   /* the command beside it ended; hook_status is set */
 	WATCH_RELOAD, /* it shall read its configuration again */
+	WATCH_LEFT,   /* it ended, slot->status is set, and what it left behind is asked to end */
 	WATCH_EVENTS
 };
 void watch_event(struct run *r, enum watch_event e);
@@ -307,13 +310,7 @@ struct late_stream {
 };
 
 enum stop_step {
-	STOP_NOT = 0,
-	STOP_GATES,
-	STOP_APPS,
-	STOP_POSTGRES,
-	STOP_CTL,
-	STOP_LOG,
-	STOP_DONE
+	STOP_NOT = 0, STOP_GATES, STOP_APPS, STOP_POSTGRES, STOP_CTL, STOP_LOG, STOP_DONE
 };
 
 struct parent {
@@ -540,9 +537,10 @@ bool services_drain(struct parent *p, struct run *r);
 void services_gone(struct parent *p, struct run *r);
 void services_give_gate(struct parent *p, struct run *gate);
 void services_give_log(struct parent *p, struct run *log);
-/* SERVICE_UP, SERVICE_IDLE; SAID. */
+/* SERVICE_UP, SERVICE_IDLE; SAID; SAID_MORE. */
 void services_heard(struct parent *p, struct run *gate, struct msg *m);
 void services_said(struct parent *p, struct msg *m);
+void services_said_more(struct parent *p, struct msg *m);
 
 /* ---- recycle.c: processes that have lived long enough ---- */
 enum recycle_why { RECYCLE_NOT = 0, RECYCLE_REQUESTS, RECYCLE_LIFETIME, RECYCLE_RSS };

@@ -135,7 +135,7 @@ void child_signal(struct parent *p, struct child *c, int sig, bool group)
 	if (c->pid == 0)
 		return;
 	/* The number of one that is not our child may be another's by now; its pidfd never is. */
-	if (c->foreign && (c->pidfd < 0 || sys_pidfd_signal(c->pidfd, sig) < 0)) {
+	if (c->foreign && (c->pidfd < 0 || sys_pidfd_signal(c->pidfd, 0) < 0)) {
 		if (sig == SIGKILL && c->cgroup_fd >= 0)
 			cgroup_kill(c->cgroup_fd);
 		return;
@@ -189,6 +189,36 @@ int reap_init(struct parent *p)
 	return prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0;
 }
 
+int child_moves(struct parent *p, struct child *c, pid_t pid)
+{
+	int fd, e;
+
+	if (c->cgroup_fd < 0 || !cgroup_has(c->cgroup_fd, pid))
+		return -ESRCH;
+	fd = sys_pidfd_open(pid);
+	if (fd < 0)
+		return fd;
+	/* The number was that one's when the handle was made. */
+	if (!cgroup_has(c->cgroup_fd, pid)) {
+		close(fd);
+		return -ESRCH;
+	}
+	if (c->lfd.fd >= 0)
+		loop_del(p->loop, &c->lfd);
+	loop_defer_cancel(p->loop, &c->ended);
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	c->pid = pid;
+	c->pidfd = fd;
+	c->foreign = true;
+	e = loop_add(p->loop, &c->lfd, fd);
+	if (e == 0)
+		loop_readable(p->loop, &c->lfd, &c->ended);
+	else
+		loop_defer(p->loop, &c->ended);
+	return 0;
+}
+
 /* As in messages: an exit code, or minus the signal. */
 static int status_of(const siginfo_t *si)
 {
@@ -235,7 +265,8 @@ static void tell_owner(struct parent *p, struct child *c, int status)
 	switch ((enum child_kind)c->kind) {
 	case CHILD_RUN:
 		r = container_of(c, struct run, child);
-		r->slot->status = status;
+		if (!r->main_ended)
+			r->slot->status = status;
 		watch_event(r, WATCH_DIED);
 		break;
 	case CHILD_HOOK:
@@ -252,6 +283,39 @@ static void tell_owner(struct parent *p, struct child *c, int status)
 	}
 }
 
+/* What a program started and left behind is asked to end, as its unit says, before it is killed: it is watched in the
+ * place of the process that ended, one after the other. */
+static bool leaves_some(struct parent *p, struct run *r)
+{
+	pid_t left = unit_lingers(r) ? cgroup_first(r->child.cgroup_fd, r->child.pid) : 0;
+
+	return left != 0 && child_moves(p, &r->child, left) == 0;
+}
+
+/* It ended, and may still be a zombie; status: as in messages. */
+static void take_end(struct parent *p, struct child *c, int status, bool dumped)
+{
+	struct run *r = c->kind == CHILD_RUN ? container_of(c, struct run, child) : NULL;
+	struct cgroup_group *g = c->group;
+	bool left = r != NULL && leaves_some(p, r);
+
+	if (!left)
+		child_ended(p, c);
+	if (r == NULL) {
+		tell_owner(p, c, status);
+		return;
+	}
+	if (!r->main_ended) {
+		r->slot->dumped = dumped;
+		r->slot->status = status;
+	}
+	note_oom(p, r, g);
+	if (!left)
+		tell_owner(p, c, status);
+	else if (!r->main_ended)
+		watch_event(r, WATCH_LEFT);
+}
+
 void child_on_foreign_end(struct loop *l, struct op *op, int res)
 {
 	struct child *c = container_of(op, struct child, ended);
@@ -259,14 +323,18 @@ void child_on_foreign_end(struct loop *l, struct op *op, int res)
 			   : c->kind == CHILD_HOOK ? container_of(c, struct run, hook)->slot->parent
 						   : container_of(c, struct oneshot, child)->parent;
 
-	struct cgroup_group *g = c->group;
+	siginfo_t si = {.si_pid = 0};
+	pid_t pid = c->pid;
 
 	(void)l;
 	(void)res;
-	child_ended(p, c);
-	if (c->kind == CHILD_RUN)
-		note_oom(p, container_of(c, struct run, child), g);
-	tell_owner(p, c, PROC_STATUS_UNKNOWN);
+	/* Whoever had started it is gone, and it became ours. */
+	if (waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid != pid) {
+		take_end(p, c, PROC_STATUS_UNKNOWN, false);
+		return;
+	}
+	take_end(p, c, status_of(&si), si.si_code == CLD_DUMPED);
+	bury(pid);
 }
 
 void reap_all(struct parent *p)
@@ -287,15 +355,8 @@ void reap_all(struct parent *p)
 			bury(si.si_pid);
 			continue;
 		}
-		struct cgroup_group *g = c->group;
-
-		child_ended(p, c);
+		take_end(p, c, status_of(&si), si.si_code == CLD_DUMPED);
 		bury(si.si_pid);
-		if (c->kind == CHILD_RUN) {
-			note_oom(p, container_of(c, struct run, child), g);
-			container_of(c, struct run, child)->slot->dumped = si.si_code == CLD_DUMPED;
-		}
-		tell_owner(p, c, status_of(&si));
 	}
 }
 

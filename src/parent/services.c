@@ -222,15 +222,20 @@ static bool counts(const struct run *r, int32_t pid)
 	}
 }
 
+/* The run whose word that is; NULL: it died, or his word does not count. */
+static struct run *whose_word(struct parent *p, uint32_t app, uint32_t slot, uint64_t generation, int32_t pid)
+{
+	struct run *r = find(p, app, slot, generation);
+
+	return r != NULL && counts(r, pid) ? r : NULL;
+}
+
 void services_said(struct parent *p, struct msg *m)
 {
 	struct msg_said s;
 	struct run *r;
 
-	if (msg_get(m, &s, sizeof(s), sizeof(s)) < 0)
-		return;
-	r = find(p, s.app, s.slot, s.generation);
-	if (r == NULL || !counts(r, s.pid))
+	if (msg_get(m, &s, sizeof(s), sizeof(s)) < 0 || (r = whose_word(p, s.app, s.slot, s.generation, s.pid)) == NULL)
 		return;
 	if ((s.what & SAID_READY) != 0 && r->phase == PHASE_STARTING &&
 		r->spec->set.ready == SERVICE_NOTIFIES) {
@@ -244,4 +249,36 @@ void services_said(struct parent *p, struct msg *m)
 		arm_watchdog(p, r);
 	if ((s.what & SAID_TRIGGER) != 0)
 		unit_trigger(r);
+	else if (r->phase == PHASE_UP)
+		unit_reload_said(r, s.what);
+}
+
+/* So long from now on, when that is longer than what it has; of one that runs, RuntimeMaxSec=. */
+static void extend(struct run *r, uint32_t ms)
+{
+	struct loop *l = r->slot->parent->loop;
+	uint64_t at = loop_now_ms(l) + ms;
+
+	if (r->phase == PHASE_UP) {
+		if (r->runtime_at_ms != 0 && r->runtime_at_ms < at)
+			r->runtime_at_ms = at;
+		unit_arm(r);
+	} else if (r->phase != PHASE_DRAINING && r->timer.at_ms != 0 && r->timer.at_ms < at) {
+		loop_timer_in(l, &r->timer, ms);
+	}
+}
+
+void services_said_more(struct parent *p, struct msg *m)
+{
+	struct msg_said_more s;
+	struct run *r;
+
+	if (msg_get(m, &s, sizeof(s), sizeof(s)) < 0 || (r = whose_word(p, s.app, s.slot, s.generation, s.pid)) == NULL)
+		return;
+	if (s.main_pid != 0 && s.main_pid != r->child.pid && !r->main_ended && child_moves(p, &r->child, s.main_pid) == 0) {
+		r->last_pid = r->child.pid;
+		tell_state(p, r);
+	}
+	if (s.extend_ms != 0)
+		extend(r, s.extend_ms);
 }

@@ -118,6 +118,8 @@ struct saved_run {
 	uint32_t hook_pidfd, hook_cgroup, hook_next;
 	uint64_t hook_generation, watchdog_at_ms, runtime_at_ms, reload_at_ms;
 	uint8_t hook_ignored, refreshed, spawn_failed, main_ended, final_sent, asked, result, hook_foreign;
+	uint32_t reloads;
+	uint8_t reload_waits, reload_said, pad2[2];
 };
 struct saved_oneshot {
 	int32_t pid;

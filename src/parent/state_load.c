@@ -306,10 +306,9 @@ static void load_unit(struct load *l, struct run *r, const struct saved_run *m)
 	r->spawn_failed = m->spawn_failed != 0;
 	r->main_ended = m->main_ended != 0;
 	r->final_sent = m->final_sent != 0;
-	r->asked = m->asked != 0;
-	r->result = m->result, r->status = m->status;
-	r->watchdog_at_ms = m->watchdog_at_ms;
-	r->runtime_at_ms = m->runtime_at_ms, r->reload_at_ms = m->reload_at_ms;
+	r->asked = m->asked != 0, r->result = m->result, r->status = m->status;
+	r->watchdog_at_ms = m->watchdog_at_ms, r->runtime_at_ms = m->runtime_at_ms, r->reload_at_ms = m->reload_at_ms;
+	r->reloads = m->reloads, r->reload_waits = m->reload_waits != 0, r->reload_said = m->reload_said != 0;
 }
 
 static int load_run(struct load *l, const struct saved_run *m)

@@ -216,7 +216,10 @@ static void put_run(struct state *s, const struct run *r, unsigned which)
 		.final_sent = r->final_sent,
 		.asked = r->asked,
 		.result = r->result,
-		.hook_foreign = r->hook.foreign};
+		.hook_foreign = r->hook.foreign,
+		.reloads = r->reloads,
+		.reload_waits = r->reload_waits,
+		.reload_said = r->reload_said};
 
 	put(s, STATE_RUN, &m, sizeof(m), NULL, 0);
 }

@@ -15,8 +15,6 @@
 /* Exit statuses of systemd.exec(5), when no program came of it. */
 enum { STATUS_FOLDER = 200, STATUS_EXEC = 203, WAIT_ON_MS = 1000 };
 
-enum hook_end { HOOK_NONE, HOOK_RUNS, HOOK_BAD };
-
 static const struct msg_proc_set *unit_of(const struct run *r)
 {
 	return &r->spec->set;
@@ -71,7 +69,7 @@ static bool has_hook(const struct run *r, unsigned from, enum service_hook kind)
 }
 
 /* The next command of that kind; one that cannot be made has failed. */
-static enum hook_end next_hook(struct run *r, enum service_hook kind)
+enum hook_end unit_hook_next(struct run *r, enum service_hook kind)
 {
 	struct parent *p = r->slot->parent;
 
@@ -94,14 +92,14 @@ static enum hook_end next_hook(struct run *r, enum service_hook kind)
 	return HOOK_NONE;
 }
 
-static enum hook_end first_hook(struct run *r, enum service_hook kind)
+enum hook_end unit_hook_first(struct run *r, enum service_hook kind)
 {
 	r->hook_next = 0;
-	return next_hook(r, kind);
+	return unit_hook_next(r, kind);
 }
 
 /* Of the command that ended. */
-static enum service_result hook_result(struct run *r)
+enum service_result unit_hook_result(struct run *r)
 {
 	enum service_result result = unit_result(r->hook_status, false);
 
@@ -114,7 +112,7 @@ static enum service_result hook_result(struct run *r)
 
 static void after(struct run *r)
 {
-	if (first_hook(r, HOOK_AFTER) == HOOK_RUNS)
+	if (unit_hook_first(r, HOOK_AFTER) == HOOK_RUNS)
 		phase_set(r, PHASE_AFTER, stop_ms(r));
 	else
 		run_over(r);
@@ -138,10 +136,10 @@ static void fail(struct run *r, enum service_result result)
 /* Its commands before the start are through, up to here. */
 static void go_on(struct run *r, enum service_hook kind)
 {
-	enum hook_end e = next_hook(r, kind);
+	enum hook_end e = unit_hook_next(r, kind);
 
 	if (e == HOOK_NONE && kind == HOOK_CONDITION)
-		e = first_hook(r, HOOK_PRE);
+		e = unit_hook_first(r, HOOK_PRE);
 	if (e == HOOK_RUNS)
 		phase_set(r, PHASE_PRE, start_ms(r));
 	else if (e == HOOK_BAD)
@@ -164,6 +162,8 @@ void unit_begin(struct run *r)
 	r->result = RESULT_SUCCESS;
 	r->status = 0;
 	r->watchdog_at_ms = r->runtime_at_ms = r->reload_at_ms = 0;
+	r->reloads = 0;
+	r->reload_waits = r->reload_said = false;
 	r->hook_next = 0;
 	go_on(r, HOOK_CONDITION);
 }
@@ -172,7 +172,7 @@ void unit_hook_pre(struct run *r)
 {
 	enum service_hook kind = (enum service_hook)last_hook(r)->kind;
 	bool no = kind == HOOK_CONDITION && r->hook_status > 0 && r->hook_status < 255;
-	enum service_result result = no && !r->hook_ignored ? RESULT_EXEC_CONDITION : hook_result(r);
+	enum service_result result = no && !r->hook_ignored ? RESULT_EXEC_CONDITION : unit_hook_result(r);
 
 	if (result != RESULT_SUCCESS)
 		fail(r, result);
@@ -211,7 +211,7 @@ static void done(struct run *r)
 /* ExecStartPost=, from the first or the next on; then `done`, or waiting for an answer. */
 static void post(struct run *r, bool begin)
 {
-	enum hook_end e = begin ? first_hook(r, HOOK_POST) : next_hook(r, HOOK_POST);
+	enum hook_end e = begin ? unit_hook_first(r, HOOK_POST) : unit_hook_next(r, HOOK_POST);
 
 	if (e == HOOK_RUNS) {
 		phase_set(r, PHASE_POST, start_ms(r));
@@ -248,7 +248,7 @@ void unit_ready(struct run *r)
 /* A further command of Type=oneshot ended, or the first one did. */
 static void oneshot(struct run *r, bool begin)
 {
-	enum hook_end e = begin ? first_hook(r, HOOK_START) : next_hook(r, HOOK_START);
+	enum hook_end e = begin ? unit_hook_first(r, HOOK_START) : unit_hook_next(r, HOOK_START);
 
 	if (e == HOOK_RUNS)
 		phase_set(r, PHASE_STARTING, start_ms(r));
@@ -260,7 +260,7 @@ static void oneshot(struct run *r, bool begin)
 
 void unit_hook_starting(struct run *r)
 {
-	enum service_result result = hook_result(r);
+	enum service_result result = unit_hook_result(r);
 
 	if (result == RESULT_SUCCESS) {
 		oneshot(r, false);
@@ -272,7 +272,7 @@ void unit_hook_starting(struct run *r)
 
 void unit_hook_post(struct run *r)
 {
-	enum service_result result = hook_result(r);
+	enum service_result result = unit_hook_result(r);
 	bool once = unit_of(r)->ready == SERVICE_EXITS;
 
 	if (result != RESULT_SUCCESS)
@@ -339,42 +339,10 @@ void unit_timer(struct run *r)
 		unit_judge(r, RESULT_TIMEOUT);
 		act_drain(r);
 	} else {
-		if (r->reload_at_ms != 0 && now >= r->reload_at_ms && r->hook.pid != 0)
-			p->ops->hook_signal(p, r, SIGKILL);
-		r->reload_at_ms = 0;
+		if (r->reload_at_ms != 0 && now >= r->reload_at_ms)
+			unit_reload_late(r);
 		unit_arm(r);
 	}
-}
-
-static void reload_go_on(struct run *r, enum hook_end e)
-{
-	struct parent *p = r->slot->parent;
-
-	r->reload_at_ms = e == HOOK_RUNS ? loop_now_ms(p->loop) + start_ms(r) : 0;
-	if (r->phase == PHASE_UP)
-		unit_arm(r);
-}
-
-void unit_reload(struct run *r)
-{
-	struct parent *p = r->slot->parent;
-	const struct msg_proc_set *set;
-
-	if (r->slot->role != PROC_SERVICE || r->hook.pid != 0)
-		return;
-	set = unit_of(r);
-	if ((set->life & SERVICE_LIFE_RELOADS) != 0)
-		p->ops->signal(p, r, set->reload_signal != 0 ? (int)set->reload_signal : SIGHUP, false);
-	reload_go_on(r, first_hook(r, HOOK_RELOAD));
-}
-
-/* A command of ExecReload= ended. When one fails, the rest is left and the program goes on. */
-void unit_hook_up(struct run *r)
-{
-	if (hook_result(r) == RESULT_SUCCESS && r->phase == PHASE_UP)
-		reload_go_on(r, next_hook(r, HOOK_RELOAD));
-	else
-		reload_go_on(r, HOOK_NONE);
 }
 
 /* ---- the way down ---- */
@@ -408,7 +376,7 @@ void unit_end(struct run *r)
 		return;
 	}
 	if (!r->slot->parent->stop_now)
-		e = first_hook(r, HOOK_STOP);
+		e = unit_hook_first(r, HOOK_STOP);
 	if (e == HOOK_BAD)
 		unit_judge(r, RESULT_EXIT_CODE);
 	if (e == HOOK_RUNS)
@@ -435,8 +403,8 @@ static void ended(struct run *r)
 
 void unit_hook_ending(struct run *r)
 {
-	enum service_result result = hook_result(r);
-	enum hook_end e = result == RESULT_SUCCESS ? next_hook(r, HOOK_STOP) : HOOK_BAD;
+	enum service_result result = unit_hook_result(r);
+	enum hook_end e = result == RESULT_SUCCESS ? unit_hook_next(r, HOOK_STOP) : HOOK_BAD;
 
 	if (e == HOOK_RUNS) {
 		phase_set(r, PHASE_ENDING, stop_ms(r));
@@ -487,10 +455,10 @@ bool unit_kill(struct run *r)
 
 void unit_hook_after(struct run *r)
 {
-	enum service_result result = hook_result(r);
+	enum service_result result = unit_hook_result(r);
 
 	unit_judge(r, result);
-	if (result == RESULT_SUCCESS && next_hook(r, HOOK_AFTER) == HOOK_RUNS)
+	if (result == RESULT_SUCCESS && unit_hook_next(r, HOOK_AFTER) == HOOK_RUNS)
 		phase_set(r, PHASE_AFTER, stop_ms(r));
 	else
 		run_over(r);
@@ -522,17 +490,39 @@ static void ended_well(struct run *r)
 		after(r);
 }
 
-void unit_died(struct run *r)
+static void judge_end(struct run *r)
 {
 	enum service_result result;
-	uint32_t ready = unit_of(r)->ready;
-	bool starting = r->phase == PHASE_STARTING;
 
 	r->status = r->slot->status;
 	result = unit_main_result(r);
-	if (starting && ready == SERVICE_NOTIFIES && result == RESULT_SUCCESS)
+	if (r->phase == PHASE_STARTING && unit_of(r)->ready == SERVICE_NOTIFIES && result == RESULT_SUCCESS)
 		result = RESULT_PROTOCOL;
 	unit_judge(r, result);
+}
+
+/* What it left behind runs on: that gets the stop signal, as it would have. */
+void unit_left(struct run *r)
+{
+	r->asked = r->phase == PHASE_STOPPING && !r->wants_kill;
+	r->main_ended = true;
+	judge_end(r);
+	if (r->phase == PHASE_STOPPING || r->phase == PHASE_ENDING)
+		return; /* its end is under way */
+	if (r->phase == PHASE_UP && r->result == RESULT_SUCCESS && r->hook.pid == 0)
+		unit_end(r);
+	else
+		act_term(r);
+}
+
+void unit_died(struct run *r)
+{
+	uint32_t ready = unit_of(r)->ready;
+	bool starting = r->phase == PHASE_STARTING;
+
+	if (!r->main_ended)
+		judge_end(r);
+	r->main_ended = true;
 	if (r->phase == PHASE_POST || r->phase == PHASE_ENDING)
 		return; /* its command ends first */
 	/* What else runs goes with it. */

@@ -81,6 +81,16 @@ bool unit_restarts(const struct run *r)
 	}
 }
 
+bool unit_lingers(const struct run *r)
+{
+	const struct msg_proc_set *set = r->spec != NULL ? &r->spec->set : NULL;
+
+	/* One that is there without a process, and one whose next command follows, go on with what they have. */
+	return set != NULL && r->slot->role == PROC_SERVICE && r->child.cgroup_fd >= 0 && set->kill == SERVICE_KILL_GROUP &&
+	       set->ready != SERVICE_EXITS && (set->life & SERVICE_LIFE_REMAIN) == 0 && !r->wants_kill &&
+	       !r->slot->parent->stop_now;
+}
+
 bool unit_pause(const struct slot *s, uint32_t *ret_ms)
 {
 	const struct msg_proc_set *set = s->set != NULL ? &s->set->spec->set : NULL;

@@ -22,6 +22,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = act_none,
 			[WATCH_HOOK] = act_none,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = act_bug,
 		},
 	[PHASE_STARTING] =
 		{
@@ -36,6 +37,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = act_late,
 			[WATCH_HOOK] = unit_hook_starting,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = unit_left,
 		},
 	[PHASE_UP] =
 		{
@@ -50,6 +52,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = act_silent, /* its channel or link ended and it did not */
 			[WATCH_HOOK] = unit_hook_up,
 			[WATCH_RELOAD] = unit_reload,
+			[WATCH_LEFT] = unit_left,
 		},
 	[PHASE_DRAINING] =
 		{
@@ -64,6 +67,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = act_drained,
 			[WATCH_HOOK] = unit_hook_up,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = unit_left,
 		},
 	[PHASE_STOPPING] =
 		{
@@ -78,6 +82,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = act_kill,
 			[WATCH_HOOK] = unit_hook_stopping,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = unit_left,
 		},
 	[PHASE_BACKOFF] =
 		{
@@ -92,6 +97,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = act_start,
 			[WATCH_HOOK] = act_bug,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = act_bug,
 		},
 	[PHASE_PRE] =
 		{
@@ -106,6 +112,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = unit_late,
 			[WATCH_HOOK] = unit_hook_pre,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = act_bug,
 		},
 	[PHASE_POST] =
 		{
@@ -120,6 +127,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = unit_late,
 			[WATCH_HOOK] = unit_hook_post,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = unit_left,
 		},
 	[PHASE_ENDING] =
 		{
@@ -134,6 +142,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = unit_late_ending,
 			[WATCH_HOOK] = unit_hook_ending,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = unit_left,
 		},
 	[PHASE_AFTER] =
 		{
@@ -148,6 +157,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = unit_late_after,
 			[WATCH_HOOK] = unit_hook_after,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = act_bug,
 		},
 	[PHASE_EXITED] =
 		{
@@ -162,6 +172,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = act_none,
 			[WATCH_HOOK] = act_bug,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = act_bug,
 		},
 	[PHASE_DEAD] =
 		{
@@ -176,6 +187,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_TIMER] = act_none,
 			[WATCH_HOOK] = act_bug,
 			[WATCH_RELOAD] = act_none,
+			[WATCH_LEFT] = act_bug,
 		},
 };
 

@@ -41,10 +41,24 @@ bool unit_may_start(struct slot *s);
 void unit_forgive(struct slot *s);
 /* Its end, judged by its unit: shall it be started again? */
 bool unit_restarts(const struct run *r);
+/* Is what it left behind asked to end, before it is killed? */
+bool unit_lingers(const struct run *r);
 /* How long that waits; false: stead's own pauses hold. */
 bool unit_pause(const struct slot *s, uint32_t *ret_ms);
 
+/* ---- unit_reload.c ---- */
+/* Its time is over. */
+void unit_reload_late(struct run *r);
+/* It says RELOADING=1 or READY=1 (bits of enum service_said). */
+void unit_reload_said(struct run *r, uint32_t what);
+
 /* ---- unit.c ---- */
+/* The commands of a kind, one after the other: none is left, one runs, or one could not be made. */
+enum hook_end { HOOK_NONE, HOOK_RUNS, HOOK_BAD };
+enum hook_end unit_hook_first(struct run *r, enum service_hook kind);
+enum hook_end unit_hook_next(struct run *r, enum service_hook kind);
+/* Of the command that ended. */
+enum service_result unit_hook_result(struct run *r);
 /* Nothing starts it again. */
 void unit_dead(struct run *r);
 /* It begins with a command? Else its process is next. */
@@ -66,6 +80,6 @@ void unit_arm(struct run *r);
 void unit_trigger(struct run *r);
 watch_action unit_timer, unit_ready, unit_hook_pre, unit_hook_starting, unit_hook_post, unit_hook_up,
 	unit_hook_ending, unit_hook_stopping, unit_hook_after, unit_late, unit_late_ending,
-	unit_late_after, unit_reload, unit_leave;
+	unit_late_after, unit_reload, unit_leave, unit_left;
 
 #endif

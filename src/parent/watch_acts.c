@@ -253,13 +253,15 @@ void act_died(struct run *r)
 	struct slot *s = r->slot;
 	struct parent *p = s->parent;
 
-	r->asked = r->phase == PHASE_STOPPING && !r->wants_kill;
-	r->main_ended = true;
+	if (!r->main_ended)
+		r->asked = r->phase == PHASE_STOPPING && !r->wants_kill;
 	p->ops->release(p, r);
-	if (s->role == PROC_SERVICE)
+	if (s->role == PROC_SERVICE) {
 		unit_died(r);
-	else
-		run_over(r);
+		return;
+	}
+	r->main_ended = true;
+	run_over(r);
 }
 
 /* Ask it to end: a core process by message, so that it drains first; others by their signal. */

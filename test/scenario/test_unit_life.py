@@ -136,3 +136,33 @@ def test_lines_of_a_level(serve):
     said = lambda: {line["text"]: line["level"] for line in one.logs() if line["kind"] == "app"}
     wait_until("its lines", lambda: "bad" in said())
     assert said() == {"fair": "notice", "bad": "error"}
+
+
+def test_a_reload_of_the_app_alone(serve):
+    """`stead reload APP` returns when ExecReload= is through, with its failure; what has none of it says so."""
+    one = serve("ExecReload=" + run("first") + "ExecReload=" + run("second", 4) + "ExecReload=" + run("third")).up()
+    name, pid = one.status()["sites"][0]["name"], program(one)["pid"]
+    assert "ExecReload=" in one.cli("reload", name, code=1)
+    assert words(one) == ["first", "second"] and notes(one)[0][1] == f"main={pid}" and program(one)["pid"] == pid
+    assert "nobody" in one.cli("reload", "nobody", code=4)
+    one.cli("stop", name)
+    assert "not active" in one.cli("reload", name, code=1)
+
+
+def test_a_reload_of_what_has_no_way_to(serve):
+    one = serve("").up()
+    assert "no ExecReload=" in one.cli("reload", one.status()["sites"][0]["name"], code=1)
+
+
+def mill(one):
+    return next(p for p in one.status()["processes"] if p["program"] == "mill")
+
+
+def test_the_life_of_a_worker(serve):
+    """The keys of [Service] that say how a program lives are [Worker]'s too."""
+    one = serve("", unit="[Worker mill]\nRestart=on-failure\nRestartSec=20ms\nStartLimitIntervalSec=1h\nStartLimitBurst=2\nExecStartPre=" + run("pre")
+                + "ExecStopPost=" + run("after") + "ExecStart=" + run("mill", 3)).up()
+    wait_until("it to be given up", lambda: mill(one)["phase"] == "failed")
+    assert words(one) == ["pre", "mill", "after"] * 2
+    assert notes(one)[2][2:] == ["result=exit-code", "code=exited", "status=3"]
+    assert ask(one).status == 200, "the site has nothing to do with it"

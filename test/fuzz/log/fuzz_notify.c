@@ -20,13 +20,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* A piece of its own, so that a byte read beyond it is seen. */
 	char *p = malloc(size ? size : 1);
+	struct said said;
 	const char *status;
-	size_t n;
 	uint32_t what;
+	size_t n;
 
 	must(p);
 	memcpy(p, data, size);
-	what = notify_parse(p, size, &status, &n);
+	notify_parse(p, size, &said);
+	what = said.what, status = said.status, n = said.status_n;
+	must(said.main_pid >= 0 && (!said.main_pid || says(p, size, "MAINPID=")));
+	must(said.extend_ms <= 24 * 3600 * 1000U && (!said.extend_ms || says(p, size, "EXTEND_TIMEOUT_USEC=")));
 	must(!(what & ~(uint32_t)(SAID_READY | SAID_WATCHDOG | SAID_STOPPING | SAID_RELOADING |
 				  SAID_TRIGGER)));
 	must(!(what & SAID_RELOADING) || says(p, size, "RELOADING=1"));
