@@ -55,6 +55,8 @@ ROWS = [
     ("a machine's server on 4 systems", "reload, watchdog, sockets, journal, reboot: all tests pass",
      ["a server of debian-12", "a server of debian-13", "a server of ubuntu-24.04", "a server of ubuntu-26.04"]),
     ("idle server", "≤ 15 MB, no wake-up but the watchdog's", ["idle server, no site", "idle server, a static site"]),
+    ("conformance with systemd", "≥ 150 units, as under systemd or as declared",
+     ["conformance, units under systemd and stead", "conformance, keys of systemd that nobody knows", "conformance, an emperor of uWSGI"]),
     ("systemd-analyze security of an app", "≤ 1.6", ["systemd-analyze security of an app"]),
     ("systemd-analyze security of stead", "≤ 3.0", "not reached: 4.5 (test_jail_sandbox.py holds it there); the unit names the reason "
      "of each thing that stays"),
