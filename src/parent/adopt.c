@@ -11,6 +11,7 @@
 #include "upgrade.h"
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { GENERATIONS_LOST_MAX = 100000 }; /* given out in the turn in which it was killed: far fewer */
+enum { END_MS = 2000, GENERATIONS_LOST_MAX = 100000 }; /* given out in the turn in which it was killed: far fewer */
 
 static int load_exec(struct parent *p, int fd, struct state_fd **ret_have, unsigned *ret_n)
 {
@@ -39,6 +40,21 @@ static int load_exec(struct parent *p, int fd, struct state_fd **ret_have, unsig
 	return e;
 }
 
+/* It cannot be gone on with: what the one before had started ends here, so that the next start finds neither that nor its
+ * state, and begins anew instead of failing in the same way for ever. */
+static void give_up(struct parent *p, struct state_fd *have, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct pollfd ended = {.fd = have[i].fd, .events = POLLIN};
+
+		/* Only the handle of a process takes a signal. */
+		if (sys_pidfd_signal(have[i].fd, SIGKILL) == 0)
+			(void)poll(&ended, 1, END_MS);
+	}
+	store_forget(p, have, n);
+	cgroup_kill_left(p);
+}
+
 int adopt_load(struct parent *p, int fd, bool stored)
 {
 	struct state_fd *have = NULL;
@@ -53,6 +69,8 @@ int adopt_load(struct parent *p, int fd, bool stored)
 			e = store_load(p, have, have_n);
 		if (e == 0)
 			p->generation += GENERATIONS_LOST_MAX;
+		else if (e != -ENOENT && e != -ENOMEM)
+			give_up(p, have, have_n);
 		for (unsigned i = 0; i < have_n; i++)
 			if (!have[i].used)
 				close(have[i].fd);

@@ -221,6 +221,29 @@ void cgroup_kill_unknown(struct parent *p)
 	p->cgroups_left++; /* a later removal takes the empty ones along */
 }
 
+static void kill_left(void *arg, int dirfd, const char *name)
+{
+	unsigned long pid = strtoul(name + strlen("stead-"), NULL, 10);
+	int fd;
+
+	(void)arg;
+	if (kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+		return;
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0) {
+		cgroup_kill(fd);
+		close(fd);
+	}
+}
+
+void cgroup_kill_left(struct parent *p)
+{
+	p->cgroup_name[0] = '\0';
+	cgroup_init(p);
+	if (p->cgroups.own >= 0)
+		cgroup_each(p->cgroups.own, "stead-", kill_left, NULL);
+}
+
 static void cgroup_name(char name[static 24], uint64_t generation)
 {
 	snprintf(name, 24, "%llu", (unsigned long long)generation);

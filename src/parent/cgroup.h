@@ -60,6 +60,8 @@ bool cgroup_signal(int cgroup_fd, int sig);
 pid_t cgroup_first(int cgroup_fd, pid_t but);
 bool cgroup_has(int cgroup_fd, pid_t pid);
 void cgroup_remove(struct parent *p, const struct cgroup_group *g, uint64_t generation);
+/* End all that is in the groups of parents that are no more, below the group of this process. p is about to be thrown away. */
+void cgroup_kill_left(struct parent *p);
 /* Kill what stands in a folder of a process that is not in the list: the parent before had started it and was killed
  * before it could say so. */
 void cgroup_kill_unknown(struct parent *p);

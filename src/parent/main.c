@@ -146,7 +146,8 @@ static bool take_over(struct parent *p, const struct args *a)
 	int e = adopt_load(p, a->adopt, a->fd_store);
 
 	if (e < 0)
-		fatal("parent", "the state of the parent before cannot be taken over: %s", strerror(-e));
+		fatal("parent", "the state of the parent before cannot be taken over: %s%s", strerror(-e),
+			a->adopt >= 0 || e == -ENOMEM ? "" : "; what it had started is ended, and the next start begins anew");
 	return e > 0;
 }
 

@@ -367,6 +367,14 @@ int store_init(struct parent *p, struct state_fd *have, unsigned have_n)
 	return 0;
 }
 
+void store_forget(struct parent *p, struct state_fd *have, unsigned have_n)
+{
+	if (store_init(p, have, have_n) < 0 || p->store == NULL)
+		return;
+	for (unsigned i = 0; i < p->store->names_n; i++)
+		(void)take_out(p->store, p->store->names[i], true);
+}
+
 void store_done(struct parent *p)
 {
 	struct store *s = p->store;

@@ -16,6 +16,8 @@ int store_load(struct parent *p, struct state_fd *have, unsigned have_n);
 /* Keep the state in the store from now on, when there is a manager (NOTIFY_SOCKET). have: what is in it already;
  * sorted here. 0 or -ENOMEM. */
 int store_init(struct parent *p, struct state_fd *have, unsigned have_n);
+/* Out with all of `have`, which is in the store and of no use; this process is about to end. */
+void store_forget(struct parent *p, struct state_fd *have, unsigned have_n);
 /* The end of a turn: what changed. */
 void store_update(struct parent *p);
 op_done store_on_again;

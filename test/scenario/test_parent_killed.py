@@ -2,6 +2,7 @@
 it all over, and supervises it as before. The same under the real systemd: test_fresh_upgrade.py."""
 
 import os
+import pathlib
 import signal
 import threading
 
@@ -80,6 +81,25 @@ def test_what_died_meanwhile(live):
     os.kill(parent, signal.SIGKILL)
     wait_until("another parent", lambda: [pid for pid in one.pids("parent") if pid != parent])
     wait_until("two workers", lambda: len(one.pids("worker")) == 2 and worker not in one.pids("worker"))
+    with Client(one.port) as client:
+        assert client.ask("/app?3").text == "app 3\n"
+
+
+def test_a_state_that_cannot_be_read(live):
+    """It is given up, and said: what was started before is ended, and the next parent begins anew. It does not fail for ever."""
+    one = live
+    before = one.tree()
+    manager, = [pid for pid in (one.process.pid, *one.tree()) if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().find(b"manager.py") >= 0]
+    kept, = [fd for fd in pathlib.Path(f"/proc/{manager}/fd").iterdir() if "memfd:stead-state" in os.readlink(fd)]
+    with open(kept, "r+b") as memory:
+        memory.write(b"no state" * 500)
+    begun = one.output().count("started ")
+    os.kill(one.pid("parent"), signal.SIGKILL)
+    wait_until("another parent to begin anew", lambda: "cannot be taken over" in one.output() and one.answers())
+    assert "begins anew" in one.output() and one.output().count("started ") - begun <= 3, one.output()
+    wait_until("all of before to be gone", lambda: not set(before) & set(one.tree()) - {manager})
+    end = one.ask(verb="up", folder=str(one.folder), http=one.http, https="")
+    assert end["exit"] == 0, end
     with Client(one.port) as client:
         assert client.ask("/app?3").text == "app 3\n"
 
