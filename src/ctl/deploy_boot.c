@@ -128,10 +128,14 @@ void deploy_resume(struct ctl *c)
 			continue;
 		if (a->bin[0])
 			(void)wants_postgres(c, a);
-		run(c, a, true);
+		/* Not before its database is known to be there. */
+		if (!a->bin[0] || !c->server.restored.on)
+			run(c, a, true);
 		/* The release that was coming, or the one that was about to go. */
 		wants_drop(c, PROC_WORKER, a->set ^ 1);
 		wants_drop(c, PROC_SERVICE, a->set ^ 1);
 	}
+	if (c->server.restored.on)
+		deploy_boot_db(c);
 	deploy_sweep_soon(c);
 }

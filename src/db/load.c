@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,6 +78,10 @@ int load_database(struct db *db)
 		return failure_set(db->f, -folder, EXIT_CODE_FAILED, "see that folder",
 			"The folder " FOLDER " beside %s cannot be opened: %s.", db->data,
 			strerror(-folder));
+	/* One that a ctl before this one had asked may still be loading: what it ends with is what
+	 * counts. */
+	while (flock(folder, LOCK_EX) < 0 && errno == EINTR)
+		;
 	r = fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 	if (r == -ENOENT) {
 		(void)close(folder);

@@ -263,3 +263,37 @@ def test_a_database_comes_back(stead, guestbook, work):
     ended(server)
     one.up()
     assert "last words" in server.get().text and not (one.state / "pg/restore/guestbook.dump").exists()
+
+
+def test_a_database_that_cannot_be_loaded(server, guestbook, work):
+    """Its app is not run, for it would find an empty one; the others serve. It is tried again at the next start."""
+    server.deploy(write_conf(guestbook))
+    assert server.get(host="book.test").status == 200
+    file, said = backup(server, work)
+    assert "2 apps, 1 database" in said
+    restore(server, file, "--yes")
+    ended(server)
+    dump = server.one.state / "pg/restore/guestbook.dump"
+    whole = dump.read_bytes()
+    dump.write_bytes(b"no dump")
+    server.one.up()
+    seen, = wait_until("the event", lambda: [r for r in server.one.logs() if r.get("event") == "RESTORE_NOT_LOADED"])
+    assert seen["app"] == "guestbook" and "pg_restore" in seen["error"]
+    assert server.get(host="shop.test").text == "one"
+    assert not [p for p in server.one.status()["processes"] if p.get("app") == "guestbook" and p["role"] == "worker"]
+    assert "pg_restore" in (server.one.state / "restored.failed").read_text() and (server.one.state / "restored").exists()
+    # Nor does a deploy give it an empty one.
+    assert "could not be loaded" in server.deploy(guestbook, code=1)
+    server.one.stop()
+    ended(server)
+    dump.write_bytes(whole)
+    server.one.up()
+    wait_until("the app", lambda: server.get(host="book.test").status == 200)
+    wait_until("the mark to go", lambda: not (server.one.state / "restored").exists())
+    assert not dump.exists() and not (server.one.state / "restored.failed").exists()
+
+
+def write_conf(folder):
+    (folder / "stead.conf").write_text("[Site]\nDomain=book.test\n")
+    program.give(folder)
+    return folder
