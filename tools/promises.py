@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 
+import check
 from promises_rows import ROWS
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
@@ -62,6 +63,8 @@ def tell(seen):
 
 
 def main(options):
+    # Upgrades have another version to go over to.
+    check.step_other(check.Count())
     code, output, seen = run(options)
     kept, broken, later = tell(seen)
     if code:

@@ -9,9 +9,11 @@ import threading
 
 import pytest
 
-from client import Client
+import deploybed
+from client import Client, Load, ask
 from loadgen import LoadGen, told
 from program import wait_until
+from test_deploy import program_of
 from upgradebed import Upgraded, Versions, events
 from wsclient import WebSocket
 
@@ -107,6 +109,31 @@ def test_there_and_back(live, versions, promise):
     assert [record["from"] for record in said] == [versions.this, versions.other], said
     promise("binary upgrade", f"{told(seen)} failed/answered over 2 upgrades, 0 WebSockets closed, 0 app processes restarted "
             f"({', '.join(record['ms'] + ' ms' for record in said)}; goal: 0 and 0)")
+
+
+@pytest.mark.parametrize("kind", ["port", "own socket", "php"])
+def test_deployed_programs(live, versions, work, site, kind):
+    """What speaks for itself is handed over as Python's workers are; a release may follow under the other version, and that is
+    handed back."""
+    deploybed.write(site, {"stead.conf": deploybed.SERVER, "sites/.keep": ""})
+    one = live()
+    folder = deploybed.write(work / "shop", program_of(kind, "one", work))
+    one.cli_of(versions.this, "deploy", str(folder))
+
+    def programs():
+        return [p["pid"] for p in one.status()["processes"] if p["role"] == "service" and p["phase"] == "up"]
+
+    with Load(one) as many:
+        for version, text in ((versions.other, "two"), (versions.this, "three")):
+            before = programs()
+            assert one.upgrade(version)["exit"] == 0
+            one.wait_version(version)
+            many.wait_for(40)
+            assert programs() == before
+            deploybed.write(folder, program_of(kind, text, work))
+            one.cli_of(version, "deploy", str(folder))
+            wait_until(text, lambda text=text: ask(one).text == text)
+    assert not many.failed, (str(many), many.seen)
 
 
 def test_command(live, versions):
