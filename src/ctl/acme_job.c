@@ -99,10 +99,10 @@ static void issued(struct ctl *c, struct cert *cert, const struct msg_cert_end *
 	(void)state_save_cert(c, cert);
 	say(c, EV_CERT_ISSUED, "site", cert->of ? cert->of : cert->site, "names", cert->names, "serial", cert->serial,
 		"until", until, NULL);
-	/* From here on every gate takes it for its next handshake; whether it does is looked at. */
+	/* Soon every gate takes it for its next handshake; whether it does is looked at. */
 	cert->check = CHECKS;
 	cert->look_s = cert->from_s = cert->to_s = 0;
-	(void)sites_again(c);
+	acme_publish(c);
 }
 
 /* Which one is served was looked at, in answer to complaints that others got: renewed, and the old

@@ -8,6 +8,7 @@
  *   acme_week.c    how many certificates a registered domain is given in a week
  *   acme.c         when it is got; keys, and the beginning of jobs
  *   acme_job.c     what the process certs says of them
+ *   acme_publish.c when it is put before the gates
  *   acme_prove.c   certificates that prove names by TLS
  *   acme_hook.c    TXT records that a program puts into a zone
  *   acme_offer.c   what proves a name, for as long as its authority may look: tokens for the gates
@@ -169,7 +170,9 @@ struct certs {
 	struct cert_key eab;
 	unsigned build;
 	unsigned jobs;
-	struct timer timer, late;
+	struct timer timer, late, publish;
+	bool publishing;       /* a certificate came, and goes out with that timer */
+	uint64_t published_ms; /* the next one does not before */
 	bool agreed, reachable;               /* to the terms of the first authority; it could look here */
 	unsigned unagreed;                    /* sites that want one, and nobody agreed */
 	char unagreed_name[256];              /* a name of the first of them */
@@ -277,6 +280,10 @@ void acme_turn(struct ctl *c);
 int acme_channel(struct ctl *c, int fd);
 void acme_key_made(struct ctl *c, const struct msg *m);
 void acme_keys_gone(struct ctl *c);
+/* ---- acme_publish.c ---- */
+/* One has come, and stands in the state: have the gates serve it. */
+void acme_publish(struct ctl *c);
+op_done acme_publish_on_timer;
 /* ---- acme_prove.c ---- */
 /* Have keys make the certificate of that one; also what it was asked for by one that died. */
 void acme_prove(struct ctl *c, struct cert_challenge *ch);

@@ -158,6 +158,7 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_TIMED] = timers_on_timer,
 	[OP_TIMED_JUMP] = timers_on_jump,
 	[OP_ACME] = acme_on_timer,
+	[OP_CERT_PUBLISH] = acme_publish_on_timer,
 	[OP_ACME_HOOK] = acme_hook_late,
 	[OP_LOCAL] = local_on_timer,
 	[OP_CERT_LATE] = acme_late_on_timer,

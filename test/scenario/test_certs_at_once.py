@@ -59,6 +59,24 @@ def test_many_at_once(net, bed, promise):  # noqa: F811
             f"nonces refused, certs, ctl and keys killed meanwhile; one certificate each", issued == SITES)
 
 
+def test_those_that_come_together_share_a_snapshot(net, bed):  # noqa: F811
+    """With many sites a snapshot costs something: of certificates that come one behind the other several go out with one, and
+    each is served."""
+    pebble = acmebed.Pebble(net, nonce_reject=0, env={"PEBBLE_VA_NOSLEEP": "1"})
+    stead = bed(pebble, more="", names="", server="Sites=sites\n")
+    write_sites(stead.folder, 12)
+    for number in range(2000):
+        (stead.folder / f"sites/plain{number}.conf").write_text(f"[Site]\nDomain=p{number}.many.example\nHttps=off\nRoot=.\n")
+    stead.up()
+    wait_until("they are served", lambda: [c["state"] for c in certificates(stead).values()].count("served") == 12, timeout=120)
+    wait_until("the last of them", lambda: all(stead.served(names_of(number)[0]) for number in range(12)), timeout=60)
+    made = max(int(r["generation"]) for r in stead.logs() if r.get("event") == "SNAPSHOT")
+    issued = [r for r in stead.logs() if r.get("event") == "CERT_ISSUED"]
+    assert len(issued) == pebble.issued() == 12 and made < 12
+    stead.kill_and_wait("ctl")
+    wait_until("another ctl serves them", lambda: stead.served(names_of(11)[0]))
+
+
 def test_more_names_than_a_certificate_holds(net, bed):  # noqa: F811
     """A hundred names are one certificate; one more is refused with what to do, and corrected it is got."""
     names = [f"n{i}.{acmebed.DOMAIN}" for i in range(101)]
