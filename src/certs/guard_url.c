@@ -14,12 +14,14 @@
 bool guard_read_url(const char *url, char host[ACME_NAME_BYTES], uint16_t *ret_port, bool *ret_plain)
 {
 	bool plain = strncmp(url, "http://", 7) == 0;
-	const char *at = url + (plain ? 7 : 8), *end = at + strcspn(at, "/?#"), *colon = NULL;
+	const char *at, *end, *colon = NULL;
 	unsigned long port = plain ? 80 : 443;
 	size_t n;
 
 	if (!plain && strncmp(url, "https://", 8) != 0)
 		return false;
+	at = url + (plain ? 7 : 8);
+	end = at + strcspn(at, "/?#");
 	for (const char *p = url; *p; p++)
 		if (*p <= ' ' || *p > '~')
 			return false;
