@@ -115,12 +115,22 @@ static void allow(struct cert *cert)
 	cert->what[0] = cert->todo[0] = cert->about[0] = '\0';
 }
 
+/* It is for the names that are wanted again: renewed in its time, for which the authority is asked once more. */
+static void as_it_was(struct cert *cert)
+{
+	cert->next_s = acme_renewal_of(cert);
+	cert->look_s = cert->from_s = cert->to_s = 0;
+}
+
 /* names: the certificate's from here on; NULL: none are. */
 static void want(struct site_build *b, struct cert *cert, char *names)
 {
 	/* Why the names of before could not be had says nothing of these. */
-	if (cert->wanted && names && strcmp(cert->wanted, names) != 0)
+	if (cert->wanted && names && strcmp(cert->wanted, names) != 0) {
 		allow(cert);
+		if (cert->n && strcmp(cert->names, names) == 0)
+			as_it_was(cert);
+	}
 	free(cert->wanted);
 	cert->wanted = names;
 	cert->own = false;

@@ -234,9 +234,14 @@ class Stead:
 
     def kill(self, role, number=signal.SIGKILL):
         """Kills one process of that role and gives its pid."""
-        pid = self.pid(role)
-        os.kill(pid, number)
-        return pid
+        def one():
+            try:
+                pid = self.pid(role)
+                os.kill(pid, number)
+                return pid
+            except ProcessLookupError:
+                return None  # it was killed a moment ago, and its successor is not there yet
+        return wait_until(f"a {role} to kill", one)
 
     def kill_and_wait(self, role, number=signal.SIGKILL):
         """Kills one and waits until as many as before run without it. Gives the seconds this took."""

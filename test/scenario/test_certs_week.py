@@ -55,6 +55,8 @@ def test_a_domain_is_full(net, bed):  # noqa: F811
     # The names that there is one for: it replaces that.
     with_names(stead, DOMAIN)
     stead.cli("reload")
+    wait_until("its own time", lambda: now + 39 * 86400 < due(stead) and stead.certificate()["failures"] == 0)
+    assert len(stub.seen("order")) == 1
     stead.cli("cert", "renew")
     assert stead.served() not in ("", first) and len(stub.issued()) == 2
     assert rows(stead)[REGISTERED] <= time.time() + WEEK

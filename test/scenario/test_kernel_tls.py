@@ -33,7 +33,7 @@ class Installed(program.Stead):
         for file in real.iterdir():
             if file.is_dir():
                 shutil.copytree(file, roles / file.name)
-            elif file.name != "stead-gate":
+            elif file.exists() and file.name != "stead-gate":
                 shutil.copy(file, roles)
         shutil.copy(real / "stead-gate", self.top)
         gate = roles / "stead-gate"
