@@ -99,6 +99,10 @@ def _proxy():
     return {"http_proxy": done.stdout.strip()} if done.stdout.strip() else {}
 
 
+def _apt_env():
+    return {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **_proxy()}
+
+
 def _checked(command, **options):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
     if done.returncode:
@@ -107,7 +111,7 @@ def _checked(command, **options):
 
 def _make(system, tree):
     script, suite, components = SYSTEMS[system]
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", **_proxy()}
+    env = _apt_env()
     check = [] if system.startswith("debian") else ["--no-check-gpg"]
     _checked(["debootstrap", *check, "--variant=minbase", f"--components={components}", f"--include={','.join(BASIC)}",
               suite, tree, mirror_of(system), f"/usr/share/debootstrap/scripts/{script}"], env=env)
@@ -353,6 +357,13 @@ class Server:
         self.path("/root").mkdir(exist_ok=True)
         shutil.copy(deb, self.path("/root/stead.deb"))
         return self.run("dpkg -i --force-confold /root/stead.deb")
+
+    def add(self, *packages):
+        """Further packages of its system, from where those of the base tree came. They start nothing."""
+        resolver = self.path("/etc/resolv.conf")
+        shutil.copy("/etc/resolv.conf", resolver)
+        _checked(["chroot", str(self.root), "apt-get", "-qq", "install", "-y", "--no-install-recommends", *packages], env=_apt_env())
+        resolver.write_text("")
 
     def install_build(self):
         """What the package would bring, from the build folder of the tests: no time for a package. Does not start it."""

@@ -126,8 +126,7 @@ def test_an_emperor_of_uwsgi(fresh_server, promise):
     if "STEAD_PROMISES" not in os.environ:
         pytest.skip("installs packages: `make promises` runs it")
     server = fresh_server("debian-12")
-    subprocess.run(["chroot", server.root, "apt-get", "-qq", "install", "-y", "--no-install-recommends", "uwsgi-core", "uwsgi-plugin-python3"],
-                   check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    server.add("uwsgi-core", "uwsgi-plugin-python3")
     server.install_build()
     for name, text in (("uwsgi/shop.ini", VASSAL), ("uwsgi/shop.py", SHOP), ("shop.service", EMPEROR + SITE)):
         server.write(f"/srv/{name}", text)
