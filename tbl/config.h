@@ -341,8 +341,8 @@ CONF(SERVER_LOG_MAX, SERVER, "LogMax", CONF_TYPE_SIZE, 0, "200M", 10485760, 1099
 	"Access records, the apps' output and events together, in five files of a fifth each; the oldest goes when the newest is full. A smaller value lets the oldest go at once.", "LogMax=1G")
 CONF(SERVER_METRICS, SERVER, "Metrics", CONF_TYPE_LOCAL, 0, "off", 0, 0, "", WHEN_RELOAD, "the local address that Prometheus reads at",
 	"GET /metrics there gives what `stead metrics` prints. The address is one of this machine (127.0.0.1, [::1]); everybody on it may read.", "Metrics=127.0.0.1:9145")
-CONF(SERVER_ALLOW_USERS, SERVER, "AllowUsers", CONF_TYPE_ACCOUNT, CONF_MANY, "", 0, 32, "", WHEN_UP, "accounts that apps may run as with User=",
-	"In /etc/stead/stead.conf alone, which must be root's, and read when stead starts and on SIGHUP (`systemctl reload stead`). An app that runs as such an account can do what the account can: read its files, and what its groups may. Never root, an account of stead's own, of another app or the database's.", "AllowUsers=www-data deploy")
+CONF(SERVER_ALLOW_USERS, SERVER, "AllowUsers", CONF_TYPE_ACCOUNT, CONF_MANY, "", 0, 32, "", WHEN_RELOAD, "accounts that apps may run as with User=",
+	"In /etc/stead/stead.conf alone, which must be root's, and read again at each reload and each deploy; what runs already goes on. An app that runs as such an account can do what the account can: read its files, and what its groups may. Never root, an account of stead's own, of another app or the database's.", "AllowUsers=www-data deploy")
 CONF(SERVER_SITES, SERVER, "Sites", CONF_TYPE_PATH, CONF_SPECIFIERS, "", 0, 4095, "", WHEN_RELOAD, "a folder of sites without a folder of their own",
 	"Each NAME.conf in it is a site, with [Site], [Route PATH] and [Upstream NAME]: files, redirects, other servers, and no app. Its paths are relative to that folder; its name is the file's unless Name= says another. A file that is wrong is told, and its last good version serves on; a name in Domain= belongs to the first of two files that claim it. Relative to the app's folder.", "Sites=sites")
 CONF_LATER_KEY(SERVER, "Address")

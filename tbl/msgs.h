@@ -47,7 +47,7 @@ MSG(UPGRADE_TRY, 160, P(PARENT), P(CTL), none, 0, 0, "a gate of the version that
 MSG(UPGRADED, 161, P(PARENT), P(CTL), msg_done, 0, 0, "answer to UPGRADE: err 0, every process but ctl is of that version; or an errno, nothing has changed; then packed: the step, why; id: the question's")
 MSG(NOTIFY_END, 124, P(PARENT), P(LOG), msg_service, 0, 0, "it is dead: close its socket")
 MSG(PROTECTION, 140, P(PARENT), P(CTL), msg_protection, 0, 0, "what this machine lets the parent hold apps to; then packed: why the limits are not in effect, or \"\"; after START, and when it changes")
-MSG(ACCOUNTS, 141, P(PARENT), P(CTL), msg_accounts, 0, 0, "as whom apps may run besides their own users; packed, of each: uid, gid, how many further groups, each of them, name; then of each that may not: name, why; after START and after SIGHUP")
+MSG(ACCOUNTS, 141, P(PARENT), P(CTL), msg_accounts, 0, 0, "as whom apps may run besides their own users; packed, of each: uid, gid, how many further groups, each of them, name; then of each that may not: name, why; after START and before each CHECK")
 MSG(DISK, 142, P(PARENT), P(CTL), msg_disk, 0, 0, "the disk of the state is full but for the reserve, and which app did that: it was ended, and is to stay so")
 MSG(RELOAD, 150, P(PARENT), P(CTL), none, 0, 0, "a server: read the configuration again (SIGHUP); SERVING says when that is done")
 

@@ -179,7 +179,7 @@ static void tell(struct up *u, const struct app_value *v, unsigned level, const 
 
 static void look(struct up *u, const struct app_value *v, const struct identity *who)
 {
-	static const char *const todo = "let the operator name the account in AllowUsers=, then `systemctl reload stead` and deploy again; or "
+	static const char *const todo = "let the operator name the account in AllowUsers=, then deploy again; or "
 					"take the line out";
 	char own[128];
 	uint32_t gid;

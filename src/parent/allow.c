@@ -1,7 +1,7 @@
 /*
  * allow.c: as whom the operator lets apps run besides their own users ([Server] AllowUsers=).
  *
- * Called at boot, on SIGHUP and for each request of ctl's. The operator's word is taken from his own file, which is
+ * Called at boot, before each check of a configuration and for each request of ctl's. The operator's word is taken from his own file, which is
  * root's, and from /etc/passwd and /etc/group, never from ctl: who took ctl over gains no account by it. Owns the table
  * in struct parent. Never allowed, whatever the file says: root, the accounts that stead itself runs as, the
  * database's, those of apps, and root's and the operators' groups.
@@ -83,7 +83,6 @@ static void refuse(struct parent *p, const char *name, const char *why)
 {
 	struct allow *w = &p->allow;
 
-	say_text(p, EV_ACCOUNT_REFUSED, "account", name, "why", why);
 	if (w->refused_n >= ACCOUNTS_MAX)
 		return;
 	snprintf(w->refused[w->refused_n].name, ACCOUNT_NAME_MAX, "%s", name);
@@ -107,8 +106,20 @@ static void add(struct parent *p, const char *name)
 	snprintf(to->name, sizeof(to->name), "%s", name);
 }
 
+/* Who is refused is said when that is new. */
+static void say_refused(struct parent *p, const struct allow *was)
+{
+	const struct allow *w = &p->allow;
+
+	if (w->refused_n == was->refused_n && memcmp(w->refused, was->refused, sizeof(w->refused)) == 0)
+		return;
+	for (unsigned i = 0; i < w->refused_n; i++)
+		say_text(p, EV_ACCOUNT_REFUSED, "account", w->refused[i].name, "why", w->refused[i].why);
+}
+
 void allow_read(struct parent *p)
 {
+	struct allow was = p->allow;
 	char *words = malloc(WORDS_MAX), *save = NULL;
 	int e = words != NULL && p->root ? unitword_read(OPERATORS_FILE, "Server", "AllowUsers", words, WORDS_MAX) : -ENOENT;
 
@@ -128,6 +139,7 @@ void allow_read(struct parent *p)
 	if (p->allow.n > 0)
 		find_groups(p);
 	free(words);
+	say_refused(p, &was);
 }
 
 void allow_tell(struct parent *p)

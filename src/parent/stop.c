@@ -184,11 +184,8 @@ void stop_on_signals(struct loop *l, struct op *op, int res)
 		if (si.ssi_signo == SIGCHLD) {
 			died = true;
 		} else if (si.ssi_signo == SIGHUP && p->server.on) {
-			if (p->stop_step == STOP_NOT) {
-				allow_read(p);
-				allow_tell(p);
+			if (p->stop_step == STOP_NOT)
 				notify_reload(p);
-			}
 		} else if (si.ssi_signo == SIGHUP && p->detached) {
 			continue; /* the terminal that started it has closed */
 		} else if (p->stop_step != STOP_NOT) {

@@ -105,8 +105,12 @@ def test_it_runs_as_an_account_that_the_operator_allows(operated, work):
     """Uid, groups, home; its data and what persists change hands, and back at a rollback; what is not allowed is left out with
     its line."""
     www, games = pwd.getpwnam("www-data"), pwd.getpwnam("games")
-    server = operated("[Server]\nAllowUsers=www-data games\n")
-    folder = write(work / "shop", files("", "Persist=uploads\n"))
+    server = operated("[Server]\nAllowUsers=games\n")
+    folder = write(work / "shop", files("User=www-data\n", "Persist=uploads\n"))
+    assert "User=www-data is left out" in server.deploy(folder)
+    # The operator's word counts from the next look on.
+    operators(work, "[Server]\nAllowUsers=www-data games no-such-account\n")
+    write(work / "shop", files("", "Persist=uploads\n"))
     server.deploy(folder)
     first = told(server)
     own = first["uid"][0]
@@ -131,6 +135,7 @@ def test_it_runs_as_an_account_that_the_operator_allows(operated, work):
                         (8, "SupplementaryGroups=adm is left out: no account that AllowUsers=")):
         assert f"stead.conf:{line}:" in said and words in said, said
     assert told(server)["uid"] == (own,) * 3 and told(server)["groups"] == [own]
+    assert "there is no such account in /etc/passwd" in server.one.cli("logs", "-n", "1000", "--json")
     write(work / "shop", files("User=root\n"))
     assert "User=root is left out: no app ever runs as root" in server.deploy(folder)
     write(work / "shop", files("User=www-data\nDynamicUser=yes\n"))
