@@ -167,6 +167,27 @@ static int try_app(
 	return answer_app(ctx, user, &pw, wanted);
 }
 
+/* The name of the account that the folder's app has already, whatever its number: others of that name may have gone since,
+ * and a free name before it is no reason to give the app another user. False: it has none. */
+static bool find_own(const char *name, const char *comment, char *ret, size_t cap)
+{
+	char first[40], further[40];
+	const struct passwd *pw;
+	bool found = false;
+
+	(void)snprintf(first, sizeof first, ACT_APP_PREFIX "%s", name);
+	(void)snprintf(further, sizeof further, ACT_APP_PREFIX "%.25s-", name);
+	setpwent();
+	while (!found && (pw = getpwent()) != NULL) {
+		found = strcmp(pw->pw_gecos, comment) == 0 && stead_made(pw) &&
+			(strcmp(pw->pw_name, first) == 0 || strncmp(pw->pw_name, further, strlen(further)) == 0);
+		if (found)
+			(void)snprintf(ret, cap, "%s", pw->pw_name);
+	}
+	endpwent();
+	return found;
+}
+
 /* The account's comment names the state folder that it belongs to, so two folders of one name get
  * two users: app-NAME, then app-NAME-2 and so on. What is found in /etc/passwd is all that decides. */
 int act_user_app(struct act_ctx *ctx, const char *name, const char *uid, const char *state)
@@ -185,6 +206,8 @@ int act_user_app(struct act_ctx *ctx, const char *name, const char *uid, const c
 			"a state folder below %s whose path is letters, digits and ._- (%.200s).",
 			ACT_UID_MIN, ACT_UID_MAX, ctx->state_root, state);
 	(void)snprintf(comment, sizeof comment, ACT_APP_COMMENT " %s", rel);
+	if (find_own(name, comment, user, sizeof user))
+		return try_app(ctx, user, comment, wanted);
 	for (unsigned i = 1; i <= ACT_SAME_NAME_MAX && r == -EAGAIN; i++) {
 		if (i == 1)
 			(void)snprintf(user, sizeof user, ACT_APP_PREFIX "%s", name);

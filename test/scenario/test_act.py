@@ -124,6 +124,10 @@ def test_two_folders_of_one_name_have_two_users(world):
         assert len({uid for uid, _ in users}) == len({gid for _, gid in users}) == 3
         assert [app_user(world, name, state) for state in reversed(states)] == users[::-1]
     assert inside(world, "u = pwd.getpwnam('app-twin-3'); print(u.pw_gecos)") == "stead app up/2"
+    # The first is gone: the others stay who they are.
+    kept = [app_user(world, "twin", s) for s in states[1:]]
+    inside(world, "import subprocess; subprocess.run(['/usr/sbin/userdel', 'app-twin'], check=True)")
+    assert [app_user(world, "twin", s) for s in states[1:]] == kept
     # A name that looks like the second of another is that of nobody else.
     assert app_user(world, "twin-2", "/var/lib/stead/up/9") not in [app_user(world, "twin", s) for s in states]
 
