@@ -33,6 +33,9 @@ fi
 rm -rf "$root/build"
 mkdir "$root/build"
 cp -a "$source" "$root/build/source"
-chroot "$root" sh -c 'cd /build/source && apt-get -qq build-dep -y --no-install-recommends -a "$1" -P cross ./ &&
+# Its lists of packages are as old as it is, which is noticed when something new is needed.
+chroot "$root" sh -ec 'cd /build/source
+	needs() { apt-get -qq build-dep -y --no-install-recommends -a "$1" -P cross ./; }
+	needs "$1" || { apt-get -qq update; needs "$1"; }
 	dpkg-buildpackage -b -us -uc "-a$1" -Pcross' sh "$arch"
 cp "$root"/build/stead_*"_$arch.deb" "${source%/*}/"

@@ -2,6 +2,7 @@
 `make promises`.
 """
 
+import os
 import threading
 import time
 
@@ -12,7 +13,8 @@ from client import Broken, Client
 from deploybed import write
 from program import wait_until
 
-pytestmark = [pytest.mark.promise, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.promise, pytest.mark.timeout(600),
+              pytest.mark.skipif("STEAD_PROMISES" not in os.environ, reason="`make promises` runs it")]
 CLIENTS, MARGIN_S = 30, 0.010
 APP = '''
 import time
