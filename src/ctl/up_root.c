@@ -71,23 +71,32 @@ static void own_folders(struct up *u)
 	up_root_folder(u, path, number, number, "0755");
 }
 
+/* Below /run, so it is made anew after each boot of the machine, whichever app needs it. */
+static void sockets_folder(struct up *u, const char *group, const char *mode)
+{
+	char sockets[CTL_PATH_MAX];
+	uint32_t uid, gid;
+
+	wants_sockets(u->ctl, sockets);
+	if (up_root_postgres(&uid, &gid) == 0)
+		up_root_folder(u, sockets, "postgres", group, mode);
+}
+
 static void copy_and_folders(struct up *u)
 {
-	char number[16], path[CTL_PATH_MAX], sockets[CTL_PATH_MAX];
+	char number[16], path[CTL_PATH_MAX];
 	const char *const args[] = {u->app.folder, u->app.work, number};
-	uint32_t uid, gid;
 
 	(void)snprintf(number, sizeof number, "%u", (unsigned)u->app.gid);
 	if (u->app.gid == 0) {
 		up_root_act(u, ACT_TREE_COPY, (const char *const[]){u->app.folder, u->app.work, "stead-check"});
+		sockets_folder(u, "postgres", "0711");
 		return;
 	}
 	up_root_act(u, ACT_TREE_COPY, args);
 	wants_php_folder(u->ctl, &u->app, path);
 	up_root_folder(u, path, "stead-ctl", number, "0750");
-	wants_sockets(u->ctl, sockets);
-	if (up_root_postgres(&uid, &gid) == 0)
-		up_root_folder(u, sockets, "postgres", number, u->ctl->app.next ? "0711" : "0710");
+	sockets_folder(u, number, u->ctl->app.next ? "0711" : "0710");
 }
 
 /* "uid:gid" of the user that act found or made. */
