@@ -367,7 +367,7 @@ static int wait_loaded(struct restore *r)
 			return VERB_EXIT_FAILED;
 		}
 		if (i == 10)
-			say(r, "loading the databases");
+			say(r, "bringing back databases and packages");
 		if (i % 50 == 49 && r->systemd &&
 			run((const char *const[]){
 				systemctl, "is-failed", "--quiet", "stead", NULL}) == 0)

@@ -22,6 +22,8 @@ struct restored {
 	unsigned next;      /* how many apps have been looked at */
 	unsigned databases; /* that were loaded */
 	bool failed;
+	bool builds;    /* packages are being seen to … */
+	unsigned built; /* … of how many apps they are */
 };
 
 /* ---- backup.c ---- */

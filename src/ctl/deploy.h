@@ -109,6 +109,8 @@ void deploy_sweep(struct ctl *c);
 /* A new parent runs nothing yet: have every deployed app run. Then those that need the database, once that is there. */
 void deploy_boot(struct ctl *c, bool server_comes);
 void deploy_boot_db(struct ctl *c);
+/* Have that one run as it is described now. */
+void deploy_run(struct ctl *c, struct app *a);
 /* A new ctl under a parent that runs them. */
 void deploy_resume(struct ctl *c);
 

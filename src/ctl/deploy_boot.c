@@ -40,6 +40,11 @@ static void run(struct ctl *c, struct app *a, bool resume)
 	conf_free(held);
 }
 
+void deploy_run(struct ctl *c, struct app *a)
+{
+	run(c, a, false);
+}
+
 /* ---- a new parent ---- */
 
 static void waited(struct ask *a, const struct ask_end *end)

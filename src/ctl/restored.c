@@ -7,6 +7,7 @@
  * event, and its app is not run: it would find an empty one.
  */
 #include "deploy.h"
+#include "wants.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 #include "lib/durable.h"
 #include "lib/sys.h"
 
-enum { MARK_MAX = 1 << 20, NUMBER_MIN = 50000, NUMBER_MAX = 59999 /* of apps' accounts */ };
+enum { BUILD_MS = 20 * 60 * 1000, MARK_MAX = 1 << 20, NUMBER_MIN = 50000, NUMBER_MAX = 59999 /* of apps' accounts */ };
 static const char mark[] = "restored", failed_mark[] = "restored.failed";
 
 static int renumber(struct ctl *c, const char *name, unsigned long uid, unsigned long gid)
@@ -76,22 +77,94 @@ int restored_open(struct ctl *c)
 	return err;
 }
 
-void restored_over(struct ctl *c)
+static void finish(struct ctl *c)
 {
 	struct restored *r = &c->server.restored;
 	char apps[16], databases[16];
 	unsigned n = 0;
 
-	if (!r->on || r->failed)
-		return;
 	FOR_APPS(c, a)
-	n += app_deployed(a) && a->known;
+		n += app_deployed(a) && a->known;
 	(void)snprintf(apps, sizeof apps, "%u", n);
 	(void)snprintf(databases, sizeof databases, "%u", r->databases);
 	r->on = false;
 	if (unlinkat(c->state_fd, mark, 0) == 0)
 		say(c, EV_RESTORED, "apps", apps, "databases", databases, NULL);
 	(void)fsync(c->state_fd);
+}
+
+/* ---- packages ---- */
+
+static void build_next(struct ctl *c);
+
+static struct app *deployed(struct ctl *c, unsigned place)
+{
+	FOR_APPS(c, a)
+		if (app_deployed(a) && a->known && place-- == 0)
+			return a;
+	return NULL;
+}
+
+static void built(struct ask *ask, const struct ask_end *end)
+{
+	struct ctl *c = ask->ctl;
+	struct app *a = deployed(c, c->server.restored.built++);
+
+	if (end->err)
+		say(c, EV_STATE_ERROR, "what", "make the packages of an app anew", "error", end->error, NULL);
+	else if (a && end->result[0] && strlen(end->result) < sizeof a->python && strcmp(end->result, a->python) != 0) {
+		(void)snprintf(a->python, sizeof a->python, "%s", end->result);
+		if (state_save_app(c, a) == 0 && !a->run->unloaded)
+			deploy_run(c, a);
+	}
+	build_next(c);
+}
+
+static const struct ask_ops build_ops = {.ended = built};
+
+/* An environment is of the Python that made it, and this machine may have another one: build looks, and makes it anew only
+ * then. What the app runs with meanwhile is what came. */
+static bool build(struct ctl *c, const struct app *a)
+{
+	char why[128], own[CTL_PATH_MAX], interpreter[CTL_PATH_MAX];
+	struct conf *held = effective_conf(c, a, why, sizeof why);
+	const struct conf_app *conf = held ? conf_app(held) : NULL;
+	bool asked = false;
+	struct buf b;
+
+	if (conf && conf->python && conf->requirements[0]) {
+		effective_path(a, conf->interpreter[0] ? conf->interpreter : "/usr/bin/python3", interpreter);
+		wants_own(c, a, own);
+		buf_init(&b, CHAN_PAYLOAD_MAX);
+		pack_str(&b, a->work);
+		pack_str(&b, own);
+		pack_str(&b, interpreter);
+		pack_str(&b, conf->requirements);
+		(void)state_release_pythons(c, a, &b);
+		asked = ask_start(c, PROC_BUILD, a->gid, a->gid, BUILD_MS, MSG_BUILD_ASK, &b, &build_ops, c) != NULL;
+	}
+	conf_free(held);
+	return asked;
+}
+
+static void build_next(struct ctl *c)
+{
+	struct restored *r = &c->server.restored;
+
+	for (struct app *a; (a = deployed(c, r->built)) != NULL; r->built++)
+		if (build(c, a))
+			return;
+	finish(c);
+}
+
+void restored_over(struct ctl *c)
+{
+	struct restored *r = &c->server.restored;
+
+	if (!r->on || r->failed || r->builds)
+		return;
+	r->builds = true;
+	build_next(c);
 }
 
 /* ---- databases ---- */
@@ -101,8 +174,8 @@ static void load_next(struct ctl *c);
 static struct app *at(struct ctl *c, unsigned place)
 {
 	FOR_APPS(c, a)
-	if (app_deployed(a) && a->known && a->bin[0] && place-- == 0)
-		return a;
+		if (app_deployed(a) && a->known && a->bin[0] && place-- == 0)
+			return a;
 	return NULL;
 }
 

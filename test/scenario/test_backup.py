@@ -16,6 +16,7 @@ import deploybed
 import program
 from deploybed import app, write
 from program import BUILD, TIMEOUT, wait_until
+from test_db import VERSION_APP, wheels  # noqa: F401 - a fixture
 
 CONF = "[Site]\nDomain=shop.test\nPersist=uploads\n"
 
@@ -291,6 +292,24 @@ def test_a_database_that_cannot_be_loaded(server, guestbook, work):
     wait_until("the app", lambda: server.get(host="book.test").status == 200)
     wait_until("the mark to go", lambda: not (server.one.state / "restored").exists())
     assert not dump.exists() and not (server.one.state / "restored.failed").exists()
+
+
+def test_another_python(stead, work, wheels):  # noqa: F811
+    """An environment that is of another Python is made anew, by itself."""
+    folder = write(work / "server", {"stead.conf": deploybed.SERVER, "sites/.keep": ""})
+    server = deploybed.Server(stead(folder, env=wheels).up())
+    server.deploy(write(work / "shop", {"app.py": VERSION_APP, "requirements.txt": "tinypkg==1.0\n", "stead.conf": "[Site]\nDomain=shop.test\n"}))
+    assert server.get(host="shop.test").text == "1.0"
+    file, _ = backup(server, work)
+    restore(server, file, "--yes")
+    ended(server)
+    for package in (server.one.state / "apps/shop/own/venv").rglob("tinypkg.py"):
+        package.unlink()
+    for stamp in (server.one.state / "apps/shop/own/venv").glob("*/.stead*"):
+        stamp.write_text(stamp.read_text().replace("3.", "2."))
+    server.one.up()
+    wait_until("its packages", lambda: server.get(host="shop.test").text == "1.0")
+    wait_until("the mark to go", lambda: not (server.one.state / "restored").exists())
 
 
 def write_conf(folder):
