@@ -27,7 +27,7 @@ static const char *host_of(const char *url, size_t *ret_n)
 	return from;
 }
 
-/* Is what stands behind the host a port, and nothing but a path (if there may be one) behind that? */
+/* Is what stands behind the host a port, or nothing, and behind that a slash, or a path where there may be one? */
 static bool ends_well(const char *tail, bool path)
 {
 	char *end = NULL;
@@ -36,7 +36,7 @@ static bool ends_well(const char *tail, bool path)
 	if (port == 0 || port > 65535 || (end && (end == tail + 1 || tail[1] == '+' || tail[1] == '-')))
 		return false;
 	tail = end ? end : tail;
-	return *tail == '\0' || (path && strchr("/?#", *tail) != NULL);
+	return *tail == '\0' || strcmp(tail, "/") == 0 || (path && strchr("/?#", *tail) != NULL);
 }
 
 static void check_webhook(struct conf *c, const struct conf_value *v)

@@ -383,6 +383,6 @@ def test_check_finds_what_cannot_be_told(app_folder, line, says):
 def test_check_lets_pass_what_can(app_folder):
     folder = app_folder({"public/index.html": "home", "stead.conf": "[Alert]\nMail=ann.oneil+x@mail.example.org bob@b\nFrom=stead@example.org\n"
                          "Webhook=https://hooks.example.org/a?b#c http://127.0.0.1:8080/x http://localhost/ https://[2001:db8::1]:8443\n"
-                         "Smtp=smtps://user:p@ss@mail.example.org:465\n"})
+                         "Smtp=smtps://user:pass@mail.example.org:465/\n"})
     said = subprocess.run([BUILD / "stead", "check", folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **unprivileged())
     assert said.returncode == 0, said.stdout
