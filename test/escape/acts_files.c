@@ -81,6 +81,7 @@ READ(read_state_db, "%s/state.db", t->state)
 WRITE(write_state_db, "%s/state.db", t->state)
 READ(read_key_secret, "%s/keys/secret", t->state)
 MAKE(add_to_state, "%s/escape", t->state)
+WRITE(write_reserve, "%s/reserve", t->state)
 READ(read_home, "%s", t->home)
 READ(read_shadow, "%s", "/etc/shadow")
 WRITE(write_passwd, "%s", "/etc/passwd")
@@ -184,7 +185,8 @@ static int remove_role(const struct targets *t)
 	}
 const struct act acts_files[] = {ROW(read_other_app), ROW(write_other_app), ROW(list_other_app),
 	ROW(add_to_other_app), ROW(connect_other_database), ROW(read_state_db), ROW(write_state_db),
-	ROW(read_key_secret), ROW(add_to_state), ROW(connect_control), ROW(read_home),
+	ROW(read_key_secret), ROW(add_to_state),
+	ROW(write_reserve), ROW(connect_control), ROW(read_home),
 	ROW(read_shadow), ROW(write_passwd), ROW(read_operators_conf),
 	ROW(write_operators_conf), ROW(add_site), ROW(add_to_etc), ROW(add_to_bin), ROW(add_to_root),
 	ROW(add_cron_job), ROW(add_unit), ROW(write_role), ROW(add_role), ROW(remove_role),
