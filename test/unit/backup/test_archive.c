@@ -203,6 +203,50 @@ static void test_a_newer_one(void **state)
 	assert_int_equal(read_in(mem, n, FILE_MAX, &h), -EPROTONOSUPPORT);
 }
 
+/* Whose sums hold and who still lies: of a part, and of the whole. */
+static void test_what_it_says_of_itself(void **state)
+{
+	static uint8_t mem[FILE_MAX];
+	static const struct archive_ops none;
+	struct archive_in *in = malloc(sizeof *in);
+
+	(void)state;
+	assert_non_null(in);
+	for (unsigned lie = 0; lie < 5; lie++) {
+		FILE *f = tmpfile();
+		struct archive_out o;
+		ssize_t n;
+
+		assert_non_null(f);
+		assert_int_equal(archive_out_init(&o, fileno(f)), 0);
+		archive_put_part(&o, "state", "");
+		(void)archive_put_name(&o, 0, "root");
+		(void)archive_put_name(&o, 1, "root");
+		archive_put_entry(&o,
+			&(struct archive_entry){.kind = ARCHIVE_FILE, .path = "a", .target = ""});
+		archive_put_hole(&o, 10);
+		archive_put_piece(&o, "x", 1);
+		archive_put_end(&o);
+		o.part.bytes += lie == 1;
+		o.part.entries += lie == 2;
+		archive_put_part_end(&o);
+		o.head.entries += lie == 3;
+		o.parts += lie == 4;
+		assert_int_equal(archive_out_close(&o), 0);
+		archive_out_done(&o);
+		n = pread(fileno(f), mem, FILE_MAX, 0);
+		(void)fclose(f);
+		assert_true(n > 0);
+		/* Nobody has to listen. */
+		assert_int_equal(archive_in_init(in, &none, NULL), 0);
+		assert_int_equal(archive_feed(in, mem, (size_t)n), lie ? -EBADMSG : 1);
+		if (lie)
+			assert_non_null(strstr(in->why, "has not what it says"));
+		archive_in_done(in);
+	}
+	free(in);
+}
+
 static void test_paths(void **state)
 {
 	static const char *const wrong[] = {
@@ -249,7 +293,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_as_it_was_written),
 		cmocka_unit_test(test_each_byte_counts), cmocka_unit_test(test_a_newer_one),
-		cmocka_unit_test(test_paths), cmocka_unit_test(test_what_fails_sticks)};
+		cmocka_unit_test(test_what_it_says_of_itself), cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_what_fails_sticks)};
 
 	/* The one that the fuzz target's corpus has. */
 	if (argc == 2) {
