@@ -2,7 +2,8 @@
  * disk.c: no app may fill the disk that stead's state and the other apps live on.
  *
  * Called by main.c and by timers. There is no quota that every file system has as it is mounted, so this is a guard: with
- * much room it looks when the watchdog wakes the parent anyway, with less each quarter of a second. When less is free than
+ * much room it looks when the watchdog wakes the parent anyway; with less each quarter of a second while it shrinks, and
+ * each two seconds while it does not. When less is free than
  * the floor (lib/room.h), the app whose processes wrote most of what went since the look before is ended, and ctl told,
  * which keeps it stopped. Nobody is blamed who has not written at least a quarter of it, as the kernel counts for each
  * process; what it does not count, fallocate(2), an app may not do (filter.c).
@@ -22,7 +23,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { SOON_MS = 250, SELDOM_MS = 5000, PROCS_BYTES_MAX = 64 * 1024, PROCS_MAX = 2048, BLAME_SHARE = 4 };
+enum { SOON_MS = 250, NEAR_MS = 2000, SELDOM_MS = 5000, PROCS_BYTES_MAX = 64 * 1024, PROCS_MAX = 2048, BLAME_SHARE = 4 };
 enum { RESERVE_MAX = 256 << 20, LOST_MIN = 1 << 20 };
 
 /* ---- who writes ---- */
@@ -222,6 +223,7 @@ static bool look(struct parent *p)
 		return false;
 	uint64_t left = room_free(&v), lost = d->free_last > left ? d->free_last - left : 0;
 	d->floor = room_floor(room_total(&v));
+	d->pause_ms = lost >= LOST_MIN ? SOON_MS : min_of(2 * d->pause_ms, (uint64_t)NEAR_MS);
 	count(p);
 	if (left < d->floor) {
 		below(p, left, lost);
@@ -252,7 +254,7 @@ void disk_on_timer(struct loop *l, struct op *op, int res)
 	if (!p->disk.on || p->stop_step != STOP_NOT)
 		return;
 	if (near_)
-		loop_timer_in(l, &p->disk.timer, SOON_MS);
+		loop_timer_in(l, &p->disk.timer, p->disk.pause_ms);
 	else if (p->server.notify.half_ms == 0)
 		loop_timer_in(l, &p->disk.timer, SELDOM_MS);
 }
@@ -268,6 +270,7 @@ void disk_init(struct parent *p)
 	if (!p->root || fstatvfs(p->state_fd, &v) < 0)
 		return;
 	d->on = true;
+	d->pause_ms = SOON_MS;
 	d->floor = room_floor(room_total(&v));
 	d->free_last = room_free(&v);
 	d->reserve_fd = openat(p->state_fd, "reserve", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -22,7 +22,7 @@ struct disk {
 	int reserve_fd; /* STATE/reserve; -1: there is none */
 	bool on, low;
 	uint64_t floor, reserve; /* bytes; reserve 0: it is given up, or could not be had */
-	uint64_t free_last;
+	uint64_t free_last, pause_ms;
 	struct disk_writer writer[DISK_WRITERS_MAX];
 	unsigned n;
 };
