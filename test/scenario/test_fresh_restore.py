@@ -141,3 +141,18 @@ def test_who_may(fresh_server, backup):
     server.write("/root/half", (backup / "server.backup").read_bytes()[:-1])
     assert "Nothing was changed" in server.run("stead restore /root/half --yes 2>&1", check=False)
     assert server.status("systemctl is-active --quiet stead") == 0
+
+
+@pytest.mark.parametrize("at", [2, 5, 12])
+def test_power_fails_while_it_is_put_in_place(fresh_server, backup, promise, at):
+    """Killed at its n-th rename, then the machine is off: it comes up as what the backup has."""
+    server = other(fresh_server, backup, "debian-12")
+    server.run(f"strace -f -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when={at} stead restore /root/server.backup 2>&1", check=False)
+    assert server.status("test -e /var/lib/stead/restore/go") == 0 and server.status("systemctl is-active --quiet stead") != 0
+    server.kill()
+    server.boot()
+    wait_until("the site of a file", lambda: server.answers(headers={"Host": "plain.example"}))
+    wait_until("the app", lambda: "was here" in server.run("curl -sk --resolve book.example:443:127.0.0.1 https://book.example/", check=False))
+    assert serial(server) == (backup / "serial").read_text().split() and server.status("test -e /var/lib/stead/restore/go") != 0
+    assert server.run("stead restore /root/server.backup --yes 2>&1") and re.search(r"^\* 1 ", deploys_by_key(server), re.M)
+    promise(f"a server's restore, power off at rename {at}", "carried on at boot, the backup's sites serve")
