@@ -338,7 +338,7 @@ enum service_life {
 enum service_hook { HOOK_CONDITION = 0, HOOK_PRE, HOOK_START, HOOK_POST, HOOK_RELOAD, HOOK_STOP, HOOK_AFTER, HOOKS };
 enum { HOOK_IGNORE = 1 }; /* flag: its failure is none */
 enum { SERVICE_HOOKS_MAX = 64, SERVICE_VARS_MAX = 256 };
-/* Exit codes, a bit each, and signals. */
+/* Exit codes, a bit each, and signals, from 1 on. */
 struct service_exits {
 	uint64_t code[4], signal;
 };

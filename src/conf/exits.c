@@ -140,8 +140,8 @@ void conf_exits_add(struct service_exits *e, const char *text)
 		return;
 	if (end >= 0)
 		e->code[end / 64] |= 1ULL << end % 64;
-	else if (end > -64)
-		e->signal |= 1ULL << -end;
+	else
+		e->signal |= 1ULL << (-end - 1);
 }
 
 /* NAME, or NAME=VALUE where a value may be. */

@@ -12,7 +12,7 @@ static bool in_exits(const struct service_exits *e, int32_t status)
 {
 	if (status >= 0)
 		return status < 256 && (e->code[status / 64] >> status % 64 & 1) != 0;
-	return status > -64 && (e->signal >> -status & 1) != 0;
+	return status >= -64 && (e->signal >> (-status - 1) & 1) != 0;
 }
 
 /* Signals that end a daemon as somebody wished it. */

@@ -28,12 +28,9 @@ static void word(struct service_exits *all, const char *text)
 	conf_exits_add(&one, text);
 	conf_exits_add(all, text);
 	must((good == 0) == (why.len == 0) && (good == 0) == (todo.len == 0));
-	must(good == 0 ? bits_of(&one) <= 1 : bits_of(&one) == 0);
-	/* Signals above 63 have no bit, and bit 0 is no signal's. */
-	must(good < 0 || bits_of(&one) == 1 || sig >= 64);
-	must(!(one.signal & 1) && sig <= 64);
+	must(bits_of(&one) == (good == 0));
 	if (one.signal)
-		must(sig > 0 && one.signal == 1ULL << sig);
+		must(sig > 0 && sig <= 64 && one.signal == 1ULL << (sig - 1));
 	must(bits_of(all) >= bits_of(&one));
 	buf_done(&why);
 	buf_done(&todo);
