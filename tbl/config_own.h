@@ -31,4 +31,4 @@ CONF(SERVICE_RUNTIME_DIRECTORY, SERVICE, "RuntimeDirectory", CONF_TYPE_OWN_DIREC
 CONF(SERVICE_RUNTIME_DIRECTORY_MODE, SERVICE, "RuntimeDirectoryMode", CONF_TYPE_MODE, 0, "0755", 0, 0, "", WHEN_RESTART, "the mode of those folders",
 	"Octal.", "RuntimeDirectoryMode=0750")
 CONF(SERVICE_RUNTIME_DIRECTORY_PRESERVE, SERVICE, "RuntimeDirectoryPreserve", CONF_TYPE_ENUM, 0, "no", 0, 0, "no yes restart true false on off 1 0", WHEN_RESTART, "whether what lies in them outlives the program",
-	"`restart` and `yes`: what the program before it left is still there. `restart`: not behind a stop.", "RuntimeDirectoryPreserve=yes")
+	"`restart` and `yes`: what the program before it left is still there, also behind a stop.", "RuntimeDirectoryPreserve=yes")
