@@ -117,4 +117,7 @@ class Page:
         self.js(f"document.querySelector({json.dumps(where)}).click()")
 
     def waits_for(self, text):
-        return program.wait_until(f"{text!r} on the page", lambda: text in self.text(), LOAD_S)
+        try:
+            return program.wait_until(f"{text!r} on the page", lambda: text in self.text(), LOAD_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it says: {self.text()[:500]!r}") from None
