@@ -4,7 +4,6 @@ STEAD_DEB and STEAD_DEB_NEXT name packages that are built already, of this versi
 """
 
 import os
-import pathlib
 import shutil
 import threading
 import time
@@ -13,7 +12,7 @@ import pytest
 
 import program
 from program import wait_until
-from test_package import build, deb, prop  # noqa: F401
+from test_package import deb, given_or_built, prop  # noqa: F401
 
 pytestmark = [pytest.mark.root, pytest.mark.promise, pytest.mark.timeout(3000)]
 BACK_S = 10
@@ -22,12 +21,9 @@ BACK_S = 10
 @pytest.fixture(scope="session")
 def following(tmp_path_factory):
     """The same sources as another version."""
-    given = os.environ.get("STEAD_DEB_NEXT")
-    if given:
-        return pathlib.Path(given)
     os.environ["SUFFIX"] = "+1"
     try:
-        return build(tmp_path_factory.mktemp("deb") / "next")
+        return given_or_built(tmp_path_factory, "STEAD_DEB_NEXT", work="next")
     finally:
         del os.environ["SUFFIX"]
 

@@ -36,11 +36,11 @@ def build(folder, *arch):
     return pathlib.Path(done.stdout.split()[-1])
 
 
-def given_or_built(tmp_path_factory, name, *arch):
+def given_or_built(tmp_path_factory, name, *arch, work="one"):
     given = os.environ.get(name)
     if not given and "STEAD_PROMISES" not in os.environ:
         pytest.skip("builds packages for minutes: `make promises` runs it")
-    return pathlib.Path(given) if given else build(tmp_path_factory.mktemp("deb") / "one", *arch)
+    return pathlib.Path(given) if given else build(tmp_path_factory.mktemp("deb") / work, *arch)
 
 
 @pytest.fixture(scope="session")
