@@ -118,6 +118,9 @@ static bool is_wrong_preface(const struct conn *c, const struct http1_head *head
 {
 	if (c->tls || c->ledger.requests || why != CLOSE_BAD_REQUEST || !head || !head->target || !head->target_len)
 		return false;
+	/* "PROXY TCP4 …" of somebody who is not trusted to say so, and who shall be told. */
+	if (head->target_len == 4 && memcmp(head->target, "TCP", 3) == 0)
+		return false;
 	for (uint32_t i = 0; i < head->target_len; i++)
 		if (strchr("/*:", head->target[i]))
 			return false;
