@@ -242,23 +242,34 @@ static bool handshake(struct tls_conn *t)
 
 /* ---- bytes in ---- */
 
+/* Is there anything that was received and not read? To have OpenSSL say so costs as much as a small record. */
+static bool has_more(const struct tls_conn *t)
+{
+	return t->cipher_n || SSL_has_pending(t->ssl);
+}
+
 /* Plain bytes into the connection's buffer. How many; 0: none now (or c->eof, or it has failed). */
 static size_t read_plain(struct tls_conn *t)
 {
 	struct conn *c = t->conn;
 	size_t n, all = 0, cap = loop_buf_bytes(c->gate->loop);
-	char *buf = loop_buf_new(c->gate->loop);
 	int err = SSL_ERROR_NONE;
+	char *buf;
 
+	if (!has_more(t))
+		return 0;
+	buf = loop_buf_new(c->gate->loop);
 	if (!buf) {
 		conn_end(c, CLOSE_NO_MEMORY);
 		return 0;
 	}
-	ERR_clear_error();
-	while (all < cap && SSL_read_ex(t->ssl, buf + all, cap - all, &n))
-		all += n;
-	if (all < cap)
-		err = SSL_get_error(t->ssl, 0);
+	tls_errors_forget();
+	while (err == SSL_ERROR_NONE && all < cap && has_more(t)) {
+		if (SSL_read_ex(t->ssl, buf + all, cap - all, &n))
+			all += n;
+		else
+			err = SSL_get_error(t->ssl, 0);
+	}
 	if (err == SSL_ERROR_ZERO_RETURN)
 		t->ended = true;
 	else if (err != SSL_ERROR_NONE && err != SSL_ERROR_WANT_READ)
@@ -378,7 +389,7 @@ void tls_conn_receive(struct conn *c, bool on)
 	if (t->inside)
 		return;
 	/* What has come already is there without a receive. */
-	if (t->cipher_n || t->ended || SSL_has_pending(t->ssl))
+	if (t->ended || has_more(t))
 		loop_defer(c->gate->loop, &t->turn);
 	else
 		want_raw(t);
