@@ -150,6 +150,9 @@ struct stream {
 	bool skipping; /* the line that is being read lost a part: its rest goes too */
 };
 void streams_add(struct log *g, struct msg *m);
+/* What that app ("": any) has written and nobody has read yet, as far as a turn's bound goes: who asks for its last words just
+ * behind its end has them. */
+void streams_look(struct log *g, const char *app);
 /* The last bytes before the end of this process. */
 void streams_finish(struct log *g);
 op_done streams_on_readable, streams_on_tell;

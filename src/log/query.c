@@ -252,6 +252,7 @@ void query_start(struct log *g, const struct msg *m)
 	/* What is sent already stays in front until it is worth moving the rest. */
 	buf_init(&q->out, 2 * QUERY_BYTES_MAX + 2 * RECORD_BYTES_MAX + 4096);
 	(void)rings_drain(g);
+	streams_look(g, q->app);
 	gather(g, q);
 	q->past = true;
 	q->next = g->queries;

@@ -39,6 +39,26 @@ static void ask(struct rig *r)
 	rig_ask(r, (struct msg_log_query){.lines = QUERY_LINES_MAX}, "web", got, sizeof got);
 }
 
+/* A program says why it ends, ends, and is asked about at once: the pipe and the question are there in the same turn. */
+static void last_words(void **state)
+{
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_open(&r);
+	fd = open_stream(&r, "web");
+	say(fd, "no such column\n");
+	close(fd);
+	ask(&r);
+	assert_string_equal(got, "no such column");
+	rig_turns(&r, 2);
+	assert_int_equal(r.g->streams_n, 0);
+	ask(&r);
+	assert_string_equal(got, "no such column");
+	rig_done(&r);
+}
+
 static void lines(void **state)
 {
 	struct rig r;
@@ -215,6 +235,7 @@ static void malformed(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(last_words),
 		cmocka_unit_test(lines),
 		cmocka_unit_test(the_last_words_at_the_end),
 		cmocka_unit_test(a_long_line),
