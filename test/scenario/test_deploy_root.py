@@ -80,6 +80,13 @@ def test_each_app_is_somebody_else(server, folder):
     assert server.get("/static/a.txt", "blog.test").text == "of blog"
 
 
+def test_what_is_found_names_the_users_folder(server, folder):
+    """A copy is looked at; what is told, and what to do, is of the folder that people know."""
+    shop = folder({"stead.conf": "[Service]\nExecStart=./server\n"})
+    said = server.deploy(shop, code=2)
+    assert f"{shop}/./server" in said and str(server.one.state) not in said, said
+
+
 @pytest.mark.parametrize("kind", ["static", "php"])
 def test_a_folder_that_is_the_site(server, folder, kind):
     """Root=. as root: the app's own folder is what is published, without what no gate hands out."""

@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import subprocess
+import time
 
 from program import TIMEOUT, free_port, give
 from tlsbed import certificate, connect, context, fetch, head_of
@@ -135,3 +136,36 @@ def test_slow_readers_and_the_end(stead, app_folder):
                     break
                 got += more
             assert got.endswith(BIG[-1000:])
+
+
+def test_a_record_that_does_not_fit(stead, app_folder):
+    """The end of one record and a whole next one come at once, and are more than a buffer takes: what OpenSSL keeps of it is read
+    without another byte of the client's."""
+    one, body = up(stead, app_folder), BIG[:25000]
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    end = context().wrap_bio(incoming, outgoing, server_hostname="a.example")
+
+    def exchange(act, *arguments):
+        while True:
+            try:
+                return act(*arguments)
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(sock.recv(65536))
+
+    with socket.create_connection(("127.0.0.1", one.secure), TIMEOUT) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        exchange(end.do_handshake)
+        end.write(b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n" % len(body))
+        sock.sendall(outgoing.read())
+        end.write(body[:10000])
+        first = outgoing.read()
+        end.write(body[10000:])
+        sock.sendall(first[:-1000])
+        time.sleep(0.2)  # so that they come apart; if they do not, the test proves less and does not fail
+        sock.sendall(first[-1000:] + outgoing.read())
+        got = b""
+        while b"\r\n\r\n" not in got or not got.endswith(hashlib.sha256(body).hexdigest().encode()):
+            more = exchange(end.read, 65536)
+            assert more, got
+            got += more
