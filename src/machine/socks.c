@@ -171,11 +171,14 @@ int socks_owner(uint32_t inode, struct sock_owner *ret)
 	while (d && (e = readdir(d)) != NULL) {
 		long pid = isdigit((unsigned char)e->d_name[0]) ? strtol(e->d_name, NULL, 10) : 0;
 
-		if (pid > 0 && (!found || pid < found) && holds(e->d_name, wanted))
+		if (pid > 1 && (!found || pid < found) && holds(e->d_name, wanted))
 			found = pid;
 	}
 	if (d)
 		(void)closedir(d);
+	/* The system's first process keeps sockets for others: those of .socket units, and what a service has given it. */
+	if (d && !found && holds("1", wanted))
+		found = 1;
 	if (!found)
 		return -ENOENT;
 	name_owner((pid_t)found, ret);

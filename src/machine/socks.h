@@ -31,7 +31,8 @@ struct sock_owner {
 int socks_each(unsigned states, bool (*each)(void *arg, const struct sock_seen *s), void *arg);
 /* The kernel's answer to one request, as bytes: exposed for tests. 1: the walk is over, 0: more comes, -errno. */
 int socks_read(const void *p, size_t n, bool (*each)(void *arg, const struct sock_seen *s), void *arg);
-/* The process with the lowest number that holds the socket. -ENOENT: none that we may look at. */
+/* The process with the lowest number that holds the socket; the system's first only if nobody else does, for it keeps
+ * sockets for its services. -ENOENT: none that we may look at. */
 int socks_owner(uint32_t inode, struct sock_owner *ret);
 /* The peer is this machine itself, by a loopback address. */
 bool socks_is_loopback(const struct sock_seen *s);

@@ -298,6 +298,32 @@ def test_ports(machine):
     assert names(machine.doctor(code=0, area="ports")) == ["port_ours", "port_free"]
 
 
+# The first process of a machine that keeps sockets, as systemd does for what it starts; a child may have them, too.
+KEEPER = """
+import json, os, signal, socket, subprocess, sys
+kept = socket.create_server(("", 80))
+def look():
+    said = subprocess.run([sys.argv[1], "doctor", "ports", "--json"], stdout=subprocess.PIPE).stdout
+    return json.loads(said)["findings"][0]
+alone, child = look(), os.fork()
+if child == 0:
+    open("/proc/self/comm", "w").write("stead-gate")
+    signal.pause()
+while open(f"/proc/{child}/comm").read() != "stead-gate\\n":
+    pass
+print(json.dumps([alone, look()]))
+"""
+
+
+@pytest.mark.root
+def test_ports_that_the_first_process_keeps(machine):
+    """systemd keeps stead's own sockets: doctor must not take it for another program, and never says to end it."""
+    said = machine.here("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-c", KEEPER, STEAD)
+    alone, shared = json.loads(said)
+    assert alone["finding"] == "port_taken" and "list-sockets" in alone["mend"] and "kill" not in alone["mend"]
+    assert shared["finding"] == "port_ours" and "stead-gate" in shared["where"]
+
+
 @pytest.mark.root
 def test_names_and_resolver(machine):
     """A resolver that says nothing is told; so is one that answers."""

@@ -36,6 +36,9 @@ static void mend(const struct sock_owner *o, char *ret, size_t cap)
 
 	if (n > 8 && strcmp(o->unit + n - 8, ".service") == 0)
 		(void)snprintf(ret, cap, "systemctl disable --now %s; or name other addresses in Listen= and ListenTls=", o->unit);
+	else if (o->pid == 1)
+		(void)snprintf(ret, cap, "systemctl list-sockets shows for whom it is kept: systemctl disable --now that unit; or name "
+					 "other addresses in Listen= and ListenTls=");
 	else
 		(void)snprintf(ret, cap, "kill %d; or name other addresses in Listen= and ListenTls=", (int)o->pid);
 }
