@@ -417,6 +417,7 @@ class Detect:
                 self.put_static(str(url), str(root))
             elif url and "django.contrib.staticfiles" in getattr(s, "INSTALLED_APPS", ()):
                 self.a.note("Django's static files are not collected, so %s is not served" % url,
+                            "run manage.py collectstatic, which makes %s" % root if root else
                             "set STATIC_ROOT in the settings and run manage.py collectstatic")
             return
         if app is not None and getattr(app, "has_static_folder", False):

@@ -4,6 +4,7 @@
  * Called by show_status.c with the member "server". Text only.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -14,13 +15,22 @@ static const char *text_of(const json_t *o, const char *name)
 	return s ? s : "";
 }
 
+static void show_lines(const char *before, const char *text)
+{
+	for (size_t n; *text; text += n + (text[n] == '\n')) {
+		n = strcspn(text, "\n");
+		(void)printf("%s%.*s\n", before, (int)n, text);
+	}
+}
+
 void show_server(const json_t *server)
 {
 	json_t *o;
 	size_t i;
 
 	if (*text_of(server, "error")) {
-		(void)printf("\n  %s\n", text_of(server, "error"));
+		(void)putchar('\n');
+		show_lines("  ", text_of(server, "error"));
 		if (*text_of(server, "todo"))
 			(void)printf("  what to do: %s\n", text_of(server, "todo"));
 		(void)printf("  served is: %s\n", text_of(server, "serves"));

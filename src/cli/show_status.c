@@ -73,7 +73,9 @@ static void show_site(const struct cli *c, const json_t *site)
 	if (own)
 		show_urls(site);
 	else
-		(void)printf("  %s", *text_of(site, "url") ? text_of(site, "url") : "every other name");
+		(void)printf("  %s", *text_of(site, "url")                          ? text_of(site, "url")
+				     : json_is_false(json_object_get(site, "serves")) ? "no site"
+										      : "every other name");
 	(void)fputc('\n', stdout);
 	if (*text_of(site, "file"))
 		(void)printf("  file       %s\n", text_of(site, "file"));
@@ -81,8 +83,9 @@ static void show_site(const struct cli *c, const json_t *site)
 		(void)printf("  folder     %s\n", text_of(site, "folder"));
 	if (own)
 		(void)printf("  workers    %lld\n", number_of(site, "workers"));
-	(void)printf("  requests   %lld, %lld of them errors\n", number_of(site, "requests"),
-		number_of(site, "errors"));
+	if (!json_is_false(json_object_get(site, "serves")))
+		(void)printf("  requests   %lld, %lld of them errors\n", number_of(site, "requests"),
+			number_of(site, "errors"));
 	if (own && json_object_get(site, "queued"))
 		(void)printf("  queued     %lld\n", number_of(site, "queued"));
 }

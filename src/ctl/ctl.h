@@ -53,6 +53,7 @@ enum ctl_op {
 	OP_PROBE_RECV,
 	OP_PROBE_TIMER,
 	OP_UP_TIMER,
+	OP_UP_LOOK,
 	OP_FLUSH,
 	OP_SCALE_TIMER,
 	OP_TIMED,
@@ -228,10 +229,6 @@ struct proc_info {
 	bool exposed;         /* a program: its port is open to the network */
 };
 void procs_heard(struct ctl *c, const struct msg_proc_state *st);
-/* exposed.c: does a process listen at that port of an address that is not the machine's own alone? */
-bool exposed_port(unsigned port);
-/* By one line of /proc/net/tcp or tcp6. */
-bool exposed_line(const char *line, unsigned port);
 /* What a program says of itself (SAID_STATUS): text of the app's. */
 void procs_said(struct ctl *c, const struct msg *m);
 /* How many of them are in that phase. */
@@ -345,6 +342,9 @@ struct up {
 	bool https_off; /* as it was before */
 	uint32_t deaths;    /* of workers that never came up */
 	struct timer timer; /* the patience as a whole */
+	struct timer look;  /* a program that starts takes long: where does it listen? */
+	pid_t looked_at;
+	unsigned own_port;  /* there, and nobody asks it there; 0: not seen */
 	struct probe probe;
 	uint64_t tail_query;
 	json_t *tail; /* the last lines, gathered for a failure */
@@ -465,7 +465,7 @@ void reload_revert(struct up *u);
 void resume(struct ctl *c);
 /* What other verbs need to know of the app's configuration that is live. */
 void app_adopt(struct app *a, const struct conf_app *conf);
-op_done up_on_timer;
+op_done up_on_timer, up_on_look;
 
 /* ---- metrics.c ---- */
 enum metrics_kind { METRICS_SITE = 0, METRICS_UPSTREAM, METRICS_KINDS };

@@ -393,7 +393,7 @@ bool deploy_probe(struct up *u)
 		u->probe.coming = true;
 		u->probe.site = u->app.number;
 		(void)snprintf(u->probe.host, sizeof u->probe.host, "%s",
-			u->c->domains[0] ? u->c->domains[0] : u->probe.address);
+			u->c->domains[0] ? u->c->domains[0] : "localhost");
 	}
 	return !u->probe.running && u->probe.good >= u->probe.wanted;
 }

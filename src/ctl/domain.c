@@ -217,8 +217,9 @@ static void attach(struct client *cl, struct app *a)
 	if (n == 0 || n > NAME_MAX_BYTES || strpbrk(cl->req.domain, " \t\"\\")) {
 		refuse(cl, VERB_EXIT_USAGE, "stead domain add NAME [APP]", "That is not a host name.%s%s", "", "");
 	} else if (!a->run->serves) {
-		refuse(cl, VERB_EXIT_USAGE, "stead domain add NAME APP (`stead status` shows the names of apps)",
-			"%s has no site of its own: say which app shall answer to %s.", a->name, cl->req.domain);
+		refuse(cl, VERB_EXIT_USAGE,
+			"name one that has a site (`stead status` shows which); or write [Site] into its file and deploy it again",
+			"%s has no site of its own, so it cannot answer to %s.", a->name, cl->req.domain);
 	} else if (whose && strcmp(whose, a->name) == 0) {
 		done(cl, a);
 	} else if (whose) {

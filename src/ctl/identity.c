@@ -179,8 +179,10 @@ static void tell(struct up *u, const struct app_value *v, unsigned level, const 
 
 static void look(struct up *u, const struct app_value *v, const struct identity *who)
 {
-	static const char *const todo = "let the operator name the account in AllowUsers=, then deploy again; or "
-					"take the line out";
+	const char *todo = says_root(v->text) ? "take the line out; what it needs of root is had by name: MemoryMax=, LimitNOFILE=, "
+						"Nice= and the like hold in any case, and ports below 1024 are stead's"
+					      : "let the operator name the account in AllowUsers=, then deploy again; or "
+						"take the line out";
 	char own[128];
 	uint32_t gid;
 	const char *why = "";

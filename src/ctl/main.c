@@ -153,6 +153,7 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_PROBE_RECV] = probe_on_recv,
 	[OP_PROBE_TIMER] = probe_on_timer,
 	[OP_UP_TIMER] = up_on_timer,
+	[OP_UP_LOOK] = up_on_look,
 	[OP_FLUSH] = on_flush,
 	[OP_SCALE_TIMER] = scaling_on_timer,
 	[OP_TIMED] = timers_on_timer,

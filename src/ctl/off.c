@@ -439,13 +439,21 @@ static uint64_t since(const struct app *a)
 	return first || a->run->role != PROC_NONE ? first : c->live_us;
 }
 
+/* A unit, or a stead.conf; not a file of variables, which gives values, too. */
+static bool describes(const char *file)
+{
+	const char *end = strrchr(file, '.');
+
+	return end && (strcmp(end, ".service") == 0 || strcmp(end, ".conf") == 0);
+}
+
 json_t *off_unit(const struct app *a)
 {
 	const char *file = "";
 	struct words w = words_of(a);
 
-	for (const struct app_value *v = a->values; v && !*file; v = v->next)
-		if (v->file)
+	for (const struct app_value *v = a->values; v; v = v->next)
+		if (v->file && (!*file || (describes(v->file) && !describes(file))))
 			file = v->file;
 	return json_pack("{s:s, s:b, s:s, s:s, s:s, s:i, s:I}", "file", file, "enabled",
 		!a->run->off.disabled, "active", w.active, "sub", w.sub, "result", service_result_names[a->run->off.result],

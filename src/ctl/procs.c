@@ -5,6 +5,7 @@
  * and restart. Owns the table, bounded; the parent tells all of it again to a new ctl.
  */
 #include "ctl.h"
+#include "listeners.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static void look_at_port(struct ctl *c, struct proc_info *p)
 {
 	char number[12];
 
-	p->exposed = exposed_port(p->st.port);
+	p->exposed = listeners_exposed(p->st.port);
 	if (!p->exposed)
 		return;
 	(void)snprintf(number, sizeof number, "%u", (unsigned)p->st.port);

@@ -107,7 +107,8 @@ static json_t *deployed(const struct ctl *c, const struct app *a)
 			domain = v->text;
 	named_url(c, domain, url, sizeof url);
 	return with_counts(c, a->number,
-		json_pack("{s:s, s:s, s:o, s:s, s:i, s:i, s:i, s:b, s:o}", "name", a->name, "url", url, "unit", off_unit(a), "state",
+		json_pack("{s:s, s:s, s:b, s:o, s:s, s:i, s:i, s:i, s:b, s:o}", "name", a->name, "url", url, "serves",
+			a->run->serves, "unit", off_unit(a), "state",
 			app_state(c, a), "release", (int)a->release, "workers",
 			(int)procs_count(c, a->run->role, a->set, PHASE_UP), "workers_wanted",
 			(int)a->run->scaling.scaler.want, "deployed", true, "limits",

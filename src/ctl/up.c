@@ -27,6 +27,7 @@ void up_forget(struct up *u)
 	ask_forget(c, u);
 	probe_stop(&u->probe);
 	loop_timer_stop(c->loop, &u->timer);
+	loop_timer_stop(c->loop, &u->look);
 	conf_free(u->conf);
 	app_values_free(&u->app);
 	sites_free(&u->sites);
@@ -153,6 +154,7 @@ struct up *up_new(struct ctl *c, struct client *cl)
 	u->started_us = loop_now_us(c->loop);
 	u->started_wall_us = loop_wall_us(c->loop);
 	u->timer.op.kind = OP_UP_TIMER;
+	u->look.op.kind = OP_UP_LOOK;
 	u->probe.lfd.fd = -1;
 	u->tail = json_array();
 	loop_timer_in(c->loop, &u->timer, UP_PATIENCE_MS);

@@ -77,7 +77,7 @@ static void refused(struct up *u)
 		return;
 	give_back(u);
 	up_fail(u, err == EACCES ? VERB_EXIT_NOT_PERMITTED : VERB_EXIT_FAILED,
-		err == EADDRINUSE ? "end what uses it (`ss -ltnp` shows what), or choose another "
+		err == EADDRINUSE ? "end what uses it (`stead doctor ports` or `ss -ltnp` shows what), or choose another "
 				    "with --http or Listen="
 		: err == EACCES ? "choose a port from 1024 on with --http, or run stead as root"
 		: err == EADDRNOTAVAIL

@@ -4,6 +4,7 @@
  * Called by procs.c with each change of a process, and by peers.c with the answer to PROC_SET.
  */
 #include "deploy.h"
+#include "listeners.h"
 #include "wants.h"
 
 #include <stdio.h>
@@ -60,6 +61,44 @@ static void say_death(struct up *u, const struct msg_proc_state *st)
 			"%s %s before it was ready.", app_process(st->role), how);
 }
 
+/* A program that does not answer where it is asked may do so elsewhere. It is looked at before its time is over, for then
+ * it is told to end. */
+static void watch_starting(struct up *u, const struct msg_proc_state *st)
+{
+	const struct conf_service *s = &u->c->service;
+	bool asked = s->listen == SERVICE_AUTO || s->listen == SERVICE_PORT || s->listen == SERVICE_FD;
+
+	if (st->role != PROC_SERVICE || st->phase != PHASE_STARTING || u->looked_at || !asked)
+		return;
+	u->looked_at = (pid_t)st->pid;
+	loop_timer_in(u->ctl->loop, &u->look, s->start_ms - s->start_ms / 4);
+}
+
+void up_on_look(struct loop *l, struct op *op, int res)
+{
+	struct up *u = container_of(op, struct up, look.op);
+
+	(void)l;
+	(void)res;
+	if (!u->failing && u->c)
+		u->own_port = listeners_own_port(u->ctl, u->app.uid, u->looked_at);
+}
+
+static void say_not_ready(struct up *u, const struct msg_proc_state *st, const char *todo)
+{
+	uint64_t s = (u->c->python ? u->c->health_timeout_ms : u->c->service.start_ms) / 1000;
+	char own[200];
+
+	if (u->own_port == 0 || u->own_port == st->port || (pid_t)st->pid != u->looked_at) {
+		up_fail(u, VERB_EXIT_FAILED, todo, "%s was not ready within %llu s.", app_process(st->role), (unsigned long long)s);
+		return;
+	}
+	(void)snprintf(own, sizeof own, "write Listen=port:%u in [Service]; or let it take the port from the variable PORT, then the next "
+		"release can start beside it", u->own_port);
+	up_fail(u, VERB_EXIT_FAILED, own, "%s was not ready within %llu s: it listens at port %u, which it was not given.",
+		app_process(st->role), (unsigned long long)s, u->own_port);
+}
+
 /* What a program that runs and is not ready is waited for. */
 static const char *not_ready_todo(const struct up *u)
 {
@@ -109,6 +148,8 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 	if (!u || c->up != u || u->failing ||
 		st->app != (st->role == PROC_POSTGRES ? APP_NUMBER : u->app.set))
 		return;
+	if (u->workers_set && is_app(st->role) && st->generation > u->newer_than)
+		watch_starting(u, st);
 	if (u->rolling && is_app(st->role) && procs_failed(st, was) &&
 		st->generation > u->newer_than) {
 		say_death(u, st);
@@ -124,13 +165,9 @@ void up_proc(struct ctl *c, const struct msg_proc_state *st, enum proc_phase was
 	}
 	if (is_app(st->role) && st->phase == PHASE_STOPPING && was == PHASE_STARTING &&
 		u->workers_set && (!u->reload || (u->rolling && st->generation > u->newer_than))) {
-		up_fail(u, VERB_EXIT_FAILED,
-			u->c->python
-				? "its own lines above may say what it waits for; HealthTimeoutSec= "
-				  "is the bound"
-				: not_ready_todo(u),
-			"%s was not ready within %llu s.", app_process(st->role),
-			(unsigned long long)((u->c->python ? u->c->health_timeout_ms : u->c->service.start_ms) / 1000));
+		say_not_ready(u, st,
+			u->c->python ? "its own lines above may say what it waits for; HealthTimeoutSec= is the bound"
+				     : not_ready_todo(u));
 		return;
 	}
 	up_advance(u);

@@ -16,7 +16,7 @@ import pytest
 import deploybed
 from client import Load
 from deploybed import app, write
-from program import BUILD, TIMEOUT, TOP, give, wait_until
+from program import BUILD, TIMEOUT, TOP, free_port, give, wait_until
 from test_root import RootStead, UP, uids
 
 pytestmark = pytest.mark.root
@@ -47,6 +47,14 @@ def folder(work):
 def owner(path):
     seen = os.lstat(path)
     return seen.st_uid, seen.st_gid, seen.st_mode & 0o7777
+
+
+def test_a_port_that_was_not_given(server, folder):
+    """As root by the app's own user."""
+    port = free_port()
+    said = server.deploy(folder({"stead.conf": f"[Site]\nDomain=p.test\n[Service]\nTimeoutStartSec=4s\n"
+                                               f"ExecStart=/usr/bin/python3 -m http.server {port}\n"}), code=1)
+    assert f"write Listen=port:{port} in [Service]" in said
 
 
 def test_each_app_is_somebody_else(server, folder):

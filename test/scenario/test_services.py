@@ -195,6 +195,15 @@ def test_it_is_never_ready(serve):
     assert "was not ready within 1 s" in out and "LISTEN_FDS" in out
 
 
+def test_it_listens_where_nobody_asks_it(stead, app_folder):
+    """A program with a port written into it, in a process of its own: the person is told which it is, and what to write."""
+    port = free_port()
+    line = f"ExecStart=/bin/sh -c 'python3 -m http.server --bind 127.0.0.1 {port} & wait'\n"
+    out = stead(app_folder({"stead.conf": f"[Service]\n{line}TimeoutStartSec=4s\n"})).fails(1)
+    assert f"it listens at port {port}, which it was not given" in out and f"write Listen=port:{port} in [Service]" in out
+    stead(app_folder({"stead.conf": f"[Service]\n{line}Listen=port:{port}\n"}, "told")).up()
+
+
 def test_it_answers_with_errors(serve):
     one = serve("TimeoutStartSec=1s\n", {"STATUS": "503"}, site="Health=/ping\n")
     assert "was not ready within 1 s" in one.fails(1)

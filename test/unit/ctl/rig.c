@@ -38,6 +38,7 @@ static op_done *const ops[CTL_OP_KINDS] = {
 	[OP_PROBE_RECV] = probe_on_recv,
 	[OP_PROBE_TIMER] = probe_on_timer,
 	[OP_UP_TIMER] = up_on_timer,
+	[OP_UP_LOOK] = up_on_look,
 	[OP_FLUSH] = on_flush,
 	[OP_DEPLOY_NEXT] = deploy_on_next,
 };
