@@ -11,23 +11,23 @@ CONF(SERVICE_SUPPLEMENTARY_GROUPS, SERVICE, "SupplementaryGroups", CONF_TYPE_ACC
 CONF(SERVICE_DYNAMIC_USER, SERVICE, "DynamicUser", CONF_TYPE_BOOL, 0, "no", 0, 0, "", WHEN_RESTART, "run as the app's own user, whatever User= says",
 	"The user is app-NAME, which stays: its number is not another's after a restart, as it can be in systemd.", "DynamicUser=yes")
 CONF(SERVICE_STATE_DIRECTORY, SERVICE, "StateDirectory", CONF_TYPE_OWN_DIRECTORY, CONF_MANY | CONF_SPECIFIERS, "", 0, 16, "", WHEN_RESTART, "folders for what the app keeps",
-	"Made before each start below %S, which is the app's data folder and not /var/lib; STATE_DIRECTORY names them, with a colon between. Left out: STATE_DIRECTORY is the data folder itself.", "StateDirectory=shop")
+	"Made before each start below %S, which is the app's data folder and not /var/lib; STATE_DIRECTORY names them, with a colon between. As root the app sees them at /var/lib, too, as under systemd, in place of what the machine has there under that name; a folder `stead` it does not. Left out: STATE_DIRECTORY is the data folder itself.", "StateDirectory=shop")
 CONF(SERVICE_STATE_DIRECTORY_MODE, SERVICE, "StateDirectoryMode", CONF_TYPE_MODE, 0, "0755", 0, 0, "", WHEN_RESTART, "the mode of those folders",
 	"Octal.", "StateDirectoryMode=0750")
 CONF(SERVICE_CACHE_DIRECTORY, SERVICE, "CacheDirectory", CONF_TYPE_OWN_DIRECTORY, CONF_MANY | CONF_SPECIFIERS, "", 0, 16, "", WHEN_RESTART, "folders for what the app can make again",
-	"As StateDirectory=, below %C; CACHE_DIRECTORY.", "CacheDirectory=shop")
+	"As StateDirectory=, below %C and /var/cache; CACHE_DIRECTORY.", "CacheDirectory=shop")
 CONF(SERVICE_CACHE_DIRECTORY_MODE, SERVICE, "CacheDirectoryMode", CONF_TYPE_MODE, 0, "0755", 0, 0, "", WHEN_RESTART, "the mode of those folders",
 	"Octal.", "CacheDirectoryMode=0700")
 CONF(SERVICE_LOGS_DIRECTORY, SERVICE, "LogsDirectory", CONF_TYPE_OWN_DIRECTORY, CONF_MANY | CONF_SPECIFIERS, "", 0, 16, "", WHEN_RESTART, "folders for log files that the app writes itself",
-	"As StateDirectory=, below %L; LOGS_DIRECTORY. Nobody but the app bounds them: what it prints is in stead's logs, which are.", "LogsDirectory=shop")
+	"As StateDirectory=, below %L and /var/log; LOGS_DIRECTORY. Nobody but the app bounds them: what it prints is in stead's logs, which are.", "LogsDirectory=shop")
 CONF(SERVICE_LOGS_DIRECTORY_MODE, SERVICE, "LogsDirectoryMode", CONF_TYPE_MODE, 0, "0755", 0, 0, "", WHEN_RESTART, "the mode of those folders",
 	"Octal.", "LogsDirectoryMode=0700")
 CONF(SERVICE_CONFIGURATION_DIRECTORY, SERVICE, "ConfigurationDirectory", CONF_TYPE_OWN_DIRECTORY, CONF_MANY | CONF_SPECIFIERS, "", 0, 16, "", WHEN_RESTART, "folders of what the operator writes for the app",
-	"Made at a deploy below %E, which is the app's folder `config` and not /etc; CONFIGURATION_DIRECTORY. As root they are root's, and the app reads them.", "ConfigurationDirectory=shop")
+	"Made at a deploy below %E, which is the app's folder `config` and not /etc; CONFIGURATION_DIRECTORY. As root they are root's, and the app reads them; it sees them at /etc, too, when the machine has nothing there under that name.", "ConfigurationDirectory=shop")
 CONF(SERVICE_CONFIGURATION_DIRECTORY_MODE, SERVICE, "ConfigurationDirectoryMode", CONF_TYPE_MODE, 0, "0755", 0, 0, "", WHEN_RESTART, "the mode of those folders",
 	"Octal; as root without a right to write for others.", "ConfigurationDirectoryMode=0750")
 CONF(SERVICE_RUNTIME_DIRECTORY, SERVICE, "RuntimeDirectory", CONF_TYPE_OWN_DIRECTORY, CONF_MANY | CONF_SPECIFIERS, "", 0, 16, "", WHEN_RESTART, "folders that live as long as the program",
-	"Made below %t, which is each program's own and not /run; RUNTIME_DIRECTORY. They are empty when a program starts that no other process of it runs beside, unless RuntimeDirectoryPreserve= keeps them. Left out: RUNTIME_DIRECTORY is %t itself, for a program that serves.", "RuntimeDirectory=shop")
+	"Made below %t, which is each program's own and not /run; RUNTIME_DIRECTORY. As root the program sees them at /run, too, and Listen= may name a socket there. They are empty when a program starts that no other process of it runs beside, unless RuntimeDirectoryPreserve= keeps them. Left out: RUNTIME_DIRECTORY is %t itself, for a program that serves.", "RuntimeDirectory=shop")
 CONF(SERVICE_RUNTIME_DIRECTORY_MODE, SERVICE, "RuntimeDirectoryMode", CONF_TYPE_MODE, 0, "0755", 0, 0, "", WHEN_RESTART, "the mode of those folders",
 	"Octal.", "RuntimeDirectoryMode=0750")
 CONF(SERVICE_RUNTIME_DIRECTORY_PRESERVE, SERVICE, "RuntimeDirectoryPreserve", CONF_TYPE_ENUM, 0, "no", 0, 0, "no yes restart true false on off 1 0", WHEN_RESTART, "whether what lies in them outlives the program",

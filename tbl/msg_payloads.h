@@ -383,8 +383,9 @@ struct msg_proc_set {
 enum { JAIL_VERSION = 1, JAIL_LIMITS = 16, JAIL_PATHS_MAX = 256, JAIL_CALLS_MAX = 1024, JAIL_GROUPS_MAX = 48 };
 enum jail_has { JAIL_HAS_NICE = 1, JAIL_HAS_OOM = 2, JAIL_HAS_UMASK = 4, JAIL_HAS_SWAP = 8, JAIL_HAS_FAMILIES = 16, JAIL_HAS_NAMESPACES = 32 };
 /* How a path is seen in the app's mount namespace. */
-enum jail_path { JAIL_PATH_WRITE = 1, JAIL_PATH_READ, JAIL_PATH_HIDDEN, JAIL_PATH_EMPTY, JAIL_PATH_MAKE, JAIL_PATH_RUNTIME, JAIL_PATH_OPTIONAL = 16 };
-/* MAKE, RUNTIME: a folder that the process makes as itself before its program runs; above this bit its mode. */
+enum jail_path { JAIL_PATH_WRITE = 1, JAIL_PATH_READ, JAIL_PATH_HIDDEN, JAIL_PATH_EMPTY, JAIL_PATH_MAKE, JAIL_PATH_RUNTIME, JAIL_PATH_PLACE, JAIL_PATH_OPTIONAL = 16 };
+/* MAKE, RUNTIME: a folder that the process makes as itself before its program runs; above this bit its mode. PLACE: the path
+ * before it is seen here, too: below /run, /var/lib, /var/cache, /var/log or /etc, by the name that it ends with. */
 enum { JAIL_PATH_MODE_SHIFT = 16, JAIL_PATH_KINDS = 15 };
 enum jail_wish { JAIL_DEFAULT = 0, JAIL_OFF, JAIL_ON, JAIL_FULL, JAIL_STRICT };
 enum jail_calls { JAIL_CALLS_ANY = 0, JAIL_CALLS_ONLY, JAIL_CALLS_NOT };

@@ -6,6 +6,7 @@
  * The state is written before the gates are told: who comes after a death serves what the state says.
  */
 #include "deploy.h"
+#include "identity.h"
 #include "wants.h"
 
 #include <errno.h>
@@ -178,7 +179,7 @@ static bool claim_database(struct up *u)
 
 bool deploy_claims(struct up *u)
 {
-	char runtime[CTL_PATH_MAX];
+	char socket[CTL_PATH_MAX];
 
 	if (u->c->serves && !u->c->domains[0] && !claim(u, ""))
 		return false;
@@ -190,11 +191,9 @@ bool deploy_claims(struct up *u)
 			return false;
 	if (u->c->postgres == CONF_POSTGRES_YES && !claim_database(u))
 		return false;
-	wants_runtime(u->ctl, u->app.set, runtime);
 	/* A socket in the folder of its own number is a place of its own. */
-	u->deploy->fixed = wants_alone(u->c) || (wants_fixed(u->c) &&
-							(u->c->service.listen != SERVICE_PATH ||
-								strncmp(u->c->service.socket, runtime, strlen(runtime)) != 0));
+	u->deploy->fixed = wants_alone(u->c) || (wants_fixed(u->c) && (u->c->service.listen != SERVICE_PATH ||
+									      !identity_socket(u->ctl, &u->app, u->c, socket)));
 	if (u->deploy->fixed)
 		u->app.set = u->deploy->app->set;
 	return true;
@@ -378,8 +377,9 @@ bool deploy_probe(struct up *u)
 	struct deploy *d = u->deploy;
 	char first[CTL_ADDRESS_MAX];
 
-	/* A program with one place has been asked by the gates, or it would not be up. */
-	if (!u->c->serves || d->fixed)
+	/* A program with one place has been asked by the gates, or it would not be up; one that says itself that it is ready
+	 * has not. */
+	if (!u->c->serves || (d->fixed && (u->c->service.ready == SERVICE_PROBED || is_asked(u))))
 		return true;
 	if (deploy_begins(d) && !show_to_gates(u))
 		return false;

@@ -7,6 +7,7 @@
  */
 #include "identity.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -220,13 +221,13 @@ void identity_settle(struct up *u)
 /* ---- folders ---- */
 
 static const struct {
-	const char *folder, *env;
+	const char *folder, *env, *usual;
 } kinds[CONF_OWN_KINDS] = {
-	[CONF_OWN_STATE] = {"data", "STATE_DIRECTORY"},
-	[CONF_OWN_CACHE] = {"cache", "CACHE_DIRECTORY"},
-	[CONF_OWN_LOGS] = {"logs", "LOGS_DIRECTORY"},
-	[CONF_OWN_CONFIG] = {"config", "CONFIGURATION_DIRECTORY"},
-	[CONF_OWN_RUNTIME] = {"", "RUNTIME_DIRECTORY"},
+	[CONF_OWN_STATE] = {"data", "STATE_DIRECTORY", "/var/lib"},
+	[CONF_OWN_CACHE] = {"cache", "CACHE_DIRECTORY", "/var/cache"},
+	[CONF_OWN_LOGS] = {"logs", "LOGS_DIRECTORY", "/var/log"},
+	[CONF_OWN_CONFIG] = {"config", "CONFIGURATION_DIRECTORY", "/etc"},
+	[CONF_OWN_RUNTIME] = {"", "RUNTIME_DIRECTORY", "/run"},
 };
 
 /* The folder that holds those of that kind. */
@@ -283,6 +284,29 @@ void identity_folders(struct up *u)
 			up_root_folder(u, path, "root", group, mode);
 }
 
+static bool is_empty(const char *folder)
+{
+	DIR *d = opendir(folder);
+	const struct dirent *e;
+	bool empty = d || errno == ENOENT;
+
+	while (d && empty && (e = readdir(d)) != NULL)
+		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	if (d)
+		(void)closedir(d);
+	return empty;
+}
+
+/* Where a unit of systemd has it, as the app sees it. Configuration that somebody put there stays to be seen, and stead's
+ * own folders are nobody's. */
+static bool usual_place(const struct ctl *c, enum conf_own_kind kind, const char *name, char ret[static CTL_PATH_MAX])
+{
+	if (!c->start.root || (strncmp(name, "stead", 5) == 0 && (!name[5] || name[5] == '/')) ||
+		snprintf(ret, CTL_PATH_MAX, "%s/%s", kinds[kind].usual, name) >= CTL_PATH_MAX)
+		return false;
+	return kind != CONF_OWN_CONFIG || is_empty(ret);
+}
+
 void identity_paths(const struct ctl *c, const struct app *a, const struct conf_app *conf, uint32_t set,
 	void (*put)(void *arg, uint32_t kind, const char *path), void *arg)
 {
@@ -293,11 +317,37 @@ void identity_paths(const struct ctl *c, const struct app *a, const struct conf_
 
 		/* As root what the operator writes for it is root's: identity_folders(). */
 		if (k == CONF_OWN_CONFIG && c->start.root)
-			continue;
-		for (const char *const *name = conf->own.names[k]; name && *name; name++)
-			if (path_of(c, a, k, set, *name, path))
-				put(arg, kind | conf->own.mode[k] << JAIL_PATH_MODE_SHIFT, path);
+			kind = JAIL_PATH_READ | JAIL_PATH_OPTIONAL;
+		for (const char *const *name = conf->own.names[k]; name && *name; name++) {
+			if (!path_of(c, a, k, set, *name, path))
+				continue;
+			put(arg, kind | conf->own.mode[k] << JAIL_PATH_MODE_SHIFT, path);
+			if (usual_place(c, k, *name, path))
+				put(arg, JAIL_PATH_PLACE, path);
+		}
 	}
+}
+
+bool identity_socket(const struct ctl *c, const struct app *a, const struct conf_app *conf, char *ret)
+{
+	const char *socket = conf->service.socket;
+	char place[CTL_PATH_MAX];
+
+	effective_path(a, socket, ret);
+	for (const char *const *name = conf->own.names[CONF_OWN_RUNTIME]; name && *name; name++) {
+		size_t n, m;
+
+		if (!usual_place(c, CONF_OWN_RUNTIME, *name, place))
+			continue;
+		n = strlen(place);
+		if (strncmp(socket, place, n) != 0 || socket[n] != '/' || !path_of(c, a, CONF_OWN_RUNTIME, a->set, *name, ret))
+			continue;
+		m = strlen(ret);
+		(void)snprintf(ret + m, CTL_PATH_MAX - m, "%s", socket + n);
+		break;
+	}
+	wants_runtime(c, a->set, place);
+	return strncmp(ret, place, strlen(place)) == 0;
 }
 
 /* ---- the environment ---- */

@@ -50,7 +50,11 @@ void identity_folders(struct up *u);
 
 /* HOME and its kin of User=; STATE_DIRECTORY and its kin. Only those that `conf` does not set itself. */
 void identity_env(const struct ctl *c, const struct app *a, const struct conf_app *conf, uint32_t set, struct env_text *e);
-/* Each folder that its process makes itself, by `put`: a kind of enum jail_path with its mode, and its path. */
+/* The socket of Listen=, where the gates find it; also when it is written as the app sees it (/run/NAME/…, with
+ * RuntimeDirectory=NAME), in CTL_PATH_MAX bytes. True: it lies in a folder of this release's own. */
+bool identity_socket(const struct ctl *c, const struct app *a, const struct conf_app *conf, char *ret);
+/* Each folder that its process makes itself, and where it is seen besides, by `put`: a kind of enum jail_path with its
+ * mode, and its path. */
 void identity_paths(const struct ctl *c, const struct app *a, const struct conf_app *conf, uint32_t set,
 	void (*put)(void *arg, uint32_t kind, const char *path), void *arg);
 

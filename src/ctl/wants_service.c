@@ -5,6 +5,7 @@
  * variables of the command line are put in here, but for the port, which each run gets from the parent.
  */
 #include "wants.h"
+#include "identity.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -182,7 +183,7 @@ int wants_service(struct ctl *c, const struct app *a, const struct conf_app *con
 	if (err == 0) {
 		effective_path(a, conf->working_directory, t->cwd);
 		if (conf->service.listen == SERVICE_PATH)
-			effective_path(a, conf->service.socket, t->socket);
+			(void)identity_socket(c, a, conf, t->socket);
 		put_set(c, a, conf, t);
 		t->w.held = a;
 		t->w.conf = conf;

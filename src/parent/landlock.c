@@ -84,7 +84,8 @@ int jail_landlock(const struct jail_plan *j)
 	for (uint32_t i = 0; strict && e == 0 && i < spec->jail.paths; i++) {
 		uint32_t kind = spec->paths[i].kind & JAIL_PATH_KINDS;
 
-		if (kind == JAIL_PATH_WRITE || kind == JAIL_PATH_EMPTY)
+		/* Of a place the folder itself says what may be; one that is only to read is mounted so. */
+		if (kind == JAIL_PATH_WRITE || kind == JAIL_PATH_EMPTY || kind == JAIL_PATH_PLACE)
 			e = allow(ruleset, spec->paths[i].path, attr.fs);
 	}
 	if (strict && e == 0 && j->parent->places_dir != NULL)

@@ -39,6 +39,7 @@ struct view {
 	const struct mounts_plan *plan;
 	struct kept kept[KEPT_MAX];
 	unsigned n;
+	struct usual usual;
 	const char *at; /* what is being done, for the message */
 };
 
@@ -176,7 +177,7 @@ static int part_keep(struct view *v)
 		if ((e = keep(v, m->path[i].path, kind == JAIL_PATH_WRITE, optional)) < 0)
 			return e;
 	}
-	return 0;
+	return usual_take(&v->usual, m);
 }
 
 static int part_system(struct view *v)
@@ -385,6 +386,11 @@ static int part_close(struct view *v)
 	return e;
 }
 
+static int part_usual(struct view *v)
+{
+	return usual_put(&v->usual);
+}
+
 static const struct part {
 	const char *name;
 	int (*run)(struct view *v);
@@ -397,6 +403,7 @@ static const struct part {
 	{"proc", part_proc},
 	{"own folders", part_put_back},
 	{"close folders", part_close},
+	{"usual places", part_usual},
 };
 
 /* In the child: 0, or -errno with the part's name. */

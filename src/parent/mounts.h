@@ -6,6 +6,7 @@
 
 #include "tbl/tbl.h"
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct parent;
 struct spec;
@@ -16,6 +17,8 @@ struct mounts_path {
 };
 struct mounts_plan {
 	const struct parent *parent;
+	uid_t uid; /* of the app, for what is its own */
+	gid_t gid;
 	bool app;              /* its own shared memory has a bound */
 	uint32_t system, home; /* enum jail_wish: system STRICT, FULL, ON (/usr, /boot), OFF; home
 				  ON, FULL (to read), OFF */
@@ -32,6 +35,26 @@ int mounts_make(const struct mounts_plan *plan, int *ret_fd, char *ret_step);
 /* A /proc of the caller's processes over the one that is there: others' users' invisible, what of it is the machine's only
  * to read or hidden. 0 or -errno. */
 int mounts_proc(bool invisible, uint32_t system);
+
+/* ---- usual.c: JAIL_PATH_PLACE ---- */
+enum { USUAL_MAX = 5 * 16 };
+struct usual {
+	struct usual_place {
+		int fd;
+		const char *path;
+		bool write;
+	} at[USUAL_MAX];
+	unsigned n;
+};
+/* Is it a place for the folder before it? */
+bool usual_fits(const struct mounts_path *folder, const struct mounts_path *place);
+/* Which folders the places are now: another sum when one of them was removed, with which the kernel takes away what was
+ * shown there (systemd does so with those of a unit that ends). */
+uint64_t usual_seen(const struct mounts_path *path, unsigned paths);
+/* In the child, while the machine is seen as it is: take each folder that has a place. 0 or -errno. */
+int usual_take(struct usual *u, const struct mounts_plan *m);
+/* … and at last: show them there. Closes what was taken. 0 or -errno. */
+int usual_put(struct usual *u);
 
 /* ---- view.c: mount namespaces; *ret_fd is -1 where there is none, and the parent's. -errno with the step's name in
  * ret_step (SPAWN_STEP_MAX bytes) ---- */

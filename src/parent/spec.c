@@ -106,7 +106,9 @@ static bool jail_read(struct unpack *u, struct spec *s)
 	for (uint32_t i = 0; s->paths != NULL && i < s->jail.paths; i++) {
 		s->paths[i].kind = unpack_u32(u);
 		s->paths[i].path = unpack_str(u);
-		if (s->paths[i].path[0] != '/')
+		if (s->paths[i].path[0] != '/' ||
+			((s->paths[i].kind & JAIL_PATH_KINDS) == JAIL_PATH_PLACE &&
+				(i == 0 || !usual_fits(&s->paths[i - 1], &s->paths[i]))))
 			return false;
 	}
 	for (uint32_t i = 0; s->calls != NULL && i < s->jail.calls; i++)

@@ -27,6 +27,7 @@ struct spec {
 	struct mounts_path *paths;   /* jail.paths of them; the text points into bytes */
 	uint32_t *calls;             /* jail.calls */
 	int mounts_fd;               /* the app's mount namespace; -1: not made yet */
+	uint64_t places;             /* … and which folders of the machine it shows its own at (usual_seen()) */
 	size_t bytes_n;
 	char bytes[]; /* the whole payload: equal bytes, equal spec */
 };

@@ -41,6 +41,8 @@ int view_app(struct parent *p, struct spec *spec, int *ret_fd, char *ret_step)
 	*ret_fd = -1;
 	if (!p->root || j->version == 0)
 		return 0;
+	if (spec->mounts_fd >= 0 && spec->places != usual_seen(spec->paths, j->paths))
+		view_forget(spec);
 	if (spec->mounts_fd < 0) {
 		memcpy(path, spec->paths, j->paths * sizeof(*path));
 		plan.path = path;
@@ -49,12 +51,15 @@ int view_app(struct parent *p, struct spec *spec, int *ret_fd, char *ret_step)
 			path[plan.paths++] = (struct mounts_path){
 				JAIL_PATH_WRITE | JAIL_PATH_OPTIONAL, p->places_dir};
 		plan.app = true;
+		plan.uid = spec->set.uid;
+		plan.gid = spec->set.gid;
 		plan.system = wish(j->system, JAIL_STRICT);
 		plan.home = wish(j->home, JAIL_ON);
 		plan.tmp = j->tmp != JAIL_OFF;
 		plan.devices = j->devices != JAIL_OFF;
 		plan.proc = j->proc != JAIL_OFF;
 		e = mounts_make(&plan, &spec->mounts_fd, ret_step);
+		spec->places = usual_seen(spec->paths, j->paths);
 	}
 	*ret_fd = spec->mounts_fd;
 	return e;

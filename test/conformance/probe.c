@@ -14,7 +14,7 @@
  *   child=KIND left=KIND                another process beside it; the same, and it has none of its own standing
  *   print=TEXT error=TEXT               a line of its output
  *   write=PATH read=PATH list=PATH socket=FAMILY unshare=NAME exec=map call=NAME mem=MB   try that, and write how it went
- *   dir=VARIABLE                        the folders that it names: name, mode, writable, empty; then marks each
+ *   dir=VARIABLE, dir=/PATH             the folders that it names: name, mode, writable, empty; then marks each
  *   arg=TEXT see=TEXT, and what has no =     nothing: what it was given is written in any case
  *   main=KIND                           a child goes on as the main process; MAINPID= is said and this one ends
  */
@@ -461,6 +461,8 @@ static void try_folders(const struct probe *p, const char *name)
 	const char *value = getenv(name);
 	char text[4096], *at = text, *one;
 
+	if (name[0] == '/')
+		value = name;
 	snprintf(text, sizeof text, "%s", value ? value : "");
 	if (!value)
 		tell(p, "try", "dir=%s is not said", name);

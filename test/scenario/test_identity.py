@@ -6,6 +6,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
 import stat
 import struct
 import subprocess
@@ -20,6 +21,7 @@ from program import TOP, give, wait_until
 from test_detect import check
 from test_parent_root import ACCOUNTS, APP, POSTGRES, passwd, private_mounts
 from test_root import UP, RootStead, uids
+from test_services import services
 
 needs_root = pytest.mark.skipif(not private_mounts(), reason="needs root and mount namespaces")
 OPERATORS = 'mount --bind "$0" /etc/stead && exec "$@"'
@@ -278,7 +280,7 @@ def after_death(get):
 
 
 @needs_root
-def test_folders_as_root(operated, work):
+def test_folders_as_root(operated, work, usual):
     server = operated("[Server]\nAllowUsers=www-data\n")
     folder = write(work / "shop", files(FOLDERS))
     server.deploy(folder)
@@ -298,6 +300,87 @@ def test_folders_as_root(operated, work):
     assert all(kept(after_death(lambda path: told(server, path))).values())
     server.one.cli("remove", "shop", "--data", "--confirm", "shop")
     assert not [p for p in (base / n for n in ("data", "cache", "logs", "config")) if p.exists()]
+
+
+# A program with the paths of a systemd unit written into it.
+HABITS = """
+import http.server, os, socket
+class Answer(http.server.BaseHTTPRequestHandler):
+    address_string = lambda self: "gate"
+    def do_GET(self):
+        open("/var/lib/stead-usual/deep/" + self.path.strip("/"), "w").close()
+        try:
+            open("/etc/stead-usual/x", "w").close()
+            config = "written"
+        except OSError as e:
+            config = e.strerror
+        body = repr([sorted(os.listdir(p)) for p in ("/var/lib/stead-usual/deep", "/run/stead-usual", "/etc/stead-usual", "/var/lib/stead")]
+                    + [config, "%d"]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_UNIX
+    def server_bind(self):
+        self.socket.bind(self.server_address)
+Server("/run/stead-usual/own.sock", Answer).serve_forever()
+"""
+HABITUAL = ("[Site]\nDomain=shop.test\nHealth=/one\n[Service]\nExecStart=/usr/bin/python3 s.py\nListen=unix:/run/stead-usual/own.sock\n"
+            "RuntimeDirectory=stead-usual\nStateDirectory=stead-usual/deep\nConfigurationDirectory=stead-usual\nStateDirectory=stead\n")
+USUAL = [pathlib.Path(p) for p in ("/run/stead-usual", "/var/lib/stead-usual/deep", "/var/lib/stead-usual", "/etc/stead-usual")]
+OF_SHOP = [pathlib.Path(p) for p in ("/run/shop", "/var/lib/shop", "/var/lib/more/deep", "/var/lib/more", "/var/cache/shop", "/var/log/shop", "/etc/shop")]
+
+
+@pytest.fixture
+def usual():
+    """Takes the places away that were made; nothing may be in what is the machine's."""
+    there = [p for p in USUAL + OF_SHOP if p.exists()]
+    yield
+    (USUAL[3] / "a.conf").unlink(missing_ok=True)
+    for place in USUAL + OF_SHOP:
+        if place.exists() and place not in there:
+            place.rmdir()
+
+
+@needs_root
+def test_folders_where_systemd_has_them(operated, work, usual):
+    """The app sees its own at /var/lib, /run and /etc; the machine has empty folders there, and stead's own are nobody's."""
+    server = operated("")
+    folder = write(work / "shop", {"s.py": HABITS % 1, "stead.conf": HABITUAL})
+    server.deploy(folder)
+    base = server.one.state / "apps/shop"
+    assert told(server, "/one") == [["one"], ["own.sock"], [], ["up"], "Read-only file system", "1"]
+    assert [p.name for p in (base / "data/stead-usual/deep").iterdir()] == ["one"]
+    assert all(not any(p.iterdir()) for p in (USUAL[0], USUAL[1], USUAL[3]))
+    # The next release runs beside this one, with a socket of its own at the same place.
+    write(folder, {"s.py": HABITS % 2, "stead.conf": HABITUAL})
+    server.deploy(folder)
+    assert told(server, "/two")[0] == ["one", "two"] and told(server, "/two")[5] == "2"
+    # What the machine has there is taken away, as systemd does at the end of a unit: the next process has it again.
+    USUAL[0].rmdir()
+    os.kill(services(server.one)[0]["pid"], signal.SIGKILL)
+    wait_until("the next process", lambda: server.get("/three", "shop.test").status == 200)
+    assert told(server, "/three")[:2] == [["one", "three", "two"], ["own.sock"]]
+    # Configuration that somebody wrote on this machine is what the app reads.
+    (USUAL[3] / "a.conf").write_text("of the machine")
+    server.deploy(folder)
+    assert told(server, "/four")[2] == ["a.conf"]
+    server.one.cli("remove", "shop", "--data", "--confirm", "shop")
+
+
+@needs_root
+def test_a_folder_of_its_own_is_no_way_out(operated, work, usual):
+    """An app that puts a link to somebody else's folder where its own was sees nothing there, and is told why it does not start."""
+    server = operated("")
+    folder = write(work / "shop", {"s.py": HABITS % 1, "stead.conf": HABITUAL})
+    server.deploy(folder)
+    assert told(server, "/one")[0] == ["one"]
+    deep = server.one.state / "apps/shop/data/stead-usual"
+    shutil.rmtree(deep)
+    deep.symlink_to("/etc")
+    said = server.deploy(folder, code=1)
+    assert "keep folders" in said and not (pathlib.Path("/etc") / "deep").exists(), said
 
 
 def test_folders_without_root(stead, app_folder):
