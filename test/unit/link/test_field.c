@@ -43,6 +43,13 @@ static void test_every_byte(void **state)
 				assert_int_equal(link_field_value_ok(p, n), is_vchar(c));
 				memset(p, 0xff, at);
 				assert_int_equal(link_field_value_ok(p, n), is_vchar(c));
+				/* Beside those that sums and differences might carry from. */
+				for (unsigned beside = 0; beside < 4; beside++) {
+					memset(p, "-zA~"[beside], n);
+					p[at] = (char)c;
+					assert_int_equal(link_field_name_ok(p, n), is_tchar(c));
+					assert_int_equal(link_field_value_ok(p, n), is_vchar(c));
+				}
 			}
 		}
 		free(p);
