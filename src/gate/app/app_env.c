@@ -10,6 +10,7 @@
 #include "app_priv.h"
 #include "client_cert.h"
 #include "link/link_env.h"
+#include "link/link_field.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +21,31 @@ struct out {
 	bool full;
 };
 
+/* Most of what is written is so short that a call of memcpy() costs more than the bytes. */
+static inline void copy(char *to, const char *from, size_t n)
+{
+	uint64_t first8, last8;
+	uint32_t first4, last4;
+
+	if (n > 16) {
+		memcpy(to, from, n);
+	} else if (n >= 8) {
+		memcpy(&first8, from, 8);
+		memcpy(&last8, from + n - 8, 8);
+		memcpy(to, &first8, 8);
+		memcpy(to + n - 8, &last8, 8);
+	} else if (n >= 4) {
+		memcpy(&first4, from, 4);
+		memcpy(&last4, from + n - 4, 4);
+		memcpy(to, &first4, 4);
+		memcpy(to + n - 4, &last4, 4);
+	} else if (n) {
+		to[0] = from[0];
+		to[n / 2] = from[n / 2];
+		to[n - 1] = from[n - 1];
+	}
+}
+
 static void put(struct out *o, enum link_env code, const char *value, size_t n)
 {
 	struct link_env_entry e = {.code = (uint8_t)code, .value_len = (uint32_t)n};
@@ -29,8 +55,7 @@ static void put(struct out *o, enum link_env code, const char *value, size_t n)
 		return;
 	}
 	memcpy(o->p, &e, sizeof(e));
-	if (n)
-		memcpy(o->p + sizeof(e), value, n);
+	copy(o->p + sizeof(e), value, n);
 	o->p += sizeof(e) + n;
 }
 
@@ -49,10 +74,30 @@ static bool is_field(const struct field *f, const char *name, size_t n)
 	return f->name_len == n && memcmp(f->name, name, n) == 0;
 }
 
+/* Eight letters or hyphens, as below. */
+static void put_name_plain(char *to, const char *name)
+{
+	const uint64_t ones = 0x0101010101010101ull;
+	uint64_t w;
+
+	memcpy(&w, name, 8);
+	/* A hyphen is the one of them without the bit 0x40. */
+	w = (w & ~(ones * 0x20)) ^ (~w >> 6 & ones) * (('-' & ~0x20) ^ '_');
+	memcpy(to, &w, 8);
+}
+
 /* "-" becomes "_" and letters capitals; false when the name has an underscore. */
 static bool put_name(char *to, const char *name, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
+	size_t i = 0;
+
+	for (; n - i >= 8 && link_field_plain(name + i); i += 8)
+		put_name_plain(to + i, name + i);
+	if (i && n - i < 8 && link_field_plain(name + n - 8)) {
+		put_name_plain(to + n - 8, name + n - 8);
+		return true;
+	}
+	for (; i < n; i++) {
 		char c = name[i];
 
 		if (c == '_')
@@ -91,7 +136,7 @@ static void put_http(struct out *o, const struct req *r, unsigned i)
 	if (!put_name(head + sizeof(e) + 5, f->name, f->name_len))
 		return;
 	o->p += sizeof(e) + 5 + f->name_len;
-	memcpy(o->p, f->value, f->value_len);
+	copy(o->p, f->value, f->value_len);
 	o->p += f->value_len;
 	e.value_len = f->value_len;
 	for (unsigned j = i + 1; j < r->nfields; j++) {
@@ -153,8 +198,8 @@ static void put_raw(struct out *o, const struct req *r)
 			return;
 		}
 		memcpy(o->p, &e, sizeof(e));
-		memcpy(o->p + sizeof(e), f->name, f->name_len);
-		memcpy(o->p + sizeof(e) + f->name_len, f->value, f->value_len);
+		copy(o->p + sizeof(e), f->name, f->name_len);
+		copy(o->p + sizeof(e) + f->name_len, f->value, f->value_len);
 		o->p += sizeof(e) + f->name_len + f->value_len;
 	}
 }

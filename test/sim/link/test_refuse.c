@@ -238,6 +238,13 @@ static void test_environ(void **state)
 	fake_req_field(r.req, "cookie", "b=2");
 	fake_req_field(r.req, "accept", "y");
 	fake_req_field(r.req, "content-type", "text/x");
+	/* Longer than what is looked at in one go, and what stops that. */
+	fake_req_field(r.req, "upgrade-insecure-requests", "upgraded");
+	fake_req_field(r.req, "if-match", "eight");
+	fake_req_field(r.req, "if-modified-since", "seventeen");
+	fake_req_field(r.req, "x-version-2.0-of-it", "dotted");
+	fake_req_field(r.req, "x-forwarded_for", "forged");
+	fake_req_field(r.req, "x-forwarded-for_", "forged");
 	n = app_env_encode(&r.req->r, LINK_FORM_CGI, p, sizeof(p));
 	assert_true(n > 0);
 	assert_true(has(p, (size_t)n, "HTTP_X_REAL_IPtrue"));
@@ -246,6 +253,10 @@ static void test_environ(void **state)
 	assert_true(has(p, (size_t)n, "HTTP_COOKIEa=1; b=2"));
 	assert_true(has(p, (size_t)n, "HTTP_ACCEPTx, y"));
 	assert_false(has(p, (size_t)n, "HTTP_CONTENT_TYPE"));
+	assert_true(has(p, (size_t)n, "HTTP_UPGRADE_INSECURE_REQUESTSupgraded"));
+	assert_true(has(p, (size_t)n, "HTTP_IF_MATCHeight"));
+	assert_true(has(p, (size_t)n, "HTTP_IF_MODIFIED_SINCEseventeen"));
+	assert_true(has(p, (size_t)n, "HTTP_X_VERSION_2.0_OF_ITdotted"));
 	assert_true(has(p, (size_t)n, "text/x"));
 	/* Whatever the room, never a byte more. */
 	for (size_t cap = 0; cap < (size_t)n; cap++) {
