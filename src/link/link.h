@@ -204,10 +204,13 @@ static inline bool link_is_far(unsigned seat)
 	return seat >= LINK_SEATS;
 }
 /* Seats. The gate gives a seat: forget an older stop of it, which may name the same id, because a
- * withdrawn request keeps its id and may come to the seat that it had. Before link_put(). */
+ * withdrawn request keeps its id and may come to the seat that it had. Before link_put(). Where
+ * there was none nothing is stored: the worker looks at this word for each request, and its copy of
+ * the line stays good. */
 static inline void link_give(struct link_end *e, unsigned seat)
 {
-	if (!link_is_far(seat))
+	if (!link_is_far(seat) &&
+		atomic_load_explicit(&e->page->seat[seat], memory_order_relaxed) != 0)
 		atomic_store_explicit(&e->page->seat[seat], 0, memory_order_relaxed);
 }
 /* The gate stops an id: false when the worker has begun it (then only the worker ends it). */

@@ -18,6 +18,12 @@ static struct app_worker *of_link(struct link_gate *g)
 	return container_of(g, struct app_worker, link);
 }
 
+/* Once a turn: the worker writes that line for each request, and a look at it would cost both. */
+static void look_at_pace(struct app_worker *w)
+{
+	w->service_us = atomic_load_explicit(&w->link.status->service_us, memory_order_relaxed);
+}
+
 void app_awake(struct to_app *t)
 {
 	if (t->awake)
@@ -25,8 +31,10 @@ void app_awake(struct to_app *t)
 	t->awake = true;
 	for (struct app *app = t->apps; app; app = app->next) {
 		for (struct app_worker *w = app->workers; w; w = w->next) {
-			if (w->up)
-				link_awake(&w->link.end);
+			if (!w->up)
+				continue;
+			link_awake(&w->link.end);
+			look_at_pace(w);
 		}
 	}
 	loop_defer(t->env.loop, &t->kick);
@@ -257,8 +265,7 @@ static unsigned nap_us(struct to_app *t)
 				continue;
 			if (!app->first || w->given <= threads)
 				return 0;
-			us = atomic_load_explicit(
-				&w->link.status->service_us, memory_order_relaxed);
+			us = w->service_us;
 			if (w->pending || us >= APP_SERVICE_FAST_US)
 				return 0;
 			/* Awake again before it has done half of what waits behind what it does. */
@@ -287,6 +294,7 @@ static bool turn_end(struct to_app *t)
 			if (w->lost)
 				continue;
 			link_gate_flush(&w->link);
+			look_at_pace(w);
 		}
 	}
 	t->nap = nap_us(t);
@@ -339,6 +347,7 @@ void to_app_done_sock(struct loop *l, struct op *op, int res)
 	got = link_gate_on_sock(&w->link);
 	if (got == 1) {
 		w->up = true;
+		look_at_pace(w);
 		w->app->down = false;
 		say(w, MSG_WORKER_UP, CLOSE_NONE);
 		app_dispatch(w->app);

@@ -89,6 +89,7 @@ struct app_worker {
 	unsigned given; /* requests that have a seat */
 	unsigned back;  /* … of which the worker will not begin so many */
 	unsigned ran;   /* requests ended and not told to the parent yet */
+	uint32_t service_us; /* what a request takes it, as its page said when the turn began */
 	unsigned near, far, tunnels;
 	uint64_t near_used;  /* a bit for each of the first LINK_SEATS */
 	uint16_t far_free;   /* the first free far seat; 0: none yet */
@@ -187,6 +188,9 @@ void app_replay(struct app_req *a, bool begun, enum close_id why);
 
 /* app_queue.c */
 void app_enqueue(struct app_req *a, bool front);
+/* A new request, before which nobody waits: to a worker that takes one now. False: it must wait. True: it was given, or is
+ * gone, or waits after all. */
+bool app_give_now(struct app_req *a);
 void app_dequeue(struct app_req *a);
 /* So many more (or less) requests have a seat of this worker; of these it will not begin so many
  * more (or less). */

@@ -200,7 +200,7 @@ void app_dequeue(struct app_req *a)
  */
 static unsigned depth(const struct app_worker *w)
 {
-	uint32_t us = atomic_load_explicit(&w->link.status->service_us, memory_order_relaxed);
+	uint32_t us = w->service_us;
 	unsigned ahead;
 
 	if (w->link.async || us == 0 || us >= APP_SERVICE_FAST_US || w->hold)
@@ -223,17 +223,25 @@ bool app_worker_free_thread(const struct app_worker *w)
 	return busy_threads(w) < w->link.threads;
 }
 
+static bool takes_one(const struct app_worker *w, bool tunnel)
+{
+	if (!w->up || w->draining || w->stuck || w->lost || w->pending)
+		return false;
+	return (w->given < w->link.threads || w->given < depth(w)) && app_seat_left(w, tunnel);
+}
+
 static struct app_worker *pick(const struct app *app, bool tunnel)
 {
-	struct app_worker *best = NULL;
+	struct app_worker *best = NULL, *only = app->workers;
 	uint64_t best_score = UINT64_MAX;
 
+	/* Where there is no choice nobody asks how busy it is: see look_at_pace(). */
+	if (only && !only->next)
+		return takes_one(only, tunnel) ? only : NULL;
 	for (struct app_worker *w = app->workers; w; w = w->next) {
 		uint64_t busy, score;
 
-		if (!w->up || w->draining || w->stuck || w->lost || w->pending)
-			continue;
-		if (w->given >= depth(w) || !app_seat_left(w, tunnel))
+		if (!takes_one(w, tunnel))
 			continue;
 		busy = busy_threads(w);
 		/* Ours that it has not begun count too; those of other gates are seen once they
@@ -360,12 +368,29 @@ static int give(struct app_req *a, struct app_worker *w)
 	link_put(&w->link.end, &d, (size_t)n);
 	link_publish(&w->link.end);
 	w->link.put = true;
-	/* Until it is seen begun it is still the queue's time that passes. */
-	loop_timer(a->t->env.loop, &a->deadline,
-		max_of(a->queue_until_ms, loop_now_ms(a->t->env.loop) + 1));
+	/* Until it is seen begun it is still the queue's time that passes. The tick looks whether
+	 * that is over: most answers are there before it, and need no timer of their own. */
 	app_start_tick(a->t);
 	app_pump_in(a);
 	return 0;
+}
+
+bool app_give_now(struct app_req *a)
+{
+	struct app *app = a->app;
+	struct app_worker *w = app->first ? NULL : pick(app, app_may_tunnel(a->r));
+	int res;
+
+	if (!w)
+		return false;
+	res = give(a, w);
+	if (res == -EAGAIN)
+		w->pending = true;
+	if (res >= 0 || res == -EAGAIN)
+		return res != -EAGAIN;
+	app_enqueue(a, true);
+	app_worker_lost(w, CLOSE_APP_GARBAGE);
+	return true;
 }
 
 void app_dispatch(struct app *app)

@@ -4,7 +4,7 @@
  *
  * Called by the loop while there is such a thing. Nothing waits for long behind a request that
  * turned out slow, or behind another gate's, while some other worker is free: it is taken back and
- * given there. A request's own time begins when it is seen begun. A worker that says it is free and
+ * given there. A request's own time begins when it is seen begun; until then the queue's goes on. A worker that says it is free and
  * does not begin what it was given, or that goes on for a request's whole time with one that nobody
  * waits for, is hung, and that is told.
  */
@@ -51,6 +51,9 @@ static void look_at(struct app_worker *w, struct app_seat *s, unsigned seat, uin
 		return;
 	}
 	seen->unbegun = true;
+	/* Its deadline of the queue, for which no timer was set when it was given. */
+	if (s->a && loop_now_ms(w->t->env.loop) >= s->a->queue_until_ms)
+		loop_timer(w->t->env.loop, &s->a->deadline, s->a->queue_until_ms);
 	seen->waits |= s->a && !s->stopped && !s->a->in_moved &&
 		       now_us - s->given_us > APP_TICK_MS * 1000;
 	seen->hung |= over && app_worker_free_thread(w);

@@ -297,8 +297,10 @@ static void start(struct req *r)
 	a->deadline.op.kind = (uint16_t)(t->env.op_base + TO_APP_OP_DEADLINE);
 	a->queue_until_ms = loop_now_ms(t->env.loop) + r->site->queue_timeout_ms;
 	app_awake(t);
-	app_enqueue(a, probe);
-	app_dispatch(app);
+	if (!app_give_now(a)) {
+		app_enqueue(a, probe);
+		app_dispatch(app);
+	}
 	/* It may have been answered, and gone, in there. */
 	if (r->handler_state == a && a->state == APP_REQ_QUEUED) {
 		loop_timer(t->env.loop, &a->deadline, a->queue_until_ms);
