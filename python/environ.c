@@ -3,7 +3,8 @@
  *
  * Called once for each request. Keys and the values that repeat from request to request (the
  * method, the host, what one browser says of itself) are kept, so that most of an environ costs no
- * new object. Values are decoded as latin-1, as PEP 3333 wants it.
+ * new object. Values are decoded as latin-1, as PEP 3333 wants it. Most requests also have the same
+ * keys as one before them: their environ is a copy of that one's, in which a few values are set anew.
  */
 #include "wsgi.h"
 
@@ -35,6 +36,8 @@ void environ_done(struct wsgi *w)
 		Py_CLEAR(w->names[i].key);
 		Py_CLEAR(w->names[i].value);
 	}
+	for (int i = 0; i < SHAPES; i++)
+		Py_CLEAR(w->shapes[i].env);
 }
 
 /* Set k's key; the value's object is kept for the next request that says the same. */
@@ -100,31 +103,158 @@ static int set_http(struct wsgi *w, PyObject *env, const char *name, uint16_t na
 	return set_cached(env, k, p, n);
 }
 
+/* One entry of a block; its name is before its value. */
+struct entry {
+	struct link_env_entry e;
+	const char *name, *value;
+};
+
+/* The entry at *p, and *p behind it. False: the block is over. */
+static inline bool entry_next(const char **p, const char *end, struct entry *ret)
+{
+	size_t left = (size_t)(end - *p);
+
+	if (left < sizeof(ret->e))
+		return false;
+	memcpy(&ret->e, *p, sizeof(ret->e));
+	left -= sizeof(ret->e);
+	if (ret->e.name_len > left || ret->e.value_len > left - ret->e.name_len)
+		return false;
+	ret->name = *p + sizeof(ret->e);
+	ret->value = ret->name + ret->e.name_len;
+	*p = ret->value + ret->e.value_len;
+	return true;
+}
+
+/* 1 set, 0 it says nothing that is known here, -1. */
+static int set_entry(struct wsgi *w, PyObject *env, const struct entry *t)
+{
+	int res;
+
+	if ((t->e.code == ENV_HTTP || t->e.code == ENV_VAR) && t->e.name_len > 5)
+		res = set_http(w, env, t->name, t->e.name_len, t->value, t->e.value_len);
+	else if (t->e.code > ENV_HTTP && t->e.code < ENV_END)
+		res = set_cached(env, &w->keys[t->e.code], t->value, t->e.value_len);
+	else
+		return 0;
+	return res < 0 ? -1 : 1;
+}
+
+static bool same_bytes(const char *a, const char *b, size_t n)
+{
+	return memcmp(a, b, n) == 0;
+}
+
+/* Has the block the shape's keys in its order? Then *ret_n of the entries have other values, or too many. */
+static bool fits(const struct env_shape *s, const char *p, const char *end,
+	struct entry diffs[SHAPE_DIFFS_MAX], unsigned *ret_n)
+{
+	const char *old = s->block, *old_end = old + s->len;
+	struct entry is, was;
+	unsigned n = 0;
+
+	while (entry_next(&old, old_end, &was)) {
+		if (!entry_next(&p, end, &is) || is.e.code != was.e.code ||
+			is.e.name_len != was.e.name_len ||
+			!same_bytes(is.name, was.name, is.e.name_len))
+			return false;
+		if (is.e.value_len == was.e.value_len &&
+			same_bytes(is.value, was.value, is.e.value_len))
+			continue;
+		if (n == SHAPE_DIFFS_MAX)
+			return false;
+		diffs[n++] = is;
+	}
+	*ret_n = n;
+	return !entry_next(&p, end, &is);
+}
+
+/* The environ as a copy of an earlier one; NULL without an exception: there is none like it. */
+static PyObject *of_shape(struct wsgi *w, const char *p, const char *end)
+{
+	struct entry diffs[SHAPE_DIFFS_MAX] __attribute__((uninitialized));
+	unsigned n = 0, i;
+	PyObject *env = NULL, *kept;
+
+	for (i = 0; i < SHAPES; i++) {
+		struct env_shape *s = &w->shapes[(w->shape_last + i) % SHAPES];
+
+		if (!s->env || !fits(s, p, end, diffs, &n))
+			continue;
+		w->shape_last = (w->shape_last + i) % SHAPES;
+		/* Held, because what is collected meanwhile may let another thread run. */
+		kept = s->env;
+		Py_INCREF(kept);
+		env = PyDict_Copy(kept);
+		Py_DECREF(kept);
+		break;
+	}
+	for (i = 0; env && i < n; i++) {
+		if (set_entry(w, env, &diffs[i]) < 0)
+			Py_CLEAR(env);
+	}
+	return env;
+}
+
+/* Keep env, made of this block, as a shape. Not each that comes, because to copy it costs something too: of clients that
+ * all differ only some are learned. A key that stands twice in a block, or beside one of those that each environ has and a
+ * block need not, would not be what is copied; such a block is none to learn. */
+static void learn(struct wsgi *w, PyObject *env, const char *p, size_t n, unsigned keys)
+{
+	struct env_shape *s = &w->shapes[w->shape_misses / SHAPE_LEARN % SHAPES];
+	PyObject *copy, *old;
+
+	if (w->shape_misses++ % SHAPE_LEARN || n > sizeof(s->block) ||
+		PyDict_Size(env) != PyDict_Size(w->base) + (Py_ssize_t)keys)
+		return;
+	copy = PyDict_Copy(env);
+	if (!copy) {
+		PyErr_Clear();
+		return;
+	}
+	memcpy(s->block, p, n);
+	s->len = (uint32_t)n;
+	old = s->env;
+	s->env = copy;
+	Py_XDECREF(old);
+}
+
+static bool is_head_of(const char *p, const char *end)
+{
+	struct entry t;
+
+	while (entry_next(&p, end, &t)) {
+		if (t.e.code == ENV_METHOD)
+			return t.e.value_len == 4 && same_bytes(t.value, "HEAD", 4);
+	}
+	return false;
+}
+
 PyObject *environ_new(struct wsgi *w, const char *p, size_t n, bool *is_head)
 {
-	PyObject *env = PyDict_Copy(w->base);
-	const char *end = p + n;
+	const char *at = p, *end = p + n;
+	PyObject *env = of_shape(w, p, end);
+	unsigned keys = 0;
+	uint64_t seen = 0;
+	struct entry t;
 	int res = 0;
 
-	*is_head = false;
-	while (env && !res && (size_t)(end - p) >= sizeof(struct link_env_entry)) {
-		struct link_env_entry e;
-		const char *value;
-
-		memcpy(&e, p, sizeof(e));
-		p += sizeof(e);
-		if (e.name_len > (size_t)(end - p) || e.value_len > (size_t)(end - p) - e.name_len)
-			break;
-		value = p + e.name_len;
-		if ((e.code == ENV_HTTP || e.code == ENV_VAR) && e.name_len > 5)
-			res = set_http(w, env, p, e.name_len, value, e.value_len);
-		else if (e.code > ENV_HTTP && e.code < ENV_END)
-			res = set_cached(env, &w->keys[e.code], value, e.value_len);
-		if (e.code == ENV_METHOD)
-			*is_head = e.value_len == 4 && memcmp(value, "HEAD", 4) == 0;
-		p = value + e.value_len;
+	*is_head = is_head_of(p, end);
+	if (env || PyErr_Occurred())
+		return env;
+	env = PyDict_Copy(w->base);
+	while (env && res >= 0 && entry_next(&at, end, &t)) {
+		res = set_entry(w, env, &t);
+		/* One that nobody knows makes the count wrong, and a block with it none to learn. */
+		if (t.e.code == ENV_QUERY || t.e.code == ENV_SCHEME)
+			keys += seen >> t.e.code & 1;
+		else
+			keys++;
+		seen |= t.e.code < 64 ? (uint64_t)1 << t.e.code : 0;
 	}
-	if (res)
+	if (res < 0)
 		Py_CLEAR(env);
+	if (env)
+		learn(w, env, p, n, keys);
 	return env;
 }

@@ -17,12 +17,20 @@
 #include "link/link_worker.h"
 
 enum { NAMES_CACHED = 256, NAME_CACHED_MAX = 64, VALUE_CACHED_MAX = 256, TEXTS_CACHED = 128 };
+enum { SHAPES = 4, SHAPE_BLOCK_MAX = 2048, SHAPE_DIFFS_MAX = 6, SHAPE_LEARN = 8 };
 
 /* A key of the environ with the value that it had last. */
 struct env_key {
 	PyObject *key, *value;
 	uint32_t name_len, value_len;
 	char name[NAME_CACHED_MAX], bytes[VALUE_CACHED_MAX];
+};
+/* An environ of an earlier request, and the block that it was made of: a request whose block has the same keys in the
+ * same order begins as a copy of it, in which only the values that differ are set. */
+struct env_shape {
+	PyObject *env; /* NULL: none yet */
+	uint32_t len;
+	char block[SHAPE_BLOCK_MAX];
 };
 /* A str that was met as part of a head, and its bytes. */
 struct text_entry {
@@ -39,6 +47,8 @@ struct wsgi {
 	PyObject *spare; /* a request object of an earlier request */
 	struct env_key keys[ENV_END], names[NAMES_CACHED];
 	struct text_entry texts[TEXTS_CACHED];
+	struct env_shape shapes[SHAPES]; /* the one that fitted last is the first that is tried */
+	unsigned shape_last, shape_misses;
 };
 
 /* start_response, and what is known of the answer. */

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import threading
 import time
@@ -47,6 +48,11 @@ def app(environ, start_response):
     if path == "/environ":
         return [repr({k: v for k, v in environ.items() if k.startswith(("HTTP_", "REQUEST", "SERVER", "REMOTE", "PATH",
             "QUERY", "CONTENT", "SCRIPT"))}).encode()]
+    if path == "/scribble":
+        seen = repr({k: v for k, v in environ.items() if isinstance(v, str)}).encode()
+        environ.clear()
+        environ["HTTP_X_LEFT"] = environ["wsgi.url_scheme"] = "left"
+        return [seen]
     if path == "/len":
         total = 0
         while True:
@@ -116,6 +122,27 @@ def test_environ(site):
     assert env["SERVER_NAME"] == "example.test" and env["SERVER_PORT"] == "81"
     assert env["REQUEST_METHOD"] == "GET" and env["SERVER_PROTOCOL"] == "HTTP/1.1"
     assert env["REMOTE_ADDR"] == "127.0.0.1" and "CONTENT_LENGTH" not in env and "HTTP_CONTENT_TYPE" not in env
+
+
+def test_environs_do_not_mix(site):
+    """Whatever came before, on whichever connection: an environ has what its own request says, and nothing else."""
+    chance, kinds = random.Random(7), [f"X-{c * 7}-{c}" for c in "abcdef"]
+    one = site()
+    with Client(one.port) as first, Client(one.port) as second:
+        # Enough of one kind that it is known by heart, then others between them.
+        for i in range(300):
+            names = kinds[:3] if i < 60 or chance.random() < 0.5 else chance.sample(kinds, chance.randrange(6))
+            fields = {n: chance.choice(["1", "two", f"{i}", "long" * chance.choice([20, 100, 700])]) for n in names}
+            query, method = chance.choice(["", "?a=1", f"?b={i}"]), chance.choice(["GET", "DELETE"])
+            client = chance.choice([first, second])
+            client.send(f"{method} /scribble{query} HTTP/1.1\r\nHost: h{i % 3}\r\n".encode()
+                        + b"".join(f"{n}: {v}\r\n".encode() for n, v in fields.items()) + b"\r\n")
+            env = eval(client.answer().text)
+            want = {"HTTP_" + n.upper().replace("-", "_"): v for n, v in fields.items()} | {"HTTP_HOST": f"h{i % 3}"}
+            assert {k: v for k, v in env.items() if k.startswith("HTTP_")} == want
+            assert (env["QUERY_STRING"], env["REQUEST_METHOD"]) == (query[1:], method)
+            assert env["wsgi.url_scheme"] == "http" and env["SERVER_NAME"] == f"h{i % 3}"
+            assert env["REMOTE_PORT"] == str(client.socket.getsockname()[1])
 
 
 def test_bodies(site):
