@@ -140,7 +140,7 @@ void access_record(struct req *r)
 	struct gate *g = r->gate;
 	const struct snap_route *route = req_route(r);
 	char mem[RECORD_RAW_MAX] __attribute__((uninitialized)), worker[20];
-	struct record rec;
+	struct record rec __attribute__((uninitialized));
 
 	/* Nor a question of the gate's own, in the background. */
 	if (!g->ring_ready || r->metrics || r->stream->proto == PROTO_CACHE || (route && route->access == SNAP_ACCESS_OFF))
