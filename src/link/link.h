@@ -156,6 +156,7 @@ struct link_end {
 	uint32_t tail_seen;        /* the peer's tail as last read */
 	uint32_t rx_tail, rx_head; /* of the peer's ring: where we are, the head as last read */
 	uint32_t data_head, data_tail, data_used;
+	uint32_t data_looked;      /* data_head when the peer's tail was read; behind it when the circle began anew */
 	uint32_t skip;             /* lost before the piece that link_room() lent last */
 	uint32_t woken;            /* the peer's sleep word for which a wake-up was sent */
 	uint32_t cost[LINK_SLOTS]; /* data bytes of each slot, with what was skipped before it */

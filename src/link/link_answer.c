@@ -34,7 +34,7 @@ void link_flush(struct link_worker_link *k)
 static void count_end(struct link_req *r)
 {
 	struct link_worker *w = r->link->w;
-	uint64_t took = link_mono_us() - r->begun_us;
+	uint64_t now = link_mono_us(), took = now - r->begun_us;
 	uint32_t us = took > 100000000 ? 100000000 : (uint32_t)took;
 
 	w->busy--;
@@ -44,7 +44,10 @@ static void count_end(struct link_req *r)
 	atomic_store_explicit(&w->status->service_us, w->service_us, memory_order_relaxed);
 	atomic_store_explicit(&w->status->running[r->thread], 0, memory_order_relaxed);
 	atomic_store_explicit(&w->status->busy, w->busy, memory_order_relaxed);
-	atomic_fetch_add_explicit(&w->status->done, 1, memory_order_relaxed);
+	/* One writer, under the lock. */
+	atomic_store_explicit(&w->status->done,
+		atomic_load_explicit(&w->status->done, memory_order_relaxed) + 1, memory_order_relaxed);
+	w->ended_us = now;
 }
 
 /* Append one frame of two pieces. -EAGAIN: no room in the ring. */
@@ -114,7 +117,8 @@ static bool begin(struct link_worker *w, struct link_req *r, unsigned thread)
 	}
 	r->state = LINK_REQ_RUNNING;
 	r->thread = thread;
-	r->begun_us = link_mono_us();
+	/* Of requests in a row one's end is the next one's beginning. */
+	r->begun_us = w->ended_us && w->nthreads == 1 && !w->concurrency ? w->ended_us : link_mono_us();
 	r->counted = true;
 	w->busy++;
 	atomic_store_explicit(&w->status->running[thread], r->id, memory_order_relaxed);

@@ -3,8 +3,8 @@
  *
  * Called by both ends (link_gate.c, link_worker.c), which own the memfds, pipes and sockets.
  * Positions count up and wrap at 2^32. The data area is a circle whose pieces are freed in order,
- * with their slots; it begins at 0 again whenever the ring is empty, so a link that carries small
- * requests one by one touches one page of it. Never allocates, never blocks and makes no system
+ * with their slots; it begins at 0 again when the ring is seen to be empty, so a link that carries
+ * small requests one by one touches a few pages of it. Never allocates, never blocks and makes no system
  * call but to create and map the memory.
  */
 #include "link/link.h"
@@ -106,6 +106,7 @@ static int reclaim(struct link_end *e)
 	}
 	if (e->head == tail)
 		e->data_head = e->data_tail = e->data_used = 0;
+	e->data_looked = e->data_head;
 	return 0;
 }
 
@@ -140,8 +141,9 @@ char *link_room(struct link_end *e, size_t n, int *err)
 	if (n > LINK_FRAME_MAX)
 		return NULL;
 	/* Only a ring that looks full, or that may be empty, is worth the look at the other's cache
-	 * line. */
-	if (e->head - e->tail_seen >= LINK_SLOTS / 2 || e->data_head > LINK_DATA_BYTES / 64 ||
+	 * line, which it writes for each frame that it takes: once in some kilobytes. */
+	if (e->head - e->tail_seen >= LINK_SLOTS / 2 ||
+		e->data_head - e->data_looked > LINK_DATA_BYTES / 32 ||
 		piece(e, need, &e->skip) < need) {
 		*err = reclaim(e);
 		if (*err)

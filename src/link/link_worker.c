@@ -422,6 +422,7 @@ static void wake_up(struct link_worker *w, const struct polled *q, bool any)
 		q->links[i]->want = false;
 	}
 	w->events++;
+	w->ended_us = 0;
 	if (any) {
 		if (q->p[0].revents)
 			drain_pipe(w->wakeup[0]);

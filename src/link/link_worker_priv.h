@@ -77,6 +77,7 @@ struct link_worker {
 	uint64_t events; /* grows with everything that a waiter may wait for */
 	unsigned busy;
 	uint32_t service_us;
+	uint64_t ended_us; /* when the last one ended; 0: somebody waited since */
 	struct link_req *waiting, **waiting_tail;
 	struct link_req *free;
 	struct link_req *touched, **touched_tail;
