@@ -22,6 +22,7 @@ static struct up *begin(struct ctl *c, struct client *cl)
 		return NULL;
 	}
 	u = up_new(c, cl);
+	c->server.failed = false;
 	if (!u) {
 		client_end(cl, VERB_EXIT_FAILED, "no memory", "", NULL);
 		return NULL;

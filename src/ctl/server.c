@@ -130,6 +130,7 @@ static void try(struct ctl *c, enum server_source source)
 
 	if (!u)
 		return;
+	c->server.failed = false;
 	c->server.source = (uint8_t)source;
 	if (source == SERVER_AS_WRITTEN)
 		server_forget_found(c);
@@ -181,6 +182,9 @@ void server_flow_failed(struct up *u)
 {
 	struct ctl_server *s = &u->ctl->server;
 
+	/* What a deployed app's own files say is for whoever deploys it. */
+	if (u->deploy)
+		return;
 	s->failed = true;
 	(void)snprintf(s->why, sizeof s->why, "%.*s", (int)sizeof s->why - 1, u->fail_error);
 	(void)snprintf(s->help, sizeof s->help, "%.*s", (int)sizeof s->help - 1, u->fail_todo);
@@ -209,15 +213,15 @@ static void fall_back(struct ctl *c)
 	tell(c);
 }
 
-void server_flow_ended(struct ctl *c)
+void server_flow_ended(struct ctl *c, bool deployed)
 {
 	if (!c->start.server || c->stopping)
 		return;
-	if (c->live_us == 0 && c->server.failed) {
+	if (!deployed && c->live_us == 0 && c->server.failed) {
 		fall_back(c);
 		return;
 	}
-	if (!c->server.failed) {
+	if (!deployed && !c->server.failed) {
 		c->server.wait_ms = 0;
 		if (c->server.source == SERVER_AS_WRITTEN)
 			c->server.why[0] = c->server.help[0] = '\0';

@@ -48,7 +48,7 @@ void server_found(struct ctl *c, unsigned level, const char *file, unsigned line
 void server_forget_found(struct ctl *c);
 /* The flow has failed; and any flow has ended. Harmless for `stead up`. */
 void server_flow_failed(struct up *u);
-void server_flow_ended(struct ctl *c);
+void server_flow_ended(struct ctl *c, bool deployed);
 /* For status: null, or what a server has to say of itself. */
 json_t *server_json(const struct ctl *c);
 void server_free(struct ctl *c);

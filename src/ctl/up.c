@@ -23,6 +23,7 @@ enum { UP_PATIENCE_MS = 25 * 60 * 1000, TAIL_PATIENCE_MS = 1000 };
 void up_forget(struct up *u)
 {
 	struct ctl *c = u->ctl;
+	bool deployed;
 
 	ask_forget(c, u);
 	probe_stop(&u->probe);
@@ -37,10 +38,11 @@ void up_forget(struct up *u)
 	buf_done(&u->site_values);
 	json_decref(u->tail);
 	c->up = NULL;
+	deployed = u->deploy != NULL;
 	free(u->deploy);
 	free(u);
 	acme_turn(c);
-	server_flow_ended(c);
+	server_flow_ended(c, deployed);
 	deploy_next(c);
 }
 
@@ -159,7 +161,6 @@ struct up *up_new(struct ctl *c, struct client *cl)
 	u->tail = json_array();
 	loop_timer_in(c->loop, &u->timer, UP_PATIENCE_MS);
 	c->up = u;
-	c->server.failed = false;
 	return u;
 }
 
@@ -196,6 +197,7 @@ void up_start(struct ctl *c, struct client *cl)
 	if (refuse_busy(c, cl))
 		return;
 	u = up_new(c, cl);
+	c->server.failed = false;
 	if (!u) {
 		client_end(cl, VERB_EXIT_FAILED, "no memory", "", NULL);
 		return;

@@ -71,7 +71,8 @@ void up_found(struct up *u, unsigned level, const char *file, unsigned line, uns
 	if (!mend.error)
 		todo = mend.p;
 	client_finding(u->client, level, file, line, col, text, todo);
-	server_found(u->ctl, level, file, line, col, text, todo);
+	if (!u->deploy)
+		server_found(u->ctl, level, file, line, col, text, todo);
 	buf_done(&what);
 	buf_done(&mend);
 }

@@ -96,6 +96,31 @@ def test_a_broken_configuration_never_keeps_it_from_starting(server):
     assert "the last good configuration" in prop(server, "StatusText")
 
 
+def test_a_deploy_that_fails_is_not_the_servers_trouble(server):
+    """What is wrong with the server is still said behind a deploy, and nothing of the app's own files is."""
+    server.write("/root/app/index.html", "one")
+    server.write("/root/app/stead.conf", "[Site]\nDomain=app.test\nNoSuchKey=1\n")
+    assert "NoSuchKey" in server.run("stead deploy /root/app 2>&1", check=False)
+    before = status(server)["server"]
+    assert (before["error"], before["findings"]) == ("", 0), before
+    assert prop(server, "StatusText") == "serving 0 sites"
+    put_site(server, extra="Nonsense=1\n")
+    server.write(CONF, "[Server]\nListen=nonsense\n")
+    server.run("systemctl reload stead", check=False)
+    wait_until("its word", lambda: status(server)["server"]["error"])
+    wrong = status(server)["server"]
+    server.write("/root/app/stead.conf", "[Site]\nDomain=app.test\n")
+    server.run("stead deploy /root/app")
+    assert status(server)["server"] == wrong
+    server.run("stead remove app --data --confirm app")
+
+
+def test_doctor_knows_its_own_ports(server):
+    """systemd keeps stead's listeners for it, and is nobody that has taken the ports."""
+    found = json.loads(server.run("stead doctor ports --json"))
+    assert [one["finding"] for one in found["findings"]] == ["port_ours", "port_ours"] and found["well"], found
+
+
 def test_without_a_last_good_one_the_defaults_serve(server):
     server.run("systemctl stop stead; rm -rf /var/lib/stead")
     server.write(CONF, "no section\n")
