@@ -42,6 +42,9 @@ class Answer:
     def error(self, *a, **k):
         self.finding("error", *a, **k)
 
+    def warn(self, *a, **k):
+        self.finding("warning", *a, **k)
+
     def note(self, *a, **k):
         self.finding("note", *a, **k)
 

@@ -412,6 +412,9 @@ class Detect:
         settings = sys.modules.get("django.conf")
         if settings is not None and self.ran:
             s = settings.settings
+            if self.o["deploys"] and getattr(s, "DEBUG", False):
+                self.a.warn("Django's DEBUG is on: each visitor who meets an error is shown the settings and the code",
+                            "set DEBUG = False, and the site's names in ALLOWED_HOSTS, before others visit it")
             root, url = getattr(s, "STATIC_ROOT", None), getattr(s, "STATIC_URL", None)
             if root and url and os.path.isdir(str(root)):
                 self.put_static(str(url), str(root))
@@ -478,11 +481,12 @@ class Detect:
 
 def main():
     fd = int(sys.argv[1])
-    keys = ("folder", "name", "key", "target", "paths", "python", "venv", "venv_theirs", "requirements", "skip_import")
+    keys = ("folder", "name", "key", "target", "paths", "python", "venv", "venv_theirs", "requirements", "skip_import",
+            "deploys")
     o = dict(zip(keys, sys.argv[2:]))
     o["paths"] = [p for p in o["paths"].split("\n") if p]
-    for k in ("venv_theirs", "skip_import"):
-        o[k] = o[k] == "1"
+    for k in ("venv_theirs", "skip_import", "deploys"):
+        o[k] = o.get(k) == "1"
     os.set_inheritable(fd, False)
     answer = Answer(fd)
     sys.argv[:] = [o["folder"]]

@@ -504,7 +504,7 @@ struct msg_check_ask {
 	uint32_t no_detect; /* 1: values of the file only */
 	uint32_t uid, gid; /* as root: the candidate import runs as this user */
 	uint32_t seals;    /* enum check_seals: private keys are sealed for whoever has this public key */
-	uint32_t pad;
+	uint32_t deploys;  /* 1: it is to be a server's, so what is right only while one writes it is told */
 	uint8_t seal_for[32];
 };
 /* With CHECK_ASK: n of 32 bytes each follow, ascending: CertificateInputs= whose chain and box the asker has. */

@@ -343,6 +343,7 @@ static void fill_argv(
 	argv[n++] = py->theirs ? "1" : "0";
 	argv[n++] = req != NULL ? req->text : "";
 	argv[n++] = "0";
+	argv[n++] = k->ask.deploys != 0 ? "1" : "0";
 	argv[n] = NULL;
 }
 

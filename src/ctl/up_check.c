@@ -212,6 +212,7 @@ void up_check(struct up *u)
 		return;
 	u->seals = u->ctl->keys.known;
 	ask.seals = u->seals ? CHECK_SEALS : CHECK_SEALS_LATER;
+	ask.deploys = u->deploy != NULL;
 	memcpy(ask.seal_for, u->ctl->keys.public_key, sizeof ask.seal_for);
 	u->check_asked = true;
 	client_progress(u->client, "check", "looking at the folder", UINT32_MAX);

@@ -12,6 +12,7 @@ import deploybed
 from client import Load
 from deploybed import app, write
 from program import BUILD, TIMEOUT, give, wait_until
+from test_detect import DJANGO, DJANGO_WSGI, SETTINGS, check
 
 
 @pytest.fixture
@@ -193,6 +194,15 @@ def test_a_unit_file_is_an_app(server, folder, work):
     server.deploy(unit)
     wait_until("its word", lambda: "ticking" in server.one.cli("logs", "tick"))
     assert server.get(host="tick").status == 421
+
+
+def test_djangos_debug(server, folder):
+    """What is right while one writes an app, and wrong where others visit it, is told by a deploy alone."""
+    pytest.importorskip("django")
+    files = {**DJANGO, "shop/wsgi.py": DJANGO_WSGI, "shop/settings.py": SETTINGS + "DEBUG = True\n", "stead.conf": "[Site]\nDomain=shop.test\n"}
+    assert "DEBUG is on" in server.deploy(folder(files))
+    assert "DEBUG" not in json.dumps(check(folder(files), status=0))
+    assert "DEBUG" not in server.deploy(folder({**files, "shop/settings.py": SETTINGS}))
 
 
 def test_removed(server, folder):
