@@ -21,6 +21,10 @@ class Row:
         """What serves behind stead and its peers, and is counted for neither; or None."""
         return None
 
+    def floors(self):
+        """What else shows what an answer costs at least."""
+        return []
+
     def load(self, args):
         return measure.wrk
 

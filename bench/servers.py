@@ -112,6 +112,17 @@ class Floor(Server):
         self.wait("/")
 
 
+class Hop(Server):
+    """The floor of a server of two processes that answer together."""
+
+    name = "floor of two"
+
+    def __init__(self, binary, body_bytes):
+        super().__init__()
+        self.spawn([binary, str(self.port), str(body_bytes)])
+        self.wait("/")
+
+
 def nginx_log(server, log):
     # Buffered as on a busy site; stead batches its records as well.
     return f"{server.dir}/access.log combined buffer=64k flush=1s" if log else "off"
