@@ -55,10 +55,12 @@ static bool is_head(struct stead_req *r)
 	return false;
 }
 
-static int head_put(struct stead_req *r, const void *p, size_t n)
+/* Room for n more bytes of the head; NULL: *err says why. */
+static char *head_room(struct stead_req *r, size_t n, int *err)
 {
+	*err = -EMSGSIZE;
 	if (n > STEAD_HEAD_MAX - r->head_len)
-		return -EMSGSIZE;
+		return NULL;
 	if (r->head_len + n > r->head_cap) {
 		size_t cap = r->head_cap ? r->head_cap * 2 : 1024;
 		char *more;
@@ -66,33 +68,35 @@ static int head_put(struct stead_req *r, const void *p, size_t n)
 		while (cap < r->head_len + n)
 			cap *= 2;
 		more = realloc(r->head, cap);
+		*err = -ENOMEM;
 		if (!more)
-			return -ENOMEM;
+			return NULL;
 		r->head = more;
 		r->head_cap = cap;
 	}
-	if (n)
-		memcpy(r->head + r->head_len, p, n);
-	r->head_len += n;
-	return 0;
+	*err = 0;
+	return r->head + r->head_len;
 }
 
 static int head_begin(struct stead_req *r, unsigned status, const char *reason, size_t n)
 {
 	struct link_head h = {
 		.status = (uint16_t)status, .reason_len = (uint32_t)n, .content_length = -1};
+	char *at;
 	int err;
 
 	r->head_len = 0;
 	r->nheaders = 0;
 	r->length = -1;
 	r->status = status;
-	err = head_put(r, &h, sizeof(h));
-	if (!err)
-		err = head_put(r, reason, n);
-	if (err)
-		r->head_len = 0;
-	return err;
+	at = head_room(r, sizeof(h) + n, &err);
+	if (!at)
+		return err;
+	memcpy(at, &h, sizeof(h));
+	if (n)
+		memcpy(at + sizeof(h), reason, n);
+	r->head_len = sizeof(h) + n;
+	return 0;
 }
 
 /* May the head still be changed? */
@@ -118,12 +122,13 @@ int stead_status(struct stead_req *r, unsigned status, const char *reason)
 
 int stead_header(struct stead_req *r, const char *name, const char *value)
 {
-	size_t name_len = name ? strlen(name) : 0, n = value ? strlen(value) : 0, was;
+	size_t name_len = name ? strlen(name) : 0, n = value ? strlen(value) : 0;
 	struct {
 		uint16_t name_len, zero;
 		uint32_t value_len;
 	} head = {(uint16_t)name_len, 0, (uint32_t)n};
 	int err = head_open(r);
+	char *at;
 
 	if (err)
 		return err;
@@ -132,7 +137,7 @@ int stead_header(struct stead_req *r, const char *name, const char *value)
 		return -EINVAL;
 	if (!r->head_len && (err = head_begin(r, 200, NULL, 0)) < 0)
 		return err;
-	if (strcasecmp(name, "content-length") == 0) {
+	if (name_len == 14 && strcasecmp(name, "content-length") == 0) {
 		int64_t length = link_field_length(value, n);
 
 		if (length < 0)
@@ -142,17 +147,17 @@ int stead_header(struct stead_req *r, const char *name, const char *value)
 	}
 	if (r->nheaders == STEAD_FIELDS_MAX)
 		return -EMSGSIZE;
-	was = r->head_len;
-	err = head_put(r, &head, sizeof(head));
-	if (!err)
-		err = head_put(r, name, name_len);
-	if (!err)
-		err = head_put(r, value, n);
-	if (err)
-		r->head_len = was;
-	else
-		r->nheaders++;
-	return err;
+	if (n > STEAD_HEAD_MAX)
+		return -EMSGSIZE;
+	at = head_room(r, sizeof(head) + name_len + n, &err);
+	if (!at)
+		return err;
+	memcpy(at, &head, sizeof(head));
+	memcpy(at + sizeof(head), name, name_len);
+	memcpy(at + sizeof(head) + name_len, value, n);
+	r->head_len += sizeof(head) + name_len + n;
+	r->nheaders++;
+	return 0;
 }
 
 /* All that is known of the head is in its bytes. */
