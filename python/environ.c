@@ -140,33 +140,38 @@ static int set_entry(struct wsgi *w, PyObject *env, const struct entry *t)
 	return res < 0 ? -1 : 1;
 }
 
-static bool same_bytes(const char *a, const char *b, size_t n)
-{
-	return memcmp(a, b, n) == 0;
-}
-
-/* Has the block the shape's keys in its order? Then *ret_n of the entries have other values, or too many. */
+/* Has the block the shape's keys in its order? The shape's was looked at when it was learned. Then *ret_n of the entries have other values; not too many. */
 static bool fits(const struct env_shape *s, const char *p, const char *end,
 	struct entry diffs[SHAPE_DIFFS_MAX], unsigned *ret_n)
 {
 	const char *old = s->block, *old_end = old + s->len;
-	struct entry is, was;
 	unsigned n = 0;
 
-	while (entry_next(&old, old_end, &was)) {
-		if (!entry_next(&p, end, &is) || is.e.code != was.e.code ||
-			is.e.name_len != was.e.name_len ||
-			!same_bytes(is.name, was.name, is.e.name_len))
+	while (old < old_end) {
+		struct link_env_entry is, was;
+		size_t left = (size_t)(end - p);
+
+		memcpy(&was, old, sizeof(was));
+		if (left < sizeof(is))
 			return false;
-		if (is.e.value_len == was.e.value_len &&
-			same_bytes(is.value, was.value, is.e.value_len))
-			continue;
-		if (n == SHAPE_DIFFS_MAX)
+		memcpy(&is, p, sizeof(is));
+		p += sizeof(is);
+		old += sizeof(was);
+		left -= sizeof(is);
+		if (is.code != was.code || is.name_len != was.name_len || is.name_len > left ||
+			is.value_len > left - is.name_len)
 			return false;
-		diffs[n++] = is;
+		/* The value lies behind the name, so that both are one look. */
+		if (is.value_len != was.value_len || memcmp(p, old, is.name_len + is.value_len) != 0) {
+			if (n == SHAPE_DIFFS_MAX || memcmp(p, old, is.name_len) != 0)
+				return false;
+			diffs[n++] = (struct entry){is, p, p + is.name_len};
+		}
+		p += is.name_len + is.value_len;
+		old += was.name_len + was.value_len;
 	}
 	*ret_n = n;
-	return !entry_next(&p, end, &is);
+	return p == end;
 }
 
 /* The environ as a copy of an earlier one; NULL without an exception: there is none like it. */
@@ -212,6 +217,7 @@ static void learn(struct wsgi *w, PyObject *env, const char *p, size_t n, unsign
 		PyErr_Clear();
 		return;
 	}
+	/* Whole entries only: fits() relies on it. */
 	memcpy(s->block, p, n);
 	s->len = (uint32_t)n;
 	old = s->env;
@@ -225,7 +231,7 @@ static bool is_head_of(const char *p, const char *end)
 
 	while (entry_next(&p, end, &t)) {
 		if (t.e.code == ENV_METHOD)
-			return t.e.value_len == 4 && same_bytes(t.value, "HEAD", 4);
+			return t.e.value_len == 4 && memcmp(t.value, "HEAD", 4) == 0;
 	}
 	return false;
 }
@@ -255,6 +261,6 @@ PyObject *environ_new(struct wsgi *w, const char *p, size_t n, bool *is_head)
 	if (res < 0)
 		Py_CLEAR(env);
 	if (env)
-		learn(w, env, p, n, keys);
+		learn(w, env, p, (size_t)(at - p), keys);
 	return env;
 }

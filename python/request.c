@@ -31,11 +31,11 @@ int wsgi_wait(struct wsgi *w, uint64_t seen)
 static int text(struct wsgi *w, PyObject *str, const char **ret_p, size_t *ret_n)
 {
 	struct text_entry *e = &w->texts[((uintptr_t)str >> 4) % TEXTS_CACHED];
-	char *p;
-	Py_ssize_t n;
 
 	if (e->str != str) {
 		PyObject *bytes, *old_str = e->str, *old_bytes = e->bytes;
+		char *p;
+		Py_ssize_t n;
 
 		if (!PyUnicode_Check(str)) {
 			PyErr_SetString(PyExc_TypeError, "status and header fields must be str");
@@ -44,16 +44,17 @@ static int text(struct wsgi *w, PyObject *str, const char **ret_p, size_t *ret_n
 		bytes = PyUnicode_AsLatin1String(str);
 		if (!bytes)
 			return -1;
+		if (PyBytes_AsStringAndSize(bytes, &p, &n) < 0) {
+			Py_DECREF(bytes);
+			return -1;
+		}
 		Py_INCREF(str);
-		e->str = str;
-		e->bytes = bytes;
+		*e = (struct text_entry){str, bytes, p, (size_t)n};
 		Py_XDECREF(old_str);
 		Py_XDECREF(old_bytes);
 	}
-	if (PyBytes_AsStringAndSize(e->bytes, &p, &n) < 0)
-		return -1;
-	*ret_p = p;
-	*ret_n = (size_t)n;
+	*ret_p = e->p;
+	*ret_n = e->n;
 	return 0;
 }
 

@@ -35,6 +35,8 @@ struct env_shape {
 /* A str that was met as part of a head, and its bytes. */
 struct text_entry {
 	PyObject *str, *bytes;
+	const char *p; /* of bytes */
+	size_t n;
 };
 
 struct wsgi {
