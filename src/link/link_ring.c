@@ -141,7 +141,7 @@ char *link_room(struct link_end *e, size_t n, int *err)
 	if (n > LINK_FRAME_MAX)
 		return NULL;
 	/* Only a ring that looks full, or that may be empty, is worth the look at the other's cache
-	 * line, which it writes for each frame that it takes: once in some kilobytes. */
+	 * line, which it writes for each frame that it takes: after each wait, and once in some kilobytes. */
 	if (e->head - e->tail_seen >= LINK_SLOTS / 2 ||
 		e->data_head - e->data_looked > LINK_DATA_BYTES / 32 ||
 		piece(e, need, &e->skip) < need) {
@@ -259,6 +259,8 @@ void link_awake(struct link_end *e)
 
 	if (s & 1)
 		atomic_store_explicit(&e->page->sleep, s + 1, memory_order_release);
+	/* The other had time: the next frame looks how far it has come. */
+	e->data_looked = e->data_head - LINK_DATA_BYTES;
 }
 
 bool link_stop(struct link_end *e, unsigned seat, uint64_t id)
