@@ -58,12 +58,14 @@ static const struct phase phases[] = {
 
 static void run(struct req *r)
 {
-	for (; r->phase < ARRAY_LEN(phases); r->phase++) {
-		const struct phase *p = &phases[r->phase];
+	for (unsigned i = r->phase; i < ARRAY_LEN(phases); i++) {
+		const struct phase *p = &phases[i];
 		enum phase_end end;
 
 		if (p->rule && !(r->route->rules & p->rule))
 			continue;
+		/* Only where something runs that may look at it, or come back to it. */
+		r->phase = (uint8_t)i;
 		end = p->run(r);
 		if (end == PHASE_ANSWERED || r->ended)
 			return;
