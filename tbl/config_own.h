@@ -11,7 +11,7 @@ CONF(SERVICE_SUPPLEMENTARY_GROUPS, SERVICE, "SupplementaryGroups", CONF_TYPE_ACC
 CONF(SERVICE_DYNAMIC_USER, SERVICE, "DynamicUser", CONF_TYPE_BOOL, 0, "no", 0, 0, "", WHEN_RESTART, "run as the app's own user, whatever User= says",
 	"The user is app-NAME, which stays: its number is not another's after a restart, as it can be in systemd.", "DynamicUser=yes")
 CONF(SERVICE_STATE_DIRECTORY, SERVICE, "StateDirectory", CONF_TYPE_OWN_DIRECTORY, CONF_MANY | CONF_SPECIFIERS, "", 0, 16, "", WHEN_RESTART, "folders for what the app keeps",
-	"Made before each start below %S, which is the app's data folder and not /var/lib; STATE_DIRECTORY names them, with a colon between. As root the app sees them at /var/lib, too, as under systemd, in place of what the machine has there under that name; a folder `stead` it does not. Left out: STATE_DIRECTORY is the data folder itself.", "StateDirectory=shop")
+	"Made before each start below %S, which is the app's data folder and not /var/lib; STATE_DIRECTORY names them, with a colon between. As root the app sees them at /var/lib, too, as under systemd, in place of what the machine has there under that name; but only by the app's own name, one that begins with it or that it begins with (shop, shop-cache, and shop of the app shop-web). Left out: STATE_DIRECTORY is the data folder itself.", "StateDirectory=shop")
 CONF(SERVICE_STATE_DIRECTORY_MODE, SERVICE, "StateDirectoryMode", CONF_TYPE_MODE, 0, "0755", 0, 0, "", WHEN_RESTART, "the mode of those folders",
 	"Octal.", "StateDirectoryMode=0750")
 CONF(SERVICE_CACHE_DIRECTORY, SERVICE, "CacheDirectory", CONF_TYPE_OWN_DIRECTORY, CONF_MANY | CONF_SPECIFIERS, "", 0, 16, "", WHEN_RESTART, "folders for what the app can make again",

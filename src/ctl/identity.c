@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/ownname.h"
 #include "wants.h"
 
 static const char not_named[] = "[Server] AllowUsers= of /etc/stead/stead.conf does not name it";
@@ -203,6 +204,35 @@ static void look(struct up *u, const struct app_value *v, const struct identity 
 	}
 }
 
+static const struct {
+	const char *folder, *key, *env, *usual, *todo;
+} kinds[CONF_OWN_KINDS] = {
+	[CONF_OWN_STATE] = {"data", "StateDirectory", "STATE_DIRECTORY", "/var/lib",
+		"the app finds it by %S or STATE_DIRECTORY; or name it like the app"},
+	[CONF_OWN_CACHE] = {"cache", "CacheDirectory", "CACHE_DIRECTORY", "/var/cache",
+		"the app finds it by %C or CACHE_DIRECTORY; or name it like the app"},
+	[CONF_OWN_LOGS] = {"logs", "LogsDirectory", "LOGS_DIRECTORY", "/var/log",
+		"the app finds it by %L or LOGS_DIRECTORY; or name it like the app"},
+	[CONF_OWN_CONFIG] = {"config", "ConfigurationDirectory", "CONFIGURATION_DIRECTORY", "/etc",
+		"the app finds it by %E or CONFIGURATION_DIRECTORY; or name it like the app"},
+	[CONF_OWN_RUNTIME] = {"", "RuntimeDirectory", "RUNTIME_DIRECTORY", "/run",
+		"the app finds it by %t or RUNTIME_DIRECTORY; or name it like the app"},
+};
+
+/* A folder that is not where a unit of systemd has it. */
+static void look_at_folder(struct up *u, const struct app_value *v)
+{
+	char text[300];
+
+	for (unsigned k = 0; u->ctl->start.root && k < CONF_OWN_KINDS; k++) {
+		if (strcmp(v->key, kinds[k].key) != 0 || ownname_is(u->app.name, v->text))
+			continue;
+		(void)snprintf(text, sizeof text, "%s=%.100s is not at %s/%.100s: that name is not like the app's", v->key, v->text,
+			kinds[k].usual, v->text);
+		up_found(u, CONF_NOTE, v->file, v->line, v->col, text, kinds[k].todo);
+	}
+}
+
 void identity_settle(struct up *u)
 {
 	bool dynamic = !u->c->own.user[0] && !u->c->own.group[0];
@@ -212,6 +242,9 @@ void identity_settle(struct up *u)
 	if (u->ctl->start.root)
 		u->app.uid = who.uid;
 	for (const struct app_value *v = u->app.values; v; v = v->next)
+		if (strcmp(v->section, "Service") == 0 && v->text[0])
+			look_at_folder(u, v);
+	for (const struct app_value *v = u->app.values; v; v = v->next)
 		if (strcmp(v->section, "Service") == 0 && strcmp(v->origin, "file") == 0 && v->text[0] &&
 			(strcmp(v->key, "SupplementaryGroups") == 0 ||
 				(!dynamic && (strcmp(v->key, "User") == 0 || strcmp(v->key, "Group") == 0))))
@@ -219,16 +252,6 @@ void identity_settle(struct up *u)
 }
 
 /* ---- folders ---- */
-
-static const struct {
-	const char *folder, *env, *usual;
-} kinds[CONF_OWN_KINDS] = {
-	[CONF_OWN_STATE] = {"data", "STATE_DIRECTORY", "/var/lib"},
-	[CONF_OWN_CACHE] = {"cache", "CACHE_DIRECTORY", "/var/cache"},
-	[CONF_OWN_LOGS] = {"logs", "LOGS_DIRECTORY", "/var/log"},
-	[CONF_OWN_CONFIG] = {"config", "CONFIGURATION_DIRECTORY", "/etc"},
-	[CONF_OWN_RUNTIME] = {"", "RUNTIME_DIRECTORY", "/run"},
-};
 
 /* The folder that holds those of that kind. */
 static void base_of(const struct ctl *c, const struct app *a, enum conf_own_kind kind, uint32_t set, char ret[static CTL_PATH_MAX])
@@ -299,9 +322,10 @@ static bool is_empty(const char *folder)
 
 /* Where a unit of systemd has it, as the app sees it. Configuration that somebody put there stays to be seen, and stead's
  * own folders are nobody's. */
-static bool usual_place(const struct ctl *c, enum conf_own_kind kind, const char *name, char ret[static CTL_PATH_MAX])
+static bool usual_place(const struct ctl *c, const struct app *a, enum conf_own_kind kind, const char *name,
+	char ret[static CTL_PATH_MAX])
 {
-	if (!c->start.root || (strncmp(name, "stead", 5) == 0 && (!name[5] || name[5] == '/')) ||
+	if (!c->start.root || !ownname_is(a->name, name) || (strncmp(name, "stead", 5) == 0 && (!name[5] || name[5] == '/')) ||
 		snprintf(ret, CTL_PATH_MAX, "%s/%s", kinds[kind].usual, name) >= CTL_PATH_MAX)
 		return false;
 	return kind != CONF_OWN_CONFIG || is_empty(ret);
@@ -322,7 +346,7 @@ void identity_paths(const struct ctl *c, const struct app *a, const struct conf_
 			if (!path_of(c, a, k, set, *name, path))
 				continue;
 			put(arg, kind | conf->own.mode[k] << JAIL_PATH_MODE_SHIFT, path);
-			if (usual_place(c, k, *name, path))
+			if (usual_place(c, a, k, *name, path))
 				put(arg, JAIL_PATH_PLACE, path);
 		}
 	}
@@ -337,7 +361,7 @@ bool identity_socket(const struct ctl *c, const struct app *a, const struct conf
 	for (const char *const *name = conf->own.names[CONF_OWN_RUNTIME]; name && *name; name++) {
 		size_t n, m;
 
-		if (!usual_place(c, CONF_OWN_RUNTIME, *name, place))
+		if (!usual_place(c, a, CONF_OWN_RUNTIME, *name, place))
 			continue;
 		n = strlen(place);
 		if (strncmp(socket, place, n) != 0 || socket[n] != '/' || !path_of(c, a, CONF_OWN_RUNTIME, a->set, *name, ret))

@@ -46,8 +46,8 @@ struct usual {
 	} at[USUAL_MAX];
 	unsigned n;
 };
-/* Is it a place for the folder before it? */
-bool usual_fits(const struct mounts_path *folder, const struct mounts_path *place);
+/* Is it a place that this app may have for the folder before it? */
+bool usual_fits(const char *app, const struct mounts_path *folder, const struct mounts_path *place);
 /* Which folders the places are now: another sum when one of them was removed, with which the kernel takes away what was
  * shown there (systemd does so with those of a unit that ends). */
 uint64_t usual_seen(const struct mounts_path *path, unsigned paths);

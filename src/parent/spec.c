@@ -108,7 +108,7 @@ static bool jail_read(struct unpack *u, struct spec *s)
 		s->paths[i].path = unpack_str(u);
 		if (s->paths[i].path[0] != '/' ||
 			((s->paths[i].kind & JAIL_PATH_KINDS) == JAIL_PATH_PLACE &&
-				(i == 0 || !usual_fits(&s->paths[i - 1], &s->paths[i]))))
+				(i == 0 || !usual_fits(s->name, &s->paths[i - 1], &s->paths[i]))))
 			return false;
 	}
 	for (uint32_t i = 0; s->calls != NULL && i < s->jail.calls; i++)

@@ -3,12 +3,13 @@
  * /var/lib/shop, too, RuntimeDirectory=shop at /run/shop. Units that others wrote have these paths written into them.
  *
  * Called by mounts.c in the child that makes an app's namespace: first to take the folders, last to show them. The
- * places are folders of the machine, made empty where there are none, and of the namespace alone what is in them: what
+ * places are folders of the machine, made empty where there are none and only by names that are the app's, and of the namespace alone what is in them: what
  * the machine has at such a place is not touched, and not seen by the app. A folder is made and opened as the app, step
  * by step and without following a link, for what lies in it is the app's to choose.
  */
 #include "parent.h"
 #include "mounts.h"
+#include "lib/ownname.h"
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <stdio.h>
@@ -45,12 +46,12 @@ static bool climbs(const char *name)
 	return false;
 }
 
-bool usual_fits(const struct mounts_path *folder, const struct mounts_path *place)
+bool usual_fits(const char *app, const struct mounts_path *folder, const struct mounts_path *place)
 {
 	const char *name = name_of(place->path);
 	size_t n = name != NULL ? strlen(name) : 0, m = strlen(folder->path);
 
-	return name != NULL && !climbs(name) && m > n + 1 && folder->path[m - n - 1] == '/' &&
+	return name != NULL && ownname_is(app, name) && !climbs(name) && m > n + 1 && folder->path[m - n - 1] == '/' &&
 	       strcmp(folder->path + m - n, name) == 0;
 }
 

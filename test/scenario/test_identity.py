@@ -308,13 +308,13 @@ import http.server, os, socket
 class Answer(http.server.BaseHTTPRequestHandler):
     address_string = lambda self: "gate"
     def do_GET(self):
-        open("/var/lib/stead-usual/deep/" + self.path.strip("/"), "w").close()
+        open("/var/lib/shop-usual/deep/" + self.path.strip("/"), "w").close()
         try:
-            open("/etc/stead-usual/x", "w").close()
+            open("/etc/shop-usual/x", "w").close()
             config = "written"
         except OSError as e:
             config = e.strerror
-        body = repr([sorted(os.listdir(p)) for p in ("/var/lib/stead-usual/deep", "/run/stead-usual", "/etc/stead-usual", "/var/lib/stead")]
+        body = repr([sorted(os.listdir(p)) for p in ("/var/lib/shop-usual/deep", "/run/shop-usual", "/etc/shop-usual", "/var/lib/stead")]
                     + [config, "%d"]).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -324,11 +324,11 @@ class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_UNIX
     def server_bind(self):
         self.socket.bind(self.server_address)
-Server("/run/stead-usual/own.sock", Answer).serve_forever()
+Server("/run/shop-usual/own.sock", Answer).serve_forever()
 """
-HABITUAL = ("[Site]\nDomain=shop.test\nHealth=/one\n[Service]\nExecStart=/usr/bin/python3 s.py\nListen=unix:/run/stead-usual/own.sock\n"
-            "RuntimeDirectory=stead-usual\nStateDirectory=stead-usual/deep\nConfigurationDirectory=stead-usual\nStateDirectory=stead\n")
-USUAL = [pathlib.Path(p) for p in ("/run/stead-usual", "/var/lib/stead-usual/deep", "/var/lib/stead-usual", "/etc/stead-usual")]
+HABITUAL = ("[Site]\nDomain=shop.test\nHealth=/one\n[Service]\nExecStart=/usr/bin/python3 s.py\nListen=unix:/run/shop-usual/own.sock\n"
+            "RuntimeDirectory=shop-usual\nStateDirectory=shop-usual/deep\nConfigurationDirectory=shop-usual\nStateDirectory=stead\n")
+USUAL = [pathlib.Path(p) for p in ("/run/shop-usual", "/var/lib/shop-usual/deep", "/var/lib/shop-usual", "/etc/shop-usual")]
 OF_SHOP = [pathlib.Path(p) for p in ("/run/shop", "/var/lib/shop", "/var/lib/more/deep", "/var/lib/more", "/var/cache/shop", "/var/log/shop", "/etc/shop")]
 
 
@@ -351,7 +351,7 @@ def test_folders_where_systemd_has_them(operated, work, usual):
     server.deploy(folder)
     base = server.one.state / "apps/shop"
     assert told(server, "/one") == [["one"], ["own.sock"], [], ["up"], "Read-only file system", "1"]
-    assert [p.name for p in (base / "data/stead-usual/deep").iterdir()] == ["one"]
+    assert [p.name for p in (base / "data/shop-usual/deep").iterdir()] == ["one"]
     assert all(not any(p.iterdir()) for p in (USUAL[0], USUAL[1], USUAL[3]))
     # The next release runs beside this one, with a socket of its own at the same place.
     write(folder, {"s.py": HABITS % 2, "stead.conf": HABITUAL})
@@ -370,13 +370,24 @@ def test_folders_where_systemd_has_them(operated, work, usual):
 
 
 @needs_root
+def test_no_name_of_somebody_else_is_made(operated, work, usual):
+    """Who deploys an app makes no folder that means something to the machine: /run/nologin keeps everybody out."""
+    server = operated("")
+    folder = write(work / "shop", files("RuntimeDirectory=nologin\nStateDirectory=other shop\n"))
+    said = server.deploy(folder)
+    assert "RuntimeDirectory=nologin is not at /run/nologin" in said and "StateDirectory=other is not at /var/lib/other" in said, said
+    assert "=shop is" not in said and told(server)["env"]["RUNTIME_DIRECTORY"].endswith("/nologin")
+    assert not pathlib.Path("/run/nologin").exists() and not pathlib.Path("/var/lib/other").exists() and pathlib.Path("/var/lib/shop").exists()
+
+
+@needs_root
 def test_a_folder_of_its_own_is_no_way_out(operated, work, usual):
     """An app that puts a link to somebody else's folder where its own was sees nothing there, and is told why it does not start."""
     server = operated("")
     folder = write(work / "shop", {"s.py": HABITS % 1, "stead.conf": HABITUAL})
     server.deploy(folder)
     assert told(server, "/one")[0] == ["one"]
-    deep = server.one.state / "apps/shop/data/stead-usual"
+    deep = server.one.state / "apps/shop/data/shop-usual"
     shutil.rmtree(deep)
     deep.symlink_to("/etc")
     said = server.deploy(folder, code=1)
