@@ -183,6 +183,49 @@ int unitword_read(const char *path, const char *section, const char *key, char *
 	return e;
 }
 
+/* Its first word, and the blanks around that, are passed over when `behind`. */
+static bool is_value(const char *text, bool behind, const char *value)
+{
+	size_t n;
+
+	text += strspn(text, blanks);
+	if (behind) {
+		text += strcspn(text, blanks);
+		text += strspn(text, blanks);
+	}
+	n = strlen(text);
+	while (n > 0 && strchr(blanks, text[n - 1]) != NULL)
+		n--;
+	return n > 0 && n == strlen(value) && memcmp(text, value, n) == 0;
+}
+
+int unitword_says(const char *text, size_t n, const char *key, bool behind, const char *value)
+{
+	struct text t = {text, text + n};
+	char *line = malloc(LINE_MAX_BYTES);
+	int e = line != NULL ? 1 : -ENOMEM, found = 0;
+
+	while (e > 0 && found == 0 && (e = next_line(&t, line)) > 0) {
+		const char *said = value_of(line, key);
+
+		found = said != NULL && is_value(said, behind, value);
+	}
+	free(line);
+	return found != 0 || e >= 0 ? found : e;
+}
+
+int unitword_file_says(const char *path, const char *key, bool behind, const char *value)
+{
+	char *text = NULL;
+	size_t n = 0;
+	int e = read_roots(path, &text, &n);
+
+	if (e == 0)
+		e = unitword_says(text, n, key, behind, value);
+	free(text);
+	return e;
+}
+
 int unitword_has(const char *words, const char *word)
 {
 	size_t len = strlen(word), n;

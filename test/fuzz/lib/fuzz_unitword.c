@@ -1,5 +1,6 @@
 /*
- * fuzz_unitword.c: the words of one key. They are whole words of the text, one blank between them, and fit.
+ * fuzz_unitword.c: the words of one key. They are whole words of the text, one blank between them, and fit; and a key that
+ * says a value has all words of that value.
  */
 #include "lib/must.h"
 #include "lib/unitword.h"
@@ -28,5 +29,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		word[strcspn(got + at, " ")] = '\0';
 		must(unitword_has(got, word));
 	}
+	must(unitword_says((const char *)data + 1, size - 1, "AllowUsers", false, "") <= 0);
+	if (unitword_says((const char *)data + 1, size - 1, "Root", false, "/srv/a b") > 0)
+		must(memmem(data + 1, size - 1, "Root", 4) != NULL && memmem(data + 1, size - 1, "/srv/a b", 8) != NULL);
+	if (unitword_says((const char *)data + 1, size - 1, "Static", true, "/srv") > 0)
+		must(memmem(data + 1, size - 1, "/srv", 4) != NULL);
 	return 0;
 }

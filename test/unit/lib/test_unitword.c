@@ -44,6 +44,35 @@ static void test_find(void **state)
 	}
 }
 
+static void test_says(void **state)
+{
+	static const struct {
+		const char *text, *key;
+		bool behind;
+		const char *value;
+		int said;
+	} rows[] = {
+		{"[Site]\nRoot=/srv/www\n", "Root", false, "/srv/www", 1},
+		{"Root = /srv/a b \r\n", "Root", false, "/srv/a b", 1},
+		{"[Route /x]\nRoot=\\\n/srv/www", "Root", false, "/srv/www", 1},
+		{"#Root=/srv/www\nXRoot=/srv/www\nRootX=/srv/www\n", "Root", false, "/srv/www", 0},
+		{"Root=/srv/www2\nRoot=/srv\nRoot=x /srv/www\n", "Root", false, "/srv/www", 0},
+		{"Root=/srv/www\n", "Root", false, "", 0},
+		{"Root=\n", "Root", false, "", 0},
+		{"Static=/static /srv/www\n", "Static", true, "/srv/www", 1},
+		{"Static=/static   /srv/a b\n", "Static", true, "/srv/a b", 1},
+		{"Static=/srv/www\n", "Static", true, "/srv/www", 0},
+		{"Root=/srv/w%i\n", "Root", false, "/srv/wx", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (unitword_says(rows[i].text, strlen(rows[i].text), rows[i].key, rows[i].behind, rows[i].value) != rows[i].said)
+			fail_msg("row %zu is not %d", i, rows[i].said);
+	/* Nothing behind the end of the text counts. */
+	assert_int_equal(unitword_says("Root=/srv/www", 12, "Root", false, "/srv/www"), 0);
+}
+
 static void test_bounds(void **state)
 {
 	static const char text[] = "[S]\nK=abc de\n";
@@ -103,7 +132,7 @@ static void test_whose_file(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_find), cmocka_unit_test(test_bounds),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_find), cmocka_unit_test(test_says), cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_has), cmocka_unit_test(test_whose_file)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
