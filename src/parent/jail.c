@@ -8,7 +8,8 @@
  *
  * JAIL_ROOT: a root folder in memory, read-only, that holds the libraries, the one executable and
  * STATE/public (the published files) at their usual paths, so that paths in a snapshot mean the
- * same with and without a jail. A gate's also has /run/stead/backends, where backends put the Unix
+ * same with and without a jail. What is mounted below STATE/public in the gates' namespace (view.c), now and later, a gate
+ * has too; of all other mounts of the machine it hears nothing. A gate's also has /run/stead/backends, where backends put the Unix
  * sockets that it shall connect to: a folder that stays, so what comes and goes in it is seen.
  */
 #include "parent.h"
@@ -98,10 +99,9 @@ int jail_calls(const struct jail_plan *j)
 
 static int step_mount_namespace(const struct jail_plan *j)
 {
-	(void)j;
 	if (unshare(CLONE_NEWNS | CLONE_NEWIPC) < 0)
 		return -errno;
-	return fail_errno(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	return fail_errno(mount(NULL, "/", NULL, MS_REC | (j->mounts_fd >= 0 ? MS_SLAVE : MS_PRIVATE), NULL));
 }
 
 /* mkdir -p of `path` below `root`, then the path itself in ret. */
@@ -126,6 +126,7 @@ static int make_below(const char *root, const char *path, bool file, char ret[st
 	return 0;
 }
 
+/* MS_REC among the flags: with what is mounted below it, now and later. */
 static int bind_below(
 	const char *root, const char *from, const char *path, bool file, unsigned long flags)
 {
@@ -134,10 +135,12 @@ static int bind_below(
 
 	if (e < 0)
 		return e;
-	if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+	if (mount(from, to, NULL, MS_BIND | (flags & MS_REC), NULL) < 0)
+		return -errno;
+	if ((flags & MS_REC) == 0 && mount(NULL, to, NULL, MS_PRIVATE, NULL) < 0)
 		return -errno;
 	return fail_errno(mount(NULL, to, NULL,
-		MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | flags, NULL));
+		MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | (flags & ~(unsigned long)MS_REC), NULL));
 }
 
 /* /lib and the like are folders of their own on some systems and symlinks into /usr on others. */
@@ -200,7 +203,7 @@ static int step_root(const struct jail_plan *j)
 	snprintf(at, sizeof(at), "%s%s", root, j->exe);
 	if (access(at, X_OK) < 0 && (e = bind_below(root, exe, j->exe, true, 0)) < 0)
 		return e;
-	if ((e = bind_below(root, public, public, false, MS_NOEXEC)) < 0)
+	if ((e = bind_below(root, public, public, false, MS_NOEXEC | (j->mounts_fd >= 0 ? MS_REC : 0))) < 0)
 		return e;
 	if (j->role == PROC_GATE && ((e = bind_authorities(root)) < 0 || (e = bind_backends(root)) < 0))
 		return e;
@@ -260,7 +263,7 @@ struct jail_step {
 #define KIND(K) (1U << JAIL_##K)
 enum { JAILED = KIND(USER) | KIND(ROOT) | KIND(APP) };
 static const struct jail_step steps[] = {
-	{"view", step_view, KIND(USER) | KIND(APP)},
+	{"view", step_view, JAILED},
 	{"own pids", step_own_pids, KIND(APP)},
 	{"own ipc", step_own_ipc, KIND(USER) | KIND(APP)},
 	{"mount namespace", step_mount_namespace, KIND(ROOT)},

@@ -406,6 +406,11 @@ static const struct part {
 	{"usual places", part_usual},
 };
 
+static int share(const char *folder)
+{
+	return mount(folder, folder, NULL, MS_BIND, NULL) < 0 || mount(NULL, folder, NULL, MS_SHARED, NULL) < 0 ? -errno : 0;
+}
+
 /* In the child: 0, or -errno with the part's name. */
 static int build(const struct mounts_plan *plan, const char **ret_step)
 {
@@ -418,6 +423,10 @@ static int build(const struct mounts_plan *plan, const char **ret_step)
 	v->plan = plan;
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return -errno;
+	if (plan->shared != NULL) {
+		*ret_step = "published folders";
+		return share(plan->shared);
+	}
 	for (size_t i = 0; e == 0 && i < ARRAY_LEN(parts); i++) {
 		*ret_step = parts[i].name;
 		e = parts[i].run(v);

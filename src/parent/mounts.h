@@ -17,6 +17,8 @@ struct mounts_path {
 };
 struct mounts_plan {
 	const struct parent *parent;
+	const char *shared; /* nothing of what follows: the machine's files as they are, and what is mounted below this
+			       folder later is seen in each namespace that was made of this one; or NULL */
 	uid_t uid; /* of the app, for what is its own */
 	gid_t gid;
 	bool app;              /* its own shared memory has a bound */

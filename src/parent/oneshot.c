@@ -74,6 +74,9 @@ static int start(struct parent *p, struct oneshot *o, const struct msg_oneshot *
 	o->child.generation = ++p->generation;
 	if (e == 0)
 		e = view_role(p, (enum proc)m->role, &ask.jail.mounts_fd, ask.failed);
+	/* Where it mounts what is published. Most acts have no need of it, so its want is said by the one that has. */
+	if (m->role == PROC_ACT)
+		(void)view_role(p, PROC_GATE, &ask.fd[4], ask.failed);
 	if (e == 0)
 		e = child_start(p, &o->child, &ask, &step);
 	spawn_done(&ask);

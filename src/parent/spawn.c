@@ -50,7 +50,7 @@ static int step_session(const struct spawn *ask)
 	return setsid() < 0 ? -errno : 0;
 }
 
-/* Put the given descriptors at 0 … 3: first out of the way of each other, then in place. */
+/* Put the given descriptors at 0 … 4: first out of the way of each other, then in place. */
 static int step_descriptors(const struct spawn *ask)
 {
 	int aside[ARRAY_LEN(ask->fd)];
@@ -140,7 +140,7 @@ _Noreturn static void child_main(const struct spawn *ask, int pipe_fd, pid_t par
 		_exit(127);
 	/* Everything of the parent's is close-on-exec already; this holds for what others left
 	 * open. */
-	if (syscall(SYS_close_range, ask->fd[3] >= 0 ? 4U : 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+	if (syscall(SYS_close_range, ask->fd[4] >= 0 ? 5U : ask->fd[3] >= 0 ? 4U : 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		child_fail(report, "descriptors", -errno);
 	if ((e = jail_calls(&ask->jail)) < 0)
 		child_fail(report, "system calls", e);
@@ -156,7 +156,7 @@ _Noreturn static void child_main(const struct spawn *ask, int pipe_fd, pid_t par
 void spawn_init(struct spawn *ask, const struct parent *p)
 {
 	*ask = (struct spawn){
-		.fd = {-1, -1, -1, -1},
+		.fd = {-1, -1, -1, -1, -1},
 		.exe_fd = -1,
 		.cgroup_fd = -1,
 		.mask = 022,

@@ -9,7 +9,7 @@ struct spawn {
 	char *const *argv, *const *envp;
 	const char *cwd; /* NULL: / */
 	bool cwd_optional; /* / when it is missing */
-	int fd[4];       /* 0, 1, 2 and 3; -1: /dev/null for 0 and 1, inherited for 2, none for 3 */
+	int fd[5];       /* 0 to 4; -1: /dev/null for 0 and 1, inherited for 2, none for 3 and 4 */
 	char *pid_at[2]; /* in strings of envp: there the child writes its pid, 12 bytes; or NULL */
 	int exe_fd;      /* the executable itself, or -1: by its path */
 	int cgroup_fd;   /* -1: none */

@@ -73,6 +73,7 @@ struct saved_parent {
 	char instance[INSTANCE_MAX];
 	uint64_t upgrade_id; /* what ctl waits for; 0: nothing */
 	uint64_t upgrade_ms; /* when that began */
+	uint32_t gates_view, pad3; /* the namespace that holds what is published */
 };
 /* STATE_SNAP_FD, STATE_GIVEN. */
 struct saved_snap_fd {

@@ -106,6 +106,7 @@ static int load_parent(struct load *l, const struct saved_parent *m)
 	p->limits_fd = take_fd(l, m->limits);
 	p->vault_fd = take_fd(l, m->vault);
 	p->keys_fd = take_fd(l, m->keys);
+	p->role_mounts[PROC_GATE] = take_fd(l, m->gates_view);
 	p->upgrade_id = m->upgrade_id;
 	p->upgrade_ms = m->upgrade_ms;
 	memcpy(p->cgroup_name, m->cgroup_name, sizeof(p->cgroup_name));

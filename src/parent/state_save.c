@@ -105,7 +105,8 @@ static void put_parent(struct state *s, const struct parent *p)
 		.vault = put_file(s, p->vault_fd),
 		.keys = put_file(s, p->keys_fd),
 		.upgrade_id = p->upgrade_id,
-		.upgrade_ms = p->upgrade_ms};
+		.upgrade_ms = p->upgrade_ms,
+		.gates_view = p->role_mounts[PROC_GATE] > 0 ? put_file(s, p->role_mounts[PROC_GATE]) : 0};
 
 	memcpy(m.cgroup_name, p->cgroup_name, sizeof(m.cgroup_name));
 	memcpy(m.instance, p->instance, sizeof(m.instance));

@@ -4,7 +4,9 @@
  *
  * Called by workers.c, core.c and oneshot.c before a process is made. Keeps each namespace's
  * descriptor: an app's with its spec, a role's with the parent. Without root nobody has one. The
- * gate, keys and auth have less than any of these: a root folder in memory (jail.c).
+ * gate, keys and auth have less than any of these: a root folder in memory (jail.c). The gates' begins in a namespace of
+ * the machine's files in which STATE/public is shared: there act mounts published folders (src/act/mount.c), and every gate
+ * has them at once, the running ones too. It outlives the parent, as descriptor.
  */
 #include "parent.h"
 #include "mounts.h"
@@ -65,6 +67,21 @@ int view_app(struct parent *p, struct spec *spec, int *ret_fd, char *ret_step)
 	return e;
 }
 
+static int view_gates(struct parent *p, int *ret_fd, char *ret_step)
+{
+	char public[PATH_MAX];
+	struct mounts_plan plan = {.parent = p, .shared = public};
+	int e = 0;
+
+	if (snprintf(public, sizeof(public), "%s/public", p->state_dir) >= (int)sizeof(public))
+		return -ENAMETOOLONG;
+	if (p->role_mounts[PROC_GATE] <= 0)
+		e = mounts_make(&plan, &p->role_mounts[PROC_GATE], ret_step);
+	if (e == 0)
+		*ret_fd = p->role_mounts[PROC_GATE];
+	return e;
+}
+
 int view_role(struct parent *p, enum proc role, int *ret_fd, char *ret_step)
 {
 	struct mounts_path path[5] = {{JAIL_PATH_WRITE, p->state_dir}, {JAIL_PATH_WRITE, p->run_dir},
@@ -74,6 +91,8 @@ int view_role(struct parent *p, enum proc role, int *ret_fd, char *ret_step)
 		     role == PROC_BUILD || role == PROC_LOG;
 
 	*ret_fd = -1;
+	if (p->root && role == PROC_GATE)
+		return view_gates(p, ret_fd, ret_step);
 	if (!p->root || proc_rows[role].jail == JAIL_NONE || proc_rows[role].jail == JAIL_ROOT)
 		return 0;
 	if (state) {
