@@ -15,3 +15,4 @@ ACT(FIREWALL_OPEN, firewall_open, 3, "open ports 80, 443 and sshd's in a firewal
 ACT(UPGRADES_ON, upgrades_on, 0, "have apt install security updates by itself")
 ACT(TREE_REMOVE, tree_remove, 1, "remove one tree below stead's state: a numbered one of a releases, public or incoming folder, or a folder of an app")
 ACT(PERSIST, persist, 3, "have paths of a release lead to the app's data folder: release, data folder, paths one a line")
+ACT(TREE_MOUNT, tree_mount, 4, "mount a folder, read-only, below STATE/public for the gates: the folder, which the operator's own files name; the place; the file that names it; what gates see of it until now, or nothing")

@@ -19,7 +19,8 @@ enum {
 	ACT_DEPTH_MAX = 64,
 	ACT_PATH_MAX = 4096,
 	ACT_PROGRAM_MS = 30 * 1000,
-	ACT_RESULT_MAX = 128,
+	ACT_RESULT_MAX = 1024,
+	ACT_VIEW_FD = 4, /* of main.c: the mount namespace in which the gates' roots begin */
 	ACT_PERSON_MIN = 1000, /* of people: what is above are apps' */
 	ACT_PERSON_MAX = 49999,
 	ACT_OWNER_MAX = 100,    /* of a state folder's path in an account's comment */
@@ -38,6 +39,8 @@ struct act_ctx {
 	struct failure *f;
 	const char *state_root; /* /var/lib/stead: trees and folders are made below it only */
 	const char *run_root;   /* /run/stead: folders too */
+	const char *operators;  /* /etc/stead */
+	int view_fd;            /* where folders are mounted for the gates; may be none */
 	char result[ACT_RESULT_MAX];
 };
 
@@ -77,6 +80,11 @@ int act_upgrades_on(struct act_ctx *ctx);
 int act_tree_remove(struct act_ctx *ctx, const char *path);
 /* In that release each of `paths` (one a line) becomes a link to KEEP/PATH. */
 int act_persist(struct act_ctx *ctx, const char *release, const char *keep, const char *paths);
+/* The folder `from` as it is and as it will be, read-only, at `to`, which is a place below STATE/public/NUMBER, for the gates; see
+ * mount.c. `file` is the operator's file that names it. When that cannot be had and gates have something at `old` (""),
+ * they keep that. The result: "kept" and the reason; or "mapped" or "plain" (whether the files are shown with their owner's rights),
+ * how many of its files gates cannot read as far as was looked, and the first of them. */
+int act_tree_mount(struct act_ctx *ctx, const char *from, const char *to, const char *file, const char *old);
 /* The group `stead` and every role's user, at boot. */
 int act_boot(struct act_ctx *ctx);
 
@@ -93,6 +101,9 @@ unsigned act_running(uid_t uid, char *ret, size_t cap);
 
 /* May apps run as that account, by the operator's own file (AllowUsers=)? Then its number. */
 bool act_user_allowed(const char *name, uid_t *ret);
+/* May that folder be published as the operator's `file` says? Opened (O_PATH), with its place without symlinks. -errno
+ * with ctx->f set. */
+int act_source_open(struct act_ctx *ctx, const char *from, const char *file, char ret_real[static ACT_PATH_MAX]);
 /* What lies in that folder and is from's becomes to's. -errno; -ELOOP: it is too deep. */
 int act_own_inside(int fd, uid_t from, uid_t to);
 /* The folder at `rel` below `root`, its missing parents made (root's, 0755), no symlink on the way.

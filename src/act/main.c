@@ -1,7 +1,8 @@
 /*
  * stead-act: does one privileged thing from tbl/acts.h and ends.
  *
- * Started by the parent as root: for ctl (descriptor 3 is the channel: ACT_ASK, DB_STEP*, ACT_END),
+ * Started by the parent as root: for ctl (descriptor 3 is the channel: ACT_ASK, DB_STEP*, ACT_END; 4 the mount namespace
+ * in which the gates' roots begin, for the act that mounts there),
  * or with --boot by the parent itself, to make the accounts that the roles run as; and with --by-root by
  * root's own `stead user`, `stead restore` and `stead doctor --fix`; the first and the last alone may ask for the acts on people,
  * the firewall and updates. There is no
@@ -60,6 +61,8 @@ static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
 		return act_tree_remove(ctx, args[0]);
 	case ACT_PERSIST:
 		return act_persist(ctx, args[0], args[1], args[2]);
+	case ACT_TREE_MOUNT:
+		return act_tree_mount(ctx, args[0], args[1], args[2], args[3]);
 	case ACT_NONE:
 	case ACT_END:
 		break;
@@ -121,7 +124,7 @@ static int boot(struct act_ctx *ctx)
 int main(int argc, char **argv)
 {
 	struct failure f = {0};
-	struct act_ctx ctx = {.f = &f, .state_root = "/var/lib/stead", .run_root = "/run/stead"};
+	struct act_ctx ctx = {.f = &f, .state_root = "/var/lib/stead", .run_root = "/run/stead", .operators = ACT_OPERATORS, .view_fd = ACT_VIEW_FD};
 	const char *args[ARGS_MAX];
 	struct oneshot o;
 	bool by_root = argc == 2 && strcmp(argv[1], "--by-root") == 0;

@@ -185,11 +185,97 @@ static void test_folder(void **state)
 	rig_remove(dir);
 }
 
+static void test_mount_places(void **state)
+{
+	static const char *const bad[] = {"/etc/x", "/nonexistent/state/x", "/nonexistent/state/public", "/nonexistent/state/public/1",
+		"/nonexistent/state/public/0/root", "/nonexistent/state/public/x/root", "/nonexistent/state/public/1/a/b",
+		"/nonexistent/state/public/1/a.b", "/nonexistent/state/public/1/..", "/nonexistent/state/releases/1/root",
+		"/nonexistent/state/up/a/public/1/root", "/nonexistent/state/public/99999999999/root"};
+	struct failure f;
+	struct act_ctx c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		c = ctx_in(&f, "/nonexistent/state");
+		c.operators = "/nonexistent/etc";
+		c.view_fd = -1;
+		if (act_tree_mount(&c, "/usr/share", bad[i], "/nonexistent/etc/a.conf", "") != -EINVAL)
+			fail_msg("%s is taken for a place", bad[i]);
+	}
+}
+
+/* What the operator's file names may be had, by links of whoever owns the folder; and nothing else. */
+static void test_source(void **state)
+{
+	static const struct {
+		const char *from, *text;
+		const char *why; /* NULL: it may */
+	} rows[] = {
+		{"/usr/share", "Root=/usr/share", NULL},
+		{"/usr/share", "Static=/s /usr/share", NULL},
+		{"/usr/share", "Root=/usr", "does not name it"},
+		{"/etc/ssl", "Root=/etc/ssl", "the machine's configuration"},
+		{"/usr/share/../../etc", "Root=/usr/share/../../etc", "the machine's configuration"},
+		{"/nonexistent/folder", "Root=/nonexistent/folder", "No such file"},
+		{"relative", "Root=relative", "a path of its own"},
+	};
+	char operators[512], file[600], real[ACT_PATH_MAX], text[700];
+	const char *dir;
+	struct failure f;
+	struct act_ctx c;
+	int fd;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	dir = rig_folder();
+	(void)snprintf(operators, sizeof operators, "%s/etc", dir);
+	(void)snprintf(file, sizeof file, "%s/site.conf", operators);
+	assert_int_equal(mkdir(operators, 0755), 0);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		rig_write(operators, "site.conf", rows[i].text, 0644);
+		c = ctx_in(&f, "/nonexistent/state");
+		c.operators = operators;
+		fd = act_source_open(&c, rows[i].from, file, real);
+		if ((fd >= 0) != (rows[i].why == NULL) || (rows[i].why && !strstr(f.text, rows[i].why)))
+			fail_msg("row %zu: %d, %s", i, fd, f.text);
+		if (fd >= 0) {
+			assert_string_equal(real, "/usr/share");
+			assert_int_equal(close(fd), 0);
+		}
+	}
+	/* Links: root's leads there, another's does not. */
+	assert_int_equal(symlink("/usr/share", rig_path(dir, "link")), 0);
+	(void)snprintf(text, sizeof text, "Root=%s/link\n", dir);
+	rig_write(operators, "site.conf", text, 0644);
+	c = ctx_in(&f, "/nonexistent/state");
+	c.operators = operators;
+	fd = act_source_open(&c, rig_path(dir, "link"), file, real);
+	assert_true(fd >= 0);
+	assert_string_equal(real, "/usr/share");
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(lchown(rig_path(dir, "link"), 12345, 12345), 0);
+	assert_int_equal(act_source_open(&c, rig_path(dir, "link"), file, real), -EPERM);
+	assert_non_null(strstr(f.text, "another user"));
+	/* A file, or a folder above it, that others may write says nothing. */
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(chmod(file, i == 0 ? 0664 : 0644), 0);
+		assert_int_equal(chmod(operators, i == 1 ? 0777 : 0755), 0);
+		assert_int_equal(chown(file, i == 2 ? 12345 : 0, 0), 0);
+		c = ctx_in(&f, "/nonexistent/state");
+		c.operators = operators;
+		assert_int_equal(act_source_open(&c, rig_path(dir, "link"), file, real), -EPERM);
+		assert_non_null(strstr(f.text, "root's alone to write"));
+	}
+	rig_remove(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_valid),
 		cmocka_unit_test(test_below), cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_copy), cmocka_unit_test(test_folder)};
+		cmocka_unit_test(test_copy), cmocka_unit_test(test_folder),
+		cmocka_unit_test(test_mount_places), cmocka_unit_test(test_source)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
