@@ -499,12 +499,16 @@ struct msg_log_query {
 enum check_mode { CHECK_FOLDER = 0, CHECK_FILE = 1, CHECK_PAIR = 2, CHECK_AUTHORITY = 3 };
 /* LATER: it is asked again when that is known, and until then only whether there are certificates. */
 enum check_seals { CHECK_SEALS_NOT = 0, CHECK_SEALS = 1, CHECK_SEALS_LATER = 2 };
+enum check_flags {
+	CHECK_DEPLOYS = 1, /* it is to be a server's, so what is right only while one writes it is told */
+	CHECK_MOUNTED = 2, /* root opens the folders of files, so what this process may not look at is no finding */
+};
 struct msg_check_ask {
 	uint32_t mode; /* enum check_mode */
 	uint32_t no_detect; /* 1: values of the file only */
 	uint32_t uid, gid; /* as root: the candidate import runs as this user */
 	uint32_t seals;    /* enum check_seals: private keys are sealed for whoever has this public key */
-	uint32_t deploys;  /* 1: it is to be a server's, so what is right only while one writes it is told */
+	uint32_t flags;    /* enum check_flags */
 	uint8_t seal_for[32];
 };
 /* With CHECK_ASK: n of 32 bytes each follow, ascending: CertificateInputs= whose chain and box the asker has. */

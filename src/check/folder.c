@@ -185,6 +185,11 @@ void check_path(const struct check *k, const char *path, char ret[PATH_MAX])
 
 enum want { WANT_DIR, WANT_FILE, WANT_PROGRAM };
 
+static bool is_served(enum conf_key key)
+{
+	return key == CONF_SITE_ROOT || key == CONF_SITE_STATIC || key == CONF_SITE_ERROR_PAGE || key == CONF_SITE_MAINTENANCE;
+}
+
 static void want_path(struct check *k, const struct conf_value *v, const char *path, enum want want)
 {
 	static const char *const what[] = {
@@ -195,6 +200,9 @@ static void want_path(struct check *k, const struct conf_value *v, const char *p
 
 	check_path(k, path, full);
 	if (stat(full, &st) < 0) {
+		/* As a server's, act looks (src/act/mount.c). */
+		if ((k->ask.flags & CHECK_MOUNTED) != 0 && errno == EACCES && is_served(v->key))
+			return;
 		conf_find(k->conf, CONF_ERROR, &v->pos, "", "%s=: there is no %s %s: %s", key,
 			what[want], full, strerror(errno));
 		return;

@@ -343,7 +343,7 @@ static void fill_argv(
 	argv[n++] = py->theirs ? "1" : "0";
 	argv[n++] = req != NULL ? req->text : "";
 	argv[n++] = "0";
-	argv[n++] = k->ask.deploys != 0 ? "1" : "0";
+	argv[n++] = (k->ask.flags & CHECK_DEPLOYS) != 0 ? "1" : "0";
 	argv[n] = NULL;
 }
 

@@ -322,7 +322,7 @@ struct up {
 	bool owned; /* as root: the folders that are the app's user's are there */
 	unsigned acts_pending;
 	struct conf *site_defaults;
-	unsigned sites_published; /* as root: so many of them */
+	unsigned sites_published, trees_published; /* as root: so many of them, and of the next one's folders */
 	char prepared[64]; /* as root: the app's name whose user and folders are there */
 	uint64_t started_us, started_wall_us, set_id;
 	bool client_chose; /* --http */

@@ -18,6 +18,7 @@ struct site {
 	char *values;   /* what is written: packed, see site_value_next() */
 	size_t bytes;
 	bool bad;       /* check found errors: there are no values */
+	bool published; /* its folders were seen to; within a flow */
 	bool kept;      /* the file says other than this, which is its last good version */
 };
 /* In the order of their files' names. */

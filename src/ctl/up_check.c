@@ -5,6 +5,7 @@
  * of the flow. ctl itself never opens a file of the folder.
  */
 #include "deploy.h"
+#include "up_trees.h"
 #include "wants.h"
 
 #include <errno.h>
@@ -212,7 +213,7 @@ void up_check(struct up *u)
 		return;
 	u->seals = u->ctl->keys.known;
 	ask.seals = u->seals ? CHECK_SEALS : CHECK_SEALS_LATER;
-	ask.deploys = u->deploy != NULL;
+	ask.flags = (u->deploy ? CHECK_DEPLOYS : 0) | (up_trees_are(u) ? CHECK_MOUNTED : 0);
 	memcpy(ask.seal_for, u->ctl->keys.public_key, sizeof ask.seal_for);
 	u->check_asked = true;
 	client_progress(u->client, "check", "looking at the folder", UINT32_MAX);

@@ -10,7 +10,7 @@
  *
  * Called by up_advance(). Each is one row of tbl/acts.h, done by act; ctl itself has no privilege.
  */
-#include "ctl.h"
+#include "up_trees.h"
 #include "wants.h"
 
 #include <errno.h>
@@ -121,11 +121,13 @@ static void ended(struct ask *a, const struct ask_end *end)
 {
 	struct up *u = a->owner;
 
-	if (end->err) {
+	if (end->err && a->what != ACT_TREE_MOUNT) {
 		up_fail(u, end->exit_code, end->todo, "%s", end->error);
 		return;
 	}
 	u->acts_pending--;
+	if (a->what == ACT_TREE_MOUNT)
+		up_tree_ended(u, end);
 	if (a->what == ACT_USER_APP)
 		user_made(u, end->result);
 	if (u->acts_pending == 0 && !u->failing)
@@ -297,27 +299,34 @@ void up_root_publish(struct up *u, const char *from, const char *to)
 	up_root_act(u, ACT_TREE_COPY, args);
 }
 
-bool up_root_published(struct up *u)
+static bool publish_own(struct up *u)
 {
 	const struct conf_static *s = u->c->statics;
 
+	if (u->c->root[0] && !publish(u, u->c->root, PUBLIC_ROOT))
+		return false;
+	for (unsigned i = 1; i < u->c->nroutes; i++)
+		if (u->c->routes[i].root[0] && up_public_index(u->c, i) != PUBLIC_ROOT &&
+			!publish(u, u->c->routes[i].root, up_public_index(u->c, i)))
+			return false;
+	for (int i = 0; s && s[i].prefix; i++)
+		if (!publish(u, s[i].path, i))
+			return false;
+	return true;
+}
+
+bool up_root_published(struct up *u)
+{
 	if (!u->ctl->start.root)
 		return true;
 	if (!u->publishing) {
 		u->publishing = true;
-		if (refuse_sockets(u))
+		if (refuse_sockets(u) || ((!up_trees_are(u) || u->c->php.on) && !publish_own(u)))
 			return false;
-		if (u->c->root[0] && !publish(u, u->c->root, PUBLIC_ROOT))
-			return false;
-		for (unsigned i = 1; i < u->c->nroutes; i++)
-			if (u->c->routes[i].root[0] && up_public_index(u->c, i) != PUBLIC_ROOT &&
-				!publish(u, u->c->routes[i].root, up_public_index(u->c, i)))
-				return false;
-		for (int i = 0; s && s[i].prefix; i++)
-			if (!publish(u, s[i].path, i))
-				return false;
 	}
-	return u->acts_pending == 0 && up_root_sites_published(u);
+	if (u->acts_pending != 0)
+		return false;
+	return up_trees_are(u) ? up_trees_published(u) : up_root_sites_published(u);
 }
 
 /* ---- copies that nobody runs from any more ---- */

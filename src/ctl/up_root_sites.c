@@ -1,11 +1,11 @@
 /*
  * up_root_sites.c: as root, copies of the folders of sites without one of their own.
  *
- * Called by the up flow. The gates see published copies only, and only what lies in the copy of the
+ * Called by the up flow, but for a server's, whose folders are mounted (up_trees.c). The gates see published copies only, and only what lies in the copy of the
  * app's folder may be published: so Root= of such a site must be in it. One site is published after
  * the other, because each copy is a process of its own. Owns nothing.
  */
-#include "ctl.h"
+#include "up_trees.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,8 +21,7 @@ static bool source(const struct up *u, const char *path, char ret[static CTL_PAT
 	return strncmp(ret, u->app.work, n) == 0 && ret[n] == '/' && !strstr(ret, "/../");
 }
 
-/* Its folders: that of route i, or of Static= behind them. False: there is no such. */
-static bool folder_at(const struct conf_app *conf, unsigned i, const char **ret_path, int *ret_index)
+bool up_root_folder_at(const struct conf_app *conf, unsigned i, const char **ret_path, int *ret_index)
 {
 	if (i < conf->nroutes) {
 		*ret_index = i == 0 ? PUBLIC_ROOT : up_public_index(conf, i);
@@ -39,7 +38,7 @@ static bool folder_at(const struct conf_app *conf, unsigned i, const char **ret_
 	return true;
 }
 
-static struct conf *conf_of(struct up *u, const struct site *s)
+struct conf *up_root_site_conf(struct up *u, const struct site *s)
 {
 	char base[CTL_PATH_MAX], why[256];
 
@@ -51,15 +50,15 @@ static struct conf *conf_of(struct up *u, const struct site *s)
 
 bool up_root_site_may(struct up *u, const struct site *s)
 {
-	struct conf *conf = conf_of(u, s);
+	struct conf *conf = up_root_site_conf(u, s);
 	const char *path = "", *socket;
 	char from[CTL_PATH_MAX], text[CTL_PATH_MAX + 200] = "", *todo = "";
 	int index;
 
 	if (!conf)
 		return true; /* the snapshot's making says why */
-	for (unsigned i = 0; !text[0] && folder_at(conf_app(conf), i, &path, &index); i++)
-		if (path[0] && !source(u, path, from)) {
+	for (unsigned i = 0; !text[0] && up_root_folder_at(conf_app(conf), i, &path, &index); i++)
+		if (path[0] && !up_trees_are(u) && !source(u, path, from)) {
 			(void)snprintf(text, sizeof text, "the folder \"%.1000s\" is not below %.1000s",
 				path, u->app.folder);
 			todo = "name a folder below the app's own: as root only a copy of that is "
@@ -80,12 +79,12 @@ bool up_root_site_may(struct up *u, const struct site *s)
 
 static void publish(struct up *u, const struct site *s)
 {
-	struct conf *conf = conf_of(u, s);
+	struct conf *conf = up_root_site_conf(u, s);
 	char from[CTL_PATH_MAX], to[CTL_PATH_MAX];
 	const char *path;
 	int index;
 
-	for (unsigned i = 0; conf && folder_at(conf_app(conf), i, &path, &index); i++) {
+	for (unsigned i = 0; conf && up_root_folder_at(conf_app(conf), i, &path, &index); i++) {
 		if (!path[0] || !source(u, path, from))
 			continue;
 		up_public_path(u->ctl, &u->app, s->number, index, to);

@@ -4,7 +4,7 @@
  *
  * Called with each CHECK_SITES, and when check has ended. What serves already keeps its host names: a
  * new version of another site that claims one of them is refused, and its last good version stays.
- * So one file never stops another, nor the start. Owns the flow's list. What check says is input.
+ * So one file never stops another, nor the start. Called again when the folder of one cannot be had (up_trees.c). Owns the flow's list. What check says is input.
  */
 #include "ctl.h"
 
@@ -258,7 +258,9 @@ static void choose(struct settle *t)
 
 	/* What serves on comes first: it has its host names already. */
 	for (unsigned i = 0; i < l->n; i++)
-		if (l->all[i]->bad)
+		if (l->all[i]->kept)
+			take(t, l->all[i]);
+		else if (l->all[i]->bad)
 			l->all[i] = last_good(t, l->all[i]);
 	for (unsigned i = 0; i < l->n; i++) {
 		struct site *s = l->all[i];

@@ -27,9 +27,10 @@ void look_kernel(struct doctor *d)
 	char lacks[200] = "", missing[64] = "", *v2, *v1;
 	bool pure;
 
-	(void)snprintf(lacks, sizeof lacks, "%s%s%s%s%s", landlock > 0 ? "" : "Landlock, ", pidfd >= 0 ? "" : "pidfd, ",
+	(void)snprintf(lacks, sizeof lacks, "%s%s%s%s%s%s", landlock > 0 ? "" : "Landlock, ", pidfd >= 0 ? "" : "pidfd, ",
 		secret >= 0 ? "" : "memfd_secret (secretmem.enable=1), ", known(syscall(SYS_clone3, NULL, 0)) ? "" : "clone3, ",
-		prctl(PR_GET_SECCOMP) >= 0 ? "" : "seccomp, ");
+		prctl(PR_GET_SECCOMP) >= 0 ? "" : "seccomp, ",
+		known(syscall(SYS_mount_setattr, -1, "", 0, NULL, 0)) ? "" : "mount_setattr, ");
 	if (pidfd >= 0)
 		(void)close((int)pidfd);
 	if (secret >= 0)
