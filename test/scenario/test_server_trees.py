@@ -143,6 +143,18 @@ def test_a_gate_reads_that_folder_and_nothing_else(server):
     # Root's own are not shown with root's rights, and the reload says which.
     assert get(server, "one", "/roots")[0] == 403
     assert "roots" in said and "403" in said and "chmod" in said, said
+    # Nor those of a folder that is root's.
+    www(server, {"index.html": "root's page"}, owner=(0, 0), mode=0o644, place="/srv/roots")
+    server.write("/srv/roots/secret", "root's", 0o600)
+    server.write("/srv/roots/group", "root's", 0o640)
+    site(server, "roots", "/srv/roots")
+    said = server.reload()
+    assert get(server, "roots") == (200, b"root's page") and "2 of what lies in /srv/roots" in said, said
+    assert get(server, "roots", "/secret")[0] == 403 and get(server, "roots", "/group")[0] == 403
+    # The folder's group counts without its owner.
+    server.give("/srv/roots", 0, ALICE)
+    server.reload()
+    assert get(server, "roots", "/group") == (200, b"root's") and get(server, "roots", "/secret")[0] == 403
 
 
 def test_links_lead_nowhere_else(server):
