@@ -73,6 +73,13 @@ def as_gate(server, acts, inside=True):
     return json.loads(text)
 
 
+def version_of(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/exe").split("/")[-2]
+    except FileNotFoundError:  # it has just ended
+        return None
+
+
 def published(server, name="root"):
     """Where gates have it."""
     newest = max(server.path("/var/lib/stead/public").iterdir(), key=lambda p: int(p.name))
@@ -382,8 +389,7 @@ def test_an_upgrade_keeps_it(work):
         for version in (versions.other, versions.this):
             gate, = server.pids("gate")
             server.run(versions.stead(version), "upgrade", "--state", "/var/lib/stead")
-            wait_until(f"a gate of {version}", lambda: any(
-                os.readlink(f"/proc/{pid}/exe").split("/")[-2] == version for pid in server.pids("gate")))
+            wait_until(f"a gate of {version}", lambda: version in {version_of(pid) for pid in server.pids("gate")})
             wait_until("the gate before it to end", lambda: gate not in server.pids("gate"))
             assert get(server, "one") == (200, b"hello")
         www(server, {"index.html": "changed"})
