@@ -10,6 +10,7 @@ the machine's. No systemd; with it, see freshbed.py. Needs root.
 import http.client
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,7 @@ class Server:
         """roles: the folder of another version's. managed: by manager.py, which starts it again when it is killed."""
         self.work, self.port, self.process, self.managed = work, free_port(), None, managed
         self.roles = roles or next(p for p in (BUILD / "libexec/stead").iterdir() if (p / "stead-parent").exists())
+        self.users = {u.pw_name for u in pwd.getpwall()}
         for inside, name in PLACES.items():
             (work / name).mkdir(mode=0o755)
             os.chown(work / name, 0, 0)
@@ -91,6 +93,8 @@ class Server:
                 self.process.wait()
                 raise
         self.process = None
+        for user in {u.pw_name for u in pwd.getpwall() if u.pw_gecos.startswith("stead app")} - self.users:
+            subprocess.run(["/usr/sbin/userdel", user], check=True)
         left = {pid: comm for pid, comm in tree.items() if processes().get(pid, (0, 0, ""))[2] == comm}
         assert not left, left
 

@@ -372,6 +372,7 @@ def test_an_apps_own_file_publishes_nothing_of_the_machine(server, app_folder):
     """Who may deploy is not who may say what of the machine is shown."""
     www(server, {"index.html": "hello"})
     folder = app_folder({"stead.conf": "[Site]\nDomain=shop.test\nRoot=/srv/www\n", "index.html": "shop"})
+    server.reload()
     said = server.cli("deploy", folder, code=None)
     assert "is not in" in said or "below" in said, said
     assert get(server, "shop")[0] == 421
