@@ -55,6 +55,8 @@ ROWS = [
                                                    "a deployed app with its database, reboot"]),
     ("a machine's server on 4 systems", "reload, watchdog, sockets, journal, reboot: all tests pass",
      ["a server of debian-12", "a server of debian-13", "a server of ubuntu-24.04", "a server of ubuntu-26.04"]),
+    ("a server's folders of files", "shown by mounts alone, no mode changed, kept when the parent is killed",
+     ["folders of debian-12", "folders of debian-13", "folders of ubuntu-24.04"]),
     ("idle server", "≤ 15 MB, no wake-up but the watchdog's", ["idle server, no site", "idle server, a static site"]),
     ("conformance with systemd", "≥ 150 units, as under systemd or as declared",
      ["conformance, units under systemd and stead", "conformance, keys of systemd that nobody knows", "conformance, an emperor of uWSGI"]),
