@@ -39,11 +39,13 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 
 static bool load_authorities(SSL_CTX *ctx)
 {
-	for (size_t i = 0; i < sizeof(bundles) / sizeof(bundles[0]); i++)
-		if (SSL_CTX_load_verify_file(ctx, bundles[i]))
-			return true;
+	bool found = false;
+
+	for (size_t i = 0; !found && i < sizeof(bundles) / sizeof(bundles[0]); i++)
+		found = SSL_CTX_load_verify_file(ctx, bundles[i]) == 1;
+	/* Of those that are not there, too: nobody looks for errors of others before a call (tls_conn.c). */
 	ERR_clear_error();
-	return false;
+	return found;
 }
 
 static int context(struct up *up, bool verify, SSL_CTX **ret)
@@ -103,6 +105,7 @@ int tls_client_new(struct up *up, struct up_server *s, struct tls **ret)
 	SSL_set_connect_state(ssl);
 	if (!set_name(ssl, s, verify)) {
 		SSL_free(ssl);
+		ERR_clear_error();
 		return -EKEYREJECTED;
 	}
 	if (s->tls_session)

@@ -77,8 +77,10 @@ int tls_step(struct tls *t)
 		return 0;
 	ERR_clear_error();
 	res = SSL_do_handshake(t->ssl);
-	if (res == 1)
+	if (res == 1) {
+		ERR_clear_error();
 		return 0;
+	}
 	err = SSL_get_error(t->ssl, res);
 	return err == SSL_ERROR_WANT_READ || err == SSL_ERROR_WANT_WRITE ? 0 : failed(t);
 }

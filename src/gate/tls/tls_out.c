@@ -133,7 +133,6 @@ static int push(struct tls_conn *t)
 		n = next_piece(t, &p);
 		if (n == 0)
 			return -EIO;
-		tls_errors_forget();
 		if (t->failed || !SSL_write_ex(t->ssl, p, n, &took) || t->failed) {
 			ERR_clear_error();
 			t->failed = true;

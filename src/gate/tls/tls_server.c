@@ -333,6 +333,8 @@ static int make_context(struct tls_server *ts)
 					 SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* A record is asked for at once, not its five bytes of head before the rest: what is received has a bound. */
+	SSL_CTX_set_read_ahead(ctx, 1);
 	/* Sessions live in tickets alone, which every gate can read. */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(ctx, 1);

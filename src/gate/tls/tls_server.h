@@ -20,8 +20,6 @@
 #ifndef STEAD_GATE_TLS_SERVER_H
 #define STEAD_GATE_TLS_SERVER_H
 
-#include <openssl/err.h>
-
 #include "conn.h"
 #include "outbuf.h"
 
@@ -212,13 +210,6 @@ struct tls_conn {
  * sent, if there is anything. */
 bool tls_out_put(struct tls_conn *t, const char *p, size_t n);
 void tls_out_go_on(struct tls_conn *t);
-
-/* Before a call whose failure OpenSSL's queue explains. To clear a queue that is empty costs more than to look. */
-static inline void tls_errors_forget(void)
-{
-	if (ERR_peek_error())
-		ERR_clear_error();
-}
 
 /* tls_kernel.c */
 /* Can the kernel make records? Asked once for a gate. */
