@@ -37,6 +37,7 @@ enum gate_op {
 	OP_TLS_TURN,
 	OP_TLS_SEND,
 	OP_TLS_DEMAND,
+	OP_TLS_KEPT,
 	OP_FAKE_TURN, /* test/unit/gate only */
 	OP_APP = 48,  /* to_app's own kinds begin here (TO_APP_OP_TABLE) */
 	OP_UP = 56,   /* backends' own kinds begin here (UP_OP_TABLE) */

@@ -48,6 +48,7 @@ static op_done *const gate_ops[OP_GATE_END] = {
 	[OP_TLS_TURN] = tls_conn_on_turn,
 	[OP_TLS_SEND] = tls_conn_on_sent,
 	[OP_TLS_DEMAND] = tls_demand_on_timer,
+	[OP_TLS_KEPT] = tls_buffers_on_timer,
 	[OP_CACHE_TURN] = cache_on_turn,
 	[OP_CACHE_TIMER] = cache_on_timer,
 	TO_APP_OP_TABLE(OP_APP),

@@ -253,8 +253,7 @@ static bool handshake(struct tls_conn *t)
 
 /* ---- bytes in ---- */
 
-/* Is there anything that was received and not read? To have OpenSSL say so costs as much as a small record. */
-static bool has_more(const struct tls_conn *t)
+bool tls_conn_has_more(const struct tls_conn *t)
 {
 	return t->cipher_n || SSL_has_pending(t->ssl);
 }
@@ -278,14 +277,14 @@ static size_t read_plain(struct tls_conn *t)
 	int err = SSL_ERROR_NONE;
 	char *buf;
 
-	if (!has_more(t))
+	if (!tls_conn_has_more(t))
 		return 0;
 	buf = loop_buf_new(c->gate->loop);
 	if (!buf) {
 		conn_end(c, CLOSE_NO_MEMORY);
 		return 0;
 	}
-	while (err == SSL_ERROR_NONE && all < cap && has_more(t)) {
+	while (err == SSL_ERROR_NONE && all < cap && tls_conn_has_more(t)) {
 		if (SSL_read_ex(t->ssl, buf + all, cap - all, &n))
 			all += n;
 		else
@@ -373,7 +372,9 @@ void tls_conn_got(struct conn *c, struct op *op)
 		t->cipher_n = (uint32_t)n;
 		c->in = NULL;
 		c->in_at = c->in_len = 0;
-		if (!t->ready)
+		if (t->ready)
+			tls_buffers_used(t);
+		else
 			t->in_bytes += (uint32_t)n;
 	}
 	/* Bytes that bring nothing (records without content, new keys again and again) are waste;
@@ -410,7 +411,7 @@ void tls_conn_receive(struct conn *c, bool on)
 	if (t->inside)
 		return;
 	/* What has come already is there without a receive. */
-	if (t->ended || has_more(t))
+	if (t->ended || tls_conn_has_more(t))
 		loop_defer(c->gate->loop, &t->turn);
 	else
 		want_raw(t);
@@ -454,6 +455,7 @@ void tls_conn_end(struct conn *c)
 	struct loop *l = c->gate->loop;
 
 	leave_queue(t);
+	tls_buffers_forget(t);
 	if (t->asking)
 		tls_demand_leave(c->gate->tls, t);
 	if (t->signing)

@@ -359,6 +359,7 @@ int tls_server_need(struct gate *g)
 		return -ENOMEM;
 	g->tls = ts;
 	ts->gate = g;
+	ts->kept_timer.op.kind = OP_TLS_KEPT;
 	ts->kernel = tls_kernel_there();
 	ts->lib = OSSL_LIB_CTX_new();
 	err = ts->lib ? tls_certs_new(ts) : -ENOMEM;
@@ -378,6 +379,7 @@ void tls_server_free(struct gate *g)
 
 	if (!ts)
 		return;
+	loop_timer_stop(g->loop, &ts->kept_timer);
 	SSL_CTX_free(ts->ctx);
 	BIO_meth_free(ts->bio);
 	tls_certs_free(ts);

@@ -13,6 +13,7 @@
  *   tls_conn.c    one connection: its handshake, what it receives, its end
  *   tls_out.c     … and what it sends
  *   tls_kernel.c  … where the kernel makes its records
+ *   tls_buffers.c  whose buffers are kept between two requests
  *
  * A private key is never here. The context has a library context of its own, so that nothing of what a gate
  * does towards backends can meet the provider.
@@ -31,6 +32,7 @@ enum {
 	TLS_DEMAND_MS = 20000,         /* so long a handshake waits for a certificate of OnDemand= … */
 	TLS_DEMAND_WAITS_MAX = 64,     /* … and so many wait at once */
 	TLS_HANDSHAKE_MAX = 64 * 1024, /* bytes that a client may send before its handshake is over */
+	TLS_KEPT_MAX = 128,            /* connections whose buffers are kept while they are busy, 33 KB each */
 };
 
 struct ssl_st;
@@ -71,6 +73,9 @@ struct tls_server {
 	struct tls_conn *first, *last; /* whose handshakes wait for one of those to end */
 	struct tls_conn *current; /* whose handshake is on the stack */
 	struct bio_method_st *bio;
+	struct timer kept_timer;
+	struct tls_conn *kept[TLS_KEPT_MAX];
+	unsigned kept_n;
 	bool kernel; /* it can make records: kTLS */
 	char scratch[TLS_RECORD_BYTES]; /* plain text of a record that is put together */
 };
@@ -188,9 +193,11 @@ struct tls_conn {
 	const char *cipher;      /* received and not read */
 	uint32_t cipher_n;
 	char *held;              /* the loop's buffer that `cipher` lies in, when it is kept */
+	uint64_t used_ms;        /* something came */
 	uint32_t in_bytes;       /* received before the handshake was over */
 	bool raw_waits, sending, inside, ready, h2, shut, ended, failed, signing, queued;
 	bool asking;             /* its hello waits for a certificate of OnDemand= */
+	bool kept;               /* its buffers are */
 	bool challenge;          /* by an authority: nothing follows the handshake */
 	bool kernel;             /* it makes the records that are sent, of the plain bytes that the socket gets … */
 	uint8_t record_type;     /* … but of the next ones, which are of this type; 0: content */
@@ -224,6 +231,14 @@ bool tls_kernel_put(struct tls_conn *t, const char *p, size_t n);
 void tls_kernel_sent(struct tls_conn *t);
 /* May plain bytes and files go to the socket now, past OpenSSL? */
 bool tls_kernel_sends(const struct tls_conn *t);
+
+/* tls_buffers.c */
+/* Something came for a connection that is ready: it may be busy. It is over. */
+void tls_buffers_used(struct tls_conn *t);
+void tls_buffers_forget(struct tls_conn *t);
+op_done tls_buffers_on_timer;
+/* Is there anything that was received and not read? To have OpenSSL say so costs as much as a small record. */
+bool tls_conn_has_more(const struct tls_conn *t);
 
 /* The connection's first bytes are to be TLS's. -ENOMEM, -EIO. */
 int tls_conn_begin(struct conn *c);
