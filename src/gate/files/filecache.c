@@ -50,6 +50,19 @@ struct filecache {
 	struct root roots[ROOTS_MAX];
 };
 
+/* All of fewer than eight bytes, some of them twice. */
+static uint64_t tail(const char *p, size_t n)
+{
+	const unsigned char *b = (const unsigned char *)p;
+	uint32_t first, last;
+
+	if (n < 4)
+		return n ? b[0] | (uint64_t)b[n / 2] << 8 | (uint64_t)b[n - 1] << 16 : 0;
+	memcpy(&first, p, 4);
+	memcpy(&last, p + n - 4, 4);
+	return first | (uint64_t)last << 32;
+}
+
 static uint64_t mix(uint64_t h, const char *p, size_t n)
 {
 	for (; n >= 8; n -= 8, p += 8) {
@@ -59,8 +72,8 @@ static uint64_t mix(uint64_t h, const char *p, size_t n)
 		h = (h ^ w) * 0x9fb21c651e98df25ull;
 		h ^= h >> 32;
 	}
-	for (; n; n--, p++)
-		h = (h ^ (unsigned char)*p) * 0x100000001b3ull;
+	h ^= tail(p, n) ^ (uint64_t)n << 56;
+	h *= 0x9fb21c651e98df25ull;
 	return h ^ h >> 29;
 }
 

@@ -67,9 +67,10 @@ bool tls_out_put(struct tls_conn *t, const char *p, size_t n)
 	return true;
 }
 
-static uint64_t length_of(const struct send_op *s)
+/* Of what comes before the file. */
+static uint64_t length_of_head(const struct send_op *s)
 {
-	uint64_t n = s->file_len;
+	uint64_t n = 0;
 
 	for (unsigned i = 0; i < s->iovcnt; i++)
 		n += s->iov[i].iov_len;
@@ -78,21 +79,24 @@ static uint64_t length_of(const struct send_op *s)
 
 /* The next piece of what is to be sent, a record's content at the most: where it lies, or put
  * together in the gate's buffer. 0: its file cannot be read, or is shorter than it was. */
-static size_t next_piece(struct tls_conn *t, const char **ret)
+static size_t next_piece(struct tls_conn *t, uint64_t head, const char **ret)
 {
 	char *to = t->conn->gate->tls->scratch;
 	struct send_op *s = t->plain;
-	uint64_t skip = s->sent, head = length_of(s) - s->file_len;
+	uint64_t skip = s->sent;
 	size_t n = 0;
 
 	for (unsigned i = 0; i < s->iovcnt && n < TLS_RECORD_BYTES; i++) {
-		const char *p = (const char *)s->iov[i].iov_base +
-				min_of(skip, (uint64_t)s->iov[i].iov_len);
-		size_t len = s->iov[i].iov_len - (size_t)min_of(skip, (uint64_t)s->iov[i].iov_len);
+		const char *p = s->iov[i].iov_base;
+		size_t len = s->iov[i].iov_len;
 
-		skip -= s->iov[i].iov_len - len;
-		if (!len)
+		if (skip >= len) {
+			skip -= len;
 			continue;
+		}
+		p += skip;
+		len -= (size_t)skip;
+		skip = 0;
 		if (n == 0 && (len >= TLS_RECORD_BYTES || s->sent + len == head + s->file_len)) {
 			*ret = p;
 			return min_of(len, (size_t)TLS_RECORD_BYTES);
@@ -118,7 +122,7 @@ static size_t next_piece(struct tls_conn *t, const char **ret)
 static int push(struct tls_conn *t)
 {
 	struct send_op *s = t->plain;
-	uint64_t all = length_of(s);
+	uint64_t head = length_of_head(s), all = head + s->file_len;
 
 	for (unsigned records = 0; s->sent < all; records++) {
 		const char *p;
@@ -130,7 +134,7 @@ static int push(struct tls_conn *t)
 			loop_defer(t->conn->gate->loop, &t->turn);
 			return -EINPROGRESS;
 		}
-		n = next_piece(t, &p);
+		n = next_piece(t, head, &p);
 		if (n == 0)
 			return -EIO;
 		if (t->failed || !SSL_write_ex(t->ssl, p, n, &took) || t->failed) {
