@@ -87,3 +87,4 @@ CLOSE(CERT_REQUIRED, cert_required, CLOSE_REQ, 1, 403, "a certificate of the cli
 CLOSE(CERT_BAD, cert_bad, CLOSE_REQ, 1, 403, "the client's certificate is none that is accepted here, or it is over")
 CLOSE(CERT_ELSEWHERE, cert_elsewhere, CLOSE_CONN | CLOSE_REQ, 1, 421, "this connection was made to another site, or before the site's rules for certificates changed; ask again by a new one")
 CLOSE(HTTPS_ONLY, https_only, CLOSE_REQ, 0, 403, "the site is served over TLS only")
+CLOSE(APP_DRAINED, app_drained, CLOSE_REQ, 1, 504, "the app was replaced, and this request did not end in the time that it had (DrainSec=)")

@@ -291,8 +291,10 @@ CONF_LATER_KEY(PHP, "RssMax")
 CONF(DEPLOY_KEEP, DEPLOY, "Keep", CONF_TYPE_INT, 0, "5", 1, 100, "releases", WHEN_UP, "how many releases are kept",
 	"The one that serves is one of them. `stead rollback` goes back to any that is kept.", "Keep=3")
 CONF_LATER_KEY(DEPLOY, "To")
-CONF_LATER_KEY(DEPLOY, "DrainSec")
-CONF_LATER_KEY(DEPLOY, "WebSocketDrainSec")
+CONF(DEPLOY_DRAIN, DEPLOY, "DrainSec", CONF_TYPE_TIME, 0, "30s", 1000, 3600 * 1000, "", WHEN_RELOAD, "how long requests of what was replaced may go on",
+	"Behind a deploy, rollback, restart or reload, or when a process has lived long enough: the processes from before get nothing new and end what they run. A request that runs longer is ended: the client gets 504 (`app_drained` in the logs), or, when its answer had begun, a cut connection. RequestTimeoutSec= ends it sooner where it is less. Whole seconds; a part of one counts as one.", "DrainSec=2min")
+CONF(DEPLOY_WEBSOCKET_DRAIN, DEPLOY, "WebSocketDrainSec", CONF_TYPE_TIME, 0, "5min", 0, 12 * 3600 * 1000, "", WHEN_RELOAD, "how long WebSockets of what was replaced live on",
+	"So long a process that was replaced stays for the sake of its WebSockets and other upgrades; no shorter than DrainSec= while requests run. Clients are told 5 s before the end (1001), so they come back to the new release; a program of [Service] tells its clients itself, when it gets its KillSignal= at the end. Of each worker three that were replaced by deploys may live at once, and one that was by restarts: the next replacement ends the oldest in the same way. `stead stop` waits for requests only. All of them count in the app's MemoryMax=. A program that cannot run beside itself (a fixed port) ends with its requests.", "WebSocketDrainSec=1h")
 
 /* [Postgres] */
 CONF(POSTGRES_ENABLED, POSTGRES, "Enabled", CONF_TYPE_ENUM, CONF_DETECT, "auto", 0, 0, "auto yes no", WHEN_UP, "whether the app has a database",
@@ -334,7 +336,7 @@ CONF(SERVER_LISTEN_TLS, SERVER, "ListenTls", CONF_TYPE_ADDR, CONF_MANY, "127.0.0
 CONF(SERVER_GATES, SERVER, "Gates", CONF_TYPE_COUNT, 0, "cores", 1, 60, "processes", WHEN_RELOAD, "how many processes speak to clients",
 	"`cores` is one for each processor core; with one or two cores it is one, because the apps need the other.", "Gates=2")
 CONF(SERVER_DRAIN_MAX, SERVER, "DrainMaxSec", CONF_TYPE_TIME, 0, "1h", 0, 7 * 86400 * 1000ull, "", WHEN_RELOAD, "how long tunnels of a gate that leaves may live on",
-	"Of a gate that is too many since a reload lowered Gates=: WebSockets, other upgrades and connections of [Tcp] go on until they end by themselves, at most so long; clients of an app's WebSockets are told 5 s before (1001). Requests have 30 s, or this where it is less. `stead stop` waits no longer than 5 s for anybody.", "DrainMaxSec=10min")
+	"Of a gate that was replaced by an upgrade of stead, or is too many since a reload lowered Gates=: WebSockets, other upgrades and connections of [Tcp] go on until they end by themselves, at most so long; a reload with a lower value holds for those that leave already. Beside each gate up to 7 older ones may leave at once (fewer when Gates= is above 7): a further upgrade is refused until one has ended. Clients of an app's WebSockets are told 5 s before (1001). Requests have 30 s, or this where it is less. `stead stop` waits no longer than 5 s for anybody.", "DrainMaxSec=10min")
 CONF(SERVER_LOG_TO, SERVER, "LogTo", CONF_TYPE_ENUM, 0, "off", 0, 0, "off journald syslog", WHEN_RELOAD, "where records go besides stead's own files",
 	"`journald`: each record with its members as fields (`journalctl -t stead`, STEAD_KIND=access). `syslog`: RFC 5424 over /dev/log, with the record as message. Nobody waits for either: what is not taken at once is lost there, and counted by LOG_DROPPED; the files have it.", "LogTo=journald")
 CONF(SERVER_LOG_MAX, SERVER, "LogMax", CONF_TYPE_SIZE, 0, "200M", 10485760, 1099511627776, "bytes", WHEN_RELOAD, "how much of the disk the records may take",

@@ -71,7 +71,16 @@ struct msg_worker {
 	uint32_t reason;   /* enum close_id for WORKER_BAD and WORKER_STUCK */
 	int32_t status;    /* WORKER_GONE: as from waitid: >= 0 exit code, < 0 minus the signal */
 	uint32_t requests; /* WORKER: say WORKER_RAN for each so many, 0: never; WORKER_RAN: so many */
-	uint32_t requests_pad;
+	uint32_t stage;    /* WORKER_DRAIN: enum drain_stage */
+};
+/* WORKER_DRAIN and SERVICE_DRAIN come once for each: what a process that was replaced may still do. A gate of an older version
+ * takes each for the first. */
+enum drain_stage {
+	DRAIN_BEGIN = 0, /* give it nothing new; say when it runs nothing of yours, tunnels as well */
+	DRAIN_LEAVE,     /* its tunnels end soon: take leave of their clients */
+	DRAIN_OVER,      /* its requests have had their time: end them; tunnels go on */
+	DRAIN_CUT,       /* a worker's tunnels have had theirs */
+	DRAIN_STAGES
 };
 struct msg_want {
 	uint32_t role; /* enum proc: RESOLVE, AUTH, KEYS; WORKER: a request waits for an app that has none */
@@ -276,6 +285,8 @@ struct msg_proc_state {
 	uint32_t oom_pad;
 	uint32_t result;       /* service: of the last run that ended (enum service_result) */
 	uint32_t reloads;      /* service: how many reloads of this run are over, times two; and one when the last one failed */
+	uint32_t conns, tunnels; /* a gate that drains: what it still has */
+	uint64_t ends_wall_us;   /* … and when it is ended at the latest; 0: it does not drain */
 };
 /* status of a process whose end nobody could wait for: it was another parent's child. */
 #define PROC_STATUS_UNKNOWN INT32_MIN
@@ -375,7 +386,8 @@ struct msg_proc_set {
 	uint64_t restart_ratio;  /* each pause to the one before, in millionths */
 	uint64_t runtime_max_ms; /* 0: no bound */
 	uint32_t log_level;      /* lines above that level are not kept (syslog(3)); 0: all are, else the level + 1 */
-	uint32_t pad;
+	uint16_t drain_s;        /* one that was replaced: its requests may go on so long; 0: an older ctl, which knows 30 s */
+	uint16_t tunnel_s;       /* … and its tunnels, when that is longer */
 	struct service_exits success, prevent, force;
 };
 /* What holds an app's processes beside their user (behind PROC_SET's strings). Zero is always the parent's own default; a
@@ -442,7 +454,7 @@ struct msg_service {
 	uint32_t port;     /* PORT, AUTO */
 	uint32_t state;    /* SERVICE: enum service_state */
 	uint32_t answers;  /* TRY: so many good ones in a row */
-	uint32_t pad;
+	uint32_t stage;    /* SERVICE_DRAIN: enum drain_stage */
 };
 /* What a program of an app said by sd_notify(3); bits of enum service_said. */
 enum service_said { SAID_READY = 1, SAID_WATCHDOG = 2, SAID_STOPPING = 4, SAID_RELOADING = 8, SAID_TRIGGER = 16 };
@@ -471,8 +483,14 @@ struct msg_alert_seen {
 	uint32_t event;
 	uint32_t pad;
 };
+enum { PROC_REF_SOON = 1 << 16 };
 struct msg_proc_ref {
-	uint32_t role, app;
+	uint32_t role; /* PROC_DROP: and PROC_REF_SOON: tunnels take leave now, and have no longer than requests */
+	uint32_t app;
+};
+/* Told as it changes, once a second at most. */
+struct msg_gate_drains {
+	uint32_t conns, tunnels; /* connections, and those of them that are tunnels */
 };
 struct msg_gates {
 	uint32_t count;        /* from 1 on */

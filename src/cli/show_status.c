@@ -150,6 +150,17 @@ static void show_process(const json_t *p)
 		show_span(number_of(p, "uptime_ms"), up));
 }
 
+/* Below the row of a gate that was replaced. */
+static void show_drain(const json_t *p)
+{
+	char left[32];
+
+	if (json_object_get(p, "ends_in_ms"))
+		(void)printf("    finishes %lld connections, %lld of them WebSockets or other tunnels; ends in %s at the latest\n",
+			number_of(p, "connections"), number_of(p, "tunnels"),
+			show_span(number_of(p, "ends_in_ms"), left));
+}
+
 /* Below a program's row. */
 static void show_place(const json_t *p)
 {
@@ -240,6 +251,7 @@ void show_status(const struct cli *c, const json_t *status)
 	json_array_foreach(json_object_get(status, "processes"), i, o)
 	{
 		show_process(o);
+		show_drain(o);
 		show_place(o);
 		resident |= is_resident(o);
 	}

@@ -360,6 +360,8 @@ void conf_app_fill(struct conf *c)
 		a->migrate = conf_command_of(c, text_of(c, CONF_POSTGRES_MIGRATE));
 	a->persist = texts_of(c, CONF_SITE_PERSIST);
 	a->keep = (unsigned)number_of(c, CONF_DEPLOY_KEEP);
+	a->drain_ms = number_of(c, CONF_DEPLOY_DRAIN);
+	a->tunnel_drain_ms = number_of(c, CONF_DEPLOY_WEBSOCKET_DRAIN);
 	a->listen = texts_of(c, CONF_SERVER_LISTEN);
 	a->listen_default = listen == NULL || listen->origin == CONF_FROM_DEFAULT;
 	a->gates = (unsigned)number_of(c, CONF_SERVER_GATES);

@@ -408,6 +408,7 @@ struct conf_app {
 	const struct conf_command *migrate; /* NULL: there is none */
 	const char *const *persist; /* paths that outlive releases */
 	unsigned keep;              /* releases */
+	uint64_t drain_ms, tunnel_drain_ms; /* what was replaced has so long */
 
 	bool https;                  /* it has a certificate, and shall be served with it */
 	const char *const *chain;    /* of it, DER in base64 */

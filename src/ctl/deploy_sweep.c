@@ -81,8 +81,10 @@ static bool old_runs(const struct ctl *c, const struct app *a)
 	for (unsigned i = 0; a && i < c->procs_n; i++) {
 		const struct msg_proc_state *st = &c->procs[i].st;
 
-		if ((st->role == PROC_WORKER || st->role == PROC_SERVICE) && st->pid > 0 &&
-			st->app == (a->set ^ 1))
+		if ((st->role != PROC_WORKER && st->role != PROC_SERVICE) || st->pid <= 0)
+			continue;
+		/* Every second release has the same number, and one that drains may be of any. */
+		if (st->app == (a->set ^ 1) || (st->app == a->set && st->phase != PHASE_UP && st->phase != PHASE_STARTING))
 			return true;
 	}
 	return false;

@@ -149,8 +149,7 @@ static void end_all(struct app *a)
 
 	loop_timer_stop(c->loop, &run->scaling.timer);
 	run->scaling.on = false;
-	if (run->role != PROC_NONE)
-		wants_drop(c, run->role, a->set);
+	wants_stop(c, a);
 	for (unsigned i = 0; i < run->programs_n; i++)
 		wants_drop(c, PROC_SERVICE, run->programs[i].number);
 	timers_begin(run);

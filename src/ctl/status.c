@@ -199,6 +199,19 @@ static json_t *process(struct ctl *c, const struct msg_proc_state *st)
 		(json_int_t)st->generation);
 }
 
+/* A gate that was replaced: what it still has, and until when. */
+static void with_drain(const struct ctl *c, json_t *o, const struct msg_proc_state *st)
+{
+	uint64_t now = loop_wall_us(c->loop);
+
+	if (!o || st->ends_wall_us == 0)
+		return;
+	(void)json_object_set_new(o, "connections", json_integer(st->conns));
+	(void)json_object_set_new(o, "tunnels", json_integer(st->tunnels));
+	(void)json_object_set_new(o, "ends_in_ms",
+		json_integer((json_int_t)((st->ends_wall_us - min_of(now, st->ends_wall_us)) / 1000)));
+}
+
 static json_t *processes(struct ctl *c)
 {
 	struct msg_proc_state parent = {.role = PROC_PARENT,
@@ -213,6 +226,7 @@ static json_t *processes(struct ctl *c)
 			json_t *o = process(c, &c->procs[i].st);
 
 			with_service(o, &c->procs[i]);
+			with_drain(c, o, &c->procs[i].st);
 			(void)json_array_append_new(list, o);
 		}
 	return list;

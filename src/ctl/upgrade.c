@@ -125,7 +125,11 @@ void upgrade_told(struct ctl *c, const struct msg *m)
 		}
 		(void)snprintf(error, sizeof error, "stead %s was given up, and " STEAD_VERSION " serves on: %s: %s.", cl->req.version,
 			step, why);
-		(void)snprintf(todo, sizeof todo, "`stead logs` may say more; install another version and try again: stead upgrade");
-		client_end(cl, d.err == EBUSY ? VERB_EXIT_BUSY : VERB_EXIT_FAILED, error, todo, NULL);
+		if (d.err == EUSERS)
+			(void)snprintf(todo, sizeof todo, "try again when one of them has ended (`stead status` shows them: stead upgrade), "
+				"or end them sooner: a lower DrainMaxSec= in [Server], then `stead reload`");
+		else
+			(void)snprintf(todo, sizeof todo, "`stead logs` may say more; install another version and try again: stead upgrade");
+		client_end(cl, d.err == EBUSY || d.err == EUSERS ? VERB_EXIT_BUSY : VERB_EXIT_FAILED, error, todo, NULL);
 	}
 }

@@ -309,6 +309,7 @@ static int want_python(struct ctl *c, const struct app *a, const struct conf_app
 			.life_ms = conf->lifetime_ms,
 			.rss_max = conf->rss_max,
 			.umask_bits = 022};
+		wants_drain(conf, &w->set);
 		w->held = a;
 		w->conf = conf;
 		w->more = &more;

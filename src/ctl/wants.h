@@ -29,6 +29,10 @@ enum proc wants_role(const struct conf_app *conf);
 unsigned wants_count(const struct conf_app *conf);
 /* The processes of that role and that set are not wanted any more. */
 void wants_drop(struct ctl *c, enum proc role, uint32_t set);
+/* Everything of an app, also of releases that drain: WebSockets take leave now. */
+void wants_stop(struct ctl *c, const struct app *a);
+/* Into a set of the app: how long what is replaced goes on. */
+void wants_drain(const struct conf_app *conf, struct msg_proc_set *set);
 /* The folder of that program's own, for its sockets. */
 void wants_runtime(const struct ctl *c, uint32_t app, char ret[static CTL_PATH_MAX]);
 /* The socket's folder and the cluster's data. */

@@ -131,6 +131,7 @@ static void put_set(const struct ctl *c, const struct app *a, const struct conf_
 			.life_ms = s->lifetime_ms,
 			.rss_max = s->rss_max,
 			.umask_bits = 022};
+		wants_drain(conf, &t->w.set);
 		return;
 	}
 	t->w.set = (struct msg_proc_set){.role = PROC_SERVICE,
@@ -154,6 +155,7 @@ static void put_set(const struct ctl *c, const struct app *a, const struct conf_
 		.watchdog_ms = ms32(s->watchdog_ms),
 		.kill = s->kill,
 		.life = conf->working_directory_optional ? SERVICE_LIFE_NO_CWD : 0};
+	wants_drain(conf, &t->w.set);
 }
 
 int wants_service(struct ctl *c, const struct app *a, const struct conf_app *conf, uint64_t id,
@@ -246,6 +248,24 @@ void wants_drop(struct ctl *c, enum proc role, uint32_t set)
 	struct msg_proc_ref ref = {.role = role, .app = set};
 
 	(void)parent_send(c, MSG_PROC_DROP, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
+}
+
+void wants_stop(struct ctl *c, const struct app *a)
+{
+	static const enum proc roles[] = {PROC_WORKER, PROC_SERVICE};
+
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(roles); i++) {
+		struct msg_proc_ref ref = {.role = roles[i / 2] | PROC_REF_SOON, .app = app_deployed(a) ? a->set ^ (i & 1) : a->set};
+
+		if (app_deployed(a) || (i & 1) == 0)
+			(void)parent_send(c, MSG_PROC_DROP, 0, &ref, sizeof ref, NULL, 0, NULL, 0);
+	}
+}
+
+void wants_drain(const struct conf_app *conf, struct msg_proc_set *set)
+{
+	set->drain_s = (uint16_t)min_of((conf->drain_ms + 999) / 1000, (uint64_t)UINT16_MAX);
+	set->tunnel_s = (uint16_t)min_of((conf->tunnel_drain_ms + 999) / 1000, (uint64_t)UINT16_MAX);
 }
 
 /* ---- programs that serve nothing ---- */

@@ -496,6 +496,15 @@ void conn_end_all(struct gate *g, enum conn_which which, enum close_id why)
 	}
 }
 
+void conn_count(const struct gate *g, uint32_t *ret_conns, uint32_t *ret_tunnels)
+{
+	*ret_conns = *ret_tunnels = 0;
+	for (const struct conn *c = g->conns; c; c = c->next) {
+		++*ret_conns;
+		*ret_tunnels += has_tunnel(c);
+	}
+}
+
 void conn_describe(const struct conn *c, struct req *r)
 {
 	r->tls = c->listener->tls || c->peer_tls;

@@ -116,6 +116,8 @@ void conn_wake_in(struct conn *c, uint64_t ms);
 /* The gate's connections: all, or those that carry no tunnel. */
 enum conn_which { CONN_ALL, CONN_NO_TUNNEL };
 void conn_end_all(struct gate *g, enum conn_which which, enum close_id why);
+/* How many there are, and how many of them are tunnels. */
+void conn_count(const struct gate *g, uint32_t *ret_conns, uint32_t *ret_tunnels);
 /* Spare objects, at the gate's end. */
 void conn_free_spares(struct gate *g);
 

@@ -41,6 +41,7 @@ enum {
 	FDS_RESERVED = 1024, /* of files, links, channels */
 	DRAIN_IDLE_MS = 5000,
 	LEAVE_MS = 5000, /* before their end clients of tunnels are told */
+	TELL_MS = 1000,  /* the parent hears of what is left so often at most */
 };
 
 static unsigned conns_bound(void)
@@ -184,10 +185,19 @@ static bool is_used(const struct gate *g)
 	return g->conns || g->tcp->pairs;
 }
 
-void gate_left(struct gate *g)
+static void tell_parent(struct gate *g)
 {
-	if (g->draining && !is_used(g))
-		gate_drained(g);
+	struct msg_gate_drains m;
+
+	g->drain_tell_ms = 0;
+	if (!chan_open(&g->parent))
+		return;
+	conn_count(g, &m.conns, &m.tunnels);
+	for (const struct tcp_pair *t = g->tcp->pairs; t; t = t->next) {
+		m.conns++;
+		m.tunnels++;
+	}
+	(void)chan_send(&g->parent, MSG_GATE_DRAINS, 0, &m, sizeof(m), NULL, 0, NULL, 0);
 }
 
 bool gate_leaves(const struct gate *g)
@@ -203,7 +213,27 @@ static void arm_drain(struct gate *g)
 		at = g->drain_end_ms;
 	if (now < g->tunnel_leave_ms)
 		at = min_of(at, g->tunnel_leave_ms);
+	if (g->drain_tell_ms)
+		at = min_of(at, g->drain_tell_ms);
 	loop_timer(g->loop, &g->drain_timer, is_used(g) ? at : now);
+}
+
+/* Not with each connection that goes. */
+static void tell_soon(struct gate *g)
+{
+	if (g->drain_tell_ms)
+		return;
+	g->drain_tell_ms = loop_now_ms(g->loop) + TELL_MS;
+	arm_drain(g);
+}
+
+void gate_left(struct gate *g)
+{
+	if (!g->draining)
+		return;
+	tell_soon(g);
+	if (!is_used(g))
+		gate_drained(g);
 }
 
 static void bound_drain(struct gate *g, uint64_t drain_end_ms, uint64_t tunnel_end_ms)
@@ -237,6 +267,7 @@ void gate_drain(struct gate *g, uint32_t drain_ms, uint32_t tunnel_ms)
 			http2_drain(c);
 	}
 	bound_drain(g, now + drain_ms, now + tunnel_ms);
+	tell_soon(g);
 }
 
 void gate_hello(struct chan *c)
@@ -293,6 +324,8 @@ void drain_on_timer(struct loop *l, struct op *op, int res)
 		tcp_end_all(g, CLOSE_DRAINED);
 		return;
 	}
+	if (g->drain_tell_ms && now >= g->drain_tell_ms)
+		tell_parent(g);
 	if (now >= g->drain_end_ms)
 		conn_end_all(g, CONN_NO_TUNNEL, CLOSE_DRAINED);
 	if (g->draining && is_used(g))

@@ -136,6 +136,7 @@ struct gate {
 	bool draining;
 	uint64_t drain_began_ms, drain_end_ms, tunnel_end_ms, tunnel_leave_ms;
 	uint32_t drain_idle_ms; /* for each connection, from then or from its last answer on */
+	uint64_t drain_tell_ms; /* the parent is told what is left; 0: nothing has changed */
 	struct scrape *scrapes; /* requests on the port of Metrics= that wait for ctl */
 	struct timer scrape_timer;
 	struct timer drain_timer;

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
-enum { LINK_WORKER_LINKS_MAX = 64, LINK_FAR_BLOCK = 64 };
+enum { LINK_WORKER_LINKS_MAX = 128, LINK_FAR_BLOCK = 64 };
 
 /* FREE → WAITING (the REQ was read) → RUNNING (taken by a thread) → FREE by link_req_done(). The
  * seat is given up with the frame that ends the answer, because the gate may use it again at once

@@ -19,8 +19,10 @@ static struct slot *slot_new(struct parent *p, enum proc role, uint32_t index)
 {
 	struct slot *s = malloc(sizeof(*s));
 
-	if (s != NULL)
+	if (s != NULL) {
 		slot_init(s, p, role, index, NULL);
+		s->at = index;
+	}
 	return s;
 }
 
@@ -57,43 +59,6 @@ int core_want(struct parent *p, struct msg *m)
 			return 0;
 		}
 	return -EINVAL;
-}
-
-/* Slots stay once they are made: one that is not wanted is empty when its gate has drained, and the
- * first `count` of them are the wanted ones, so every index that ctl knows keeps its meaning. */
-static int gates_set(struct parent *p, uint32_t count, uint32_t drain_max_ms)
-{
-	if (count < 1 || count > GATES_MAX || drain_max_ms > DRAIN_MAX_MS)
-		return -EINVAL;
-	if (p->stop_step != STOP_NOT)
-		return -ESHUTDOWN;
-	for (; p->gates < count; p->gates++)
-		if ((p->gate[p->gates] = slot_new(p, PROC_GATE, p->gates)) == NULL)
-			return -ENOMEM;
-	p->gates_wanted = count;
-	p->drain_max_ms = drain_max_ms;
-	for (unsigned i = 0; i < p->gates; i++) {
-		bool wanted = i < count;
-
-		/* One that is wanted already keeps its pause after a death. */
-		if (wanted && !p->gate[i]->wanted) {
-			slot_want(p->gate[i]);
-			/* Its successor waits for the place. */
-			gate_hurry(p->gate[i], DRAIN_MS, STOP_DRAIN_MS);
-		} else if (!wanted && p->gate[i]->wanted)
-			slot_unwant(p->gate[i]);
-	}
-	return 0;
-}
-
-void core_gates(struct parent *p, struct msg *m)
-{
-	struct msg_gates ask;
-	struct msg_done done = {.err = EINVAL};
-
-	if (msg_get(m, &ask, sizeof(ask), sizeof(ask)) == 0)
-		done.err = (uint32_t)-gates_set(p, ask.count, ask.drain_max_ms);
-	tell_ctl(p, MSG_DONE, m->h.id, &done, sizeof(done), NULL, 0, NULL, 0);
 }
 
 static void slot_free(struct slot *s)
@@ -233,29 +198,11 @@ int core_spawn(struct parent *p, struct run *r)
 	return e;
 }
 
-static struct run *listens(struct run *r)
-{
-	return r->greeted && run_alive(r) ? r : NULL;
-}
-
 static struct run *listening(struct slot *s)
 {
-	return s != NULL ? listens(slot_run(s)) : NULL;
-}
+	struct run *r = s != NULL ? slot_run(s) : NULL;
 
-struct run *core_gate(struct parent *p, unsigned i)
-{
-	return i < gate_runs(p) ? listens(&p->gate[i / 2]->run[i % 2]) : NULL;
-}
-
-struct run *core_gate_now(struct parent *p, unsigned index)
-{
-	struct run *r = index < p->gates ? listening(p->gate[index]) : NULL;
-
-	/* One that starts is not there yet; the one that it shall replace is. */
-	if (r == NULL && index < p->gates)
-		r = listens(slot_other(p->gate[index]));
-	return r;
+	return r != NULL && r->greeted && run_alive(r) ? r : NULL;
 }
 
 struct run *core_aide(struct parent *p, unsigned i)
@@ -327,6 +274,9 @@ void tell_state(struct parent *p, struct run *r)
 		.oom_kills = s->oom_kills,
 		.result = r->result,
 		.reloads = r->reloads,
+		.conns = r->conns,
+		.tunnels = r->tunnels,
+		.ends_wall_us = gate_ends_us(r),
 	};
 
 	snprintf(st.spawn_step, sizeof(st.spawn_step), "%s", s->spawn_step);

@@ -50,6 +50,14 @@ static void hear_kept(struct parent *p, struct msg *m)
 		keep_keys(p, m);
 }
 
+static void hear_gates(struct parent *p, struct run *from, struct msg *m)
+{
+	if (m->h.type == MSG_GATES)
+		core_gates(p, m);
+	else
+		gates_heard(from, m);
+}
+
 void hear_message(struct parent *p, struct run *from, struct msg *m)
 {
 	switch ((enum msg_type)m->h.type) {
@@ -73,10 +81,8 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 		services_heard(p, from, m);
 		break;
 	case MSG_SAID:
-		services_said(p, m);
-		break;
 	case MSG_SAID_MORE:
-		services_said_more(p, m);
+		(m->h.type == MSG_SAID ? services_said : services_said_more)(p, m);
 		break;
 	case MSG_SNAP:
 	case MSG_VAULT:
@@ -104,8 +110,9 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 	case MSG_WANT:
 		hear_want(p, from, m);
 		break;
+	case MSG_GATE_DRAINS:
 	case MSG_GATES:
-		core_gates(p, m);
+		hear_gates(p, from, m);
 		break;
 	case MSG_SERVING:
 		notify_serving(p, m);

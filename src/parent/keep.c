@@ -120,7 +120,7 @@ static void give_ring(struct parent *p, unsigned slot)
 		.role = slot == RING_PARENT ? PROC_PARENT
 			: slot == RING_CTL  ? PROC_CTL
 					    : PROC_GATE,
-		.index = slot >= RING_GATE ? (slot - RING_GATE) / 2 : 0};
+		.index = slot >= RING_GATE && (slot - RING_GATE) / 2 < p->gates ? p->gate[(slot - RING_GATE) / 2]->index : 0};
 
 	if (log != NULL && p->ring[slot].fd >= 0)
 		p->ops->send(p, log, MSG_RING, 0, &m, sizeof(m), NULL, 0, &p->ring[slot].fd, 1);

@@ -64,6 +64,7 @@ void parent_on_settle(struct loop *l, struct op *op, int res)
 	for (int i = 0; i < 64 && p->settle_due; i++) {
 		p->settle_due = false;
 		sets_settle(p);
+		gates_settle(p);
 		roll_settle(p);
 		stop_settle(p);
 		/* settle_due may be set by now without being submitted anew: this loop is its turn.

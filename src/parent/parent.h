@@ -147,6 +147,9 @@ struct run {
 	uint64_t up_ms;         /* when it became ready; 0: it never was */
 	uint64_t since_wall_us; /* of this phase */
 	uint64_t life_ms, requests_max, requests; /* its own limits, 0: none; what gates told */
+	uint32_t conns, tunnels; /* a gate's that drains: what it still has */
+	uint64_t drain_end_ms, tunnel_end_ms; /* while DRAINING: of requests, and of all */
+	uint8_t drain_told; /* … a bit for each enum drain_stage that gates were told */
 	uint64_t due_ms; /* between state_load() and adopt.c only: when its timer is due, 0: never */
 	int chan_fd;     /* the same; and whether messages to it were lost with the parent before */
 	bool unsent;
@@ -164,6 +167,7 @@ struct slot {
 	uint8_t current; /* which of run[] is the newest generation */
 	uint8_t tired;   /* enum recycle_why of that one */
 	uint32_t index;
+	uint32_t at; /* a gate's: where it stands in p->gate[] */
 	struct run run[2];
 	uint32_t restarts;
 	uint32_t backoff_ms; /* how long the next death waits, before jitter; 0: it is a first one */
@@ -182,7 +186,7 @@ struct set {
 	struct set *next;
 	uint32_t app;
 	uint8_t role;
-	bool dropped;
+	bool dropped, soon; /* soon: whose tunnels end with their requests */
 	uint32_t count; /* of the slots that are wanted */
 	struct spec *spec;
 	struct slot *slots;
@@ -209,7 +213,7 @@ static inline bool run_busy(const struct run *r)
 /* Of a gate: no other that runs has it, also while one replaces another. */
 static inline unsigned gate_place(const struct run *r)
 {
-	return 2 * r->slot->index + (r == &r->slot->run[1]);
+	return 2 * r->slot->at + (r == &r->slot->run[1]);
 }
 /* Does it run and take part in serving? */
 static inline bool run_serves(const struct run *r)
@@ -238,9 +242,15 @@ void slot_init(struct slot *s, struct parent *p, enum proc role, uint32_t index,
 /* Start it when nothing of it runs; end a backoff's wait. */
 void slot_want(struct slot *s);
 void slot_unwant(struct slot *s);
-void gate_hurry(struct slot *s, uint32_t drain_ms, uint32_t tunnel_ms); /* one that ends: no later than that */
+void run_hurry(struct run *r, uint32_t drain_ms, uint32_t tunnel_ms); /* a gate that ends: no later than that */
 /* Start a new generation; new before old when the role allows it. */
 void slot_replace(struct slot *s, bool rolling);
+/* Wanted again while it drains: the other run starts. */
+void slot_succeed(struct slot *s);
+/* drain.c: its place is wanted: tunnels take leave now, and end in 5 s; requests have the time that they had. */
+void drain_hurry(struct run *r);
+/* It drains, and has nothing but tunnels by now. */
+bool drain_is_over(const struct run *r);
 /* A stuck worker: its successor starts now, it gets its grace. */
 void slot_stuck(struct run *r);
 bool slot_down(const struct slot *s);
@@ -326,7 +336,7 @@ struct parent {
 	struct cgroups cgroups;
 	unsigned cgroups_left; /* folders that were still busy when their process was buried */
 	unsigned gates;        /* how many slots there are; they only grow */
-	unsigned gates_wanted; /* the first so many of them shall serve */
+	unsigned gates_wanted; /* one of each index below that shall serve */
 	uint32_t drain_max_ms; /* what others have for their tunnels */
 	bool root, detached;
 	bool ctl_first; /* no ctl was ever ready here: one that cannot start ends the whole */
@@ -401,8 +411,6 @@ extern op_done *const parent_op_table[PARENT_OP_KINDS];
 /* ---- core.c: gate, ctl and log, their channels ---- */
 int core_new(struct parent *p);
 void core_free(struct parent *p);
-/* GATES: so many of them shall serve. A gate that is not wanted any more drains. */
-void core_gates(struct parent *p, struct msg *m);
 /* A gate, or ctl, needs that role. -EINVAL: it is no aide's. */
 int core_want(struct parent *p, struct msg *m);
 /* The i-th aide that listens, or NULL. */
@@ -419,11 +427,7 @@ extern const struct chan_ops core_chan_ops;
 struct run *core_keys(struct parent *p);
 /* The same of any aide's role. */
 struct run *core_aide_of(struct parent *p, enum proc role);
-/* The gate of that place when it can be spoken to, else NULL; the same for ctl and log. For what every gate must
- * hear, also one that drains: i from 0 to gate_runs(). */
-struct run *core_gate(struct parent *p, unsigned i);
-/* The one of that slot that whoever speaks to one gate should speak to. */
-struct run *core_gate_now(struct parent *p, unsigned index);
+/* When it can be spoken to, else NULL. */
 struct run *core_ctl(struct parent *p);
 struct run *core_log(struct parent *p);
 /* To ctl, when it listens. */
@@ -514,6 +518,7 @@ void workers_link_new(struct parent *p, struct run *worker);
 void workers_tell_gone(struct parent *p, struct run *worker);
 /* Ask every gate to let go of it. False: no gate is there to be asked. */
 bool workers_drain(struct parent *p, struct run *worker);
+bool workers_tell_drain(struct parent *p, struct run *gate, const struct run *worker, enum drain_stage stage);
 void workers_heard(struct parent *p, struct run *gate, struct msg *m);
 /* A gate died: nobody waits for its WORKER_IDLE any more. */
 void workers_gate_gone(struct parent *p, unsigned gate);
@@ -534,6 +539,7 @@ bool services_try(struct parent *p, struct run *r);
 void services_up(struct parent *p, struct run *r);
 /* Ask every gate to let go of it. False: nobody has it, or no gate is there to be asked. */
 bool services_drain(struct parent *p, struct run *r);
+bool services_tell_drain(struct parent *p, struct run *gate, const struct run *r, enum drain_stage stage);
 void services_gone(struct parent *p, struct run *r);
 void services_give_gate(struct parent *p, struct run *gate);
 void services_give_log(struct parent *p, struct run *log);
@@ -579,6 +585,7 @@ void stop_settle(struct parent *p);
 void stop_without_ctl(struct parent *p, const char *why);
 op_done stop_on_signals, stop_on_lifeline;
 
+#include "gates.h"
 #include "say.h"
 
 #endif

@@ -116,16 +116,19 @@ void recycle_on_tick(struct loop *l, struct op *op, int res)
 	recycle_arm(p);
 }
 
-/* Is somebody of the set being replaced, up to the old one's end? */
+/* Is somebody of the set being replaced, up to the end of the old one's requests? */
 static bool in_replacement(const struct set *set)
 {
 	bool rolling = (set->spec->set.flags & PROC_SET_ROLLING) != 0;
 
-	for (const struct slot *s = set->slots; s != NULL; s = s->next)
-		if (s->stale || s->run[s->current ^ 1].phase != PHASE_DOWN ||
+	for (const struct slot *s = set->slots; s != NULL; s = s->next) {
+		const struct run *other = &s->run[s->current ^ 1];
+
+		if (s->stale || (other->phase != PHASE_DOWN && !drain_is_over(other)) ||
 			(!rolling && s->wanted && s->run[s->current].phase != PHASE_UP &&
 				s->run[s->current].phase != PHASE_DEAD))
 			return true;
+	}
 	return false;
 }
 

@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TRIES = 3 };
-
 static struct slot *next_slot(struct parent *p)
 {
 	for (unsigned i = 0; i < p->gates; i++)
@@ -85,18 +83,25 @@ static bool roll_slot(struct parent *p, struct slot *s)
 	if (!s->wanted || (r->generation > p->roll_after && r->phase == PHASE_UP))
 		return true;
 	if (r->generation > p->roll_after) {
-		if (s->unready >= TRIES)
+		if (s->unready >= GATE_TRIES)
 			give_up(p, s);
 		return false;
+	}
+	struct slot *heir = s->role == PROC_GATE ? gates_heir(p, s) : NULL;
+	if (heir != NULL) {
+		if (heir->unready >= GATE_TRIES)
+			give_up(p, s);
+		return false; /* gates.c says which of the two goes */
 	}
 	/* One that waits for its next start waits no longer: this version may be the mend. */
 	if (r->phase == PHASE_BACKOFF) {
 		watch_event(r, WATCH_START);
 		return false;
 	}
-	/* At most one generation is on its way out. */
+	/* Both of its runs are taken: a gate's successor comes up in a slot of its own. */
 	if (slot_other(s)->phase != PHASE_DOWN) {
-		gate_hurry(s, DRAIN_MS, STOP_DRAIN_MS);
+		if (s->role == PROC_GATE)
+			(void)gates_beside(p, s);
 		return false;
 	}
 	/* One that is on its way out comes back as this version's by itself. */

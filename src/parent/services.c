@@ -102,18 +102,23 @@ void services_up(struct parent *p, struct run *r)
 	unit_arm(r);
 }
 
-bool services_drain(struct parent *p, struct run *r)
+bool services_tell_drain(struct parent *p, struct run *gate, const struct run *r, enum drain_stage stage)
 {
 	struct msg_service m = name_of(r);
 
+	m.stage = (uint32_t)stage;
+	return p->ops->send(p, gate, MSG_SERVICE_DRAIN, 0, &m, sizeof(m), NULL, 0, NULL, 0);
+}
+
+bool services_drain(struct parent *p, struct run *r)
+{
 	memset(r->drain_gates, 0, sizeof(r->drain_gates));
 	if (r->listen == SERVICE_NONE)
 		return false;
 	for (unsigned i = 0; i < gate_runs(p); i++) {
 		struct run *gate = core_gate(p, i);
 
-		if (gate != NULL && p->ops->send(p, gate, MSG_SERVICE_DRAIN, 0, &m, sizeof(m),
-					    NULL, 0, NULL, 0))
+		if (gate != NULL && services_tell_drain(p, gate, r, DRAIN_BEGIN))
 			r->drain_gates[i / 64] |= 1ULL << i % 64;
 	}
 	return run_awaits_gates(r);

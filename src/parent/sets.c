@@ -26,6 +26,7 @@ static bool spec_equal(const struct spec *a, const struct spec *b)
 
 	for (int i = 0; i < 2; i++) {
 		set[i].count = set[i].wake = 0;
+		set[i].drain_s = set[i].tunnel_s = 0;
 		set[i].flags &= ~(uint32_t)(PROC_SET_KEEP | PROC_SET_STAYS);
 	}
 	return a->bytes_n == b->bytes_n && memcmp(&set[0], &set[1], sizeof(set[0])) == 0 &&
@@ -151,7 +152,7 @@ static int set_apply(struct parent *p, const void *bytes, size_t n)
 			s->stale = s->wanted;
 	spec_unref(set->spec);
 	set->spec = spec;
-	set->dropped = false;
+	set->dropped = set->soon = false;
 	snprintf(set->name, sizeof(set->name), "%.63s", spec->name);
 	recycle_arm(p);
 	e = set_count(p, set, keep ? set->count : spec->set.count);
@@ -172,23 +173,29 @@ static void hear_set(struct parent *p, struct msg *m)
 	done(p, m->h.id, set_apply(p, m->payload, m->h.len));
 }
 
-static struct set *named(struct parent *p, const struct msg *m)
+static struct set *named(struct parent *p, const struct msg *m, bool *ret_soon)
 {
 	struct msg_proc_ref ref;
 
 	if (msg_get(m, &ref, sizeof(ref), sizeof(ref)) < 0)
 		return NULL;
-	return sets_find(p, ref.role, ref.app);
+	*ret_soon = (ref.role & PROC_REF_SOON) != 0;
+	return sets_find(p, ref.role & ~(uint32_t)PROC_REF_SOON, ref.app);
 }
 
 static void hear_drop(struct parent *p, struct msg *m)
 {
-	struct set *set = named(p, m);
+	bool soon = false;
+	struct set *set = named(p, m, &soon);
 
 	if (set != NULL) {
 		set->dropped = true;
-		for (struct slot *s = set->slots; s != NULL; s = s->next)
+		set->soon = soon;
+		for (struct slot *s = set->slots; s != NULL; s = s->next) {
+			for (unsigned i = 0; soon && i < ARRAY_LEN(s->run); i++)
+				drain_hurry(&s->run[i]);
 			slot_unwant(s);
+		}
 		parent_settle_soon(p);
 	}
 	done(p, m->h.id, set != NULL ? 0 : -ENOENT);
@@ -196,7 +203,7 @@ static void hear_drop(struct parent *p, struct msg *m)
 
 static void hear_restart(struct parent *p, struct msg *m)
 {
-	struct set *set = named(p, m);
+	struct set *set = named(p, m, &(bool){false});
 
 	if (set != NULL) {
 		for (struct slot *s = set->slots; s != NULL; s = s->next)
@@ -208,7 +215,7 @@ static void hear_restart(struct parent *p, struct msg *m)
 
 static void hear_reload(struct parent *p, struct msg *m)
 {
-	struct set *set = named(p, m);
+	struct set *set = named(p, m, &(bool){false});
 
 	for (struct slot *s = set != NULL ? set->slots : NULL; s != NULL; s = s->next)
 		watch_event(slot_run(s), WATCH_RELOAD);
@@ -255,14 +262,31 @@ static void roll(struct set *set)
 		if (slot_run(s)->phase != PHASE_UP && slot_other(s)->phase == PHASE_UP && !s->stale)
 			return;
 	for (struct slot *s = set->slots; s != NULL; s = s->next) {
-		if (!s->stale || (rolling && slot_run(s)->phase == PHASE_UP &&
-					 slot_other(s)->phase != PHASE_DOWN))
+		if (!s->stale)
 			continue;
+		if (rolling && slot_run(s)->phase == PHASE_UP && slot_other(s)->phase != PHASE_DOWN) {
+			drain_hurry(slot_other(s));
+			continue;
+		}
 		bool one = rolling && slot_run(s)->phase == PHASE_UP;
 
 		slot_replace(s, rolling);
 		if (one)
 			return;
+	}
+}
+
+/* What was not wanted for a while, and drains as yet, does not keep its successor waiting; the one before it does, for
+ * as long as its tunnels need to take leave. */
+static void revive(struct set *set)
+{
+	for (struct slot *s = set->slots; s != NULL; s = s->next) {
+		if (!s->wanted || slot_run(s)->phase != PHASE_DRAINING || slot_run(s)->wants_kill)
+			continue;
+		if (slot_other(s)->phase == PHASE_DOWN)
+			slot_succeed(s);
+		else
+			drain_hurry(slot_other(s));
 	}
 }
 
@@ -296,6 +320,8 @@ static void set_settle(struct parent *p, struct set *set)
 	if (p->stop_step == STOP_NOT && !set->dropped) {
 		recycle_settle(set);
 		roll(set);
+		if ((set->spec->set.flags & PROC_SET_ROLLING) != 0)
+			revive(set);
 	}
 }
 

@@ -90,7 +90,7 @@ struct saved_listener {
 	char address[64];
 };
 struct saved_set {
-	uint32_t role, app, dropped, count, spec, pad;
+	uint32_t role, app, dropped, count, spec, soon;
 	char name[64];
 };
 struct saved_slot {
@@ -102,7 +102,7 @@ struct saved_slot {
 	char spawn_step[32];
 	uint32_t oom_kills, dumped;
 	uint64_t limit_ms;
-	uint32_t limit_n, pad2;
+	uint32_t limit_n, at; /* at: a gate's place, plus one; 0: its index is */
 };
 struct saved_run {
 	uint32_t which; /* of the slot's two */
@@ -120,7 +120,9 @@ struct saved_run {
 	uint64_t hook_generation, watchdog_at_ms, runtime_at_ms, reload_at_ms;
 	uint8_t hook_ignored, refreshed, spawn_failed, main_ended, final_sent, asked, result, hook_foreign;
 	uint32_t reloads;
-	uint8_t reload_waits, reload_said, pad2[2];
+	uint8_t reload_waits, reload_said, drain_told, pad2;
+	uint64_t drain_end_ms, tunnel_end_ms;
+	uint32_t conns, tunnels; /* a gate's that drains */
 };
 struct saved_oneshot {
 	int32_t pid;
@@ -165,6 +167,7 @@ int state_load(struct parent *p, const void *bytes, size_t n, struct state_fd *h
 int state_names(const void *bytes, size_t n, struct state_fd **ret, unsigned *ret_n);
 /* Free what a load made; descriptors are not closed. */
 void state_drop(struct parent *p);
+/* ---- state_check.c ---- */
 /* stead-parent --check-state FD: could this version go on with it? The exit code; says why not on stderr. Does nothing. */
 int state_check(int fd);
 /* The bytes of a state's memory file, mapped for reading. -errno. */

@@ -204,6 +204,7 @@ static int load_set(struct load *l, const struct saved_set *m)
 	set->role = (uint8_t)m->role;
 	set->app = m->app;
 	set->dropped = m->dropped != 0;
+	set->soon = m->soon != 0;
 	set->count = m->count;
 	set->spec = spec_ref(spec);
 	memcpy(set->name, m->name, sizeof(set->name));
@@ -217,8 +218,14 @@ static int load_set(struct load *l, const struct saved_set *m)
 
 static struct slot *core_slot(struct parent *p, const struct saved_slot *m)
 {
-	if (m->role == PROC_GATE)
-		return m->index < p->gates ? p->gate[m->index] : NULL;
+	uint32_t at = m->at != 0 ? m->at - 1 : m->index;
+
+	if (m->role == PROC_GATE) {
+		if (at >= p->gates || m->index >= GATES_MAX)
+			return NULL;
+		p->gate[at]->index = m->index;
+		return p->gate[at];
+	}
 	if (m->index != 0)
 		return NULL;
 	if (m->role == PROC_LOG || m->role == PROC_CTL)
@@ -345,6 +352,8 @@ static int load_run(struct load *l, const struct saved_run *m)
 	r->life_ms = m->life_ms;
 	r->requests_max = m->requests_max;
 	r->requests = m->requests;
+	r->drain_told = m->drain_told, r->drain_end_ms = m->drain_end_ms, r->tunnel_end_ms = m->tunnel_end_ms;
+	r->conns = m->conns, r->tunnels = m->tunnels;
 	r->spec = spec != NULL ? spec_ref(spec) : NULL;
 	run_fds(l, r, m);
 	load_unit(l, r, m);
@@ -562,39 +571,4 @@ void state_drop(struct parent *p)
 		p->listeners = l->next;
 		free(l);
 	}
-}
-
-int state_map(int fd, const void **ret_bytes, size_t *ret_n)
-{
-	struct stat st;
-	void *map;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size <= 0 || st.st_size > 2LL * STATE_BYTES_MAX + 4096)
-		return -EBADMSG;
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
-	*ret_bytes = map;
-	*ret_n = (size_t)st.st_size;
-	return 0;
-}
-
-int state_check(int fd)
-{
-	struct state_fd none[1];
-	struct parent *p = calloc(1, sizeof(*p));
-	const void *bytes;
-	size_t n;
-	int e = p != NULL ? state_map(fd, &bytes, &n) : -ENOMEM;
-
-	if (e == 0) {
-		parent_init(p, &parent_real_ops);
-		e = state_load(p, bytes, n, none, 0);
-	}
-	if (e < 0)
-		fprintf(stderr, "stead-parent " STEAD_VERSION ": the state of the parent that runs cannot be taken over: %s\n",
-			e == -EPROTONOSUPPORT ? "it was made by a version that this one does not know" : strerror(-e));
-	return e < 0 ? 1 : 0;
 }

@@ -220,7 +220,12 @@ static void put_run(struct state *s, const struct run *r, unsigned which)
 		.hook_foreign = r->hook.foreign,
 		.reloads = r->reloads,
 		.reload_waits = r->reload_waits,
-		.reload_said = r->reload_said};
+		.reload_said = r->reload_said,
+		.drain_told = r->drain_told,
+		.drain_end_ms = r->drain_end_ms,
+		.tunnel_end_ms = r->tunnel_end_ms,
+		.conns = r->conns,
+		.tunnels = r->tunnels};
 
 	put(s, STATE_RUN, &m, sizeof(m), NULL, 0);
 }
@@ -243,7 +248,8 @@ static void put_slot(struct state *s, const struct slot *slot)
 		.oom_kills = slot->oom_kills,
 		.dumped = slot->dumped,
 		.limit_ms = slot->limit_ms,
-		.limit_n = slot->limit_n};
+		.limit_n = slot->limit_n,
+		.at = slot->role == PROC_GATE && slot->at != slot->index ? slot->at + 1 : 0};
 
 	memcpy(m.spawn_step, slot->spawn_step, sizeof(slot->spawn_step));
 	put(s, STATE_SLOT, &m, sizeof(m), NULL, 0);
@@ -257,6 +263,7 @@ static void put_sets(struct state *s, const struct parent *p)
 		struct saved_set m = {.role = set->role,
 			.app = set->app,
 			.dropped = set->dropped,
+			.soon = set->soon,
 			.count = set->count,
 			.spec = put_spec(s, set->spec)};
 

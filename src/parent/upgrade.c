@@ -220,7 +220,7 @@ static void try_next(struct upgrade *u)
 	r = trial(u);
 	child_init(&r->child, CHILD_TRIAL);
 	/* A place that no gate of ours has. */
-	u->slot.index = tried[u->at] == PROC_GATE ? GATES_MAX : 0;
+	u->slot.index = u->slot.at = tried[u->at] == PROC_GATE ? GATES_MAX : 0;
 	r->generation = ++p->generation;
 	int e = core_start(p, r, u->dir, &trial_ops, step);
 	if (e < 0) {
@@ -486,9 +486,14 @@ static void heard_start(struct parent *p, struct msg *m)
 {
 	struct upgrade *u = calloc(1, sizeof(*u));
 	int e = u == NULL ? -ENOMEM : p->upgrade != NULL || p->rolling || p->stop_step != STOP_NOT ? -EBUSY : find(p, m, u);
+	char why[200];
 
+	/* Before anything is tried: nobody's WebSocket is cut so that another gate finds room. */
+	if (e == 0 && !gates_room(p, why, sizeof(why)))
+		e = -EUSERS;
 	if (e < 0) {
-		tell(p, m->h.id, -e, "its folder", e == -EBUSY ? "another upgrade goes on, or stead is stopping" : strerror(-e));
+		tell(p, m->h.id, -e, e == -EUSERS ? "the gates before" : "its folder",
+			e == -EUSERS ? why : e == -EBUSY ? "another upgrade goes on, or stead is stopping" : strerror(-e));
 		free(u);
 		return;
 	}

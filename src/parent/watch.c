@@ -64,7 +64,7 @@ static watch_action *const table[][WATCH_EVENTS] = {
 			[WATCH_BAD] = act_bad,
 			[WATCH_STUCK] = act_stuck_draining,
 			[WATCH_STOP] = act_none,
-			[WATCH_TIMER] = act_drained,
+			[WATCH_TIMER] = drain_late,
 			[WATCH_HOOK] = unit_hook_up,
 			[WATCH_RELOAD] = act_none,
 			[WATCH_LEFT] = unit_left,
@@ -251,6 +251,12 @@ static void start_successor(struct slot *s)
 {
 	s->current ^= 1;
 	watch_event(slot_run(s), WATCH_START);
+}
+
+void slot_succeed(struct slot *s)
+{
+	must(s->wanted && slot_run(s)->phase == PHASE_DRAINING && slot_other(s)->phase == PHASE_DOWN);
+	start_successor(s);
 }
 
 void slot_replace(struct slot *s, bool rolling)

@@ -26,7 +26,15 @@ void run_over(struct run *r);
 /* Make its process; what follows when that cannot be. */
 void run_spawn(struct run *r);
 watch_action act_none, act_bug, act_up, act_start, act_died, act_term, act_kill, act_bad, act_stuck,
-	act_stuck_up, act_stuck_draining, act_drained, act_silent, act_late, act_drain, act_down;
+	act_stuck_up, act_stuck_draining, act_drained, act_silent, act_late, act_drain, act_down,
+	drain_late;
+
+/* ---- drain.c ---- */
+/* Gates were told to give it nothing new, and some have it: it has DrainSec= for requests, and for tunnels
+ * WebSocketDrainSec= where it runs beside its successor. */
+void drain_begin(struct run *r);
+/* The same of one that is stuck, also when it drains already: what else it runs has stead's own time. */
+void drain_stuck(struct run *r);
 
 /* ---- unit_judge.c ---- */
 /* Of a process that ended so, of a command or of a program without a unit. */

@@ -207,6 +207,7 @@ void act_start(struct run *r)
 	r->refreshed = r->spawn_failed = r->main_ended = r->final_sent = false;
 	memset(r->drain_gates, 0, sizeof(r->drain_gates));
 	r->up_ms = 0;
+	r->conns = r->tunnels = 0;
 	r->started_ms = loop_now_ms(p->loop);
 	recycle_start(r);
 	if (s->set != NULL)
@@ -291,7 +292,7 @@ void act_term(struct run *r)
 	phase_set(r, PHASE_STOPPING, wait);
 }
 
-static void run_hurry(struct run *r, uint32_t drain_ms, uint32_t tunnel_ms)
+void run_hurry(struct run *r, uint32_t drain_ms, uint32_t tunnel_ms)
 {
 	struct msg_stop stop = {.drain_ms = drain_ms, .tunnel_ms = tunnel_ms};
 	uint32_t wait = max_of(drain_ms, tunnel_ms) + CORE_STOP_MS;
@@ -301,6 +302,7 @@ static void run_hurry(struct run *r, uint32_t drain_ms, uint32_t tunnel_ms)
 		return;
 	(void)p->ops->send(p, r, MSG_STOP, 0, &stop, sizeof(stop), NULL, 0, NULL, 0);
 	loop_timer_in(p->loop, &r->timer, wait);
+	tell_state(p, r);
 }
 
 void gate_hurry(struct slot *s, uint32_t drain_ms, uint32_t tunnel_ms)
@@ -362,13 +364,15 @@ void act_stuck_up(struct run *r)
 	if (p->stop_now || !workers_drain(p, r))
 		phase_set(r, PHASE_STOPPING, STUCK_GRACE_MS);
 	else
-		phase_set(r, PHASE_DRAINING, p->stop_step != STOP_NOT ? STOP_DRAIN_MS : DRAIN_MS);
+		drain_stuck(r);
 }
 
 void act_stuck_draining(struct run *r)
 {
-	if (!r->wants_kill)
-		ask_stacks(r);
+	if (r->wants_kill)
+		return;
+	ask_stacks(r);
+	drain_stuck(r);
 }
 
 /* Drained. One with a request that does not end has the time that its stacks take. */
@@ -430,7 +434,7 @@ void act_drain(struct run *r)
 			act_term(r);
 		return;
 	}
-	phase_set(r, PHASE_DRAINING, p->stop_step != STOP_NOT ? STOP_DRAIN_MS : DRAIN_MS);
+	drain_begin(r);
 }
 
 void act_down(struct run *r)

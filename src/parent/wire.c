@@ -81,7 +81,9 @@ static void tell_all_states(struct parent *p)
 	for (unsigned i = 0; i < p->gates; i++) {
 		if (slot_other(p->gate[i])->phase != PHASE_DOWN)
 			tell_state(p, slot_other(p->gate[i]));
-		tell_state(p, slot_run(p->gate[i]));
+		/* What an empty slot was for is another's by now. */
+		if (p->gate[i]->wanted || !slot_down(p->gate[i]))
+			tell_state(p, slot_run(p->gate[i]));
 	}
 	for (unsigned i = 0; i < AIDES; i++)
 		if (p->aide[i]->wanted)
@@ -110,7 +112,7 @@ void wire_greet(struct parent *p, struct run *r)
 		listen_give_gate(p, r);
 		break;
 	case PROC_CTL:
-		for (unsigned i = 0; i < p->gates; i++)
+		for (unsigned i = 0; i < GATES_MAX; i++)
 			pair_up(p, r, core_gate_now(p, i));
 		pair_up(p, r, core_log(p));
 		pair_up(p, r, core_keys(p));

@@ -273,18 +273,23 @@ void workers_tell_gone(struct parent *p, struct run *worker)
 	tell_gates(p, MSG_WORKER_GONE, &m, sizeof(m), NULL, 0, NULL, 0);
 }
 
-bool workers_drain(struct parent *p, struct run *worker)
+bool workers_tell_drain(struct parent *p, struct run *gate, const struct run *worker, enum drain_stage stage)
 {
 	struct msg_worker m = name_of(worker);
 
+	m.stage = (uint32_t)stage;
+	return p->ops->send(p, gate, MSG_WORKER_DRAIN, 0, &m, sizeof(m), NULL, 0, NULL, 0);
+}
+
+bool workers_drain(struct parent *p, struct run *worker)
+{
 	memset(worker->drain_gates, 0, sizeof(worker->drain_gates));
 	if (!is_linked(worker))
 		return false;
 	for (unsigned i = 0; i < gate_runs(p); i++) {
 		struct run *gate = core_gate(p, i);
 
-		if (gate != NULL &&
-			p->ops->send(p, gate, MSG_WORKER_DRAIN, 0, &m, sizeof(m), NULL, 0, NULL, 0))
+		if (gate != NULL && workers_tell_drain(p, gate, worker, DRAIN_BEGIN))
 			worker->drain_gates[i / 64] |= 1ULL << i % 64;
 	}
 	return run_awaits_gates(worker);

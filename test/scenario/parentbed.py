@@ -32,7 +32,7 @@ TYPES = {
     "COUNTERS": 112, "PROC_STATE": 113, "BOUND": 114, "SPAWNED": 115, "EXITED": 116, "DONE": 117, "LINK": 118, "UPGRADE_TRY": 160, "UPGRADED": 161,
     "READY": 200, "PAGE": 201, "WORKER_UP": 202, "WORKER_BAD": 203, "WORKER_IDLE": 204, "WORKER_STUCK": 205,
     "WANT": 207,
-    "STOPPED": 206, "BIND": 300, "UNBIND": 301, "PROC_SET": 302, "PROC_DROP": 303, "PROC_RESTART": 304,
+    "STOPPED": 206, "GATE_DRAINS": 230, "BIND": 300, "UNBIND": 301, "PROC_SET": 302, "PROC_DROP": 303, "PROC_RESTART": 304,
     "ONESHOT": 305, "ONESHOT_KILL": 306, "SHUTDOWN": 307, "GATES": 308, "UPGRADE": 340, "UPGRADE_TRIED": 341, "OVERLAY": 400}
 NAMES = {number: name for name, number in TYPES.items()}
 DOWN, STARTING, UP, DRAINING, STOPPING, BACKOFF = range(6)
@@ -40,6 +40,7 @@ HEAD = struct.Struct("<IHHQ")
 WORKER = struct.Struct("<IIQIIQIi8x")
 STATE = struct.Struct("<IIIIQiiIIQII32sIIII")
 SERVICE = struct.Struct("<IIQIIIIII")
+START_PLACE, STATE_CONNS = 30, 112  # where in START a gate's place is, in PROC_STATE what one has that drains
 SAID = struct.Struct("<IIQIi")
 PROC_SET = struct.Struct("<12I2Q10I192x")  # behind these a unit's wishes of a life: none
 LINK, ROLLING, STACKS = 1, 2, 4

@@ -52,29 +52,39 @@ def test_a_gate_that_is_wanted_again_while_it_drains(bed):
     state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
     assert ask_gates(bed, 1, 20000) == 0
     assert told_to_stop(second) == (20000, 20000)
-    assert ask_gates(bed, 2) == 0 and ask_gates(bed, 1) == 0  # it has less time left than it would be given
-    assert not any(m.name == "STOP" for m in drained(second))
+    # Its successor comes up beside it, and it has the time that it had.
     assert ask_gates(bed, 2) == 0
+    third = bed.next("stead-gate").ready()
+    assert struct.unpack_from("<II", third.start.body)[1] == 1
+    state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
+    assert not any(m.name == "STOP" for m in drained(second))
+    assert ask_gates(bed, 1, 20000) == 0
+    assert told_to_stop(third) == (20000, 20000)
     second.kill()
-    bed.next("stead-gate").ready()
+    assert ask_gates(bed, 2) == 0
+    fourth = bed.next("stead-gate").ready()
+    places = [struct.unpack_from("<H", gate.start.body, pb.START_PLACE)[0] for gate in (second, third, fourth)]
+    assert places[0] != places[1] != places[2], places
     state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
 
 
-def test_a_gate_with_tunnels_makes_room(bed):
-    """Its successor, or the end of all, waits for its place: what has an hour is told of seconds."""
+def test_a_gate_that_drains_has_its_time_and_no_more(bed):
+    """It says what it has, and ctl hears of it; a lower DrainMaxSec= holds for it too; the end of all waits 5 s for it."""
     assert ask_gates(bed, 2) == 0
-    for last in (False, True):
-        second = bed.next("stead-gate").ready()
-        state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
-        assert ask_gates(bed, 1) == 0
-        assert told_to_stop(second) == (30000, 3600000)
-        if last:
-            bed.process.send_signal(signal.SIGTERM)
-            assert told_to_stop(second) == (5000, 5000)
-        else:
-            assert ask_gates(bed, 2) == 0
-            assert told_to_stop(second) == (30000, 5000)
-        second.do("exit 0")
+    second = bed.next("stead-gate").ready()
+    state_of(bed, role=pb.ROLE["gate"], index=1, phase=pb.UP)
+    assert ask_gates(bed, 1) == 0
+    assert told_to_stop(second) == (30000, 3600000)
+    second.send("GATE_DRAINS", struct.pack("<II", 4, 3))
+    state = bed.ctl.until("PROC_STATE", lambda m: struct.unpack_from("<II", m.body, pb.STATE_CONNS) == (4, 3))
+    left = struct.unpack_from("<Q", state.body, pb.STATE_CONNS + 8)[0] / 1e6 - time.time()
+    assert 3590 < left < 3605, left
+    assert ask_gates(bed, 1, 60000) == 0
+    drain, tunnels = told_to_stop(second)
+    assert drain == 30000 and 30000 < tunnels <= 60000
+    bed.process.send_signal(signal.SIGTERM)
+    assert told_to_stop(second) == (5000, 5000)
+    second.do("exit 0")
 
 
 @pytest.mark.parametrize("count", [0, 61, 2 ** 32 - 1])

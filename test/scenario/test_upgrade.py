@@ -3,6 +3,7 @@
 STEAD_UPGRADE_REQUESTS: 6000; `make promises` takes 100,000.
 """
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -109,6 +110,79 @@ def test_there_and_back(live, versions, promise):
     assert [record["from"] for record in said] == [versions.this, versions.other], said
     promise("binary upgrade", f"{told(seen)} failed/answered over 2 upgrades, 0 WebSockets closed, 0 app processes restarted "
             f"({', '.join(record['ms'] + ' ms' for record in said)}; goal: 0 and 0)")
+
+
+def conf_of(site, server):
+    (site / "stead.conf").write_text((site / "stead.conf").read_text() + f"[Server]\n{server}\n")
+
+
+def draining(one):
+    return [p for p in one.status()["processes"] if p["role"] == "gate" and "ends_in_ms" in p]
+
+
+def test_again_while_older_gates_drain(live, versions):
+    """A WebSocket of each version before goes on, whatever upgrade comes next; stead says what its gate still has."""
+    one, others = live(), (versions.other, versions.this, versions.other)
+    with contextlib.ExitStack() as sockets, load(one, REQUESTS // 2, 4) as many:
+        held = []
+        for n, version in enumerate(others):
+            held.append(sockets.enter_context(WebSocket(one.port)))
+            assert held[-1].opened
+            many.step()
+            assert one.upgrade(version)["exit"] == 0
+            one.wait_version(version)
+            for number, ws in enumerate(held):
+                ws.say(f"{n} {number}")
+                assert ws.hear() == f"{n} {number}"
+        seen = many.done()
+        assert not many.faults and seen["new"]["failed"] == seen["reused"]["failed"] == 0, (seen, many.faults[:20])
+        wait_until("what the older gates have left", lambda: sum(p["tunnels"] for p in draining(one)) == 3 and len(draining(one)) == 3)
+        assert all(3500000 < p["ends_in_ms"] <= 3600000 for p in draining(one))
+        text = one.cli_of(versions.other, "status")
+        assert text.count("finishes 1 connections, 1 of them WebSockets or other tunnels; ends in ") == 3, text
+        held[1].close()  # its gate ends with it, the others go on
+        wait_until("two of them", lambda: len(draining(one)) == 2)
+        for ws in (held[0], held[2]):
+            ws.say("still here")
+            assert ws.hear() == "still here"
+    wait_until("the gate that serves alone", lambda: len(one.pids("gate")) == len(one.status()["processes"]) - len(
+        [p for p in one.status()["processes"] if p["role"] != "gate"]) and not draining(one))
+
+
+@pytest.mark.promise
+def test_as_many_as_may_drain(live, versions, site, promise):
+    """Beside a gate seven older ones drain; one more upgrade is refused before anything of it is tried, with the way out."""
+    conf_of(site, "Gates=1\nDrainMaxSec=1h")
+    one = live()
+    with contextlib.ExitStack() as sockets:
+        held = []
+        for n in range(7):
+            held.append(sockets.enter_context(WebSocket(one.port)))
+            version = (versions.other, versions.this)[n % 2]
+            assert one.upgrade(version)["exit"] == 0
+            one.wait_version(version)
+        held.append(sockets.enter_context(WebSocket(one.port)))
+        wait_until("seven that drain", lambda: sum(p["tunnels"] for p in draining(one)) == 7)
+        before = {role: one.pids(role) for role in CORE}
+        end = one.upgrade(versions.this)
+        assert end["exit"] == 7 and "7 older gates still have WebSockets or other connections (7 of them)" in end["error"], end
+        assert "DrainMaxSec=" in end["todo"] and "ends at " in end["error"], end
+        assert {role: one.pids(role) for role in CORE} == before
+        for number, ws in enumerate(held):
+            ws.say(f"{number}")
+            assert ws.hear() == f"{number}"
+        # What it says helps: those that drain are told, and end.
+        conf = (site / "stead.conf").read_text()
+        (site / "stead.conf").write_text(conf.replace("DrainMaxSec=1h", "DrainMaxSec=1s"))
+        one.cli_of(versions.other, "reload")
+        for ws in held[:7]:
+            assert ws.closing()[0] == 1001
+            ws.close()
+        wait_until("their end", lambda: not draining(one))
+        assert one.upgrade(versions.this)["exit"] == 0
+        assert held[7].closing()[0] == 1001  # of the gate that was replaced just now: DrainMaxSec= is a second
+    promise("upgrades in a row", "7 older gates with a WebSocket each beside the one that serves, all echo; the next upgrade is "
+            "refused (7) and says what drains, until when and what to do (goal: none is cut)")
 
 
 @pytest.mark.parametrize("kind", ["port", "own socket", "php"])

@@ -1,7 +1,7 @@
 /*
  * app_back.c: what comes back from a worker that shall not, or cannot, run it.
  *
- * Called by to_app.c when a worker drains, by app_link.c when one is lost and by app_answer.c when one says that it did not
+ * Called by to_app.c when a worker drains and when its requests have had their time, by app_link.c when one is lost and by app_answer.c when one says that it did not
  * begin. A request that was not begun, or that may be run twice, waits again, before all that came later; behind the switch
  * to another release of the app it waits for that one's workers. Owns nothing.
  */
@@ -49,6 +49,27 @@ void app_withdraw(struct app_worker *w)
 		app_replay(back[i], false, CLOSE_NONE);
 	if (n)
 		link_gate_poke(&w->link);
+}
+
+void app_end_requests(struct app_worker *w, bool tunnels)
+{
+	unsigned seat = 0;
+	struct app_seat *s;
+
+	/* What it has not begun is another's to run. */
+	if (w->up)
+		app_withdraw(w);
+	w->over = true;
+	for (; !w->lost && (s = app_seat_next(w, &seat)); seat++) {
+		struct app_req *a = s->a;
+
+		if (!a || (s->tunnel && !tunnels) || a->out_ended)
+			continue;
+		struct req *r = a->r;
+
+		app_stop(a);
+		req_fail(r, CLOSE_APP_DRAINED, 0);
+	}
 }
 
 static bool may_replay(const struct app_req *a, bool begun)

@@ -88,7 +88,7 @@ static bool waited_for(struct app_worker *w)
 	const struct app_seat *s;
 
 	if (!w->stuck)
-		return w->given || w->tunnels;
+		return (w->given && !w->over) || w->tunnels;
 	for (unsigned seat = 0; (s = app_seat_next(w, &seat)); seat++) {
 		if (!s->late && (s->a || link_begun(&w->link.end, seat, s->id)))
 			return true;

@@ -85,6 +85,7 @@ struct app_worker {
 	struct msg_worker m; /* who it is */
 	struct link_gate link;
 	bool up, draining, idle_told, stuck, lost, hold;
+	bool away, over; /* draining: tunnels take leave; requests have had their time */
 	bool pending;   /* something could not be put into the ring */
 	unsigned given; /* requests that have a seat */
 	unsigned back;  /* … of which the worker will not begin so many */
@@ -173,6 +174,8 @@ bool app_may_tunnel(const struct req *r);
 int app_tunnel_begin(struct app_req *a, struct resp_head *h);
 /* Take leave of every client of a tunnel. */
 void app_tunnels_away(struct to_app *t);
+/* … of this worker. */
+void app_tunnels_leave(struct app_worker *w);
 
 /* to_app.c */
 /* The release that follows one which no site names any more; else itself. */
@@ -183,6 +186,8 @@ struct app *app_successor(const struct to_app *t, struct app *app);
 void app_taken_back(struct app_worker *w, struct app_seat *s);
 /* Take back what this worker has not begun. */
 void app_withdraw(struct app_worker *w);
+/* It was replaced, and the requests that it still runs have had their time; or its tunnels as well. */
+void app_end_requests(struct app_worker *w, bool tunnels);
 /* Let the request wait again after its worker was lost, or answer 502. */
 void app_replay(struct app_req *a, bool begun, enum close_id why);
 

@@ -74,7 +74,8 @@ static void tick_worker(struct app_worker *w, uint64_t now_us, struct seen *all)
 	struct seen seen = {0};
 	struct app_seat *s;
 
-	if (!w->up || !w->given)
+	/* Nobody waits for what a worker runs that was replaced and has had its time. */
+	if (!w->up || !w->given || w->over)
 		return;
 	for (unsigned seat = 0; (s = app_seat_next(w, &seat)); seat++)
 		look_at(w, s, seat, now_us, &seen);

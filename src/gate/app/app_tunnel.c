@@ -59,24 +59,35 @@ int app_tunnel_begin(struct app_req *a, struct resp_head *h)
 	if (req_resp_tunnel(r) < 0) {
 		app_stop(a);
 		req_fail(r, CLOSE_CLIENT_GONE, 0);
-	} else if (t->away) {
+	} else if (t->away || w->away) {
 		away(w, a->seat);
 	}
 	return 0;
+}
+
+static void leave(struct app_worker *w)
+{
+	unsigned seat = LINK_SEATS;
+	struct app_seat *s;
+
+	for (; (s = app_seat_next(w, &seat)); seat++) {
+		if (s->tunnel && s->a)
+			away(w, seat);
+	}
+}
+
+void app_tunnels_leave(struct app_worker *w)
+{
+	if (!w->away && w->up && !w->lost)
+		leave(w);
+	w->away = true;
 }
 
 void app_tunnels_away(struct to_app *t)
 {
 	t->away = true;
 	for (struct app *app = t->apps; app; app = app->next) {
-		for (struct app_worker *w = app->workers; w; w = w->next) {
-			unsigned seat = LINK_SEATS;
-			struct app_seat *s;
-
-			for (; (s = app_seat_next(w, &seat)); seat++) {
-				if (s->tunnel && s->a)
-					away(w, seat);
-			}
-		}
+		for (struct app_worker *w = app->workers; w; w = w->next)
+			leave(w);
 	}
 }

@@ -188,6 +188,10 @@ void to_app_on_worker_drain(struct to_app *t, const struct msg_worker *m)
 	}
 	app_awake(t);
 	w->draining = true;
+	if (m->stage == DRAIN_LEAVE)
+		app_tunnels_leave(w);
+	if (m->stage == DRAIN_OVER || m->stage == DRAIN_CUT)
+		app_end_requests(w, m->stage == DRAIN_CUT);
 	if (w->up) {
 		app_withdraw(w);
 		app_dispatch(w->app);

@@ -103,6 +103,7 @@ struct up_server {
 	uint32_t active;
 	uint32_t fresh; /* calls on new connections that no byte came on yet */
 
+	struct up_call *calls; /* that were given to it and are not over */
 	struct up_conn *idle; /* kept connections, newest first */
 	unsigned conns;       /* all of them, kept or not */
 	void *tls_session;    /* SSL_SESSION, to resume */
@@ -184,7 +185,7 @@ struct up_call {
 	uint64_t moved_ms, queue_until_ms;
 	uint64_t begin_us;
 	struct req_up *told; /* who was asked, and what came of it; NULL: nobody wants to know */
-	struct up_call *next, *prev;
+	struct up_call *next, *prev; /* of those that wait; while it is counted, of its server's */
 	uint64_t key;         /* consistent hash: of the client's address */
 	uint32_t sticky_number; /* the cookie's server; UINT32_MAX: none */
 	unsigned ntried;
@@ -307,6 +308,13 @@ void up_call_lost(struct up_call *c, int err, bool connecting);
 void up_call_refused(struct up_call *c, enum close_id why);
 void up_call_deliver(struct up_conn *n);
 void up_call_sent(struct up_call *c);
+
+/* up_drain.c */
+/* It was given to that server, or is over. */
+void up_call_link(struct up_call *c);
+void up_call_unlink(struct up_call *c);
+/* All calls to it but tunnels are over for that reason. */
+void up_server_end_calls(struct up_server *s, enum close_id why);
 
 /* up_conn.c */
 /* Where to connect to, of several addresses in turn. 0: there is none. */

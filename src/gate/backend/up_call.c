@@ -62,6 +62,7 @@ struct up_conn *up_call_leave(struct up_call *c)
 	up_call_heard(c);
 	if (c->counted) {
 		c->server->active--;
+		up_call_unlink(c);
 		c->u->active--;
 		counters_upstream(c->gate, c->u->number, UPSTREAM_ACTIVE, -1);
 		c->counted = false;
@@ -370,6 +371,7 @@ static void take_server(struct up_call *c, struct up_server *s)
 	if (!c->pinned)
 		counters_upstream(c->gate, c->u->number, UPSTREAM_REQUESTS, 1);
 	c->counted = true;
+	up_call_link(c);
 	c->tries++;
 }
 

@@ -269,6 +269,9 @@ void service_heard(struct gate *g, struct msg *m)
 			drop(up, s);
 	} else if (s) {
 		s->draining = true;
+		for (unsigned i = 0; i < PLACES && said.stage == DRAIN_OVER; i++)
+			if (s->at[i].server)
+				up_server_end_calls(s->at[i].server, CLOSE_APP_DRAINED);
 		up_tick_in(up, 1);
 	} else {
 		/* Nothing of it was ever here. */

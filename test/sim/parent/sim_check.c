@@ -92,7 +92,8 @@ static unsigned check_slot(struct world *w, struct slot *s)
 		if (lives && fake_of(w, r)->killed)
 			must(r->phase == PHASE_STOPPING);
 		if (r->phase == PHASE_DRAINING)
-			must(run_awaits_gates(r));
+			must(run_awaits_gates(r) && r->timer.at_ms <= r->tunnel_end_ms + 1 &&
+				loop_now_ms(w->loop) <= r->tunnel_end_ms + 1);
 		alive += lives + (r->hook.pid != 0);
 	}
 	unit_check(w, s);
@@ -115,6 +116,29 @@ static unsigned check_slot(struct world *w, struct slot *s)
 	return alive;
 }
 
+/* Of each index one is wanted, or two while one replaces the other; and never more drain than may. */
+static void check_gates(const struct parent *p)
+{
+	unsigned wanted[GATES_MAX] = {0}, drain[GATES_MAX] = {0};
+
+	for (unsigned i = 0; i < p->gates; i++) {
+		const struct slot *s = p->gate[i];
+
+		must(s->at == i && s->index < GATES_MAX);
+		wanted[s->index] += s->wanted;
+		for (unsigned k = 0; k < ARRAY_LEN(s->run); k++)
+			drain[s->index] += s->run[k].phase == PHASE_STOPPING;
+	}
+	for (unsigned i = 0; i < GATES_MAX; i++) {
+		bool wants = p->stop_step == STOP_NOT && i < p->gates_wanted;
+
+		((struct world *)p->sim)->beside += wanted[i] == 2;
+		must(wants ? wanted[i] == 1 || wanted[i] == 2 : wanted[i] == 0);
+		/* One more of each pair that settles. */
+		must(drain[i] <= GATE_OLDER_MAX + 2);
+	}
+}
+
 bool check_all(void *arg)
 {
 	struct world *w = arg;
@@ -125,11 +149,11 @@ bool check_all(void *arg)
 		alive += check_slot(w, p->aide[i]);
 		must(p->stop_step <= STOP_GATES || !p->aide[i]->wanted);
 	}
-	must(p->gates_wanted >= 1 && p->gates_wanted <= p->gates);
+	must(p->gates_wanted >= 1 && p->gates_wanted <= p->gates && p->gates <= GATES_MAX);
 	for (unsigned i = 0; i < p->gates; i++) {
 		alive += check_slot(w, p->gate[i]);
-		must(p->gate[i]->wanted == (p->stop_step == STOP_NOT && i < p->gates_wanted));
 	}
+	check_gates(p);
 	for (struct set *set = p->sets; set != NULL; set = set->next)
 		for (struct slot *s = set->slots; s != NULL; s = s->next)
 			alive += check_slot(w, s);
@@ -158,5 +182,5 @@ void check_recycled(struct world *w, const void *event, size_t n)
 	must(s != NULL && s->tired != RECYCLE_NOT && s->stale);
 	w->recycled++;
 	for (const struct slot *o = s->set->slots; o != NULL; o = o->next)
-		must(o->run[o->current ^ 1].phase == PHASE_DOWN && (o == s || !o->stale));
+		must((o->run[o->current ^ 1].phase == PHASE_DOWN || drain_is_over(&o->run[o->current ^ 1])) && (o == s || !o->stale));
 }

@@ -14,6 +14,8 @@
  *   - a backoff is within ± 20 % of 100 ms · 2ⁿ, grows, and is never above 60 s;
  *   - the first pause is none: its end is due in the millisecond of the death;
  *   - generations only grow;
+ *   - of each gate one is wanted, or two while the one replaces the other; no more than may be drain beside it;
+ *   - what drains is told at each stage, has its time, and no more;
  *   - whoever goes on with the state, at whatever moment, has every process once, and all of this holds for him;
  *   - of a set at most one process is replaced because of a limit of its life, unless ctl asked for more.
  *
@@ -152,9 +154,9 @@ static bool sim_send(struct parent *p, struct run *to, uint16_t type, uint64_t i
 		return false;
 	if (type == MSG_STOP && !f->deaf)
 		fake_die_in(f, below(w, 6000 + ((const struct msg_stop *)a)->tunnel_ms), 0);
-	if (type == MSG_WORKER_DRAIN && !chance(w, 100))
+	if (type == MSG_WORKER_DRAIN && drain_says_idle(w, ((const struct msg_worker *)a)->stage))
 		gate_says_idle(w, to, MSG_WORKER_IDLE, a, a_len);
-	if (type == MSG_SERVICE_DRAIN && !chance(w, 100))
+	if (type == MSG_SERVICE_DRAIN && drain_says_idle(w, ((const struct msg_service *)a)->stage))
 		gate_says_idle(w, to, MSG_SERVICE_IDLE, a, a_len);
 	if (type == MSG_SERVICE)
 		service_check_told(a);
@@ -328,6 +330,8 @@ static void ask_set(struct world *w, struct run *ctl)
 		.life_ms = chance(w, 300) ? 1 + below(w, 60000) : 0,
 		.rss_max = chance(w, 300) ? 1 + below(w, 2000) : 0,
 		.requests_max = chance(w, 300) ? 1 + (uint32_t)below(w, 100) : 0,
+		.drain_s = (uint16_t)below(w, 40),
+		.tunnel_s = (uint16_t)(chance(w, 500) ? below(w, 400) : 0),
 	};
 	char env[32];
 	struct buf b;
@@ -369,23 +373,9 @@ static void ask_ref(struct world *w, struct run *ctl, uint16_t type)
 	struct msg_proc_ref ref = {.role = chance(w, 700) ? PROC_WORKER : PROC_SERVICE,
 		.app = (uint32_t)below(w, APPS)};
 
+	if (type == MSG_PROC_DROP && chance(w, 300))
+		ref.role |= PROC_REF_SOON;
 	hear(w, ctl, type, &ref, sizeof(ref));
-}
-
-/* Also counts that must be refused. */
-static void ask_gates(struct world *w, struct run *ctl)
-{
-	uint32_t was = w->p->gates_wanted;
-	struct msg_gates m = {
-		.count = chance(w, 100) ? GATES_MAX + (uint32_t)below(w, 2) : (uint32_t)below(w, 5),
-		.drain_max_ms = (uint32_t)below(w, chance(w, 500) ? 1000 : 5 * 60 * 1000)};
-	bool fits = m.count >= 1 && m.count <= GATES_MAX && w->p->stop_step == STOP_NOT;
-
-	/* Sixty gates have more processes than there are fakes. */
-	if (m.count == GATES_MAX)
-		return;
-	hear(w, ctl, MSG_GATES, &m, sizeof(m));
-	must(w->p->gates_wanted == (fits ? m.count : was));
 }
 
 static void want_aide(struct world *w)
@@ -491,6 +481,8 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 		ask_ref(w, ctl, MSG_PROC_RELOAD);
 	if (ctl != NULL && chance(w, 15))
 		ask_gates(w, ctl);
+	if (chance(w, 15))
+		gate_drains(w);
 	if (chance(w, 5))
 		want_aide(w);
 	if (chance(w, 20))
@@ -502,7 +494,7 @@ static void driver_on_timer(struct loop *l, struct op *op, int res)
 
 /* What all lives together have seen. */
 struct seen {
-	unsigned starts, recycled, woken, timed, jittered, longest, stuck, hooks, dead, limited, takeovers;
+	unsigned starts, recycled, woken, timed, jittered, longest, stuck, hooks, dead, limited, takeovers, beside, stages[DRAIN_STAGES];
 };
 
 static void live(uint64_t seed, struct seen *seen)
@@ -555,6 +547,9 @@ static void live(uint64_t seed, struct seen *seen)
 	seen->dead += w->dead;
 	seen->limited += w->limited;
 	seen->takeovers += w->takeovers;
+	seen->beside += w->beside;
+	for (unsigned i = 0; i < ARRAY_LEN(seen->stages); i++)
+		seen->stages[i] += w->stages[i];
 	p = w->p;
 	parent_done(p);
 	loop_timer_stop(w->loop, &w->driver);
@@ -587,6 +582,7 @@ int main(void)
 		(seen.recycled > seeds && seen.woken > seeds / 10 && seen.timed > seeds));
 	must(seeds < 100 || (seen.hooks > seeds && seen.dead > seeds && seen.limited > 0));
 	must(seeds < 100 || (seen.jittered > seeds && seen.longest > 0 && seen.stuck > seeds));
+	must(seeds < 100 || (seen.beside > seeds && seen.stages[DRAIN_LEAVE] > seeds && seen.stages[DRAIN_OVER] > seeds));
 	printf("%lu lives, %u processes, %u of them replaced for their age, %u sets woken, %u runs "
 	       "of a timer, %u commands of units, %u times another parent went on\n",
 		seeds, seen.starts, seen.recycled, seen.woken, seen.timed, seen.hooks, seen.takeovers);

@@ -68,6 +68,7 @@ struct world {
 	uint64_t once_ms; /* when it was asked for */
 	unsigned once_runs;
 	unsigned hooks, dead, limited; /* commands run; programs given up, and those for StartLimitBurst= */
+	unsigned beside, stages[DRAIN_STAGES]; /* gates that came up in a slot beside; what gates were told of who drains */
 	unsigned stacks, stuck;  /* stacks asked for; workers that were stuck while they served */
 	const struct run *heard; /* who said the last word of a worker; NULL: there was no gate */
 };
@@ -101,6 +102,11 @@ void timer_ask(struct world *w, struct run *ctl);
 void timer_spawned(struct world *w, const struct run *r);
 /* What a gate says of that worker. */
 void worker_says(struct world *w, const struct run *r, uint16_t type, uint32_t reason);
+/* sim_drain.c */
+/* A gate that is told this stage: is it done with that worker? */
+bool drain_says_idle(struct world *w, uint32_t stage);
+void ask_gates(struct world *w, struct run *ctl);
+void gate_drains(struct world *w);
 /* sim_stuck.c */
 void stuck_says(struct world *w, struct run *r);
 /* Every worker that serves is told to be stuck. */
