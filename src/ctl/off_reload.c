@@ -2,8 +2,8 @@
  * off_reload.c: `stead reload APP`: its program reads its configuration again, and whoever asked hears of the end.
  *
  * Called by off.c. The parent runs ExecReload= or sends ReloadSignal=, and counts the reloads of each run that are over:
- * that count is waited for. As systemctl has it, what is not active cannot be reloaded, nor what says of no way to.
- * Owns nothing.
+ * that count is waited for. As systemctl has it, what says of no way to is not reloaded (exit status 3, active or not), and
+ * what has one and is not active fails (1). Owns nothing.
  */
 #include "ctl.h"
 #include "wants.h"
@@ -55,11 +55,14 @@ void off_reload(struct client *cl)
 	bool way = held && has_way(conf_app(held));
 
 	conf_free(held);
-	if (a->run->off.stopped || procs_count(c, a->run->role, a->set, PHASE_UP) == 0) {
+	/* systemctl's "Job type reload is not applicable for unit …" (EXIT_NOTIMPLEMENTED) has the number of "not running". */
+	if (!way) {
+		client_end(cl, VERB_EXIT_NOT_RUNNING, "It cannot be reloaded: it has no ExecReload=, and no Type=notify-reload.",
+			"`stead restart` replaces it without a failed request; `stead reload` without a name reads the configuration again", NULL);
+	} else if (a->run->off.stopped || procs_count(c, a->run->role, a->set, PHASE_UP) == 0) {
 		refuse(cl, "It is not active, so it cannot be reloaded.", "`stead start` starts it");
-	} else if (!way || now.up == 0) {
-		refuse(cl, "It has no ExecReload=, and no Type=notify-reload.",
-			"`stead restart` replaces it, `stead reload` without a name reads the configuration again");
+	} else if (now.up == 0) {
+		refuse(cl, "None of its processes is up, so none can be reloaded.", "`stead status` shows what they do");
 	} else {
 		cl->generation = now.over + now.up;
 		cl->restarts = now.up;

@@ -150,8 +150,13 @@ def test_a_reload_of_the_app_alone(serve):
 
 
 def test_a_reload_of_what_has_no_way_to(serve):
+    """Active or not: as `systemctl reload` (3)."""
     one = serve("").up()
-    assert "no ExecReload=" in one.cli("reload", one.status()["sites"][0]["name"], code=1)
+    name = one.status()["sites"][0]["name"]
+    for _ in range(2):
+        said = one.cli("reload", name, code=3)
+        assert "no ExecReload=" in said and "stead restart" in said, said
+        one.cli("stop", name)
 
 
 def mill(one):
