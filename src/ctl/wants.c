@@ -52,12 +52,14 @@ int want_send(struct ctl *c, const struct want *w, uint64_t id, uint64_t *ret_su
 		pack_bytes(&b, "", 0); /* nothing holds it */
 	if (w->more)
 		buf_put(&b, w->more->p, w->more->len);
-	/* The number of slots is not part of it: more of the same is no change of what runs. */
+	/* As the parent compares (sets.c): what it does not replace a process for is no change of what runs, and nobody shall wait
+	 * for another. */
 	if (ret_sum && !b.error) {
 		struct msg_proc_set one = set;
 
 		one.count = one.wake = 0;
-		one.flags &= ~(uint32_t)PROC_SET_KEEP;
+		one.drain_s = one.tunnel_s = 0;
+		one.flags &= ~(uint32_t)(PROC_SET_KEEP | PROC_SET_STAYS);
 		*ret_sum = sys_checksum(b.p, b.len) * 31 + sys_checksum(&one, sizeof one);
 	}
 	err = b.error ? b.error

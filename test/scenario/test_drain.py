@@ -209,6 +209,20 @@ def test_a_program_of_its_own(server, work):
     assert closes(server, "/never") == ["app_drained"]
 
 
+def test_a_reload_takes_it(stead, work):
+    """Of `stead up` too: no process is replaced for it, and it holds for what is replaced next."""
+    folder = write(work / "app", {"app.py": APP.format(version="one"), "stead.conf": CONF})
+    one = stead(folder).up()
+    before = one.pids("worker")
+    (folder / "stead.conf").write_text(CONF + "DrainSec=1s\nWebSocketDrainSec=1s\n")
+    one.cli("reload")
+    assert one.pids("worker") == before
+    with WebSocket(one.port) as ws:
+        assert echo(ws, "hello") == "one hello"
+        one.cli("restart")
+        assert leave(ws)[0] == 1001
+
+
 @pytest.mark.parametrize("key", ["DrainSec=0", "DrainSec=2h", "WebSocketDrainSec=13h", "WebSocketDrainSec=soon"])
 def test_a_time_that_is_none(deploy, key):
     assert key.split("=")[0] in deploy("one", key + "\n", code=2)

@@ -92,6 +92,7 @@ def test_there_and_back(live, versions, promise):
         waiting.start()
         assert one.upgrade(versions.other)["exit"] == 0
         one.wait_version(versions.other)
+        one.cli_of(versions.other, "reload")  # nothing has changed, and it ends
         ws.say("still here")
         assert ws.hear() == "still here"
         ws.close()
