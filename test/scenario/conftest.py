@@ -12,6 +12,7 @@ As root, stead is run as an unprivileged user, but where a test asks for as_root
 
 import os
 import pathlib
+import resource
 import shutil
 import tempfile
 
@@ -25,6 +26,9 @@ TOP = program.TOP
 
 
 def pytest_configure(config):
+    # Where many connections are made at once; a login's own soft limit is 1,024, and the hard one what is meant.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
     config.addinivalue_line("markers", "smoke: the subset that also runs on the sanitized build")
     config.addinivalue_line("markers", "promise: measures a promise and prints it")
     config.addinivalue_line("markers", "root: needs to be root")

@@ -200,7 +200,7 @@ def test_no_php_fpm_on_the_machine(php):
 def wiki(stead, work):
     """Debian's DokuWiki, in a folder of its own as its README says, with one user."""
     top = work / "wiki"
-    shutil.copytree(DOKUWIKI, top, symlinks=False, ignore=shutil.ignore_patterns(".htaccess", "install.php"))
+    shutil.copytree(DOKUWIKI, top, symlinks=False, ignore=shutil.ignore_patterns(".htaccess", "install.php", "testing"))
     (top / "conf").mkdir(exist_ok=True)
     shutil.copytree("/etc/dokuwiki", top / "conf", dirs_exist_ok=True, symlinks=True,
                     ignore=shutil.ignore_patterns("*.auth.php", "local.php", "apache.conf", "lighttpd.conf", "htaccess"))
