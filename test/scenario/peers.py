@@ -113,7 +113,7 @@ def of_json(text):
     def octets(value):
         return value.encode("latin-1")
     environ = told.get("environ")
-    fields = told.get("fields") or [(k[5:].replace("_", "-").lower(), v) for k, v in environ.items()
+    fields = told["fields"] if "fields" in told else [(k[5:].replace("_", "-").lower(), v) for k, v in environ.items()
                                     if k.startswith("HTTP_")]
     return Reading(octets(told["method"]), octets(told["target"]), [(octets(n), octets(v)) for n, v in fields],
                    octets(told["body"]), environ)
