@@ -7,7 +7,7 @@ why no test of this version can: a text in place of the list. What is measured a
 ROWS = [
     ("reload: new connections", "0 of 10⁶ fail", ["reload: new connections"]),
     ("reload: reused connections", "0 of 10⁶ fail", ["reload: reused connections", "a gate drained by reload"]),
-    ("binary upgrade", "0 and 0", ["binary upgrade", "fresh server, the package upgraded under load"]),
+    ("binary upgrade", "0 and 0", ["binary upgrade", "upgrades in a row", "fresh server, the package upgraded under load"]),
     ("a bad new binary", "aborted by itself, 0 fail", ["a bad new binary"]),
     ("app deploy", "0 fail, p99.9 + 10 ms", ["deploy and rollback as root under load, failed of", "rollback under load, failed of",
                                                "deploy with two gates and a long queue"]),
