@@ -46,7 +46,8 @@ static void tell(struct ctl *c)
 		if (c->server.failed)
 			(void)snprintf(more, sizeof more, "; not reloaded: %.80s", c->server.why);
 		else if (kept || c->server.found_n)
-			(void)snprintf(more, sizeof more, "; %u findings, see `stead status`", c->server.found_n);
+			(void)snprintf(more, sizeof more, "; %u finding%s, see `stead status`", c->server.found_n,
+				c->server.found_n == 1 ? "" : "s");
 		(void)snprintf(text, sizeof text, "serving %u site%s%s", c->sites.n + apps, c->sites.n + apps == 1 ? "" : "s", more);
 	}
 	(void)parent_send(c, MSG_SERVING, 0, &m, sizeof m, text, strlen(text), NULL, 0);
