@@ -15,6 +15,8 @@
 
 #include "lib/sys.h"
 
+enum { AGAIN_MAX = 40, AGAIN_US = 25 * 1000 };
+
 static int not_running(struct cli *c)
 {
 	if (c->json && c->args.verb == VERB_STATUS) {
@@ -33,6 +35,11 @@ int verb_open(struct cli *c, struct client *cl)
 	if (code)
 		return code;
 	err = client_connect(cl, c->state);
+	/* A socket of which nobody has an end: ctl has died, and the next one is a moment away, or all of it has. */
+	for (unsigned i = 0; err == -ECONNREFUSED && i < AGAIN_MAX; i++) {
+		(void)usleep(AGAIN_US);
+		err = client_connect(cl, c->state);
+	}
 	if (err == -EACCES || err == -EPERM) {
 		show_error(c, "the state folder is somebody else's", "run stead as its owner");
 		return VERB_EXIT_NOT_PERMITTED;
@@ -85,9 +92,10 @@ int verb_ask(struct cli *c, json_t *request)
 		json_decref(request);
 		return code;
 	}
-	code = -1;
-	if (client_ask(&cl, request) < 0)
-		code = not_running(c);
+	/* Who has died since it took the connection was running. */
+	code = client_ask(&cl, request) < 0 ? VERB_EXIT_FAILED : -1;
+	if (code > 0)
+		show_error(c, "the control process was restarted in between", "try it again");
 	while (code < 0 && (got = client_next(&cl, -1, &o)) != 0) {
 		const char *event = got > 0 ? json_string_value(json_object_get(o, "event")) : "";
 
