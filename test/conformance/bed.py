@@ -99,7 +99,9 @@ class Systemd(Side):
                 "io_weight": told["IOWeight"]}
 
     def printed(self, unit):
-        lines = self.command(["journalctl", "-q", "--no-pager", "-o", "cat", "-u", unit.id, "_COMM=conformance-pro"])[1]
+        # By what is known of the stream: whose process wrote a line journald asks when it reads it, and then it may be gone.
+        self.command(["journalctl", "--sync"])
+        lines = self.command(["journalctl", "-q", "--no-pager", "-o", "cat", f"_SYSTEMD_UNIT={unit.id}.service", "_TRANSPORT=stdout"])[1]
         # Its own words of the unit, when they are kept at all.
         return sorted({line for line in lines.splitlines() if not line.startswith(unit.id)})
 
