@@ -101,7 +101,8 @@ def test_good_answers(bed, cut):
         data[:] = [good]
         got = get(gate)
         assert got.body == want and got.status in (200, 204, 304), good
-    assert backend.conns <= 3
+    # Two of them end theirs; and one may be asked for before the last one's is back.
+    assert backend.conns <= 4
 
 
 def test_head(bed):
