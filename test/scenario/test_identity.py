@@ -10,6 +10,7 @@ import signal
 import stat
 import struct
 import subprocess
+import tempfile
 
 import pytest
 
@@ -380,8 +381,35 @@ def test_no_name_of_somebody_else_is_made(operated, work, usual):
     assert not pathlib.Path("/run/nologin").exists() and not pathlib.Path("/var/lib/other").exists() and pathlib.Path("/var/lib/shop").exists()
 
 
+@pytest.fixture
+def other():
+    """A folder that everybody may write, with one of the same name in it."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="stead-other-", dir="/var/tmp"))
+    (folder / "deep").mkdir()
+    for one in (folder, folder / "deep"):
+        one.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_the_parent_holds_ctl_to_that():
+    """Whoever took ctl over makes no such folder either."""
+    make, place = 5, 7  # enum jail_path
+    whose = {"uid": APP, "gid": APP} if os.geteuid() == 0 else {}
+    bed = pb.Bed()
+    try:
+        bed.boot()
+        for at, err in (("/run/guestbook", 0), ("/run/nologin", 22), ("/run/../etc/guestbook", 22), ("/usr/guestbook", 22),
+                        ("/run/guestbook/../../etc/x", 22)):
+            name = at.split("/", 2)[2]
+            assert bed.set(**whose, jail=pb.jail_block(paths=[(make, f"{bed.dir}/{name}"), (place, at)])) == err, at
+        assert bed.set(**whose, jail=pb.jail_block(paths=[(place, "/run/guestbook")])) == 22  # for no folder
+    finally:
+        bed.done()
+
+
 @needs_root
-def test_a_folder_of_its_own_is_no_way_out(operated, work, usual):
+def test_a_folder_of_its_own_is_no_way_out(operated, work, usual, other):
     """An app that puts a link to somebody else's folder where its own was sees nothing there, and is told why it does not start."""
     server = operated("")
     folder = write(work / "shop", {"s.py": HABITS % 1, "stead.conf": HABITUAL})
@@ -389,9 +417,9 @@ def test_a_folder_of_its_own_is_no_way_out(operated, work, usual):
     assert told(server, "/one")[0] == ["one"]
     deep = server.one.state / "apps/shop/data/shop-usual"
     shutil.rmtree(deep)
-    deep.symlink_to("/etc")
+    deep.symlink_to(other)
     said = server.deploy(folder, code=1)
-    assert "keep folders" in said and not (pathlib.Path("/etc") / "deep").exists(), said
+    assert "keep folders" in said and "Not a directory" in said, said
 
 
 def test_folders_without_root(stead, app_folder):
