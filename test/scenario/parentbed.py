@@ -69,6 +69,15 @@ def jail_block(app=1, memory=1 << 64, tasks=1 << 64, limits=None, paths=(), call
     return block + b"".join(struct.pack("<I", call) for call in calls)
 
 
+def is_killed(pid):
+    """Nothing of it will run any more: it is gone, or the kernel has yet to end it (proc(5): SIGKILL is pending)."""
+    try:
+        told = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return told["State"][0] in "ZX" or any(int(told[of], 16) >> signal.SIGKILL - 1 & 1 for of in ("SigPnd", "ShdPnd"))
+
+
 class Message:
     def __init__(self, name, ident, body, fds):
         self.name, self.id, self.body, self.fds = name, ident, body, fds

@@ -430,13 +430,8 @@ def test_a_worker_that_ignores_term_is_killed_with_its_children(bed):
     bed.ctl.send("PROC_DROP", struct.pack("<II", pb.ROLE["worker"], 1))
     bed.gate[0].send("WORKER_IDLE", bed.gate[0].until("WORKER_DRAIN").body)
     state_of(bed, role=pb.ROLE["worker"], phase=DOWN)
-
-    def is_app(pid):
-        try:
-            return os.readlink(f"/proc/{pid}/exe").endswith("/app")
-        except OSError:
-            return False
-    wait_until("its killed children to be gone", lambda: not any(is_app(pid) for pid in pb.descendants_named(bed.dir)))
+    app = [pid for pid in pb.descendants_named(bed.dir) if not pb.is_killed(pid) and os.readlink(f"/proc/{pid}/exe").endswith("/app")]
+    assert app == []
 
 
 def test_a_stuck_worker_is_asked_for_its_stack_then_killed_and_replaced_at_once(bed):
