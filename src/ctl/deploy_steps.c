@@ -379,7 +379,7 @@ bool deploy_probe(struct up *u)
 
 	/* A program with one place has been asked by the gates, or it would not be up; one that says itself that it is ready
 	 * has not. */
-	if (!u->c->serves || (d->fixed && (u->c->service.ready == SERVICE_PROBED || is_asked(u))))
+	if (!u->c->serves || (d->fixed && u->c->service.ready == SERVICE_PROBED))
 		return true;
 	if (deploy_begins(d) && !show_to_gates(u))
 		return false;

@@ -196,6 +196,40 @@ def test_a_unit_file_is_an_app(server, folder, work):
     assert server.get(host="tick").status == 421
 
 
+# It says by itself that it is ready; a mute one listens nowhere.
+NOTIFIES = """
+import http.server, os, socket, sys, time
+class Answer(http.server.BaseHTTPRequestHandler):
+    address_string = lambda self: "gate"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(b"TEXT")
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_UNIX
+    def server_bind(self):
+        self.socket.bind(self.server_address)
+if os.path.exists(sys.argv[1]):
+    os.unlink(sys.argv[1])
+made = Server(sys.argv[1], Answer) if "TEXT" != "mute" else None
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+while made is None:
+    time.sleep(100)
+made.serve_forever()
+"""
+
+
+def test_one_that_says_itself_that_it_is_ready(server, folder, work):
+    """... is asked before it counts as live, also where only one of them can be there: the one before is started again."""
+    conf = f"[Site]\nHealthTimeoutSec=2s\n[Service]\nType=notify\nListen=unix:{work}/one.sock\nExecStart=/usr/bin/python3 s.py {work}/one.sock\n"
+    server.deploy(folder({"s.py": NOTIFIES.replace("TEXT", "good"), "stead.conf": conf}))
+    assert server.get().text == "good"
+    assert "Health=" in server.deploy(folder({"s.py": NOTIFIES.replace("TEXT", "mute"), "stead.conf": conf}), code=1)
+    wait_until("the one before", lambda: server.get().text == "good")
+    assert server.releases() == {1: True}
+
+
 def test_djangos_debug(server, folder):
     """What is right while one writes an app, and wrong where others visit it, is told by a deploy alone."""
     pytest.importorskip("django")
