@@ -330,7 +330,7 @@ Server("/run/shop-usual/own.sock", Answer).serve_forever()
 HABITUAL = ("[Site]\nDomain=shop.test\nHealth=/one\n[Service]\nExecStart=/usr/bin/python3 s.py\nListen=unix:/run/shop-usual/own.sock\n"
             "RuntimeDirectory=shop-usual\nStateDirectory=shop-usual/deep\nConfigurationDirectory=shop-usual\nStateDirectory=stead\n")
 USUAL = [pathlib.Path(p) for p in ("/run/shop-usual", "/var/lib/shop-usual/deep", "/var/lib/shop-usual", "/etc/shop-usual")]
-OF_SHOP = [pathlib.Path(p) for p in ("/run/shop", "/var/lib/shop", "/var/lib/more/deep", "/var/lib/more", "/var/cache/shop", "/var/log/shop", "/etc/shop")]
+OF_SHOP = [pathlib.Path(p) for p in ("/run/stranger", "/var/lib/other", "/run/shop", "/var/lib/shop", "/var/lib/more/deep", "/var/lib/more", "/var/cache/shop", "/var/log/shop", "/etc/shop")]
 
 
 @pytest.fixture
@@ -372,13 +372,13 @@ def test_folders_where_systemd_has_them(operated, work, usual):
 
 @needs_root
 def test_no_name_of_somebody_else_is_made(operated, work, usual):
-    """Who deploys an app makes no folder that means something to the machine: /run/nologin keeps everybody out."""
+    """Who deploys an app makes no folder that means something to the machine: /run/nologin would keep everybody out."""
     server = operated("")
-    folder = write(work / "shop", files("RuntimeDirectory=nologin\nStateDirectory=other shop\n"))
+    folder = write(work / "shop", files("RuntimeDirectory=stranger\nStateDirectory=other shop\n"))
     said = server.deploy(folder)
-    assert "RuntimeDirectory=nologin is not at /run/nologin" in said and "StateDirectory=other is not at /var/lib/other" in said, said
-    assert "=shop is" not in said and told(server)["env"]["RUNTIME_DIRECTORY"].endswith("/nologin")
-    assert not pathlib.Path("/run/nologin").exists() and not pathlib.Path("/var/lib/other").exists() and pathlib.Path("/var/lib/shop").exists()
+    assert "RuntimeDirectory=stranger is not at /run/stranger" in said and "StateDirectory=other is not at /var/lib/other" in said, said
+    assert "=shop is" not in said and told(server)["env"]["RUNTIME_DIRECTORY"].endswith("/stranger")
+    assert not pathlib.Path("/run/stranger").exists() and not pathlib.Path("/var/lib/other").exists() and pathlib.Path("/var/lib/shop").exists()
 
 
 @pytest.fixture
@@ -399,13 +399,16 @@ def test_the_parent_holds_ctl_to_that():
     bed = pb.Bed()
     try:
         bed.boot()
-        for at, err in (("/run/guestbook", 0), ("/run/nologin", 22), ("/run/../etc/guestbook", 22), ("/usr/guestbook", 22),
+        for at, err in (("/run/guestbook", 0), ("/run/stranger", 22), ("/run/../etc/guestbook", 22), ("/usr/guestbook", 22),
                         ("/run/guestbook/../../etc/x", 22)):
             name = at.split("/", 2)[2]
             assert bed.set(**whose, jail=pb.jail_block(paths=[(make, f"{bed.dir}/{name}"), (place, at)])) == err, at
         assert bed.set(**whose, jail=pb.jail_block(paths=[(place, "/run/guestbook")])) == 22  # for no folder
     finally:
         bed.done()
+        for left in ("guestbook", "stranger"):
+            if pathlib.Path("/run", left).is_dir():
+                pathlib.Path("/run", left).rmdir()
 
 
 @needs_root
