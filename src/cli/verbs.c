@@ -15,7 +15,7 @@
 
 #include "lib/sys.h"
 
-enum { AGAIN_MAX = 40, AGAIN_US = 25 * 1000 };
+enum { AGAIN_MAX = 120, AGAIN_US = 25 * 1000 };
 
 static int not_running(struct cli *c)
 {

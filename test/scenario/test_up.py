@@ -5,11 +5,12 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
 from client import ask
-from program import BUILD, wait_until
+from program import BUILD, TIMEOUT, wait_until
 
 HELLO = '''
 import os
@@ -109,6 +110,23 @@ def test_ctl_dies_while_it_starts(stead, app_folder):
     assert one.process.wait(30) == 1
     assert "control process died" in one.output()
     one.gone()
+
+
+def test_a_verb_waits_for_the_next_ctl(stead, app_folder):
+    """Who asks while the control process is being replaced is not told that nothing runs."""
+    one = stead(app_folder({"index.html": "x"})).up()
+    parent = one.pid("parent")
+    os.kill(parent, signal.SIGSTOP)  # no next one yet
+    try:
+        os.kill(one.pid("ctl"), signal.SIGKILL)
+        asked = subprocess.Popen([str(BUILD / "stead"), "status", "--json", "--state", str(one.state)], text=True,
+                                 stdout=subprocess.PIPE, **one.options())
+        time.sleep(0.2)
+        assert asked.poll() is None
+    finally:
+        os.kill(parent, signal.SIGCONT)
+    said, _ = asked.communicate(timeout=TIMEOUT)
+    assert asked.returncode == 0 and json.loads(said)["sites"], said
 
 
 def test_ctl_dies_twice_and_the_verbs_go_on(stead, guestbook):
