@@ -10,12 +10,11 @@
 
 #include "ctl.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "machine/socks.h"
 
 enum { LISTENERS_MAX = 64 };
 
@@ -83,43 +82,15 @@ static bool is_of_user(const struct listener *l, unsigned uid)
 	return l->uid == uid;
 }
 
-static const struct listener *held_by(const char *pid, const struct listeners *all)
-{
-	const struct listener *found = NULL;
-	char path[300], to[64];
-	struct dirent *e;
-	unsigned inode;
-	DIR *d;
-
-	(void)snprintf(path, sizeof path, "/proc/%s/fd", pid);
-	d = opendir(path);
-	while (d && !found && (e = readdir(d)) != NULL) {
-		ssize_t n = readlinkat(dirfd(d), e->d_name, to, sizeof to - 1);
-
-		to[n > 0 ? n : 0] = '\0';
-		if (sscanf(to, "socket:[%u]", &inode) != 1)
-			continue;
-		for (unsigned i = 0; i < all->n && !found; i++)
-			found = all->row[i].inode == inode ? &all->row[i] : NULL;
-	}
-	if (d)
-		(void)closedir(d);
-	return found;
-}
-
 /* Each program leads a session of its own, which what it starts stays in. */
 static const struct listener *held_in_session(pid_t session, const struct listeners *all)
 {
-	const struct listener *found = NULL;
-	DIR *d = opendir("/proc");
-	struct dirent *e;
+	struct sock_owner who;
 
-	while (d && !found && (e = readdir(d)) != NULL)
-		if (isdigit((unsigned char)e->d_name[0]) && getsid((pid_t)strtol(e->d_name, NULL, 10)) == session)
-			found = held_by(e->d_name, all);
-	if (d)
-		(void)closedir(d);
-	return found;
+	for (unsigned i = 0; i < all->n; i++)
+		if (socks_owner(all->row[i].inode, &who) == 0 && getsid(who.pid) == session)
+			return &all->row[i];
+	return NULL;
 }
 
 unsigned listeners_own_port(const struct ctl *c, uid_t uid, pid_t session)

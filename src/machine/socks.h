@@ -1,8 +1,8 @@
 /*
  * socks.h: the machine's TCP sockets, as the kernel lists them (sock_diag(7)), and who holds one.
  *
- * Used by `stead doctor` (who has ports 80 and 443) and by stead-act (which ports sshd has, and whether somebody
- * connected anew). Reads the kernel only. Nothing here needs root; without it other users' processes stay unnamed.
+ * Used by `stead doctor` (who has ports 80 and 443), by stead-act (which ports sshd has, and whether somebody
+ * connected anew) and by ctl (whose program listens where nobody asks it). Reads the kernel only. Nothing here needs root; without it other users' processes stay unnamed.
  */
 #ifndef STEAD_MACHINE_SOCKS_H
 #define STEAD_MACHINE_SOCKS_H
