@@ -6,6 +6,7 @@
  */
 #include "ctl.h"
 #include "listeners.h"
+#include "plain.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,17 +81,6 @@ void procs_heard(struct ctl *c, const struct msg_proc_state *st)
 	up_proc(c, st, was, starting_us);
 }
 
-/* As a person may see it on a terminal, and JSON take it. */
-static void make_plain(char *text)
-{
-	json_t *utf8 = json_string(text);
-
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f || (!utf8 && (unsigned char)*p >= 0x80))
-			*p = '?';
-	json_decref(utf8);
-}
-
 void procs_said(struct ctl *c, const struct msg *m)
 {
 	struct msg_said s;
@@ -109,7 +99,7 @@ void procs_said(struct ctl *c, const struct msg *m)
 		n = min_of(strnlen(text, n), sizeof p->said - 1);
 		memcpy(p->said, text, n);
 		p->said[n] = '\0';
-		make_plain(p->said);
+		plain_make(p->said, false);
 	}
 }
 

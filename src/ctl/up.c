@@ -8,6 +8,7 @@
  * whole instance, except when the site was live already: then what is there serves on.
  */
 #include "deploy.h"
+#include "plain.h"
 #include "wants.h"
 
 #include <errno.h>
@@ -95,6 +96,8 @@ void up_fail(struct up *u, unsigned exit_code, const char *todo, const char *fmt
 	(void)vsnprintf(u->fail_error, sizeof u->fail_error, fmt, ap);
 	va_end(ap);
 	(void)snprintf(u->fail_todo, sizeof u->fail_todo, "%s", todo ? todo : "");
+	plain_make(u->fail_error, true);
+	plain_make(u->fail_todo, true);
 	ask_forget(u->ctl, u);
 	probe_stop(&u->probe);
 	/* What the app said last is most often the reason; it is fetched when something of it has

@@ -4,6 +4,7 @@
  * Called by the verb `up` and by the server's own start. Owns nothing.
  */
 #include "ctl.h"
+#include "plain.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,10 +67,14 @@ void up_found(struct up *u, unsigned level, const char *file, unsigned line, uns
 	buf_init(&mend, UP_FOUND_MAX);
 	put_for_people(u, &what, text);
 	put_for_people(u, &mend, todo);
-	if (!what.error)
+	if (!what.error) {
+		plain_make(what.p, true);
 		text = what.p;
-	if (!mend.error)
+	}
+	if (!mend.error) {
+		plain_make(mend.p, true);
 		todo = mend.p;
+	}
 	client_finding(u->client, level, file, line, col, text, todo);
 	if (!u->deploy)
 		server_found(u->ctl, level, file, line, col, text, todo);

@@ -416,3 +416,19 @@ def test_a_parent_that_is_killed_leaves_it_to_the_next(work):
         os.kill(gate, 9)
         wait_until("another gate", lambda: (gates := server.pids("gate")) and gates != [gate] and server.answers())
         assert get(server, "one") == (200, b"hello") and get(server, "two") == (200, b"two")
+
+
+def test_a_name_that_is_no_text(server):
+    """Whoever may put files there chooses their names: a terminal gets none of its orders, and the word is not lost."""
+    server.write("/srv/one/index.html", "one")
+    name = os.fsencode(server.path("/srv/one")) + b"/\x1b[31mred\xff\xfe\n.html"
+    with open(name, "wb") as f:
+        f.write(b"x")
+    os.chmod(name, 0o600)
+    os.chown(name, 0, 0)
+    site(server, "one", "/srv/one")
+    said = server.reload()
+    assert "403" in said and "\x1b" not in said, said
+    told = server.cli("status", "--json")
+    assert "403" in told and "\\u001b" not in told and "403" in server.cli("status") and "\x1b" not in server.cli("status")
+    assert get(server, "one", "/")[1] == b"one"
