@@ -395,17 +395,28 @@ static void begin(struct probe *p, const char *kind)
 	tell(p, "begin", "%d", (int)getppid());
 }
 
+/* Returns when the other one has begun, or ended before. */
 static void beside(struct probe *p, const char *kind, bool own)
 {
-	pid_t pid = fork();
+	int begun[2];
+	char byte;
 
-	if (pid != 0)
+	if (pipe2(begun, O_CLOEXEC) < 0)
+		_exit(125);
+	if (fork() != 0) {
+		close(begun[1]);
+		while (read(begun[0], &byte, 1) < 0 && errno == EINTR)
+			;
+		close(begun[0]);
 		return;
+	}
 	if (own && setsid() < 0)
 		_exit(124);
 	for (int i = 0; i < 64 && own; i++)
 		p->action[i] = NO_ACTION;
 	begin(p, kind);
+	close(begun[0]);
+	close(begun[1]);
 	wait_for(p, -1);
 	_exit(0);
 }
