@@ -5,7 +5,7 @@
 CONF(SERVICE_UMASK, SERVICE, "UMask", CONF_TYPE_MODE, 0, "0022", 0, 0, "", WHEN_RESTART, "what is taken from the mode of files that the app makes",
 	"Octal.", "UMask=0077")
 CONF(SERVICE_NICE, SERVICE, "Nice", CONF_TYPE_SIGNED, 0, "0", 20, 19, "", WHEN_RESTART, "how nice the app's processes are to others",
-	"From -20 (before all others) to 19. Below 0 as root only.", "Nice=5")
+	"From -20 (before all others) to 19. Below 0 as root only. As root a process that starts beside others is nicer by 10 until it can serve.", "Nice=5")
 CONF(SERVICE_OOM_SCORE_ADJUST, SERVICE, "OOMScoreAdjust", CONF_TYPE_SIGNED, 0, "", 1000, 1000, "", WHEN_RESTART, "who is ended first when the machine has no memory left",
 	"From -1000 (never) to 1000 (first). Left out: 200, so that the app goes before the database and stead's own processes. Below what stead has itself as root only.", "OOMScoreAdjust=500")
 CONF(SERVICE_MEMORY_HIGH, SERVICE, "MemoryHigh", CONF_TYPE_AMOUNT, 0, "infinity", 0, 0, "bytes, or % of the machine's memory", WHEN_RESTART, "memory above which the app is slowed down",

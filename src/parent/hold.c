@@ -67,7 +67,7 @@ int hold_limits(const struct spawn *ask)
 	const struct msg_jail *j = ask->hold;
 	struct rlimit files = {ask->files_max, ask->jail.parent->files_hard};
 	uint32_t has = j != NULL ? j->has : 0;
-	int e, nice = has & JAIL_HAS_NICE ? j->nice : ask->nice;
+	int e;
 
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return -errno;
@@ -95,7 +95,7 @@ int hold_limits(const struct spawn *ask)
 		e = of_app(ask) ? oom_adjust(OOM_ADJUST_APP, false) : 0;
 	if (e < 0)
 		return e;
-	if (nice != 0 && setpriority(PRIO_PROCESS, 0, nice) < 0)
+	if (ask->nice != 0 && setpriority(PRIO_PROCESS, 0, ask->nice) < 0)
 		return -errno;
 	umask((mode_t)(has & JAIL_HAS_UMASK ? j->umask_bits : ask->mask));
 	return 0;

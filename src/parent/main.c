@@ -208,6 +208,7 @@ int main(int argc, char **argv)
 	p->gates = a.gates != 0 ? a.gates : 1;
 	p->root = geteuid() == 0;
 	p->detached = a.detached;
+	priority_init(p);
 	p->ctl_first = true;
 	name_instance(p);
 	adopts = take_over(p, &a);

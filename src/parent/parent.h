@@ -135,6 +135,7 @@ struct run {
 	bool hook_ignored;   /* … whose failure is none */
 	bool refreshed;      /* a new one takes its place: it gets RestartKillSignal= */
 	bool spawn_failed, main_ended, final_sent;
+	bool nicer; /* than it will be when it is ready: priority.c */
 	bool asked; /* its end was asked for */
 	uint8_t result; /* enum service_result, so far */
 	int32_t status; /* what its end is judged by, as slot->status */
@@ -339,6 +340,7 @@ struct parent {
 	unsigned gates_wanted; /* one of each index below that shall serve */
 	uint32_t drain_max_ms; /* what others have for their tunnels */
 	bool root, detached;
+	bool renices; /* it may make a process less nice again */
 	bool ctl_first; /* no ctl was ever ready here: one that cannot start ends the whole */
 	bool settle_due;
 	struct server server;

@@ -39,4 +39,17 @@ int folders_make(const struct spawn *ask);
 /* Fill p->env, the environment that every process of stead's own gets: PATH, LANG, HOME. */
 void spawn_env(struct parent *p);
 
+struct run;
+
+/* ---- priority.c: who starts leaves the processor to those that serve ---- */
+/* May this parent do that, and take it back? As it is at its own start. */
+void priority_init(struct parent *p);
+/* Is a run that is about to start to be nicer until it is ready? Only where something tells when it is, and not one
+ * that takes the place of a dead one. Before its generation is given. */
+bool priority_nicer(const struct run *r);
+/* What a process of an app begins with, as setpriority(2) has it; 0: as the parent. */
+int priority_of(const struct spec *spec, bool nicer);
+/* It is ready: as it was asked to be, all of its process group. */
+void priority_ready(struct run *r);
+
 #endif

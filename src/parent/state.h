@@ -120,7 +120,7 @@ struct saved_run {
 	uint64_t hook_generation, watchdog_at_ms, runtime_at_ms, reload_at_ms;
 	uint8_t hook_ignored, refreshed, spawn_failed, main_ended, final_sent, asked, result, hook_foreign;
 	uint32_t reloads;
-	uint8_t reload_waits, reload_said, drain_told, pad2;
+	uint8_t reload_waits, reload_said, drain_told, nicer;
 	uint64_t drain_end_ms, tunnel_end_ms;
 	uint32_t conns, tunnels; /* a gate's that drains */
 };

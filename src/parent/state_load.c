@@ -352,6 +352,7 @@ static int load_run(struct load *l, const struct saved_run *m)
 	r->life_ms = m->life_ms;
 	r->requests_max = m->requests_max;
 	r->requests = m->requests;
+	r->nicer = m->nicer != 0;
 	r->drain_told = m->drain_told, r->drain_end_ms = m->drain_end_ms, r->tunnel_end_ms = m->tunnel_end_ms;
 	r->conns = m->conns, r->tunnels = m->tunnels;
 	r->spec = spec != NULL ? spec_ref(spec) : NULL;

@@ -222,6 +222,7 @@ static void put_run(struct state *s, const struct run *r, unsigned which)
 		.reload_waits = r->reload_waits,
 		.reload_said = r->reload_said,
 		.drain_told = r->drain_told,
+		.nicer = r->nicer,
 		.drain_end_ms = r->drain_end_ms,
 		.tunnel_end_ms = r->tunnel_end_ms,
 		.conns = r->conns,

@@ -156,6 +156,7 @@ void act_up(struct run *r)
 	r->up_ms = loop_now_ms(p->loop);
 	say_run(p, EV_PROC_READY, r, "ms", r->up_ms - r->started_ms, NULL);
 	phase_set(r, PHASE_UP, NO_TIMER);
+	priority_ready(r);
 	if (s->role == PROC_SERVICE)
 		services_up(p, r);
 	if (r == slot_run(s))
@@ -202,6 +203,7 @@ void act_start(struct run *r)
 	s->spawn_err = 0;
 	s->spawn_step[0] = '\0';
 	s->tired = RECYCLE_NOT;
+	r->nicer = priority_nicer(r);
 	r->generation = ++p->generation;
 	r->wants_kill = r->greeted = r->asked = false;
 	r->refreshed = r->spawn_failed = r->main_ended = r->final_sent = false;

@@ -86,7 +86,7 @@ void app_ask(struct spawn *ask, struct parent *p, const struct spec *spec)
 	ask->argv = spec->argv;
 	ask->cwd = spec->cwd[0] != '\0' ? spec->cwd : NULL;
 	ask->cwd_optional = (spec->set.life & SERVICE_LIFE_NO_CWD) != 0;
-	ask->nice = spec->set.nice_plus20 != 0 ? (int)spec->set.nice_plus20 - 20 : 0;
+	ask->nice = priority_of(spec, false);
 	ask->mask = spec->set.umask_bits != 0 ? spec->set.umask_bits : 022;
 	ask->death_signal = role == PROC_POSTGRES ? SIGINT : SIGTERM;
 	ask->jail.kind = proc_rows[role].jail;
@@ -137,6 +137,7 @@ int app_spawn(struct parent *p, struct run *r)
 		step = ask.failed;
 		e = app_view(p, spec, &ask);
 		ask.envp = (char *const *)env;
+		ask.nice = priority_of(spec, r->nicer);
 		if (r->place != NULL) {
 			ask.argv = r->place->argv;
 			memcpy(ask.pid_at, r->place->pid_at, sizeof(ask.pid_at));
