@@ -297,7 +297,7 @@ struct msg_oneshot {
 	uint32_t role;
 	uint32_t uid, gid; /* BUILD and CHECK as an app's user, DB as postgres' owner; 0: the role's own */
 	int32_t status;
-	uint32_t err;
+	uint32_t err; /* of EXITED: ESHUTDOWN, ETIMEDOUT when it was ended for that */
 	uint32_t deadline_ms; /* killed then; 0: 120 s */
 };
 struct msg_done {

@@ -274,15 +274,16 @@ static int follow(struct up *u, bool up)
 				return code;
 			continue;
 		}
-		if (got != -EAGAIN)
-			return -1;
-		saw = wait_for(u, u->cl.fd, -1);
+		saw = wait_for(u, u->cl.fd, got == -EAGAIN ? -1 : 0);
 		if (saw & SAW_SIGNAL)
 			u->stopping = true;
 		if (u->stopping)
 			return 0;
-		if (saw & SAW_PARENT)
+		/* What was said before it ended is read first: the reason is in it. */
+		if ((saw & SAW_PARENT) && (got != -EAGAIN || !(saw & SAW_FD)))
 			return parent_ended(u);
+		if (got != -EAGAIN)
+			return -1;
 	}
 }
 
@@ -412,6 +413,11 @@ int verb_up(struct cli *c)
 		code = start_parent(&u);
 	if (code == 0 && (code = connect_control(&u)) == 0 && u.parent > 0)
 		code = go_live(&u);
+	if (code == 0 && u.parent == 0 && !u.stopping) {
+		show_error(c, "stead was stopped before the app was live",
+			"somebody else ended it, by `stead stop` or a signal to its processes: try it again");
+		code = VERB_EXIT_FAILED;
+	}
 	if (u.parent > 0 && (code != 0 || u.stopping)) {
 		/* What did not go live leaves nothing running. */
 		int failed = code;

@@ -57,17 +57,32 @@ static void finish(struct ask *a, const struct ask_end *end)
 	let_go(a);
 }
 
-static void finish_without(struct ask *a, const char *why)
+static void finish_with(struct ask *a, const char *why, const char *todo)
 {
 	char text[300];
-	struct ask_end end = {.err = EIO,
-		.exit_code = VERB_EXIT_FAILED,
-		.error = text,
-		.todo = "`stead logs` may show more; this is a bug in stead if it comes again",
-		.result = ""};
+	struct ask_end end = {
+		.err = EIO, .exit_code = VERB_EXIT_FAILED, .error = text, .todo = todo, .result = ""};
 
 	(void)snprintf(text, sizeof text, "stead-%s %s", proc_rows[a->role].name, why);
 	finish(a, &end);
+}
+
+static void finish_without(struct ask *a, const char *why)
+{
+	finish_with(a, why, "`stead logs` may show more; this is a bug in stead if it comes again");
+}
+
+/* Did the parent end it, or not begin it, for a reason that is no fault of it? Then it is told. */
+static bool say_why(struct ask *a, int why)
+{
+	if (why == ESHUTDOWN)
+		finish_with(a, "could not go on: stead was stopped",
+			"somebody else ended it, by `stead stop` or a signal: start it, then try again");
+	else if (why == ETIMEDOUT)
+		finish_with(a, "took too long and was ended", "see what else this machine has to do, then try again");
+	else
+		return false;
+	return true;
 }
 
 static bool allowed(struct chan *ch, const struct msg_head *h, unsigned nfds)
@@ -144,6 +159,8 @@ static void say_exit(struct ask *a)
 {
 	char text[128];
 
+	if (say_why(a, a->why))
+		return;
 	if (a->status < 0)
 		(void)snprintf(
 			text, sizeof text, "was ended by signal %d before it answered", -a->status);
@@ -233,6 +250,8 @@ void ask_spawned(struct ctl *c, struct msg *m)
 	if (fd < 0 || chan_init(&a->chan, c->loop, fd, &ops, a) < 0) {
 		if (fd >= 0)
 			close(fd);
+		if (say_why(a, (int)info.err))
+			return;
 		(void)snprintf(
 			text, sizeof text, "could not be started: %s", strerror((int)info.err));
 		finish_without(a, text);
@@ -253,6 +272,7 @@ void ask_exited(struct ctl *c, struct msg *m)
 		return;
 	a->exited = true;
 	a->status = info.status;
+	a->why = (int)info.err;
 	/* What it said last may still wait in the channel; its end comes behind that. */
 	if (!chan_open(&a->chan))
 		say_exit(a);

@@ -114,7 +114,7 @@ struct ask {
 	int fd;           /* goes with it; -1: none */
 	struct chan chan; /* open once SPAWNED came */
 	bool greeted, exited;
-	int32_t status;
+	int32_t status, why; /* as in EXITED; why: its err */
 };
 /* Takes the payload's memory. The parent starts the role as uid:gid (0: its own). NULL without
  * memory: then nothing is called. */

@@ -119,6 +119,7 @@ void oneshot_start(struct parent *p, struct msg *m)
 		return;
 	}
 	o->role = (uint8_t)ask.role;
+	o->why = 0;
 	o->id = m->h.id;
 	loop_timer_in(
 		p->loop, &o->timer, ask.deadline_ms != 0 ? ask.deadline_ms : ONESHOT_DEADLINE_MS);
@@ -135,13 +136,15 @@ void oneshot_kill(struct parent *p, struct msg *m)
 
 void oneshot_kill_all(struct parent *p)
 {
-	for (unsigned i = 0; i < ONESHOTS_MAX; i++)
+	for (unsigned i = 0; i < ONESHOTS_MAX; i++) {
+		p->oneshot[i].why = ESHUTDOWN;
 		child_signal(p, &p->oneshot[i].child, SIGKILL, true);
+	}
 }
 
 void oneshot_ended(struct parent *p, struct oneshot *o, int status)
 {
-	struct msg_oneshot m = {.role = o->role, .status = status};
+	struct msg_oneshot m = {.role = o->role, .status = status, .err = o->why};
 
 	loop_timer_stop(p->loop, &o->timer);
 	tell_ctl(p, MSG_EXITED, o->id, &m, sizeof(m), NULL, 0, NULL, 0);
@@ -161,6 +164,7 @@ void oneshot_on_timer(struct loop *l, struct op *op, int res)
 	struct oneshot *o = container_of(op, struct oneshot, timer.op);
 
 	(void)res;
+	o->why = ETIMEDOUT;
 	child_signal(o->parent, &o->child, SIGKILL, true);
 	loop_timer_in(l, &o->timer, 1000); /* until it is reaped */
 }

@@ -303,6 +303,7 @@ struct oneshot {
 	struct parent *parent;
 	struct timer timer;
 	uint8_t role;
+	uint8_t why; /* the parent ended it: ESHUTDOWN, ETIMEDOUT; 0: it did not */
 	uint64_t id; /* of ctl's ONESHOT */
 	uint64_t due_ms; /* between state_load() and adopt.c */
 };

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from client import Client, ask, raw
-from program import TEST_USER, give, wait_until
+from program import TEST_USER, TIMEOUT, give, wait_until
 
 HELLO = '''
 def application(environ, start_response):
@@ -45,6 +45,33 @@ def test_a_syntax_error_in_the_app(stead, app_folder):
 def test_an_import_that_fails(stead, app_folder):
     one = stead(app_folder({"app.py": "import no_such_module_here\nfrom flask import Flask\napp = Flask(__name__)\n"}))
     says(one.fails(2), "app.py", "no_such_module_here", "requirements.txt")
+    one.gone()
+
+
+def ends_unseen(one, then=lambda: None):
+    """The command sleeps while all that it has started ends, and reads then what was said to it: its exit status."""
+    one.start()
+    wait_until("the look at the app", lambda: "looking at the folder" in one.output())
+    parent = one.pid("parent")
+    os.kill(one.process.pid, signal.SIGSTOP)
+    then()
+    wait_until("the parent's end", lambda: pathlib.Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    os.kill(one.process.pid, signal.SIGCONT)
+    return one.process.wait(TIMEOUT)
+
+
+def test_a_reason_that_is_read_late(stead, app_folder):
+    """Everything has ended before the command comes to read why: it is told all the same."""
+    one = stead(app_folder({"app.py": "import time\ntime.sleep(3)\nimport no_such_module_here\n" + HELLO}))
+    assert ends_unseen(one) == 2, one.output()
+    says(one.output(), "app.py", "no_such_module_here", "what to do")
+    one.gone()
+
+
+def test_stopped_by_somebody_else_while_it_starts(stead, app_folder):
+    one = stead(app_folder({"app.py": "import time\ntime.sleep(15)\n" + HELLO}))
+    assert ends_unseen(one, lambda: one.cli("stop")) == 1, one.output()
+    says(one.output(), "stead was stopped", "somebody else", "try again")
     one.gone()
 
 
