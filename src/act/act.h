@@ -6,6 +6,7 @@
 #define STEAD_ACT_ACT_H
 
 #include <pwd.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -15,7 +16,7 @@ enum {
 	ACT_UID_MIN =
 		50000, /* stead's own range; nothing outside it is ever made or taken for an app */
 	ACT_UID_MAX = 59999,
-	ACT_FILES_MAX = 200000,
+	ACT_FILES_MAX = 200000, /* of a copy; its bytes: PARCEL_BYTES_MAX */
 	ACT_DEPTH_MAX = 64,
 	ACT_PATH_MAX = 4096,
 	ACT_PROGRAM_MS = 30 * 1000,
@@ -51,6 +52,13 @@ bool act_number(const char *text, unsigned long min, unsigned long max, unsigned
 /* The part of `path` below `root`, relative and without "." or ".." parts; NULL when it is not
  * below. */
 const char *act_below(const char *root, const char *path);
+
+/* May that folder be copied there (place.c)? published: for the gates. */
+bool act_copy_allowed(const struct act_ctx *ctx, const char *from, const char *to, bool published);
+/* May paths of that release become links into `keep` (place.c)? */
+bool act_persist_allowed(const struct act_ctx *ctx, const char *release, const char *keep);
+/* May that folder be made, and given to whom it is for (place.c)? */
+bool act_folder_allowed(const struct act_ctx *ctx, const char *path);
 
 /* Each act: 0 or -errno with ctx->f set; ctx->result is the answer. All are idempotent. */
 int act_user_role(struct act_ctx *ctx, const char *role);

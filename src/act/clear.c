@@ -39,12 +39,14 @@ static int clear(int fd, unsigned long below, unsigned *ret_count)
 			(void)close(dup);
 		return r;
 	}
-	while (r == 0 && (e = readdir(d)) != NULL) {
+	while (r == 0 && (errno = 0, e = readdir(d)) != NULL) {
 		if (!act_number(e->d_name, 0, TREE_NUMBER_MAX, &n) || n >= below)
 			continue;
 		r = tree_remove(fd, e->d_name);
 		*ret_count += r == 0;
 	}
+	if (r == 0 && errno)
+		r = -errno;
 	(void)closedir(d);
 	return r;
 }

@@ -19,6 +19,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/must.h"
+#include "lib/parcel.h"
+#include "lib/room.h"
 #include "lib/sys.h"
 #include "oneshot/tree.h"
 
@@ -29,6 +32,7 @@ struct copy {
 	uid_t owner; /* of the source folder */
 	gid_t gid;
 	unsigned files;
+	uint64_t bytes;
 	bool published;        /* for the gates, which hand no hidden names out */
 	bool names_only;       /* of scripts */
 	char at[ACT_PATH_MAX]; /* below the source, for errors */
@@ -44,28 +48,42 @@ static int copy_failed(struct copy *c, int e, const char *what)
 		"%s could not be copied (%s): %s.", c->at, what, strerror(e));
 }
 
-static int copy_bytes(int in, int out)
+/* As many as it had when it was looked at: somebody may write on meanwhile. */
+static int copy_bytes(int in, int out, uint64_t size)
 {
-	static const size_t chunk = 1 << 20;
+	static const uint64_t chunk = 1 << 20;
 	char mem[65536];
-	ssize_t n;
+	ssize_t n = 1;
 
-	for (;;) {
-		n = copy_file_range(in, NULL, out, NULL, chunk, 0);
-		if (n == 0)
-			return 0;
-		if (n < 0)
-			break;
-	}
+	while (size && (n = copy_file_range(in, NULL, out, NULL, (size_t)min_of(size, chunk), 0)) > 0)
+		size -= (uint64_t)n;
+	if (n >= 0)
+		return 0;
 	if (errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
 		return -errno;
-	while ((n = read(in, mem, sizeof mem)) > 0)
+	while (size && (n = read(in, mem, (size_t)min_of(size, (uint64_t)sizeof mem))) > 0) {
+		size -= (uint64_t)n;
 		for (ssize_t done = 0, w; done < n; done += w) {
 			w = write(out, mem + done, (size_t)(n - done));
 			if (w < 0)
 				return -errno;
 		}
+	}
 	return n < 0 ? -errno : 0;
+}
+
+/* Root's writing is held by no guard of the disk and no reserve of the file system's. A file full of holes is written out,
+ * so its size counts, and whoever owns the folder may have put it there just now. */
+static int has_room(struct copy *c, int out, uint64_t size)
+{
+	struct statvfs v;
+
+	if (size > PARCEL_BYTES_MAX - c->bytes)
+		return copy_failed(c, EFBIG, "the folder holds more than 16 GB");
+	c->bytes += size;
+	if (size && fstatvfs(out, &v) == 0 && (room_free(&v) < size || room_free(&v) - size < room_floor(room_total(&v))))
+		return copy_failed(c, ENOSPC, "what runs needs the rest of the disk");
+	return 0;
 }
 
 static bool is_script(const char *name)
@@ -78,6 +96,7 @@ static bool is_script(const char *name)
 static int copy_file(struct copy *c, int from, int to, const char *name)
 {
 	int in, out, r;
+	uint64_t size;
 	struct stat st;
 
 	in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -92,8 +111,13 @@ static int copy_file(struct copy *c, int from, int to, const char *name)
 		return copy_failed(
 			c, EPERM, "it has several names and another owner than its folder");
 	}
+	size = c->names_only && is_script(name) ? 0 : (uint64_t)st.st_size;
+	if ((r = has_room(c, to, size)) < 0) {
+		(void)close(in);
+		return r;
+	}
 	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = out < 0 ? -errno : c->names_only && is_script(name) ? 0 : copy_bytes(in, out);
+	r = out < 0 ? -errno : copy_bytes(in, out, size);
 	if (r == 0 && (fchown(out, geteuid(), c->gid) < 0 ||
 			      fchmod(out, st.st_mode & 0111 ? 0750 : 0640) < 0))
 		r = -errno;
@@ -184,8 +208,11 @@ static int copy_folder(struct copy *c, int from, int to, unsigned depth)
 			(void)close(fd);
 		return r < 0 ? r : copy_failed(c, EMFILE, "list the folder");
 	}
-	while (r == 0 && (e = readdir(d)) != NULL)
+	while (r == 0 && (errno = 0, e = readdir(d)) != NULL)
 		r = copy_entry(c, from, to, e->d_name, depth);
+	/* Half a folder is no copy of it. */
+	if (r == 0 && errno)
+		r = copy_failed(c, errno, "list the folder");
 	(void)closedir(d);
 	if (r == 0 && (fchown(to, geteuid(), c->gid) < 0 || fchmod(to, 0750) < 0))
 		r = copy_failed(c, errno, "set the folder's group");
@@ -204,13 +231,42 @@ static int put_in_place(int parent, const char *temp, const char *name)
 	return tree_remove(parent, temp);
 }
 
+static bool is_cut_off(const char *name)
+{
+	size_t n = strspn(name + 1, "0123456789");
+
+	return name[0] == '.' && n > 0 && strcmp(name + 1 + n, ".new") == 0;
+}
+
+/* What a copy of another number left that was killed: nobody else comes back to it. */
+static int clear_cut_off(int parent)
+{
+	int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+
+	if (!d) {
+		r = -errno;
+		if (fd >= 0)
+			(void)close(fd);
+		return r;
+	}
+	while (r == 0 && (errno = 0, e = readdir(d)) != NULL)
+		if (is_cut_off(e->d_name))
+			r = tree_remove(parent, e->d_name);
+	if (r == 0 && errno)
+		r = -errno;
+	(void)closedir(d);
+	return r;
+}
+
 static int copy_into(struct copy *c, int from, int parent, const char *name)
 {
 	char temp[300];
 	int to, r;
 
 	(void)snprintf(temp, sizeof temp, ".%s.new", name);
-	r = tree_remove(parent, temp);
+	r = is_cut_off(temp) ? clear_cut_off(parent) : tree_remove(parent, temp);
 	if (r == 0 && mkdirat(parent, temp, 0700) < 0)
 		r = -errno;
 	if (r < 0)
@@ -275,15 +331,14 @@ static int tree_copy(
 	unsigned long group;
 	struct stat st;
 
-	if (strcmp(gid, ACT_GATE) == 0 && find_gate(ctx, from, &group, &src) < 0)
+	if (c.published && act_copy_allowed(ctx, from, to, true) && find_gate(ctx, from, &group, &src) < 0)
 		return -ctx->f->err;
-	if (!rel || *from != '/' || strlen(rel) > 200 ||
+	if (!rel || *from != '/' || strlen(rel) > 200 || !act_copy_allowed(ctx, from, to, c.published) ||
 		(src < 0 && !is_checks(from, gid, &group) && !act_number(gid, ACT_UID_MIN, ACT_UID_MAX, &group)))
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
-			"stead copies folders below %s only, for an app's group only (asked: "
-			"\"%.200s\", "
-			"group \"%.20s\").",
-			ctx->state_root, to, gid);
+			"stead copies a release's folder below %s, for its app's group, and parts of it for the gates only (asked: "
+			"\"%.200s\" to \"%.200s\", group \"%.20s\").",
+			ctx->state_root, from, to, gid);
 	if (strncmp(to, from, n) == 0 &&
 		(to[n] == '/' || to[n] == 0 || (n > 0 && from[n - 1] == '/')))
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "name the app's own folder",

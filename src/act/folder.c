@@ -128,9 +128,9 @@ int act_folder_make(struct act_ctx *ctx, const char *path, const char *owner, co
 		root = ctx->run_root;
 		rel = act_below(root, path);
 	}
-	if (!rel || !mode_of(mode, &bits) || !owner_of(owner, &uid) || !group_of(group, &gid))
+	if (!rel || !act_folder_allowed(ctx, path) || !mode_of(mode, &bits) || !owner_of(owner, &uid) || !group_of(group, &gid))
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
-			"stead makes folders below %s and %s only, for its own accounts only "
+			"stead makes folders of apps and their databases below %s and %s only, for its own accounts only "
 			"(asked: "
 			"\"%.200s\", owner \"%.60s\", group \"%.60s\", mode \"%.8s\").",
 			ctx->state_root, ctx->run_root, path, owner, group, mode);

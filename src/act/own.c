@@ -57,9 +57,11 @@ static int give_all(int dir, dev_t dev, uid_t from, uid_t to, unsigned depth)
 		(void)close(dir);
 		return -ENOMEM;
 	}
-	while (r == 0 && (e = readdir(d)) != NULL)
+	while (r == 0 && (errno = 0, e = readdir(d)) != NULL)
 		if (!is_dots(e->d_name))
 			r = give(dirfd(d), e->d_name, dev, from, to, depth);
+	if (r == 0 && errno)
+		r = -errno;
 	(void)closedir(d);
 	return r;
 }

@@ -107,7 +107,7 @@ int act_persist(struct act_ctx *ctx, const char *release, const char *keep, cons
 	const char *rel = act_below(ctx->state_root, release), *name;
 	int dir, fd = -EINVAL, r;
 
-	if (!removable(rel) || !act_below(ctx->state_root, keep) || !persist_valid(paths))
+	if (!rel || !act_persist_allowed(ctx, release, keep) || !persist_valid(paths))
 		return failure_set(ctx->f, EINVAL, EXIT_CODE_USAGE, "",
 			"A release below %s keeps paths in its app's data folder only (asked: \"%.200s\", "
 			"\"%.200s\").",

@@ -2,12 +2,14 @@
  * dump.c: a database as pg_dump(1) writes it, into the archive.
  *
  * Called by pack.c. pg_dump runs as the user that owns the folder of the server's socket (as root:
- * postgres) and enters as the database's own role, so it has no more rights than the app itself.
- * Its output is copied in pieces; what it says goes into the error. Never runs a shell.
+ * postgres, and nobody else) and enters as the database's own role, so it has no more rights than the app itself.
+ * Where the program and the socket are says ctl; as root it is not believed, since who took ctl over would have root
+ * run what he likes. Its output is copied in pieces; what it says goes into the error. Never runs a shell.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,38 @@
 
 enum { SAID_MAX = 800 };
 
+/* Is the file, and each folder on the way to it, root's alone to write? */
+static bool is_roots(const char *program)
+{
+	char at[PATH_MAX];
+	struct stat st;
+
+	if (!realpath(program, at))
+		return false;
+	for (;;) {
+		char *slash = strrchr(at, '/');
+
+		if (lstat(*at ? at : "/", &st) < 0 || st.st_uid != 0 || (st.st_mode & 022) != 0)
+			return false;
+		if (!*at || !slash)
+			return true;
+		*slash = '\0';
+	}
+}
+
+/* As root: is it the system's pg_dump, and would it run as postgres? */
+static int look(struct backup *b, const char *program, const struct stat *owner)
+{
+	const struct passwd *pw = geteuid() == 0 ? getpwnam("postgres") : NULL;
+
+	if (geteuid() != 0 || (pw && pw->pw_uid != 0 && pw->pw_gid != 0 && owner->st_uid == pw->pw_uid &&
+				      owner->st_gid != 0 && is_roots(program)))
+		return 0;
+	return failure_set(b->f, EPERM, EXIT_CODE_NOT_PERMITTED,
+		"see who owns that program and the folders above it, and the folder of the database's socket: root, and postgres",
+		"%s is not run: it is not root's alone to write, or the database's socket is not postgres'.", program);
+}
+
 /* In the child. */
 static void become(const struct stat *owner)
 {
@@ -32,17 +66,15 @@ static void become(const struct stat *owner)
 		_exit(126);
 }
 
-static pid_t start(const struct pack_ask *ask, const char *database, const struct stat *owner,
+static pid_t start(const struct pack_ask *ask, const char *program, const char *database, const struct stat *owner,
 	int out[2], FILE *said)
 {
 	static char *const env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL};
-	char program[PATH_MAX];
-	char *argv[] = {program, "-Fc", "--no-owner", "--no-privileges", "--no-password", "-h",
+	char *argv[] = {(char *)program, "-Fc", "--no-owner", "--no-privileges", "--no-password", "-h",
 		(char *)ask->sockets, "-p", "5432", "-U", (char *)database, "-d", (char *)database,
 		NULL};
 	pid_t pid;
 
-	(void)snprintf(program, sizeof program, "%s/pg_dump", ask->bin);
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return -1;
 	pid = fork();
@@ -86,7 +118,7 @@ static int copy(struct backup *b, struct archive_out *out, int fd)
 int dump_database(
 	struct backup *b, struct archive_out *out, const struct pack_ask *ask, const char *database)
 {
-	char text[SAID_MAX + 1] = "";
+	char text[SAID_MAX + 1] = "", program[PATH_MAX];
 	FILE *said = tmpfile();
 	int fds[2], status = 0, r;
 	struct stat owner;
@@ -99,7 +131,12 @@ int dump_database(
 			(void)fclose(said);
 		return r;
 	}
-	pid = start(ask, database, &owner, fds, said);
+	(void)snprintf(program, sizeof program, "%.4000s/pg_dump", ask->bin);
+	if (look(b, program, &owner) < 0) {
+		(void)fclose(said);
+		return -b->f->err;
+	}
+	pid = start(ask, program, database, &owner, fds, said);
 	r = pid < 0 ? -errno : copy(b, out, fds[0]);
 	if (pid > 0) {
 		(void)close(fds[0]);

@@ -351,9 +351,12 @@ static int pack_apps(struct pack *p)
 	if (p->out)
 		put_entry(p, ARCHIVE_FOLDER, &st, "");
 	part_end(p);
-	while (r == 0 && (e = readdir(d)) != NULL)
+	while (r == 0 && (errno = 0, e = readdir(d)) != NULL)
 		if (e->d_name[0] != '.')
 			r = pack_app(p, fd, e->d_name);
+	/* An app that is not seen would be missed when it is too late. */
+	if (r == 0 && errno)
+		r = backup_failed(p->b, -errno, "list", "apps");
 	(void)closedir(d);
 	return r;
 }

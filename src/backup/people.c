@@ -102,7 +102,7 @@ int pack_people(struct backup *b, struct archive_out *out)
 	e.group = archive_put_name(out, 1, "root");
 	archive_put_entry(out, &e);
 	archive_put_part_end(out);
-	while (r == 0 && n < PEOPLE_MAX && (at = readdir(d)) != NULL) {
+	while (r == 0 && n < PEOPLE_MAX && (errno = 0, at = readdir(d)) != NULL) {
 		struct person p;
 
 		if (at->d_name[0] == '.' || person_read(PERSON_STATE_ROOT, at->d_name, &p) < 0 ||
@@ -111,6 +111,8 @@ int pack_people(struct backup *b, struct archive_out *out)
 		n++;
 		r = pack_person(b, out, &p, &st);
 	}
+	if (r == 0 && n < PEOPLE_MAX && errno)
+		r = backup_failed(b, -errno, "list", PERSON_FOLDER);
 	(void)closedir(d);
 	return r;
 }

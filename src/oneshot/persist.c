@@ -108,9 +108,11 @@ static int copy_folder(int in, int to, const char *as, unsigned depth)
 	}
 	out = openat(to, as, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	r = out < 0 ? -errno : 0;
-	while (r == 0 && (e = readdir(d)) != NULL)
+	while (r == 0 && (errno = 0, e = readdir(d)) != NULL)
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			r = copy(in, e->d_name, out, e->d_name, depth + 1);
+	if (r == 0 && errno)
+		r = -errno;
 	(void)closedir(d);
 	if (out >= 0)
 		(void)close(out);

@@ -109,9 +109,11 @@ static int copy_folder(int from, int to, unsigned depth)
 
 	if (!d)
 		return -errno;
-	while (r == 0 && (e = readdir(d)) != NULL)
+	while (r == 0 && (errno = 0, e = readdir(d)) != NULL)
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			r = copy_entry(from, to, e->d_name, depth);
+	if (r == 0 && errno)
+		r = -errno;
 	(void)closedir(d);
 	return r == 0 ? sync_folder(to) : r;
 }
@@ -174,9 +176,22 @@ static int open_below(int dir, const char *name, bool makes)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Who else may write to the state folder could have made one, and had root go by what lies in it. */
+static bool is_own(int at)
+{
+	struct stat st;
+
+	return fstat(at, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0;
+}
+
 bool restored_waits(int state)
 {
-	return exists(state, RESTORED_FOLDER "/" RESTORED_GO);
+	int at = open_below(state, RESTORED_FOLDER, false);
+	bool waits = at >= 0 && is_own(at) && exists(at, RESTORED_GO);
+
+	if (at >= 0)
+		(void)close(at);
+	return waits;
 }
 
 static int set_mark(int at, const char *name)
@@ -205,15 +220,13 @@ static int put_state(int state, int at, int fresh, int old)
 int restored_finish(int state, bool sets)
 {
 	int at, fresh = -1, old = -1, r;
-	struct stat st;
 
 	if (!sets && !restored_waits(state))
 		return 0;
 	at = open_below(state, RESTORED_FOLDER, false);
 	if (at < 0)
 		return at;
-	/* Who else may write to the state folder could have made one. */
-	r = fstat(at, &st) < 0 ? -errno : st.st_uid != geteuid() ? -EPERM : 0;
+	r = is_own(at) ? 0 : -EPERM;
 	if (r == 0)
 		r = fresh = open_below(at, RESTORED_NEW, false);
 	if (r >= 0)

@@ -9,8 +9,8 @@
 
 enum { TREE_DEPTH_MAX = 64 };
 
-/* Remove `name` below dirfd, whatever it is. 0 also when there is no such name. -ELOOP: deeper than
- * TREE_DEPTH_MAX; -EXDEV: something is mounted in it. */
+/* Remove `name` below dirfd, whatever it is. 0 also when there is no such name. However deep it
+ * is. -ELOOP: somebody makes it deeper meanwhile; -EXDEV: something is mounted in it. */
 int tree_remove(int dirfd, const char *name);
 /* Remove all that is in the folder dirfd, and keep the folder. */
 int tree_empty(int dirfd);

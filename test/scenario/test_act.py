@@ -1,77 +1,24 @@
-"""stead-act as root, in a mount namespace with an /etc, /run and /var/lib of its own, so that the machine's accounts
-stay as they are. Each test speaks to the real process over its channel, as ctl does."""
+"""stead-act as root does what it is asked and nothing else (actbed.py)."""
 
 import os
 import pathlib
 import re
-import socket
-import struct
 import subprocess
-import sys
 
 import pytest
 
-from parentbed import BUILD, HEAD, hello, packed
+import actbed
+from actbed import ACT, FOLDER_MAKE, SCRIPTS_COPY, STATE, TREE_COPY, TREES_CLEAR, USER_APP, USER_ROLE, app_user, ask, inside
 
 pytestmark = pytest.mark.root
-ACT = BUILD / "src" / "act" / "stead-act"
-USER_ROLE, USER_APP, TREE_COPY, FOLDER_MAKE, TREES_CLEAR, SCRIPTS_COPY = 1, 2, 3, 4, 5, 6
-ACT_ASK, ACT_END = 630, 631
-STATE = "/var/lib/stead/up/one"
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Command words that run a program in a namespace kept alive by its first process."""
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
-        pytest.skip("no mount namespaces here")
-    folder = tmp_path_factory.mktemp("act")
-    script = ('set -e; mount --make-rprivate /; mkdir "$0/etc"; cp -a /etc/. "$0/etc/"; mount --bind "$0/etc" /etc; '
-              'mount -t tmpfs none /run; mount -t tmpfs none /var/lib; echo ready; exec cat')
-    keeper = subprocess.Popen(["unshare", "-m", "sh", "-c", script, str(folder)], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE)
-    assert keeper.stdout.readline() == b"ready\n"
-    yield ["nsenter", f"--mount=/proc/{keeper.pid}/ns/mnt", "--"]
-    keeper.stdin.close()
-    keeper.wait(10)
-
-
-def inside(world, code):
-    """A line of Python in the namespace: what it prints."""
-    names = "import os, pwd, grp, stat, pathlib; "
-    return subprocess.run([*world, sys.executable, "-c", names + code], check=True, stdout=subprocess.PIPE,
-                          text=True).stdout.strip()
-
-
-def ask(world, act, *arguments):
-    """(errno, exit code, error, what to do, result), or None when the process refused to talk."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-
-    def give():
-        os.dup2(theirs.fileno(), 3)
-        os.set_inheritable(3, True)
-    process = subprocess.Popen([*world, str(ACT)], close_fds=False, preexec_fn=give, stderr=subprocess.DEVNULL)
-    theirs.close()
-    body = struct.pack("<I", act) + packed(*arguments)
-    ours.settimeout(30)
-    ours.send(HEAD.pack(len(hello()), 1, 1, 0) + hello())
-    ours.send(HEAD.pack(len(body), ACT_ASK, 1, 7) + body)
-    answer = None
-    while data := ours.recv(1 << 17):
-        _, kind, _, ident = HEAD.unpack_from(data)
-        if kind != ACT_END:
-            continue
-        assert ident == 7
-        err, code = struct.unpack_from("<II", data, 16)
-        texts, at = [], 24
-        while at < len(data):
-            n, = struct.unpack_from("<I", data, at)
-            texts.append(data[at + 4:at + 4 + n].decode())
-            at += 4 + n + 1
-        answer = (err, code, *texts)
-    process.wait(10)
-    ours.close()
-    return answer
+    with actbed.namespace(tmp_path_factory.mktemp("act")) as words:
+        if words is None:
+            pytest.skip("no mount namespaces here")
+        yield words
 
 
 @pytest.fixture
@@ -86,12 +33,6 @@ def source(tmp_path):
     (folder / "evil").symlink_to("/etc/shadow")
     os.mkfifo(folder / "fifo")
     return folder
-
-
-def app_user(world, name="shop", state=STATE):
-    err, _, error, _, result = ask(world, USER_APP, name, "", state)
-    assert err == 0, error
-    return result.split(":")
 
 
 def test_accounts_at_boot(world):
@@ -176,27 +117,32 @@ def test_what_is_no_act_ends_the_talk(world, act, arguments):
 
 def test_a_copy(world, source):
     _, gid = app_user(world)
-    to = "/var/lib/stead/up/one/app"
-    for _ in range(2):
-        err, _, error, _, _ = ask(world, TREE_COPY, str(source), to, gid)
-        assert err == 0, error
+    to = "/var/lib/stead/up/one/releases/1"
+    with actbed.running(world, STATE):
+        for _ in range(2):
+            err, _, error, _, _ = ask(world, TREE_COPY, str(source), to, gid)
+            assert err == 0, error
     seen = inside(world, f"[print(p.relative_to('{to}'), oct(p.lstat().st_mode), p.lstat().st_uid, p.lstat().st_gid) "
                          f"for p in sorted(pathlib.Path('{to}').rglob('*'))]").splitlines()
     assert seen == [f"app.py 0o100640 0 {gid}", f"evil 0o120777 0 {gid}", f"sub 0o40750 0 {gid}",
                     f"sub/run.sh 0o100750 0 {gid}"]
-    assert inside(world, "print(os.listdir('/var/lib/stead/up/one'))") == "['app']"
+    assert inside(world, "print(os.listdir('/var/lib/stead/up/one/releases'))") == "['1']"
 
 
 def test_a_copy_by_way_of_a_hard_link_or_a_symlink_is_refused(world, source):
     _, gid = app_user(world)
     os.chown(source, 12345, 12345)
     os.link(source / "app.py", source / "zz.py")
-    err, _, error, _, _ = ask(world, TREE_COPY, str(source), "/var/lib/stead/up/two/app", gid)
-    assert err == 1 and ".py" in error
-    assert inside(world, "print(os.listdir('/var/lib/stead/up/two'))") == "[]"
-    inside(world, "os.symlink('/etc', '/var/lib/stead/up/link')")
-    err, _, error, _, _ = ask(world, TREE_COPY, str(source / "sub"), "/var/lib/stead/up/link/app", gid)
-    assert err == 40 and inside(world, "print(os.path.exists('/etc/app'))") == "False"
+    with actbed.running(world, "/var/lib/stead/up/two"):
+        err, _, error, _, _ = ask(world, TREE_COPY, str(source), "/var/lib/stead/up/two/releases/1", gid)
+        assert err == 1 and ".py" in error
+        assert inside(world, "print(os.listdir('/var/lib/stead/up/two/releases'))") == "[]"
+        inside(world, "os.symlink('/etc', '/var/lib/stead/up/two/apps')")
+        for rel in ("incoming", "releases"):
+            inside(world, f"os.makedirs('/etc/stead-test-app/{rel}/1', exist_ok=True)")
+        err, _, error, _, _ = ask(world, TREE_COPY, "/var/lib/stead/up/two/apps/stead-test-app/incoming/1",
+                                  "/var/lib/stead/up/two/apps/stead-test-app/releases/1", gid)
+        assert err == 40 and inside(world, "print(os.path.exists('/etc/stead-test-app/releases/.1.new'))") == "False"
 
 
 def test_folders(world):
