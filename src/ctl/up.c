@@ -73,7 +73,7 @@ static void finish_failure(struct up *u)
 		reload_revert(u);
 	if (u->deploy)
 		deploy_failed(u);
-	else if (keep)
+	else if (keep || c->start.server)
 		up_tcp_give_back(u);
 	client_end(u->client, u->fail_exit, u->fail_error, u->fail_todo, more);
 	server_flow_failed(u);

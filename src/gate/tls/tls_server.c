@@ -207,7 +207,13 @@ static int on_hello(SSL *ssl, int *ret_alert, void *arg)
 	}
 	/* It may have waited. */
 	snap_unref(t->snap);
-	t->snap = snap_ref(ts->gate->snap);
+	t->snap = ts->gate->snap ? snap_ref(ts->gate->snap) : NULL;
+	/* A port that could be had while another could not: nothing is served yet. */
+	if (!t->snap) {
+		*ret_alert = SSL_AD_UNRECOGNIZED_NAME;
+		t->why = CLOSE_TLS_NAME;
+		return SSL_CLIENT_HELLO_ERROR;
+	}
 	/* Who asks by an address has no name to say (RFC 6066 section 3): it is the one that he came to. */
 	site = snap_site_by_host(t->snap, name, n ? n : own_address(t, name), NULL);
 	/* Who names nothing, as old clients and probes do, gets the first certificate that there

@@ -40,6 +40,8 @@ struct harness {
 	uint64_t generation;
 	struct snap_site limits;
 	struct snap_route rest;
+	bool late; /* no snapshot but those that `snap` gives */
+	uint32_t kind;
 	struct logring_reader ring;
 	bool ring_open, gone;
 	int counters_fd, cache_fd;
@@ -186,7 +188,7 @@ static void give_listener(struct harness *t)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(a);
-	struct msg_listener l = {.listener = 7};
+	struct msg_listener l = {.listener = 7, .kind = t->kind};
 	char text[64];
 	int on = 1;
 
@@ -328,6 +330,10 @@ static void set_limit(struct harness *t, const char *text)
 	must(eq);
 	if (!strncmp(text, "access", 6))
 		t->rest.access = (uint32_t)strtoul(eq + 1, NULL, 10);
+	if (!strncmp(text, "tls", 3))
+		t->kind = LISTENER_TLS;
+	if (!strncmp(text, "late", 4))
+		t->late = true;
 	if (!strncmp(text, "body_max", 8))
 		t->rest.body_max = strtoull(eq + 1, NULL, 10);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
@@ -389,7 +395,8 @@ int main(int argc, char **argv)
 	for (int i = 3; i < argc; i++)
 		set_limit(&t, argv[i]);
 	start(&t, argv[1]);
-	give_snap(&t, argv[2], false);
+	if (!t.late)
+		give_snap(&t, argv[2], false);
 	give_listener(&t);
 	while (fgets(line, sizeof(line), stdin)) {
 		line[strcspn(line, "\n")] = 0;
