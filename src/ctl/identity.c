@@ -331,6 +331,18 @@ static bool usual_place(const struct ctl *c, const struct app *a, enum conf_own_
 	return kind != CONF_OWN_CONFIG || is_empty(ret);
 }
 
+/* Where Debian's php.ini has the sessions of PHP. That folder is root's and for everybody, and an app's is its own alone: it
+ * is kept with its data, so that a release that follows knows its visitors. */
+static void php_sessions(const struct ctl *c, const struct app *a, void (*put)(void *arg, uint32_t kind, const char *path), void *arg)
+{
+	char path[CTL_PATH_MAX];
+
+	if (c->start.root && access(USUAL_PHP_SESSIONS, F_OK) == 0 && path_of(c, a, CONF_OWN_STATE, 0, "php/sessions", path)) {
+		put(arg, JAIL_PATH_MAKE | 0700u << JAIL_PATH_MODE_SHIFT, path);
+		put(arg, JAIL_PATH_PLACE, USUAL_PHP_SESSIONS);
+	}
+}
+
 void identity_paths(const struct ctl *c, const struct app *a, const struct conf_app *conf, uint32_t set,
 	void (*put)(void *arg, uint32_t kind, const char *path), void *arg)
 {
@@ -350,6 +362,8 @@ void identity_paths(const struct ctl *c, const struct app *a, const struct conf_
 				put(arg, JAIL_PATH_PLACE, path);
 		}
 	}
+	if (conf->php.on)
+		php_sessions(c, a, put, arg);
 }
 
 bool identity_socket(const struct ctl *c, const struct app *a, const struct conf_app *conf, char *ret)

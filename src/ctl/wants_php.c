@@ -46,7 +46,7 @@ static void put_processes(struct buf *b, const struct conf_php *p)
 		buf_printf(b, "pm.max_requests = %u\n", p->max_requests);
 }
 
-static void put_config(struct buf *b, const struct conf_app *conf)
+static void put_config(struct buf *b, const struct ctl *c, const struct conf_app *conf)
 {
 	buf_puts(b, "; made by stead\n[global]\ndaemonize = no\nerror_log = /dev/null\nlog_limit = 8192\n");
 	buf_puts(b, "[app]\nlisten = " SOCKET_NAME "\n");
@@ -54,6 +54,9 @@ static void put_config(struct buf *b, const struct conf_app *conf)
 	buf_printf(b, "request_terminate_timeout = %us\n", seconds(conf->php.script_ms));
 	buf_puts(b, "security.limit_extensions = .php\nclear_env = no\ncatch_workers_output = yes\n"
 		    "decorate_workers_output = no\nphp_admin_flag[fastcgi.logging] = off\n");
+	/* Debian's cron job removes old sessions from the machine's folder, not from the app's own (identity.c). */
+	if (c->start.root)
+		buf_puts(b, "php_value[session.gc_probability] = 1\nphp_value[session.gc_divisor] = 1000\n");
 }
 
 void wants_php_folder(const struct ctl *c, const struct app *a, char ret[static CTL_PATH_MAX])
@@ -73,7 +76,7 @@ static int write_config(
 	int fd, err;
 
 	buf_fixed(&b, mem, sizeof mem);
-	put_config(&b, conf);
+	put_config(&b, c, conf);
 	if (b.error)
 		return b.error;
 	wants_php_folder(c, a, folder);

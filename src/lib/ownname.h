@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* Where Debian's PHP keeps sessions; any app of PHP may have a folder of its own seen there. */
+#define USUAL_PHP_SESSIONS "/var/lib/php/sessions"
+
 /* Is `name` (only what stands before its first slash counts) one of that app's? */
 static inline bool ownname_is(const char *app, const char *name)
 {

@@ -51,7 +51,7 @@ bool usual_fits(const char *app, const struct mounts_path *folder, const struct 
 	const char *name = name_of(place->path);
 	size_t n = name != NULL ? strlen(name) : 0, m = strlen(folder->path);
 
-	return name != NULL && ownname_is(app, name) && !climbs(name) && m > n + 1 && folder->path[m - n - 1] == '/' &&
+	return name != NULL && (ownname_is(app, name) || strcmp(place->path, USUAL_PHP_SESSIONS) == 0) && !climbs(name) && m > n + 1 && folder->path[m - n - 1] == '/' &&
 	       strcmp(folder->path + m - n, name) == 0;
 }
 
