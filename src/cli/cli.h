@@ -82,14 +82,16 @@ int show_format_set(struct cli *c, const char *text);
 /* ---- show_protection.c: below the site of an app, with its limits ---- */
 void show_protection(const json_t *protection, const json_t *app);
 
-/* ---- show_server.c: the member "server" of a status; null: it is none ---- */
-void show_server(const json_t *server);
+/* ---- show_server.c: the member "server" of a status (null: it is none), with its "state"; are there sites? ---- */
+void show_server(const json_t *server, const char *state, bool sites);
 
 /* ---- show_status.c ---- */
 void show_status(const struct cli *c, const json_t *status);
 /* "3d 4h", "12min 5s": two units at the most. */
 const char *show_span(long long ms, char ret[32]);
 /* ---- show_unit.c ---- */
+/* Where a deployed app or a site answers, in words when it has no URL: "url" and "serves" of a status, or of a deploy's end. */
+const char *show_where(const json_t *site);
 /* One app, as systemctl shows a unit: `site` of a status, with its processes, and its last lines (may be NULL). */
 void show_unit(const struct cli *c, const json_t *site, const json_t *processes, const json_t *lines);
 /* ---- verb_alert.c ---- */

@@ -59,10 +59,17 @@ static void show_urls(const json_t *site)
 		printf("  %s", json_string_value(url));
 }
 
+const char *show_where(const json_t *site)
+{
+	if (*text_of(site, "url"))
+		return text_of(site, "url");
+	return json_is_false(json_object_get(site, "serves")) ? "no site" : "every other name";
+}
+
 static void show_site(const struct cli *c, const json_t *site)
 {
 	const char *state = text_of(site, "state"),
-		   *colour = strcmp(state, "live") == 0 ? "32" : "31";
+		   *colour = strcmp(state, "live") == 0 || strcmp(state, "ended") == 0 ? "32" : "31";
 	bool own = json_object_get(site, "folder") != NULL;
 
 	if (c->tty)
@@ -73,9 +80,7 @@ static void show_site(const struct cli *c, const json_t *site)
 	if (own)
 		show_urls(site);
 	else
-		(void)printf("  %s", *text_of(site, "url")                          ? text_of(site, "url")
-				     : json_is_false(json_object_get(site, "serves")) ? "no site"
-										      : "every other name");
+		(void)printf("  %s", show_where(site));
 	(void)fputc('\n', stdout);
 	if (*text_of(site, "file"))
 		(void)printf("  file       %s\n", text_of(site, "file"));
@@ -267,7 +272,7 @@ void show_status(const struct cli *c, const json_t *status)
 		(void)puts("\ncertificates");
 		show_certificates(json_object_get(status, "certificates"), false);
 	}
-	show_server(json_object_get(status, "server"));
+	show_server(json_object_get(status, "server"), text_of(status, "state"), json_array_size(json_object_get(status, "sites")) > 0);
 	db = json_object_get(status, "database");
 	if (json_is_object(db))
 		show_database(db);

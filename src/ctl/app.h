@@ -114,4 +114,11 @@ void app_take(struct app *to, struct app *from);
 /* What `stead up` or a deploy begins with: all of it but the values. */
 void app_like(struct app *to, const struct app *from);
 
+/* ---- trouble.c, status.c: how it fares, and where ---- */
+/* Its program has ended well, as one without a site may, and is not started again by itself. */
+bool trouble_ended_well(const struct app *a);
+enum { STATUS_URL_MAX = 400 };
+/* Where a deployed app answers, by the first of its names; "" when it has none. */
+void status_url(const struct ctl *c, const struct app *a, char ret[static STATUS_URL_MAX]);
+
 #endif

@@ -77,7 +77,7 @@ enum {
 	CTL_CLIENTS_EACH = 16,   /* of one user who is not the owner */
 	CTL_DIR_MAX = 3072,                   /* of stead's own folders: room for what lies below */
 	CTL_CLIENT_OUT_MAX = 4 * 1024 * 1024, /* unread lines held for a slow client */
-	CTL_TAIL_LINES = 15,                  /* of the app's log, shown with a failure */
+	CTL_TAIL_LINES = 25,                  /* of the app's log, shown with a failure */
 	LISTENER_NUMBER = 1,                  /* of the first address */
 	LISTENER_TCP_FIRST = 1000,            /* those of [Tcp] begin here */
 	CTL_TCP_MAX = 128,

@@ -63,8 +63,14 @@ static void finish(struct up *u)
 {
 	struct ctl *c = u->ctl;
 	struct deploy *d = u->deploy;
-	char ms[24], release[16];
+	char ms[24], release[16], url[STATUS_URL_MAX] = "";
+	struct app *a = d->what == DEPLOY_REMOVE ? NULL : apps_named(c, u->app.name);
 
+	if (a) {
+		status_url(c, a, url);
+		/* What its processes did before it was the app's release, nobody has looked at. */
+		trouble_update(a);
+	}
 	(void)snprintf(ms, sizeof ms, "%llu",
 		(unsigned long long)((loop_now_fresh_us(c->loop) - u->started_us) / 1000));
 	(void)snprintf(release, sizeof release, "%u", (unsigned)u->app.release);
@@ -73,8 +79,8 @@ static void finish(struct up *u)
 	else
 		say(c, EV_DEPLOYED, "app", u->app.name, "release", release, "ms", ms, NULL);
 	client_end(u->client, VERB_EXIT_DONE, "", "",
-		json_pack("{s:s, s:i, s:s, s:b}", "deployed", u->app.name, "release", (int)u->app.release, "ms", ms,
-			"removed", d->what == DEPLOY_REMOVE));
+		json_pack("{s:s, s:i, s:s, s:b, s:s, s:b}", "deployed", u->app.name, "release", (int)u->app.release, "ms", ms,
+			"removed", d->what == DEPLOY_REMOVE, "url", url, "serves", a && a->run->serves));
 	up_forget(u);
 	deploy_sweep_soon(c);
 }

@@ -67,6 +67,7 @@ static const char *app_state(const struct ctl *c, const struct app *a)
 {
 	return a->run->off.stopped             ? "stopped"
 	       : maintenance_is(c, a->number) ? "maintenance"
+	       : trouble_ended_well(a)        ? "ended"
 	       : a->run->trouble.dead       ? "failed"
 	       : a->run->trouble.down       ? "failing"
 					    : "live";
@@ -97,15 +98,21 @@ static void named_url(const struct ctl *c, const char *domain, char *ret, size_t
 		domain[0] && port && strcmp(port, ":80") != 0 ? port : "");
 }
 
-static json_t *deployed(const struct ctl *c, const struct app *a)
+void status_url(const struct ctl *c, const struct app *a, char ret[static STATUS_URL_MAX])
 {
 	const char *domain = "";
-	char url[400];
 
 	for (const struct app_value *v = a->values; v && !domain[0]; v = v->next)
 		if (strcmp(v->section, "Site") == 0 && strcmp(v->key, "Domain") == 0)
 			domain = v->text;
-	named_url(c, domain, url, sizeof url);
+	named_url(c, domain, ret, STATUS_URL_MAX);
+}
+
+static json_t *deployed(const struct ctl *c, const struct app *a)
+{
+	char url[STATUS_URL_MAX];
+
+	status_url(c, a, url);
 	return with_counts(c, a->number,
 		json_pack("{s:s, s:s, s:b, s:o, s:s, s:i, s:i, s:i, s:b, s:o}", "name", a->name, "url", url, "serves",
 			a->run->serves, "unit", off_unit(a), "state",

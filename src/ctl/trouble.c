@@ -66,6 +66,17 @@ static bool all_dead(const struct app *a)
 	return dead > 0 && !c->stopping;
 }
 
+/* It was to end, and did so: no trouble of anybody's, for no visitor waits for it. */
+static bool ended_well(const struct app *a, const struct msg_proc_state *st)
+{
+	return !a->run->serves && st->phase == PHASE_DEAD && st->result == RESULT_SUCCESS;
+}
+
+bool trouble_ended_well(const struct app *a)
+{
+	return all_dead(a) && !a->run->serves && procs_done(a->run->ctl, a->run->role, a->set, 0);
+}
+
 static void tell(struct gate_peer *g, const struct app *a)
 {
 	struct msg_overlay o = {.kind = OVERLAY_APP_DOWN,
@@ -95,7 +106,7 @@ void trouble_update(struct app *a)
 	if (run->trouble.dead)
 		after = DEAD_AFTER_S;
 	/* While it tries once more it is still down; only a worker that is up ends it. */
-	down = next || run->trouble.dead ||
+	down = next || (run->trouble.dead && !trouble_ended_well(a)) ||
 	       (was && procs_count(c, run->role, a->set, PHASE_UP) == 0 && !none_left(a) &&
 			       !c->stopping);
 	if (down == was && after == run->trouble.retry_after_s)
@@ -121,7 +132,7 @@ static const struct msg_proc_state *worst(const struct app *a)
 		bool fails = (st->phase == PHASE_BACKOFF && st->backoff_ms > 0) ||
 			     st->unready > 0 || st->phase == PHASE_DEAD;
 
-		if (is_worker(a, st) && fails && (!found || st->restarts > found->restarts))
+		if (is_worker(a, st) && fails && !ended_well(a, st) && (!found || st->restarts > found->restarts))
 			found = st;
 	}
 	return found;
