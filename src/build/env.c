@@ -36,14 +36,14 @@ void env_select(char *const *from, const char **to)
 	size_t n = 0;
 
 	for (; *from && n < BUILD_ENV_MAX - 4; from++)
-		if (wanted(*from))
+		if (wanted(*from) && strcmp(*from, "HOME=/") != 0)
 			to[n++] = *from;
 	to[n] = NULL;
 	if (!has(to, "PATH=")) {
 		to[n++] = "PATH=/usr/local/bin:/usr/bin:/bin";
 		to[n] = NULL;
 	}
-	/* An app's own user has no home: then there is nowhere to cache, and pip would complain. */
+	/* An app's own user has no home, or / as one: then there is nowhere to cache, and pip would complain. */
 	if (!has(to, "HOME=")) {
 		to[n++] = "HOME=/nonexistent";
 		to[n] = NULL;

@@ -191,6 +191,11 @@ static bool put_main(struct check *k, const struct package *p)
 
 		while (i < ARRAY_LEN(names) && !program_file(k, names[i]))
 			i++;
+		if (i == ARRAY_LEN(names) && by_main) {
+			conf_find(k->conf, CONF_ERROR, &here, "mend main, or write ExecStart= in stead.conf",
+				"its main is %.200s, which is not there", p->main);
+			return true;
+		}
 		if (i == ARRAY_LEN(names))
 			return false;
 		by_main = false;

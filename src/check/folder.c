@@ -190,12 +190,26 @@ static bool is_served(enum conf_key key)
 	return key == CONF_SITE_ROOT || key == CONF_SITE_STATIC || key == CONF_SITE_ERROR_PAGE || key == CONF_SITE_MAINTENANCE;
 }
 
+/* A script without the bit can be given to its interpreter as well. */
+static const char *todo_to_run(const char *full, const char *path, char ret[300])
+{
+	const char *dot = strrchr(path, '.');
+	const char *by = dot == NULL ? NULL : strcmp(dot, ".py") == 0 ? "python3" : strcmp(dot, ".sh") == 0 ? "/bin/sh"
+		: strcmp(dot, ".js") == 0 ? "node" : strcmp(dot, ".rb") == 0 ? "ruby" : NULL;
+
+	if (by != NULL)
+		(void)snprintf(ret, 300, "chmod +x %.120s, or write ExecStart=%s %.120s", full, by, path);
+	else
+		(void)snprintf(ret, 300, "chmod +x %.240s", full);
+	return ret;
+}
+
 static void want_path(struct check *k, const struct conf_value *v, const char *path, enum want want)
 {
 	static const char *const what[] = {
 		[WANT_DIR] = "folder", [WANT_FILE] = "file", [WANT_PROGRAM] = "program"};
 	const char *key = conf_rows[v->key].key;
-	char full[PATH_MAX];
+	char full[PATH_MAX], todo[300];
 	struct stat st;
 
 	check_path(k, path, full);
@@ -207,10 +221,13 @@ static void want_path(struct check *k, const struct conf_value *v, const char *p
 			what[want], full, strerror(errno));
 		return;
 	}
-	if ((want == WANT_DIR) != (S_ISDIR(st.st_mode) != 0) ||
-		(want == WANT_PROGRAM && access(full, X_OK) < 0))
-		conf_find(k->conf, CONF_ERROR, &v->pos, "", "%s=: %s is not a %s", key, full,
-			what[want]);
+	if ((want == WANT_DIR) != (S_ISDIR(st.st_mode) != 0)) {
+		conf_find(k->conf, CONF_ERROR, &v->pos, "", "%s=: %s is not a %s", key, full, what[want]);
+		return;
+	}
+	if (want != WANT_PROGRAM || access(full, X_OK) == 0)
+		return;
+	conf_find(k->conf, CONF_ERROR, &v->pos, todo_to_run(full, path, todo), "%s=: %s may not be executed", key, full);
 }
 
 static void check_values(struct check *k, const struct conf_value *v, enum want want)

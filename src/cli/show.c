@@ -7,6 +7,7 @@
 #include "cli.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -150,9 +151,20 @@ static void show_tcp(const json_t *o)
 	print_safe(stdout, text_of(o, "close"));
 }
 
+/* On the line that it stands in. */
+static void print_line(FILE *to, const char *text)
+{
+	char *copy = strdup(text);
+
+	for (char *at = copy; at && (at = strchr(at, '\n')) != NULL;)
+		*at = ' ';
+	print_safe(to, copy ? copy : text);
+	free(copy);
+}
+
 static void show_members(const json_t *o)
 {
-	static const char *const said[] = {"ts", "kind", "level", "event", "text", "todo"};
+	static const char *const said[] = {"ts", "kind", "level", "event", "text", "todo", "help"};
 	const char *key;
 	json_t *value;
 
@@ -166,9 +178,24 @@ static void show_members(const json_t *o)
 			continue;
 		(void)printf("  %s=", key);
 		if (json_is_string(value))
-			print_safe(stdout, json_string_value(value));
+			print_line(stdout, json_string_value(value));
 		else
 			(void)printf("%lld", (long long)json_integer_value(value));
+	}
+}
+
+/* What is to be done in this case, then in all of its kind. */
+static void show_todo(const json_t *o)
+{
+	static const char *const members[] = {"help", "todo"};
+	const char *before = "\n         what to do: ";
+
+	for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+		if (!*text_of(o, members[i]))
+			continue;
+		(void)fputs(before, stdout);
+		print_line(stdout, text_of(o, members[i]));
+		before = "; ";
 	}
 }
 
@@ -202,10 +229,7 @@ void show_record(const struct cli *c, const json_t *o)
 		(void)fputs("stead: ", stdout);
 		print_safe(stdout, text_of(o, "text"));
 		show_members(o);
-		if (*text_of(o, "todo")) {
-			(void)fputs("\n         what to do: ", stdout);
-			print_safe(stdout, text_of(o, "todo"));
-		}
+		show_todo(o);
 	} else {
 		print_safe(stdout, *text_of(o, "app") ? text_of(o, "app") : "app");
 		(void)fputs(": ", stdout);

@@ -8,6 +8,7 @@
 #include "folder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +35,21 @@ static int which(struct deploy *d)
 	struct stat st;
 
 	if (!realpath(given, d->path) || stat(d->path, &st) < 0) {
-		show_error(d->c, given, errno == ENOENT ? "there is nothing of that name: stead deploy FOLDER" : strerror(errno));
-		return errno == ENOENT ? VERB_EXIT_NO_SUCH : VERB_EXIT_FAILED;
+		int code = errno == ENOENT ? VERB_EXIT_NO_SUCH : VERB_EXIT_FAILED;
+
+		(void)snprintf(stem, sizeof stem, "%.1000s: %s", given, strerror(errno));
+		show_error(d->c, stem, "name the app's folder: stead deploy FOLDER, or stead deploy FILE.service");
+		return code;
 	}
 	(void)snprintf(stem, sizeof stem, "%s", d->path);
 	if (S_ISREG(st.st_mode)) {
 		char *dot = strrchr(stem, '.');
 
+		if (dot && strcmp(dot, ".timer") == 0) {
+			show_error(d->c, "a systemd timer alone is no app",
+				"write [Timer NAME] with its OnCalendar= and an ExecStart= into the app's stead.conf or .service file");
+			return VERB_EXIT_USAGE;
+		}
 		if (!dot || strcmp(dot, ".service") != 0) {
 			show_error(d->c, "that is a file, and not a systemd unit (NAME.service)",
 				"stead deploy FOLDER, or stead deploy FILE.service");
@@ -110,7 +119,7 @@ static void show_deployed(struct cli *c, const json_t *end)
 	if (json_is_true(json_object_get(end, "removed")))
 		(void)printf("removed  %s\n", name);
 	else
-		(void)printf("live  %s, release %lld\n", name, (long long)release);
+		(void)printf("live  %s, release %lld  %s\n", name, (long long)release, show_where(end));
 }
 
 /* The request's events until its end. d: whose folder is asked for; NULL: nobody's. */
@@ -163,6 +172,24 @@ static int ask(struct cli *c, json_t *request, struct deploy *d)
 	return code;
 }
 
+/* systemd still runs what is to run here: then there are two, and of a fixed port only one can have it. */
+static void tell_of_systemds(const struct deploy *d)
+{
+	char path[300], text[300], todo[200];
+	json_t *o;
+
+	/* systemd makes that link, which leads nowhere, while it has started the unit. */
+	if (!d->only || snprintf(path, sizeof path, "/run/systemd/units/invocation:%s", d->only) >= (int)sizeof path ||
+		faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	(void)snprintf(text, sizeof text, "systemd has started %.200s, too, so it runs twice from now on", d->only);
+	(void)snprintf(todo, sizeof todo, "systemctl disable --now %.150s", d->only);
+	o = json_pack("{s:s, s:i, s:s, s:s}", "event", "finding", "level", (int)CONF_WARNING, "text", text, "todo", todo);
+	if (o)
+		show_event(d->c, o);
+	json_decref(o);
+}
+
 int verb_deploy(struct cli *c)
 {
 	struct deploy d = {.c = c, .folder = {.fd = -1}};
@@ -177,8 +204,10 @@ int verb_deploy(struct cli *c)
 		(void)fprintf(stderr, "left out: %u, the first is %s\n", d.folder.left_out,
 			d.folder.first_out ? d.folder.first_out : "?");
 	}
-	if (code == 0)
+	if (code == 0) {
+		tell_of_systemds(&d);
 		code = ask(c, json_pack("{s:s, s:s, s:s}", "verb", "deploy", "app", d.name, "folder", d.path), &d);
+	}
 	folder_close(&d.folder);
 	return code;
 }

@@ -68,13 +68,13 @@ static int show_answer(struct cli *c, const json_t *end)
 		show_measure(status);
 	if (json_is_object(status) && !c->json)
 		show_status(c, status);
-	else if (json_is_object(status) && code == 0) {
+	else if (json_is_object(status)) {
 		char *text = json_dumps(status, JSON_INDENT(2));
 
 		if (text)
 			(void)puts(text);
 		free(text);
-		return 0;
+		return (int)code;
 	} else if (c->json && (c->args.verb == VERB_LOGS || c->args.verb == VERB_METRICS) &&
 		   code == 0) {
 		return 0;

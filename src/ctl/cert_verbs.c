@@ -129,7 +129,7 @@ bool cert_verb_may(struct client *cl)
 	if (cl->ctl->live_us)
 		return true;
 	client_end(cl, VERB_EXIT_NOT_RUNNING, "Nothing is live here: not running.",
-		"`stead up` takes the folder live", NULL);
+		cl->ctl->start.server ? "`stead status` says what hinders it" : "`stead up` takes the folder live", NULL);
 	return false;
 }
 

@@ -228,7 +228,7 @@ void deploy_start(struct client *cl)
 
 	if (c->live_us == 0 || c->stopping) {
 		client_end(cl, VERB_EXIT_NOT_RUNNING, "Nothing is live here: not running.",
-			"`stead up` takes a folder live; on a server `systemctl start stead`", NULL);
+			c->start.server ? "`stead status` says what hinders it" : "`stead up` takes a folder live", NULL);
 		return;
 	}
 	if (cl->req.verb == REQUEST_DEPLOY)

@@ -77,16 +77,26 @@ static bool needs_up(const struct app_value *v)
 	return key != CONF_END && conf_rows[key].when == WHEN_UP;
 }
 
-/* All values of one key, as they would be written in one line; the first of them, or NULL. */
+static bool is_default(const struct app_value *v)
+{
+	return strcmp(v->origin, "default") == 0;
+}
+
+/* All values of one key, as they would be written in one line; the first of them, or NULL. A default counts where there is
+ * nothing else: a server has its own behind it. */
 static const struct app_value *of_key(
 	const struct app_value *list, enum conf_key key, char *ret_text, size_t cap)
 {
 	const struct app_value *first = NULL;
+	bool given = false;
 	size_t n = 0;
+
+	for (const struct app_value *v = list; v; v = v->next)
+		given |= !is_default(v) && conf_key_by_name(v->section, v->key) == key;
 
 	ret_text[0] = '\0';
 	for (const struct app_value *v = list; v; v = v->next) {
-		if (conf_key_by_name(v->section, v->key) != key)
+		if (conf_key_by_name(v->section, v->key) != key || (given && is_default(v)))
 			continue;
 		first = first ? first : v;
 		if (n < cap)

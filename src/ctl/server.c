@@ -69,7 +69,10 @@ void server_found(struct ctl *c, unsigned level, const char *file, unsigned line
 
 	if (!c->start.server || level > CONF_WARNING)
 		return;
-	(void)snprintf(place, sizeof place, "%.500s:%u:%u", file, line, col);
+	if (file[0])
+		(void)snprintf(place, sizeof place, "%.500s:%u:%u", file, line, col);
+	else
+		(void)snprintf(place, sizeof place, "%s", SERVER_FOLDER);
 	say(c, EV_CONF_FOUND, "place", place, "found", text, "help", todo, NULL);
 	if (!c->server.found)
 		c->server.found = json_array();

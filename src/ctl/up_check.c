@@ -113,7 +113,7 @@ static void checked(struct ask *a, const struct ask_end *end)
 			: u->deploy ? "correct it, then `stead deploy` again; what served before serves on"
 				  : "correct it, then `stead up` again; `stead check` looks "
 				    "without starting anything",
-			"%s cannot be served as it is.", u->app.folder);
+			"%s cannot be served as it is.", u->deploy ? u->app.name : u->app.folder);
 		return;
 	}
 	if (u->unsealed && !u->resealing) {

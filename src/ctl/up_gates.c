@@ -48,6 +48,12 @@ void up_spawn_failed(struct up *u, const struct msg_proc_state *st, const char *
 		(void)snprintf(todo, sizeof todo,
 			"memory, processes or descriptors are used up: raise the limit (ulimit "
 			"-a) or end something, then try again");
+	else if (!own && st->spawn_err == ENOEXEC)
+		(void)snprintf(todo, sizeof todo, "a script names its interpreter in its first line (#!/usr/bin/python3); "
+			"any other program has to be one of this kind of machine (`file` says what it is)");
+	else if (!own && st->spawn_err == ENOENT)
+		(void)snprintf(todo, sizeof todo, "the program, or the interpreter that its first line names, is not where the app runs: "
+			"see that line (a carriage return at its end counts, too)");
 	else
 		(void)snprintf(todo, sizeof todo, "`stead logs` and %s/boot.log may say more",
 			u->ctl->state_dir);

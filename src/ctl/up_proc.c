@@ -99,22 +99,36 @@ static void say_not_ready(struct up *u, const struct msg_proc_state *st, const c
 		app_process(st->role), (unsigned long long)s, u->own_port);
 }
 
+/* Is its program one of that name? */
+static bool runs(const struct up *u, const char *name)
+{
+	const char *path = u->c->service.command ? u->c->service.command->path : "", *slash = strrchr(path, '/');
+
+	return strcmp(slash ? slash + 1 : path, name) == 0;
+}
+
 /* What a program that runs and is not ready is waited for. */
 static const char *not_ready_todo(const struct up *u)
 {
 	static const char *const todo[] = {
 		[SERVICE_NONE] = "",
-		[SERVICE_FD] = "with Listen=fd it answers Health= on the socket handed over as "
+		[SERVICE_FD] = "with Listen=fd it answers Health=, with a status below 500, on the socket handed over as "
 			       "descriptor 3 (LISTEN_FDS)",
-		[SERVICE_PORT] = "with Listen=port it answers Health= at 127.0.0.1 and the port of the "
+		[SERVICE_PORT] = "with Listen=port it answers Health=, with a status below 500, at 127.0.0.1 and the port of the "
 				 "variable PORT",
-		[SERVICE_AUTO] = "it answers Health= on the socket handed over as descriptor 3 "
+		[SERVICE_AUTO] = "it answers Health=, with a status below 500, on the socket handed over as descriptor 3 "
 				 "(LISTEN_FDS) or at 127.0.0.1 and the port of the variable PORT; "
 				 "Environment=PORT=N or Listen=unix:PATH say where it listens else",
 		[SERVICE_PATH] = "it makes the socket that Listen= names, where the gates may connect "
 				 "to it",
 	};
 
+	if (u->c->php.on)
+		return "PHP runs, and the page of Health= (/) has no status below 500: correct what its own lines above say, or name "
+		       "another path with Health= in [Site]";
+	/* It says so itself, or is asked for a page in HTTP at a place where it does not listen, or in another language. */
+	if (runs(u, "uwsgi") && u->c->service.protocol != CONF_PROTOCOL_UWSGI)
+		return "uWSGI answers at the socket that its own configuration names: write Listen=uwsgi:PATH in [Service], with that path";
 	if (u->c->service.linked)
 		return "with Listen=link it calls stead_open() and then stead_next(), as libstead(3) "
 		       "shows; TimeoutStartSec= is the bound";

@@ -12,7 +12,7 @@
 static void not_running(struct client *cl)
 {
 	client_end(cl, VERB_EXIT_NOT_RUNNING, "Nothing is live here: not running.",
-		"`stead up` takes the folder live", NULL);
+		cl->ctl->start.server ? "`stead status` says what hinders it" : "`stead up` takes the folder live", NULL);
 }
 
 /* The named app or site is here, or none was named. */
@@ -23,13 +23,16 @@ static bool is_ours(struct client *cl)
 
 	if (!cl->req.app[0] || apps_named(c, cl->req.app) || sites_named(&c->sites, cl->req.app))
 		return true;
-	if (c->sites.n || c->app.next)
-		(void)snprintf(text, sizeof text, "There is no site \"%s\" here.", cl->req.app);
+	if (c->sites.n || c->app.next || c->start.server)
+		(void)snprintf(text, sizeof text, "There is no app or site \"%s\" here%s.", cl->req.app,
+			c->sites.n || c->app.next ? "" : ", and no other one either");
 	else
 		(void)snprintf(text, sizeof text, "There is no app \"%s\" here; there is \"%s\".",
 			cl->req.app, c->app.name);
 	client_end(cl, VERB_EXIT_NO_SUCH, text,
-		c->sites.n || c->app.next ? "`stead status --json` shows all names" : "`stead status` shows its name",
+		c->sites.n || c->app.next ? "`stead status` shows all names"
+		: c->start.server	  ? "`stead deploy FOLDER` brings one"
+					  : "`stead status` shows its name",
 		NULL);
 	return false;
 }
@@ -92,8 +95,11 @@ static void restart(struct client *cl)
 	a = verbs_app(cl);
 	if (!a || !a->run->workers) {
 		client_end(cl, VERB_EXIT_NO_SUCH,
-			"This site has no app to restart: its files are served as they are.",
-			"`stead reload` reads stead.conf again", NULL);
+			c->start.server && !cl->req.app[0] ? "No app is named." : "This site has no app to restart: its files are served as they are.",
+			c->start.server && !cl->req.app[0] ? "name one: stead restart APP (`stead status` shows the names)"
+			: a && app_deployed(a)		   ? "`stead deploy` brings what was changed"
+							   : "`stead reload` reads stead.conf again",
+			NULL);
 		return;
 	}
 	/* As systemd has it: what is stopped is started. */

@@ -61,7 +61,7 @@ def test_a_name_is_one_sites_alone(stead, app_folder):
     for wrong in ("not a name", "-x-.example", "a..b", "x" * 70 + ".example", "a/b", "http://a.example"):
         one.cli("domain", "add", "--", wrong, code=2)
     assert "its file alone" in one.cli("domain", "add", "more.example", "docs", code=2)
-    assert "no site" in one.cli("domain", "add", "more.example", "nosuch", code=4)
+    assert "no app or site" in one.cli("domain", "add", "more.example", "nosuch", code=4)
     one.cli("domain", "frobnicate", "x", code=2)
     one.cli("domain", "add", code=2)
     assert names(one) == {("docs.example", "docs", "file"), ("*.example", "docs", "file")}

@@ -1,13 +1,17 @@
 /*
- * look_ports.c: who has ports 80 and 443, and the ports that the running stead listens on.
+ * look_ports.c: who has the ports that the server is to listen on: 80 and 443, or what the operator wrote.
  */
 #include "doctor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { HOLDERS_MAX = 8 };
+#include "lib/sys.h"
+
+enum { HOLDERS_MAX = 8, PORTS_MAX = 16, FILE_MAX = 1 << 20 };
 
 struct holders {
 	uint16_t port;
@@ -74,8 +78,42 @@ static void look_one(struct doctor *d, uint16_t port)
 	found(d, FINDING_PORT_OURS, NULL, "port %u: %s, pid %d%s%s", port, who.comm, (int)who.pid, *who.unit ? ", " : "", who.unit);
 }
 
+/* The ports of that key, as the operator wrote it; what a server has without one. */
+static void look_key(struct doctor *d, const struct conf *conf, enum conf_key key, uint16_t usual)
+{
+	const struct conf_value *v = conf ? conf_get(conf, key) : NULL;
+	uint16_t seen[PORTS_MAX];
+	unsigned n = 0;
+
+	if (!v)
+		look_one(d, usual);
+	for (; v; v = v->next) {
+		const char *colon = strrchr(v->text, ':');
+		uint16_t port = colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
+		bool again = false;
+
+		for (unsigned i = 0; i < n; i++)
+			again |= seen[i] == port;
+		/* Left empty it means none; port 0 is whichever is free. */
+		if (!port || again || n == PORTS_MAX)
+			continue;
+		seen[n++] = port;
+		look_one(d, port);
+	}
+}
+
 void look_ports(struct doctor *d)
 {
-	look_one(d, 80);
-	look_one(d, 443);
+	struct conf_facts facts = {.folder = "/etc/stead"};
+	struct conf *conf = conf_new(&facts);
+	char *text = NULL;
+	size_t n;
+
+	/* What is wrong in it is no matter of ports. */
+	if (conf && sys_read_file(AT_FDCWD, "/etc/stead/stead.conf", FILE_MAX, &text, &n) == 0)
+		(void)conf_read(conf, "stead.conf", text, n);
+	free(text);
+	look_key(d, conf, CONF_SERVER_LISTEN, 80);
+	look_key(d, conf, CONF_SERVER_LISTEN_TLS, 443);
+	conf_free(conf);
 }
