@@ -33,7 +33,6 @@ class Server:
         """roles: the folder of another version's. managed: by manager.py, which starts it again when it is killed."""
         self.work, self.port, self.process, self.managed = work, free_port(), None, managed
         self.roles = roles or next(p for p in (BUILD / "libexec/stead").iterdir() if (p / "stead-parent").exists())
-        self.users = {u.pw_name for u in pwd.getpwall()}
         for inside, name in PLACES.items():
             (work / name).mkdir(mode=0o755)
             os.chown(work / name, 0, 0)
@@ -93,10 +92,15 @@ class Server:
                 self.process.wait()
                 raise
         self.process = None
-        for user in {u.pw_name for u in pwd.getpwall() if u.pw_gecos.startswith("stead app")} - self.users:
+        for user in self.users():
             subprocess.run(["/usr/sbin/userdel", user], check=True)
         left = {pid: comm for pid, comm in tree.items() if processes().get(pid, (0, 0, ""))[2] == comm}
         assert not left, left
+
+    def users(self):
+        """Those that it made for its apps, by whose their folders are: other servers may make some at the same time."""
+        owners = {path.stat().st_uid for path in (self.work / "lib").glob("apps/*/own")}
+        return [u.pw_name for u in pwd.getpwall() if u.pw_gecos.startswith("stead app") and u.pw_uid in owners]
 
     def tree(self):
         """{pid: name} of all that it has started."""

@@ -77,7 +77,7 @@ def test_origins(app_folder):
     ("[Site]\nStatic=/s nowhere", "there is no folder"),
     ("[Site]\nErrorPage=404 /gone.html", "there is no file"),
     ("[Python]\nInterpreter=/no/python", "there is no program"),
-    ("[Python]\nInterpreter=./app.py", "is not a program"),
+    ("[Python]\nInterpreter=./app.py", "may not be executed"),
     ("[Python]\nInterpreter=python0", "there is no Python python0"),
     ("[Python]\nVenv=nowhere", "there is no program"),
     ("[Python]\nRequirements=nowhere.txt", "there is no file"),
