@@ -259,15 +259,20 @@ static bool get_packed(const char *p, size_t n, struct packed *ret)
 }
 
 /* What goes to a client must be a head, whoever wrote it. */
+static bool is_text(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (((unsigned char)p[i] < ' ' && p[i] != '\t') || p[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static bool is_clean(const struct field *f)
 {
 	for (uint32_t i = 0; i < f->name_len; i++)
 		if ((unsigned char)f->name[i] <= ' ' || f->name[i] == ':' || f->name[i] == 0x7f)
 			return false;
-	for (uint32_t i = 0; i < f->value_len; i++)
-		if (((unsigned char)f->value[i] < ' ' && f->value[i] != '\t') || f->value[i] == 0x7f)
-			return false;
-	return f->name_len > 0;
+	return f->name_len > 0 && is_text(f->value, f->value_len);
 }
 
 bool cache_head_unpack(const char *p, size_t n, struct cache_head *ret)
@@ -293,6 +298,8 @@ bool cache_head_unpack(const char *p, size_t n, struct cache_head *ret)
 	ret->key_len = g.key_len;
 	ret->reason = at + g.key_len;
 	ret->reason_len = g.reason_len;
+	if (!is_text(ret->reason, ret->reason_len))
+		return false;
 	at += g.key_len + g.reason_len;
 	ret->nvary = g.nvary;
 	ret->nfields = g.nfields;

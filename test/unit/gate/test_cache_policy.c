@@ -11,6 +11,7 @@
 #include "cache_head.h"
 #include "lib/must.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { NOW_S = 1600000000 }; /* Sun, 13 Sep 2020 12:26:40 GMT */
@@ -254,6 +255,152 @@ static void test_head(void **state)
 	assert_false(cache_head_unpack(b.p, b.len, &back));
 }
 
+/* What another process wrote is input: whatever is in it, a head comes out or nothing. */
+static void test_damaged_head(void **state)
+{
+	static const char *const odd_names[] = {"a b", "a:", "a\x7f"};
+	static struct cache_head h, back;
+	char mem[4096];
+	struct buf b;
+
+	(void)state;
+	/* a reason with a line break would be a field to the client */
+	h = (struct cache_head){.status = 200, .reason = "OK\r\nSet-Cookie: a=b", .reason_len = 19, .key = "k", .key_len = 1};
+	for (unsigned i = 0; i < 4; i++) {
+		buf_fixed(&b, mem, sizeof(mem));
+		cache_head_pack(&h, &b);
+		assert_int_equal(cache_head_unpack(b.p, b.len, &back), i > 1);
+		h.reason = i == 0 ? "O\x7f" : i == 1 ? "O\tK" : "\xc3";
+		h.reason_len = (uint32_t)strlen(h.reason);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(odd_names); i++) {
+		h.nfields = 1;
+		h.fields[0] = (struct field){odd_names[i], "v", (uint32_t)strlen(odd_names[i]), 1};
+		buf_fixed(&b, mem, sizeof(mem));
+		cache_head_pack(&h, &b);
+		assert_false(cache_head_unpack(b.p, b.len, &back));
+	}
+	h.fields[0] = (struct field){"", "v", 0, 1};
+	buf_fixed(&b, mem, sizeof(mem));
+	cache_head_pack(&h, &b);
+	assert_false(cache_head_unpack(b.p, b.len, &back));
+	h.fields[0] = (struct field){"a", "\x7f", 1, 1};
+	buf_fixed(&b, mem, sizeof(mem));
+	cache_head_pack(&h, &b);
+	assert_false(cache_head_unpack(b.p, b.len, &back));
+	/* flags come back as they went */
+	h.fields[0] = (struct field){"a", "\tv ", 1, 3};
+	h.rules.no_cache = h.rules.must_revalidate = true;
+	buf_fixed(&b, mem, sizeof(mem));
+	cache_head_pack(&h, &b);
+	assert_true(cache_head_unpack(b.p, b.len, &back));
+	assert_true(back.rules.no_cache && back.rules.must_revalidate && !back.rules.no_stale);
+	assert_false(cache_head_is(b.p, b.len, "l", 1, h.route));
+	assert_true(cache_head_is(b.p, b.len, "k", 1, h.route));
+	assert_false(cache_head_is(b.p, b.len, "kk", 2, h.route));
+	assert_false(cache_head_is(b.p, 10, "k", 1, h.route));
+}
+
+static void test_key(void **state)
+{
+	static const struct {
+		bool tls;
+		unsigned port;
+		const char *key;
+	} rows[] = {{false, 0, "7\nhttp\nh\n/x"}, {false, 80, "7\nhttp\nh\n/x"}, {true, 443, "7\nhttps\nh\n/x"},
+		{true, 80, "7\nhttps\nh:80\n/x"}, {false, 443, "7\nhttp\nh:443\n/x"}};
+	char mem[64];
+	struct cache_key key;
+	struct buf b;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		buf_fixed(&b, mem, sizeof(mem));
+		assert_int_equal(cache_key_put(&b, 7, rows[i].tls, "h", 1, (uint16_t)rows[i].port, "/x", 2), 0);
+		assert_int_equal(b.len, strlen(rows[i].key));
+		assert_memory_equal(b.p, rows[i].key, b.len);
+		assert_true(cache_key_parse(b.p, b.len, &key));
+		assert_true(key.site == 7 && key.tls == rows[i].tls && key.target_len == 2);
+	}
+}
+
+/* RFC 9111 section 3.2: fields of a 304 take the place of stored ones, but not those that say how the body is made. */
+static void test_update(void **state)
+{
+	static struct cache_head h;
+	struct field f[16], ret[CACHE_FIELDS_MAX];
+	unsigned n = fields("Vary: new\nCONTENT-TYPE: b\nConnection: x\nX-New: 1\nETag: \"b\"\n", f);
+
+	(void)state;
+	h.nfields = fields("Vary: old\nContent-Type: a\nContent-Length: 3\nContent-Encoding: br\nContent-Range: r\nETag: \"a\"\n"
+			   "X-Old: 1\n", h.fields);
+	n = cache_fields_update(&h, f, n, ret);
+	assert_int_equal(n, 8);
+	assert_memory_equal(ret[0].value, "a", 1);
+	assert_memory_equal(ret[4].value, "\"a\"", 3);
+	assert_memory_equal(ret[5].name, "X-Old", 5);
+	assert_memory_equal(ret[6].value, "new", 3);
+	assert_memory_equal(ret[7].name, "X-New", 5);
+	/* no more than a head holds */
+	h.nfields = CACHE_FIELDS_MAX - 1;
+	for (unsigned i = 0; i < h.nfields; i++)
+		h.fields[i] = (struct field){"x-old", "1", 5, 1};
+	n = fields("X-New: 1\nX-Too: 2\n", f);
+	assert_int_equal(cache_fields_update(&h, f, n, ret), CACHE_FIELDS_MAX);
+	assert_memory_equal(ret[CACHE_FIELDS_MAX - 1].name, "X-New", 5);
+}
+
+static void test_vary_bounds(void **state)
+{
+	static struct cache_head h;
+	struct field answer = {"vary", NULL, 4, 0}, other[2], one = {"a", "1", 1, 1}, two[2] = {{"a", "1", 1, 1}, {"a", "2", 1, 1}};
+	char list[200] = "", mem[256];
+	struct buf b;
+	uint64_t variant;
+
+	(void)state;
+	for (unsigned i = 0; i < CACHE_VARY_MAX; i++)
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "v%u,", i);
+	answer.value = list;
+	answer.value_len = (uint32_t)strlen(list);
+	buf_fixed(&b, mem, sizeof(mem));
+	assert_true(cache_vary_fill(&h, &answer, 1, &one, 1, &b));
+	assert_int_equal(h.nvary, CACHE_VARY_MAX);
+	snprintf(list + strlen(list), sizeof(list) - strlen(list), "one-more");
+	answer.value_len = (uint32_t)strlen(list);
+	buf_fixed(&b, mem, sizeof(mem));
+	assert_false(cache_vary_fill(&h, &answer, 1, &one, 1, &b));
+	buf_fixed(&b, mem, 1);
+	assert_false(cache_vary_fill(&h, &answer, 1, &one, 1, &b));
+	/* "a" was sent as "1, 2": neither another value nor another separator will do */
+	other[0] = (struct field){"date", "x", 4, 1};
+	other[1] = (struct field){"vary", "a", 4, 1};
+	buf_fixed(&b, mem, sizeof(mem));
+	assert_true(cache_vary_fill(&h, other, 2, two, 2, &b));
+	assert_true(cache_vary_matches(&h, two, 2));
+	variant = cache_variant(&h);
+	two[1].value = "3";
+	assert_false(cache_vary_matches(&h, two, 2));
+	one = (struct field){"a", "1;", 1, 2};
+	assert_false(cache_vary_matches(&h, &one, 1));
+	two[1].value = "2";
+	h.vary[0] = (struct field){"a", "=1; 2", 1, 5};
+	assert_false(cache_vary_matches(&h, two, 2));
+	assert_true(cache_variant(&h) != variant);
+	h.nvary = 0;
+	assert_true(cache_variant(&h) == h.route);
+}
+
+static void test_tag_blanks(void **state)
+{
+	struct field f = {"surrogate-key", "\t a\tb \t", 13, 7};
+
+	(void)state;
+	assert_true(cache_has_tag(&f, 1, "a", 1) && cache_has_tag(&f, 1, "b", 1));
+	assert_false(cache_has_tag(&f, 1, "a\tb", 3));
+	assert_int_equal(cache_tags_of(&f, 1), cache_tag_bit("a", 1) | cache_tag_bit("b", 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +412,11 @@ int main(void)
 		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_vary),
 		cmocka_unit_test(test_head),
+		cmocka_unit_test(test_damaged_head),
+		cmocka_unit_test(test_key),
+		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_vary_bounds),
+		cmocka_unit_test(test_tag_blanks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
