@@ -391,10 +391,10 @@ static void fix_year(int *year)
 /* A range ends at its last repetition; what cannot repeat does not. */
 static void normalize(struct calendar_part *p)
 {
-	if (p->stop > p->start && p->repeat > 0)
+	/* one_part() gives each range a repetition. */
+	if (p->stop > p->start)
 		p->stop -= (p->stop - p->start) % p->repeat;
-	if ((p->stop > p->start && p->repeat > 0 && p->start + (int64_t)p->repeat > p->stop) ||
-		p->start == p->stop) {
+	if (p->start == p->stop) {
 		p->repeat = 0;
 		p->stop = -1;
 	}

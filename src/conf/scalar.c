@@ -31,6 +31,11 @@ static bool digit(char ch)
 	return ch >= '0' && ch <= '9';
 }
 
+static bool lower(char ch)
+{
+	return ch >= 'a' && ch <= 'z';
+}
+
 /* Decimal digits at *p. -EINVAL without one, -ERANGE when it does not fit. */
 static int digits(const char **p, uint64_t *ret)
 {
@@ -52,7 +57,7 @@ static const struct suffix *suffix_at(
 {
 	size_t n = 0;
 
-	while (((*p)[n] >= 'a' && (*p)[n] <= 'z') || ((*p)[n] >= 'A' && (*p)[n] <= 'Z'))
+	while (lower((*p)[n]) || ((*p)[n] >= 'A' && (*p)[n] <= 'Z'))
 		n++;
 	if (n == 0)
 		return plain;
@@ -92,8 +97,9 @@ static int quantity(
 		while (digit(**p))
 			(*p)++;
 	}
-	while (**p == ' ' && all == time_suffixes && (*p)[1] >= 'a' && (*p)[1] <= 'z')
-		(*p)++;
+	/* systemd.time(7): a unit may stand behind blanks. */
+	if (all == time_suffixes && lower((*p)[strspn(*p, " ")]))
+		*p += strspn(*p, " ");
 	sfx = suffix_at(p, all, plain);
 	if (sfx == NULL)
 		return -EINVAL;
@@ -163,10 +169,10 @@ static void put_time(struct buf *b, uint64_t ms)
 
 static void put_size(struct buf *b, uint64_t n)
 {
-	static const char units[] = "KMGT";
+	static const char units[] = "KMGTPE"; /* of 64 bits no more can be divided */
 	int u = -1;
 
-	while (n >= 1024 && n % 1024 == 0 && u < 3) {
+	while (n > 0 && n % 1024 == 0) {
 		n /= 1024;
 		u++;
 	}
@@ -274,7 +280,7 @@ static int check_number(struct conf *c, const struct conf_row *row, const char *
 		buf_puts(todo, example_of(row));
 		return r;
 	}
-	if (r == 0 && n >= row->min && (n <= row->max || row->max == 0)) {
+	if (r == 0 && n >= row->min && n <= row->max) {
 		v->number = n;
 		return 0;
 	}

@@ -122,7 +122,9 @@ int conf_word_next(struct conf *c, const char *base, const char **at, const char
 	if (r < 0) {
 		*ret_off = (size_t)(bad - base);
 	} else {
-		/* An escape could have made a byte that is not text. */
+		/* Said to conf itself, because whoever asks for words ends at the last that he got: a line that lost
+		 * its end would go on as a whole one. */
+		c->no_memory |= b.error != 0;
 		*ret_word = b.error != 0 ? NULL : conf_strndup(c, b.len > 0 ? b.p : "", b.len);
 		r = *ret_word != NULL ? 1 : -ENOMEM;
 	}
@@ -139,6 +141,7 @@ static const char *below(struct conf *c, const char *name)
 		return NULL;
 	buf_init(&b, CONF_VALUE_BYTES_MAX);
 	buf_printf(&b, "%s/%s", c->facts.base, name);
+	c->no_memory |= b.error == -ENOMEM;
 	if (b.error == 0)
 		text = conf_strndup(c, b.p, b.len);
 	buf_done(&b);

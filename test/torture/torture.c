@@ -9,12 +9,16 @@
 #include "conf/conf.h"
 #include "fault.h"
 #include "lib/arena.h"
+#include "lib/base64.h"
+#include "lib/buf.h"
 #include "lib/chan.h"
 #include "lib/durable.h"
 #include "lib/logring.h"
 #include "lib/loop.h"
 #include "lib/must.h"
 #include "lib/sys.h"
+#include "lib/unitword.h"
+#include "link/link.h"
 #include "../unit/snap/small_snap.h"
 
 #include <dirent.h>
@@ -212,6 +216,66 @@ static int case_conf(void)
 	return err;
 }
 
+/* Growing texts, and one that fits exactly but for printf's NUL. */
+static int case_buf(void)
+{
+	struct buf b;
+	int err;
+
+	buf_init(&b, 200);
+	for (unsigned i = 0; i < 10; i++)
+		buf_printf(&b, "%09d ", 7);
+	buf_printf(&b, "%0*d", (int)(200 - b.len), 7);
+	err = b.error;
+	must(err || b.len == 200);
+	buf_done(&b);
+	if (!err) {
+		size_t n = 0;
+		char *bytes = base64_new("YWJj", 4, &n);
+
+		err = bytes ? 0 : -ENOMEM;
+		must(!bytes || (n == 3 && memcmp(bytes, "abc", 3) == 0));
+		free(bytes);
+	}
+	return err;
+}
+
+/* The operator's own file: what cannot be read says nothing. */
+static int case_unitword(void)
+{
+	static const char text[] = "[Server]\nAllowUsers=a b\n";
+	char words[16];
+	int err = unitword_find(text, sizeof(text) - 1, "Server", "AllowUsers", words, sizeof(words));
+
+	must(err < 0 ? words[0] == '\0' : strcmp(words, "a b") == 0);
+	if (!err) {
+		err = unitword_says(text, sizeof(text) - 1, "AllowUsers", false, "a b");
+		must(err < 0 || err == 1);
+	}
+	if (err >= 0)
+		err = unitword_read("/etc/passwd", "Server", "AllowUsers", words, sizeof(words));
+	must(words[0] == '\0' || err < 0);
+	if (!err)
+		err = unitword_file_says("/etc/passwd", "AllowUsers", false, "root");
+	must(err <= 0);
+	return err;
+}
+
+/* Both ends of the memory between a gate and a worker. */
+static int case_link(void)
+{
+	struct link_end a, b = {0};
+	int fd, err = link_end_create(&a, &fd);
+
+	if (err)
+		return err;
+	err = link_end_attach(&b, fd);
+	close(fd);
+	link_end_done(&b);
+	link_end_done(&a);
+	return err;
+}
+
 /* A record through a ring to its reader, which is woken. */
 static int case_logring(void)
 {
@@ -290,6 +354,9 @@ static const struct {
 	{"channel", case_chan},
 	{"channel, blocking", case_chan_blocking},
 	{"conf", case_conf},
+	{"texts", case_buf},
+	{"words of a unit", case_unitword},
+	{"link", case_link},
 	{"log ring", case_logring},
 	{"durable file", case_durable},
 	{"small file", case_read_file},
@@ -339,6 +406,44 @@ static int torture(unsigned which, enum fault_kind kind)
 	return bad;
 }
 
+/* conf's memory comes in blocks, so that few of its pieces meet the end of one: here a text of another length stands
+ * before them each time, and the next block is not to be had. How many rules were broken. */
+static int torture_conf(void)
+{
+	static const char text[] =
+		"[Site]\nName=shop\nDomain=shop.example [2001:db8::1]\nStatic=/s st\nErrorPage=404 /n.html\nRoot=pub\n"
+		"[Route /a]\nRoot=x\n[Service]\nEnvironment=A=%n \"B=two words\" \\\n C=3\nUnsetEnvironment=D\n[Python]\nWsgi=m.n:o\n"
+		"[Server]\nListen=:80 [::]:80\nMetrics=127.0.0.1:9145\n[X-Y]\nA=1\n";
+	static char before[16 * 1024];
+	enum { NTH = 48 }; /* the first two calls are for conf itself and its first block */
+	unsigned refused = 0, hits = 0, bad = 0;
+	long blocks = fault_blocks();
+
+	memset(before, 'n', sizeof(before));
+	for (size_t i = 0; i < 766 * NTH; i++) {
+		size_t n = 4096 + i / NTH * 16;
+		struct conf_facts f = {.name = "app", .home = "/h", .user = "u", .folder = before, .cores = 2};
+		struct conf *c;
+		int err;
+
+		before[n] = '\0';
+		fault_arm((unsigned)(3 + i % NTH), FAULT_HARD);
+		c = conf_new(&f);
+		err = c ? conf_read(c, "stead.conf", text, sizeof(text) - 1) : -ENOMEM;
+		conf_free(c);
+		hits += fault_disarm();
+		before[n] = 'n';
+		refused += err == -ENOMEM;
+		if ((err && err != -ENOMEM) || fault_blocks() != blocks)
+			bad += say("conf, each place", (unsigned)n, FAULT_HARD, err ? strerror(-err) : "memory was left");
+	}
+	printf("conf, each place: %u refused\n", refused);
+	/* Whatever was not to be had is told. */
+	if (hits != refused || refused < 750)
+		bad += say("conf, each place", hits, FAULT_HARD, "the fault does not come, or is not told");
+	return (int)bad;
+}
+
 int main(void)
 {
 	int bad = 0;
@@ -349,5 +454,6 @@ int main(void)
 		for (enum fault_kind k = 0; k < FAULT_KINDS; k++)
 			bad += torture(i, k);
 	}
+	bad += torture_conf();
 	return bad != 0;
 }

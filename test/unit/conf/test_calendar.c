@@ -36,6 +36,18 @@ static void test_refused(void **state)
 		{"1:2:3 x/../y", "the last word is no time zone's name"},
 		{"@99999999999", "the time lies behind the year 2199"},
 		{"*~1-1", "~ stands before the day only"},
+		{"*-*-5..0", "a part of it is out of its bounds"},
+		{"*-*-0", "a part of it is out of its bounds"},
+		{"0:0:2148", "the number is too large"},
+		{"0:0:2147.9999999", "the number is too large"},
+		{"0:2147483648", "the number is too large"},
+		{"0:214748364", "a part of it is out of its bounds"},
+		{"0:214748365", "the number is too large"},
+		{"1:2 Europe//Berlin", "the last word is no time zone's name"},
+		{"1:2 Europe/", "the last word is no time zone's name"},
+		{"1:2 Eur..ope", "the last word is no time zone's name"},
+		{"1:2 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+			"the last word is no time zone's name"},
 	};
 	struct calendar c;
 	const char *why;
@@ -83,6 +95,8 @@ static void test_next(void **state)
 	/* Behind it, never at it. */
 	next_is("daily UTC", "2026-11-28 00:00:00", "2026-11-29 00:00:00");
 	next_is("*-2-29 UTC", "2026-11-27 10:00:00", "2028-02-29 00:00:00");
+	next_is("2150-1-1 UTC", "2026-11-27 10:00:00", "2150-01-01 00:00:00");
+	next_is("Mon..Sun 10:00 UTC", "2026-11-27 10:00:00", "2026-11-28 10:00:00");
 	next_is("*-2-30 UTC", "2026-11-27 10:00:00", "never");
 	next_is("2020-1-1 UTC", "2026-11-27 10:00:00", "never");
 	next_is("*-2~1 UTC", "2027-12-01 00:00:00", "2028-02-29 00:00:00");

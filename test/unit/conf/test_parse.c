@@ -279,6 +279,42 @@ static void places_of_values(void **state)
 	conf_free(c);
 }
 
+enum { MANY_BYTES = 200000 };
+
+static size_t end_of(const char *text, const char *at)
+{
+	return (size_t)(text + MANY_BYTES - at);
+}
+
+/* A value with more lines than places are kept for is whole; a file with more lines than may be is told once. */
+static void many_lines(void **state)
+{
+	struct conf *c = conf_with_facts();
+	char mem[4096], *text = malloc(MANY_BYTES), *p = text;
+
+	(void)state;
+	assert_non_null(text);
+	p += snprintf(p, end_of(text, p), "[Service]\nEnvironment=");
+	for (unsigned i = 0; i < 100; i++)
+		p += snprintf(p, end_of(text, p), "A%u=1%s", i, i < 99 ? " \\\n" : "\n");
+	assert_int_equal(conf_read(c, "f", text, strlen(text)), 0);
+	assert_int_equal(conf_finish(c), 0);
+	(void)joined(c, CONF_SERVICE_ENVIRONMENT, mem, sizeof(mem));
+	assert_non_null(strstr(mem, "A0=1|A1=1"));
+	assert_non_null(strstr(mem, "A98=1|A99=1"));
+	conf_free(c);
+	c = conf_with_facts();
+	p = text + snprintf(text, end_of(text, text), "[X-Mine]\nA=1\n[Service]\n");
+	for (unsigned i = 0; i < 4096 + 3; i++)
+		p += snprintf(p, end_of(text, p), "Environment=A%u=1\n", i % 100);
+	assert_int_equal(conf_read(c, "f", text, strlen(text)), -EINVAL);
+	assert_int_equal(conf_errors(c), 1);
+	assert_non_null(strstr(conf_findings(c)->text, "more than 4096 lines"));
+	assert_int_equal(conf_findings(c)->pos.line, 4096 + 4);
+	conf_free(c);
+	free(text);
+}
+
 static void twice(void **state)
 {
 	(void)state;
@@ -305,6 +341,7 @@ int main(void)
 		cmocka_unit_test(suggestions),
 		cmocka_unit_test(env_files),
 		cmocka_unit_test(places_of_values),
+		cmocka_unit_test(many_lines),
 		cmocka_unit_test(twice),
 	};
 

@@ -183,7 +183,113 @@ static const struct row rows[] = {
 	{CONF_SERVICE_ENVIRONMENT, "1A=x", NULL},
 	{CONF_SERVICE_ENVIRONMENT, "A-B=x", NULL},
 	{CONF_SERVICE_ENVIRONMENT, "A", NULL},
+	{CONF_SERVICE_ENVIRONMENT, "A{=x", NULL},
+	{CONF_SERVER_ACME_EAB_BOX, "A=B=", NULL},
+	{CONF_SERVER_ACME_EAB_BOX, "AB=C", NULL},
+	{CONF_SERVER_LISTEN, "1.2.3.4:123456", NULL},
+	{CONF_SERVER_LISTEN, "1.2.3.4:1x", NULL},
+	{CONF_SERVER_LISTEN, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:1", NULL},
+	{CONF_SERVER_METRICS, "127.0.0.1:9145", "127.0.0.1:9145"},
+	{CONF_SERVER_METRICS, "[::1]:9145", "[::1]:9145"},
+	{CONF_SERVER_METRICS, "off", "off"},
+	{CONF_SERVER_METRICS, "192.0.2.1:9145", NULL},
+	{CONF_SERVER_METRICS, "[::2]:9145", NULL},
+	{CONF_SERVER_METRICS, "127.0.0.1:0", NULL},
+	{CONF_SERVER_METRICS, "9145", NULL},
+	{CONF_SITE_ROOT, "/..a/b../c", "/..a/b../c"},
+	{CONF_SITE_ROOT, "a/../b", NULL},
+	{CONF_PYTHON_WSGI, "app.py", NULL},
+	{CONF_PYTHON_WSGI, "a1._:b", "a1._:b"},
+	{CONF_PYTHON_WSGI, "{:b", NULL},
+	{CONF_PYTHON_WSGI, "\xc3\xa9:b", "\xc3\xa9:b"},
+	{CONF_SERVICE_TIMEOUT_STOP, "infinity", "infinity"},
+	{CONF_SITE_HSTS, "1.{s", NULL},
+	{CONF_SITE_BODY_MAX, "1.5X", NULL},
+	{CONF_SITE_BODY_MAX, "1025G", NULL},
+	{CONF_SITE_HEAD_MAX, "1", NULL},
+	{CONF_SERVICE_UNSET_ENVIRONMENT, "A", "A"},
+	{CONF_SERVICE_UNSET_ENVIRONMENT, "A_9=x", "A_9=x"},
+	{CONF_SERVICE_UNSET_ENVIRONMENT, "=x", NULL},
+	{CONF_SERVICE_UNSET_ENVIRONMENT, "A:", NULL},
+	{CONF_SERVICE_UNSET_ENVIRONMENT, "9A", NULL},
+	{CONF_SERVICE_UNSET_ENVIRONMENT, "A{", NULL},
+	{CONF_SERVICE_SUCCESS_EXIT_STATUS, "RTMIN+31", NULL},
+	{CONF_SERVICE_SUCCESS_EXIT_STATUS, "RTMIN+3", "RTMIN+3"},
+	{CONF_SERVICE_SUCCESS_EXIT_STATUS, "RTMAX-31", NULL},
+	{CONF_SERVICE_SUCCESS_EXIT_STATUS, "RTMAX-3", "RTMAX-3"},
 };
+
+/* The same at a length: how many bytes of filler stand between the two texts. */
+static void long_values(void **state)
+{
+	static const struct {
+		enum conf_key key;
+		const char *from;
+		char filler;
+		size_t n;
+		const char *to;
+		bool good;
+	} all[] = {
+		{CONF_SITE_ROOT, "", 'a', 4095, "", true},
+		{CONF_SITE_ROOT, "", 'a', 4096, "", false},
+		{CONF_SITE_STATIC, "/", 'a', 1023, " x", true},
+		{CONF_SITE_STATIC, "/", 'a', 1024, " x", false},
+		{CONF_SITE_STATIC, "/a ", 'a', 4095, "", true},
+		{CONF_SITE_STATIC, "/a ", 'a', 4096, "", false},
+		{CONF_SITE_ERROR_PAGE, "404 ", 'a', 4095, "", true},
+		{CONF_SITE_ERROR_PAGE, "404 ", 'a', 4096, "", false},
+		{CONF_PYTHON_WSGI, "a:", 'a', 5000, "", false},
+		{CONF_SERVER_ACME_EAB_BOX, "", 'A', 64, "", true},
+		{CONF_SERVER_ACME_EAB_BOX, "", 'A', 64, "A=B=", false},
+		{CONF_SERVER_ACME_EAB_BOX, "", 'A', 64, "A===", false},
+		{CONF_SERVER_ACME_EAB_BOX, "", 'A', 64, "AA==", true},
+		{CONF_SERVER_ACME_EAB_BOX, "", 'A', 65, "", false},
+		{CONF_SERVER_ACME_EAB_BOX, "", 'A', 65540, "", false},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+		struct conf *c = conf_with_facts();
+		size_t from = strlen(all[i].from), to = strlen(all[i].to);
+		char *text = malloc(from + all[i].n + to + 1);
+		int r;
+
+		assert_non_null(text);
+		memcpy(text, all[i].from, from);
+		memset(text + from, all[i].filler, all[i].n);
+		memcpy(text + from + all[i].n, all[i].to, to + 1);
+		r = conf_put_key(c, all[i].key, text, CONF_FROM_FILE, NULL);
+		if (r != (all[i].good ? 0 : -EINVAL))
+			fail_msg("row %u gives %d", i, r);
+		free(text);
+		conf_free(c);
+	}
+}
+
+/* A name of 253 bytes is one, and an address is written only where there is room for it. */
+static void long_names(void **state)
+{
+	char name[256], room[8];
+	struct buf b;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(name); i++)
+		name[i] = i % 50 == 49 ? '.' : 'a';
+	for (size_t n = 253; n < 255; n++) {
+		struct conf *c = conf_with_facts();
+
+		name[n] = 0;
+		assert_int_equal(conf_put_key(c, CONF_SITE_DOMAIN, name, CONF_FROM_FILE, NULL), n == 253 ? 0 : -EINVAL);
+		name[n] = 'a';
+		conf_free(c);
+	}
+	buf_fixed(&b, room, sizeof(room));
+	assert_int_equal(conf_addr_canonical("127.0.0.1:8080", &b), -EINVAL);
+	buf_fixed(&b, room, sizeof(room));
+	assert_int_equal(conf_addr_canonical("1.2.3.4:", &b), -EINVAL);
+	buf_fixed(&b, room, sizeof(room));
+	assert_int_equal(conf_addr_canonical("[::]:80", &b), 0);
+}
 
 static void each_value(void **state)
 {
@@ -217,7 +323,9 @@ static void times(void **state)
 		{"1week", 604800000}, {"999us", 0}, {"0", 0}, {"", -EINVAL}, {"s", -EINVAL},
 		{"5x", -EINVAL}, {"5.", -EINVAL}, {".5", -EINVAL}, {"-1", -EINVAL}, {"5S", -EINVAL},
 		{"infinity", -EINVAL}, {"1 2 x", -EINVAL}, {"99999999999999999999", -ERANGE},
-		{"999999999999999999w", -ERANGE}, {"1.99999999999999999999s", 1999}};
+		{"999999999999999999w", -ERANGE}, {"1.99999999999999999999s", 1999},
+		{"18446744073709551616", -ERANGE}, {"18446744073709.551616s", -ERANGE}, {"18446744073709.5s", 18446744073709500},
+		{"18446744073709s 1s", -ERANGE}, {"1 {", -EINVAL}, {"1   ms", 1}, {"1 A", -EINVAL}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
 		uint64_t ms = 7;
@@ -324,6 +432,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_value),
+		cmocka_unit_test(long_values),
+		cmocka_unit_test(long_names),
 		cmocka_unit_test(times),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(names_from_folders),
