@@ -154,9 +154,10 @@ static int on_record(struct archive_in *in)
 	return 0;
 }
 
-static int sum_of_part(struct archive_in *in, const void *p, size_t n)
+/* A sum that has begun needs no memory and cannot fail. */
+static void sum_of_part(struct archive_in *in, const void *p, size_t n)
 {
-	return EVP_DigestUpdate(in->part_sum, p, n) == 1 ? 0 : -ENOMEM;
+	must(EVP_DigestUpdate(in->part_sum, p, n) == 1);
 }
 
 static int on_entry(struct archive_in *in)
@@ -205,8 +206,8 @@ static int on_part(struct archive_in *in)
 	size_t n = strlen(in->path), user = strlen(in->target);
 
 	(void)next_record(in);
-	if (n > ARCHIVE_PART_MAX || user >= ARCHIVE_NAME_MAX || !text_valid(in->path, n + 1) ||
-		!text_valid(in->target, user + 1))
+	_Static_assert(sizeof in->part_name >= sizeof in->path, "any path fits");
+	if (user >= ARCHIVE_NAME_MAX || !text_valid(in->path, n + 1) || !text_valid(in->target, user + 1))
 		return bad(in, "the name of a part is malformed");
 	memcpy(in->part_name, in->path, n + 1);
 	memcpy(in->part_user, in->target, user + 1);
@@ -226,8 +227,7 @@ static int on_texts(struct archive_in *in)
 	in->path[path] = in->target[target] = '\0';
 	if (strlen(in->path) != path || strlen(in->target) != target)
 		return bad(in, "a text of a record is malformed");
-	if (sum_of_part(in, in->mem, in->need) < 0)
-		return -ENOMEM;
+	sum_of_part(in, in->mem, in->need);
 	return kind == ARCHIVE_NAME   ? on_name(in)
 	       : kind == ARCHIVE_PART ? on_part(in)
 				      : on_entry(in);
@@ -241,10 +241,9 @@ static int on_part_end(struct archive_in *in)
 	uint8_t sum[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 
-	if (sum_of_part(in, in->mem, ARCHIVE_RECORD_BYTES) < 0 ||
-		EVP_DigestFinal_ex(in->part_sum, sum, &n) != 1 ||
-		EVP_DigestUpdate(in->all_sum, told, ARCHIVE_SUM_BYTES) != 1)
-		return -ENOMEM;
+	sum_of_part(in, in->mem, ARCHIVE_RECORD_BYTES);
+	must(EVP_DigestFinal_ex(in->part_sum, sum, &n) == 1);
+	must(EVP_DigestUpdate(in->all_sum, told, ARCHIVE_SUM_BYTES) == 1);
 	if (memcmp(sum, told, ARCHIVE_SUM_BYTES) != 0)
 		return bad(in, "a part is damaged");
 	if (number(in->mem + 24, 8) != in->part.bytes ||
@@ -262,10 +261,9 @@ static int on_end(struct archive_in *in)
 	uint8_t sum[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 
-	if (EVP_DigestUpdate(in->all_sum, in->head_mem, sizeof in->head_mem) != 1 ||
-		EVP_DigestUpdate(in->all_sum, in->mem, ARCHIVE_RECORD_BYTES) != 1 ||
-		EVP_DigestFinal_ex(in->all_sum, sum, &n) != 1)
-		return -ENOMEM;
+	must(EVP_DigestUpdate(in->all_sum, in->head_mem, sizeof in->head_mem) == 1);
+	must(EVP_DigestUpdate(in->all_sum, in->mem, ARCHIVE_RECORD_BYTES) == 1);
+	must(EVP_DigestFinal_ex(in->all_sum, sum, &n) == 1);
 	if (memcmp(sum, in->mem + ARCHIVE_RECORD_BYTES, ARCHIVE_SUM_BYTES) != 0)
 		return bad(in, "its end is damaged");
 	if (number(in->mem + 24, 8) != in->parts || in->entries != in->head.entries ||
@@ -287,8 +285,7 @@ static int on_piece(struct archive_in *in)
 {
 	uint64_t word = number(in->mem, 8), n = word & ~ARCHIVE_PIECE_HOLE;
 
-	if (sum_of_part(in, in->mem, 8) < 0)
-		return -ENOMEM;
+	sum_of_part(in, in->mem, 8);
 	in->have = 0;
 	if (word == 0) {
 		(void)next_record(in);
@@ -306,8 +303,7 @@ static int on_piece(struct archive_in *in)
 
 static int on_data(struct archive_in *in, const uint8_t *p, size_t n)
 {
-	if (sum_of_part(in, p, n) < 0)
-		return -ENOMEM;
+	sum_of_part(in, p, n);
 	in->left -= n;
 	in->content += n;
 	in->part.bytes += n;

@@ -15,6 +15,7 @@
 
 #include "archive.h"
 #include "lib/must.h"
+#include "../short_memory.h"
 
 enum { FILE_MAX = 64 * 1024 };
 
@@ -212,7 +213,7 @@ static void test_what_it_says_of_itself(void **state)
 
 	(void)state;
 	assert_non_null(in);
-	for (unsigned lie = 0; lie < 5; lie++) {
+	for (unsigned lie = 0; lie < 7; lie++) {
 		FILE *f = tmpfile();
 		struct archive_out o;
 		ssize_t n;
@@ -232,6 +233,8 @@ static void test_what_it_says_of_itself(void **state)
 		archive_put_part_end(&o);
 		o.head.entries += lie == 3;
 		o.parts += lie == 4;
+		o.head.content_bytes += lie == 5;
+		o.head.file_bytes += lie == 6;
 		assert_int_equal(archive_out_close(&o), 0);
 		archive_out_done(&o);
 		n = pread(fileno(f), mem, FILE_MAX, 0);
@@ -244,6 +247,148 @@ static void test_what_it_says_of_itself(void **state)
 			assert_non_null(strstr(in->why, "has not what it says"));
 		archive_in_done(in);
 	}
+	free(in);
+}
+
+/* Names of users, groups and parts at their bounds, each in an archive whose sums hold. */
+static void test_names(void **state)
+{
+	static const struct {
+		const char *part, *user, *name;
+		bool good;
+	} rows[] = {{"app shop", "app-shop", "ann", true}, {"app\x7fshop", "", "ann", false}, {"app", "b\xc3\xa9", "ann", false},
+		{"app", "", "a b", false}, {"app", "", "a:b", false}, {"app", "", "a/b", false}, {"app", "", "a\x01", false},
+		{"app", "", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz01234567890", true}};
+	static uint8_t mem[FILE_MAX];
+	struct heard h;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		FILE *f = tmpfile();
+		struct archive_out o;
+		ssize_t n;
+
+		assert_non_null(f);
+		assert_int_equal(archive_out_init(&o, fileno(f)), 0);
+		archive_put_part(&o, rows[i].part, rows[i].user);
+		(void)archive_put_name(&o, 0, rows[i].name);
+		archive_put_part_end(&o);
+		assert_int_equal(archive_out_close(&o), 0);
+		archive_out_done(&o);
+		n = pread(fileno(f), mem, FILE_MAX, 0);
+		(void)fclose(f);
+		if (read_in(mem, (size_t)n, FILE_MAX, &h) != (rows[i].good ? 1 : -EBADMSG))
+			fail_msg("row %zu", i);
+	}
+}
+
+/* One record behind a head and a PART, as somebody else may write it. */
+static int with_record(struct archive_in *in, unsigned kind, unsigned mode, size_t path, size_t target)
+{
+	static uint8_t mem[ARCHIVE_HEAD_BYTES + 2 * (ARCHIVE_RECORD_BYTES + 2 * (ARCHIVE_PATH_MAX + 1))];
+	uint8_t *p = mem + ARCHIVE_HEAD_BYTES;
+	unsigned len;
+
+	memset(mem, 0, sizeof mem);
+	memcpy(mem, "STEADB01\1\0\0\0\1", 13);
+	assert_int_equal(EVP_Digest(mem, ARCHIVE_HEAD_BYTES - ARCHIVE_SUM_BYTES, mem + ARCHIVE_HEAD_BYTES - ARCHIVE_SUM_BYTES,
+				 &len, EVP_sha256(), NULL),
+		1);
+	p[0] = ARCHIVE_PART;
+	p[4] = 1;
+	p += ARCHIVE_RECORD_BYTES;
+	*p++ = 'a';
+	p[0] = (uint8_t)kind;
+	p[2] = (uint8_t)mode;
+	p[4] = (uint8_t)path;
+	p[5] = (uint8_t)(path >> 8);
+	p[6] = (uint8_t)target;
+	p[7] = (uint8_t)(target >> 8);
+	p += ARCHIVE_RECORD_BYTES;
+	memset(p, 'a', path + target);
+	p += path + target;
+	archive_in_done(in);
+	assert_int_equal(archive_in_init(in, &(const struct archive_ops){.name = NULL}, NULL), 0);
+	return archive_feed(in, mem, (size_t)(p - mem));
+}
+
+static void test_records_of_others(void **state)
+{
+	struct archive_in *in = calloc(1, sizeof *in);
+
+	(void)state;
+	assert_non_null(in);
+	assert_int_equal(with_record(in, ARCHIVE_NAME, 0, ARCHIVE_NAME_MAX - 1, 0), 0);
+	assert_int_equal(with_record(in, ARCHIVE_NAME, 1, 1, 0), 0);
+	assert_int_equal(with_record(in, ARCHIVE_NAME, 2, 1, 0), -EBADMSG);
+	assert_int_equal(with_record(in, ARCHIVE_NAME, 0, ARCHIVE_NAME_MAX, 0), -EBADMSG);
+	assert_int_equal(with_record(in, ARCHIVE_NAME, 0, 1, 1), -EBADMSG);
+	assert_int_equal(with_record(in, ARCHIVE_NAME, 0, 0, 0), -EBADMSG);
+	assert_int_equal(with_record(in, ARCHIVE_FOLDER, 0, 1, 0), -EBADMSG); /* of nobody */
+	assert_int_equal(with_record(in, ARCHIVE_LINK, 0, 1, 0), -EBADMSG);
+	assert_int_equal(with_record(in, ARCHIVE_FOLDER, 0, ARCHIVE_PATH_MAX + 1, 0), -EBADMSG);
+	assert_int_equal(with_record(in, ARCHIVE_LINK, 0, 1, ARCHIVE_PATH_MAX + 1), -EBADMSG);
+	assert_int_equal(with_record(in, ARCHIVE_PART, 0, 1, 0), -EBADMSG); /* in another */
+	assert_int_equal(with_record(in, ARCHIVE_END, 0, 0, 0), -EBADMSG);
+	assert_int_equal(with_record(in, ARCHIVE_END + 1, 0, 0, 0), -EBADMSG);
+	assert_int_equal(with_record(in, 0, 0, 0, 0), -EBADMSG);
+	archive_in_done(in);
+	free(in);
+}
+
+/* More users than a server has: the one that is too many is refused. */
+static void test_too_many_names(void **state)
+{
+	enum { SIZE = ARCHIVE_HEAD_BYTES + ARCHIVE_RECORD_BYTES + 1 + (ARCHIVE_NAMES_MAX + 1) * (ARCHIVE_RECORD_BYTES + 1) };
+	uint8_t *mem = calloc(1, SIZE), *p = mem + ARCHIVE_HEAD_BYTES;
+	struct archive_in *in = malloc(sizeof *in);
+	unsigned len;
+
+	(void)state;
+	assert_true(mem && in);
+	memcpy(mem, "STEADB01\1\0\0\0\1", 13);
+	assert_int_equal(EVP_Digest(mem, ARCHIVE_HEAD_BYTES - ARCHIVE_SUM_BYTES, mem + ARCHIVE_HEAD_BYTES - ARCHIVE_SUM_BYTES,
+				 &len, EVP_sha256(), NULL),
+		1);
+	for (unsigned i = 0; i < ARCHIVE_NAMES_MAX + 2; i++, p += ARCHIVE_RECORD_BYTES + 1) {
+		p[0] = i == 0 ? ARCHIVE_PART : ARCHIVE_NAME;
+		p[4] = 1;
+		p[ARCHIVE_RECORD_BYTES] = 'a';
+	}
+	assert_int_equal(archive_in_init(in, &(const struct archive_ops){.name = NULL}, NULL), 0);
+	assert_int_equal(archive_feed(in, mem, SIZE - ARCHIVE_RECORD_BYTES - 1), 0);
+	assert_int_equal(in->names_n[0], ARCHIVE_NAMES_MAX);
+	assert_int_equal(archive_feed(in, mem + SIZE - ARCHIVE_RECORD_BYTES - 1, ARCHIVE_RECORD_BYTES + 1), -EBADMSG);
+	archive_in_done(in);
+	free(in);
+	free(mem);
+}
+
+/* Without memory for a sum nothing is taken for whole. */
+static void test_no_memory(void **state)
+{
+	static uint8_t mem[FILE_MAX];
+	struct archive_in *in = malloc(sizeof *in);
+	size_t n = make(mem);
+	unsigned refused = 0;
+	bool hit = true;
+
+	(void)state;
+	assert_non_null(in);
+	for (unsigned nth = 1; hit; nth++) {
+		int r;
+
+		*short_memory_at() = nth;
+		r = archive_in_init(in, &(const struct archive_ops){.name = NULL}, NULL);
+		assert_true(r == 0 || r == -ENOMEM);
+		r = r ? r : archive_feed(in, mem, n);
+		hit = *short_memory_at() == 0;
+		*short_memory_at() = 0;
+		assert_true(r == 1 || (hit && (r == -ENOMEM || r == -EBADMSG)));
+		refused += r != 1;
+		archive_in_done(in);
+	}
+	assert_true(refused >= 3);
 	free(in);
 }
 
@@ -293,9 +438,11 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_as_it_was_written),
 		cmocka_unit_test(test_each_byte_counts), cmocka_unit_test(test_a_newer_one),
-		cmocka_unit_test(test_what_it_says_of_itself), cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_what_it_says_of_itself), cmocka_unit_test(test_names), cmocka_unit_test(test_records_of_others), cmocka_unit_test(test_too_many_names),
+		cmocka_unit_test(test_no_memory), cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_what_fails_sticks)};
 
+	short_memory_begin();
 	/* The one that the fuzz target's corpus has. */
 	if (argc == 2) {
 		static uint8_t mem[FILE_MAX];
