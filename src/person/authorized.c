@@ -5,6 +5,7 @@
  * do not pair are the person's doing and nothing is guessed about them. Owns nothing.
  */
 #include "person/person.h"
+#include "lib/must.h"
 
 #include <errno.h>
 #include <string.h>
@@ -60,8 +61,11 @@ void person_keys_own(const char *text, size_t n, struct buf *ret)
 	if (from == SIZE_MAX || to == SIZE_MAX || to < from)
 		return;
 	for (from += sizeof begin; from < to;) {
-		const char *nl = memchr(text + from, '\n', to - from), *key = text + from;
-		size_t len = nl ? (size_t)(nl - key) : to - from;
+		const char *key = text + from, *nl = memchr(key, '\n', to - from);
+		size_t len;
+
+		must(nl); /* the end's mark begins a line, so the one before it has an end */
+		len = (size_t)(nl - key);
 		const char *forced = len > 9 && memcmp(key, "command=\"", 9) == 0 ? memmem(key, len, behind, sizeof behind - 1) : NULL;
 		size_t cut = forced ? (size_t)(forced - key) + sizeof behind - 1 : 0;
 

@@ -303,6 +303,43 @@ static void blocks(void **state)
 	}
 }
 
+/* Keys as their owners gave them; marks that do not pair give nothing. */
+static void own_keys(void **state)
+{
+#define LAST "# stead: end"
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{"", ""},
+		{"ssh-rsa A mine\n", ""},
+		{BEGIN LAST "\n", ""},
+		{"ssh-rsa A mine\n" BEGIN "ssh-rsa B ann\n" LAST "\nssh-rsa C mine\n", "ssh-rsa B ann\n"},
+		{BEGIN "command=\"stead serve-deploy\",restrict ssh-rsa B ann\n\nssh-rsa C d\n" LAST, "ssh-rsa B ann\n\nssh-rsa C d\n"},
+		{BEGIN "command=\"x\" ssh-rsa B ann\n" LAST, "command=\"x\" ssh-rsa B ann\n"},
+		{BEGIN "command=\n" LAST, "command=\n"},
+		{BEGIN "commandment \",restrict x\n" LAST, "commandment \",restrict x\n"},
+		{BEGIN "ssh-rsa B ann\n", ""},
+		{"ssh-rsa B ann\n" LAST "\n", ""},
+		{LAST "\nssh-rsa B ann\n" BEGIN, ""},
+		{"ssh-rsa A mine\n" BEGIN, ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t n = strlen(rows[i].text);
+		char *copy = malloc(n + 1);
+		struct buf b;
+
+		memcpy(copy, rows[i].text, n);
+		buf_init(&b, 10000);
+		person_keys_own(copy, n, &b);
+		if (strcmp(buf_str(&b), rows[i].want) != 0)
+			fail_msg("row %zu: %s", i, buf_str(&b));
+		buf_done(&b);
+		free(copy);
+	}
+}
+
 static void commands(void **state)
 {
 	static const char *const good[] = {"status", "stead status shop", " stead  logs  shop -n 10 --since 2025-12-31T23:59:59Z ",
@@ -335,7 +372,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(apps), cmocka_unit_test(files),
 		cmocka_unit_test(read_file), cmocka_unit_test(ed25519), cmocka_unit_test(rsa), cmocka_unit_test(ecdsa),
-		cmocka_unit_test(lines_of_keys), cmocka_unit_test(blocks), cmocka_unit_test(commands)};
+		cmocka_unit_test(lines_of_keys), cmocka_unit_test(blocks), cmocka_unit_test(own_keys), cmocka_unit_test(commands)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
