@@ -50,7 +50,8 @@ char *buf_room(struct buf *b, size_t n)
 		return NULL;
 	if (n <= b->cap - b->len)
 		return b->p ? b->p + b->len : (char *)"";
-	if (n > b->max - b->len || b->fixed) {
+	/* A fixed one is at its maximum from the beginning. */
+	if (n > b->max - b->len) {
 		b->error = -EOVERFLOW;
 		return NULL;
 	}

@@ -243,7 +243,7 @@ static int enqueue(
 	c->q_tail = &o->next;
 	c->q_len++;
 	c->q_bytes += len;
-	if (c->out.state == 0 && !c->lfd.wr)
+	if (c->out.state == 0)
 		loop_writable(c->loop, &c->lfd, &c->out);
 	return 0;
 }

@@ -4,6 +4,7 @@
  * certificate, by ctl. Owns nothing.
  */
 #include "hostname.h"
+#include "must.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -133,8 +134,10 @@ static unsigned read_address(const char *p, uint8_t ret[16])
 	char again[INET6_ADDRSTRLEN];
 	int family = strchr(p, ':') ? AF_INET6 : AF_INET;
 
-	if (inet_pton(family, p, ret) != 1 || !inet_ntop(family, ret, again, sizeof(again)) ||
-		strcmp(again, p) != 0)
+	if (inet_pton(family, p, ret) != 1)
+		return 0;
+	must(inet_ntop(family, ret, again, sizeof(again)));
+	if (strcmp(again, p) != 0)
 		return 0;
 	return family == AF_INET ? 4 : 16;
 }

@@ -204,8 +204,8 @@ static void skip_to_whole(struct logring_reader *r, uint64_t head, uint64_t rese
 	uint64_t turn = reserved / LOGRING_BYTES * LOGRING_BYTES;
 	uint64_t to = min_of(turn, head);
 
-	if (to <= r->tail)
-		to = head;
+	/* Both lie before it: the head was looked at, and the turn began less than a ring's bytes ago. */
+	must(to > r->tail);
 	r->dropped += to - r->tail;
 	r->tail = to;
 }

@@ -86,12 +86,12 @@ static const char *value_of(const char *line, const char *key)
 	return *line == '=' ? line + 1 : NULL;
 }
 
+/* The line begins with a bracket. */
 static bool is_section(const char *line, const char *section)
 {
 	size_t n = strlen(section);
 
-	line += strspn(line, blanks);
-	return line[0] == '[' && strncmp(line + 1, section, n) == 0 && line[1 + n] == ']';
+	return strncmp(line + 1, section, n) == 0 && line[1 + n] == ']';
 }
 
 /* Each word of the value behind what is there. */
@@ -126,7 +126,7 @@ int unitword_find(const char *text, size_t n, const char *section, const char *k
 		const char *value = here ? value_of(line, key) : NULL;
 
 		if (line[strspn(line, blanks)] == '[')
-			here = is_section(line, section);
+			here = is_section(line + strspn(line, blanks), section);
 		else if (value != NULL && add(value, ret, cap) < 0)
 			e = -E2BIG;
 	}

@@ -28,10 +28,11 @@ void render_time(uint64_t wall_us, char ret[TS_LEN + 1])
 	size_t n;
 
 	/* A year of five digits would break the form: such a time is none of a clock's. */
-	if (s < 0 || s > 253402300799 || !gmtime_r(&s, &tm)) {
+	if (s > 253402300799) {
 		wall_us = 0;
-		tm = (struct tm){.tm_year = 70, .tm_mday = 1};
+		s = 0;
 	}
+	must(gmtime_r(&s, &tm));
 	n = strftime(ret, TS_LEN + 1, "%Y-%m-%dT%H:%M:%S", &tm);
 	(void)snprintf(ret + n, TS_LEN + 1 - n, ".%06uZ", (unsigned)(wall_us % 1000000));
 }
@@ -138,7 +139,7 @@ void render_event(struct buf *b, uint64_t wall_us, const void *p, size_t n)
 	member(b, "event", row->name, strlen(row->name));
 	(void)event_decode(p, n, &id, event_field, &f);
 	member(b, "text", row->meaning, strlen(row->meaning));
-	if (row->todo && *row->todo)
+	if (*row->todo)
 		member(b, "todo", row->todo, strlen(row->todo));
 	end(b);
 }
@@ -213,7 +214,7 @@ static void end_event(struct buf *b, enum event id)
 	const struct event_row *row = event_row(id);
 
 	member(b, "text", row->meaning, strlen(row->meaning));
-	if (row->todo && *row->todo)
+	if (*row->todo)
 		member(b, "todo", row->todo, strlen(row->todo));
 	end(b);
 }

@@ -116,7 +116,8 @@ static void put_string(struct buf *b, struct record_str s, bool cut)
 {
 	char mem[2048];
 
-	if (s.n && s.n <= sizeof(mem) && memchr(s.p, 0, s.n)) {
+	must(s.n <= sizeof(mem)); /* the bound of the longest, which record_get() holds */
+	if (s.n && memchr(s.p, 0, s.n)) {
 		for (size_t i = 0; i < s.n; i++)
 			mem[i] = s.p[i] ? s.p[i] : (char)0xff;
 		s.p = mem;
@@ -171,10 +172,8 @@ static void put_upstream(struct buf *b, const struct record *r)
 
 static void put_close(struct buf *b, const struct record *r)
 {
-	const char *close = close_rows[r->head.close].name;
-
 	buf_puts(b, ",\"close\":\"");
-	buf_puts(b, close ? close : "");
+	buf_puts(b, close_rows[r->head.close].name);
 	buf_putc(b, '"');
 }
 

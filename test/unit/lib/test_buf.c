@@ -256,6 +256,61 @@ static void hostile_packings(void **state)
 	}
 }
 
+static void edges(void **state)
+{
+	static const char wide[] = "\xf4\x90\x80\x80 \xf0\x80\x80\x80 \xf4\x8f\xbf\xbf";
+	char mem[4] = "";
+	struct buf b, odd;
+
+	(void)state;
+	buf_init(&b, 100);
+	assert_non_null(buf_room(&b, 0));
+	assert_true(buf_valid(&b));
+	buf_puts(&b, "abc");
+	assert_true(buf_valid(&b));
+	buf_drop(&b, 0);
+	assert_string_equal(buf_str(&b), "abc");
+	buf_drop(&b, 1);
+	assert_string_equal(buf_str(&b), "bc");
+	buf_drop(&b, 2);
+	assert_int_equal(b.len, 0);
+	/* beyond what Unicode has, and longer than it need be */
+	buf_put_json(&b, wide, sizeof(wide) - 1);
+	assert_string_equal(buf_str(&b), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+					"\xef\xbf\xbd \xf4\x8f\xbf\xbf\"");
+	/* a wide character that the locale cannot write fails printf itself */
+	buf_reset(&b);
+	buf_printf(&b, "%ls", L"\x80000000");
+	assert_int_equal(b.error, -EOVERFLOW);
+	buf_printf(&b, "more");
+	assert_int_equal(b.len, 0);
+	assert_string_equal(buf_str(&b), "");
+	assert_true(buf_valid(&b));
+	/* more than 32 bits say */
+	buf_reset(&b);
+	pack_bytes(&b, "", UINT32_MAX + (size_t)1);
+	assert_int_equal(b.error, -EOVERFLOW);
+	pack_bytes(&b, "", UINT32_MAX + (size_t)1);
+	assert_int_equal(b.len, 0);
+	buf_done(&b);
+	/* no room for a NUL */
+	buf_fixed(&b, mem, sizeof(mem));
+	buf_puts(&b, "abcd");
+	assert_string_equal(buf_str(&b), "");
+	assert_int_equal(b.error, -EOVERFLOW);
+	/* what no code of buf.c leaves behind */
+	odd = (struct buf){.p = mem, .len = 5, .cap = 4, .max = 4};
+	assert_false(buf_valid(&odd));
+	odd = (struct buf){.p = mem, .cap = 4, .max = 3};
+	assert_false(buf_valid(&odd));
+	odd = (struct buf){.cap = 4, .max = 4};
+	assert_false(buf_valid(&odd));
+	odd = (struct buf){.p = mem, .cap = 4, .max = 4, .error = -ENOMEM};
+	assert_true(buf_valid(&odd));
+	odd.error = -EIO;
+	assert_false(buf_valid(&odd));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -268,6 +323,7 @@ int main(void)
 		cmocka_unit_test(packs_and_unpacks),
 		cmocka_unit_test(every_cut_is_bad),
 		cmocka_unit_test(hostile_packings),
+		cmocka_unit_test(edges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

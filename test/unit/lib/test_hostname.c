@@ -106,6 +106,8 @@ static void test_addresses(void **state)
 		{"100.64.0.1", true, false, "1.0.64.100.in-addr.arpa"},
 		{"100.128.0.1", true, true, "1.0.128.100.in-addr.arpa"},
 		{"169.254.1.1", true, false, "1.1.254.169.in-addr.arpa"},
+		{"169.253.1.1", true, true, "1.1.253.169.in-addr.arpa"},
+		{"192.167.1.1", true, true, "1.1.167.192.in-addr.arpa"},
 		{"127.0.0.1", true, false, "1.0.0.127.in-addr.arpa"},
 		{"0.0.0.0", true, false, "0.0.0.0.in-addr.arpa"},
 		{"224.0.0.1", true, false, "1.0.0.224.in-addr.arpa"},
@@ -153,6 +155,7 @@ static void test_public(void **state)
 		{"*.example.org", false},
 		{"Shop.example", false},
 		{"a.123", false},
+		{"a.1-2", true},
 		{"192.0.2.7", false},
 		{"[2001:db8::7]", false},
 		{"a.localhost", false},
@@ -163,9 +166,13 @@ static void test_public(void **state)
 		{"x.onion", false},
 		{"a b.example", false},
 	};
-	char label[80];
+	char label[80], longest[300];
 
 	(void)state;
+	for (size_t n = 0; n < sizeof longest; n++)
+		longest[n] = n % 50 == 49 ? '.' : 'a';
+	for (size_t n = 252; n < 256; n++)
+		assert_true(hostname_is_public(longest, n) == (n <= 253));
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		if (hostname_is_public(rows[i].name, strlen(rows[i].name)) != rows[i].public)
 			fail_msg("%s", rows[i].name);

@@ -199,6 +199,38 @@ static void wakes_only_a_sleeper(void **state)
 	close(page_fd);
 }
 
+/* A writer is shown another reader: the old one's wake-up is closed; without one, nobody is woken. */
+static void a_reader_that_follows_another(void **state)
+{
+	struct logring_writer w, none = {.fd = -1, .wake_fd = -1};
+	struct logring_page *page;
+	void *raw;
+	int page_fd, pipe_fds[2];
+	char p[8];
+
+	(void)state;
+	assert_int_equal(logring_create(&w), 0);
+	assert_int_equal(sys_shm_create("page", sizeof(*page), &page_fd, &raw), 0);
+	page = raw;
+	page->slot[3].sleeping = 1;
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(logring_attach(&w, page_fd, 3, pipe_fds[1]), 0);
+	assert_int_equal(logring_attach(&w, page_fd, 3, -1), 0);
+	assert_int_equal(read(pipe_fds[0], p, sizeof(p)), 0);
+	logring_put(&w, LOGREC_EVENT, 1, "x", 1);
+	logring_flush(&w);
+	assert_false(w.dirty);
+	/* One that has no ring yet has nothing to tell. */
+	assert_int_equal(logring_attach(&none, page_fd, 3, -1), 0);
+	logring_flush(&none);
+	assert_true(none.dirty);
+	sys_shm_unmap(none.page, sizeof(*page));
+	logring_done(&w);
+	close(pipe_fds[0]);
+	sys_shm_unmap(page, sizeof(*page));
+	close(page_fd);
+}
+
 struct race {
 	struct logring_writer w;
 	_Atomic bool stop;
@@ -293,6 +325,38 @@ static void refuses_a_mad_writer(void **state)
 	}
 }
 
+/* A record that says that it goes on behind the ring's end, at the last place where one may begin. */
+static void refuses_a_record_over_the_end(void **state)
+{
+	enum { HEAD = 16, STEP = HEAD + LOGRING_RECORD_MAX };
+	static const struct {
+		uint32_t len;
+		uint16_t type;
+	} over = {LOGRING_RECORD_MAX, LOGREC_EVENT};
+	struct logring_writer w;
+	struct logring_reader r;
+	uint64_t wall, at;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(logring_create(&w), 0);
+	assert_int_equal(logring_open(&r, w.fd, 0), 0);
+	while (w.head + STEP <= LOGRING_BYTES) {
+		logring_put(&w, LOGREC_EVENT, 1, mem, LOGRING_RECORD_MAX);
+		logring_flush(&w);
+		assert_int_equal(next(&r, &wall, &n), 1);
+	}
+	at = r.tail;
+	assert_true(LOGRING_BYTES - at < STEP && LOGRING_BYTES - at >= HEAD);
+	logring_put(&w, LOGREC_EVENT, 1, mem, LOGRING_RECORD_MAX);
+	logring_flush(&w);
+	memcpy((char *)w.map + 4096 + at, &over, 6);
+	assert_int_equal(next(&r, &wall, &n), -EBADMSG);
+	assert_int_equal(r.tail, at);
+	logring_close(&r);
+	logring_done(&w);
+}
+
 static void refuses_what_is_no_ring(void **state)
 {
 	struct logring_reader r;
@@ -306,6 +370,12 @@ static void refuses_what_is_no_ring(void **state)
 	close(fd);
 	assert_int_equal(sys_shm_create("t", LOGRING_BYTES + 4096, &fd, &map), 0);
 	assert_int_equal(logring_open(&r, fd, 0), -EBADMSG);
+	/* its magic, and another size */
+	memcpy(map, "LogRing1", 8);
+	assert_int_equal(logring_open(&r, fd, 0), -EBADMSG);
+	((uint64_t *)map)[1] = LOGRING_BYTES;
+	assert_int_equal(logring_open(&r, fd, 0), 0);
+	logring_close(&r);
 	sys_shm_unmap(map, LOGRING_BYTES + 4096);
 	close(fd);
 }
@@ -321,6 +391,8 @@ int main(void)
 		cmocka_unit_test(wakes_only_a_sleeper),
 		cmocka_unit_test(a_torn_record_is_never_seen),
 		cmocka_unit_test(refuses_a_mad_writer),
+		cmocka_unit_test(a_reader_that_follows_another),
+		cmocka_unit_test(refuses_a_record_over_the_end),
 		cmocka_unit_test(refuses_what_is_no_ring),
 	};
 

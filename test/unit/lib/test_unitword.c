@@ -63,6 +63,7 @@ static void test_says(void **state)
 		{"Static=/static   /srv/a b\n", "Static", true, "/srv/a b", 1},
 		{"Static=/srv/www\n", "Static", true, "/srv/www", 0},
 		{"Root=/srv/w%i\n", "Root", false, "/srv/wx", 0},
+		{"Root=/srv/wxx\n", "Root", false, "/srv/www", 0},
 	};
 
 	(void)state;
@@ -89,6 +90,10 @@ static void test_bounds(void **state)
 	memset(big, 'x', 9000);
 	memcpy(big, "[S]\nK=", 6);
 	assert_int_equal(unitword_find(big, 9000, "S", "K", got, 7), -E2BIG);
+	assert_int_equal(unitword_says(big, 9000, "K", false, "x"), -E2BIG);
+	/* What stands before a line that is too long counts. */
+	memcpy(big, "K=x\n", 4);
+	assert_int_equal(unitword_says(big, 9000, "K", false, "x"), 1);
 	free(big);
 }
 
@@ -96,7 +101,8 @@ static void test_has(void **state)
 {
 	(void)state;
 	assert_true(unitword_has("a bc d", "bc") && unitword_has("a bc d", "a") && unitword_has("a bc d", "d"));
-	assert_false(unitword_has("a bc d", "b") || unitword_has("a bc d", "bc d") || unitword_has("a bc", "") ||
+	assert_true(unitword_has("a  b", "b"));
+	assert_false(unitword_has("a  b", "") || unitword_has("a bc d", "bd") || unitword_has("a bc d", "b") || unitword_has("a bc d", "bc d") || unitword_has("a bc", "") ||
 		     unitword_has("", "a"));
 }
 
@@ -120,6 +126,16 @@ static void test_whose_file(void **state)
 	}
 	assert_int_equal(fchmod(fd, 0644), 0);
 	if (geteuid() == 0) {
+		assert_int_equal(unitword_file_says(path, "K", false, "a"), 1);
+		assert_int_equal(unitword_file_says(path, "K", false, "b"), 0);
+		/* A whole mebibyte, and not a byte more. */
+		assert_int_equal(ftruncate(fd, 1 << 20), 0);
+		assert_int_equal(unitword_file_says(path, "K", false, "a"), 1);
+		assert_int_equal(ftruncate(fd, (1 << 20) + 1), 0);
+		assert_int_equal(unitword_file_says(path, "K", false, "a"), -EFBIG);
+		assert_int_equal(unitword_read(path, "S", "K", got, sizeof got), -EFBIG);
+		assert_string_equal(got, "");
+		assert_int_equal(ftruncate(fd, 8), 0);
 		assert_int_equal(fchown(fd, 1, 0), 0);
 		assert_int_equal(unitword_read(path, "S", "K", got, sizeof got), -EPERM);
 	}

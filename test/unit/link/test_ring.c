@@ -185,6 +185,39 @@ static void test_hello(void **state)
 	link_hello_fill(&h);
 	h.slots *= 2;
 	assert_int_equal(link_hello_check(&h, sizeof(h)), -EPROTONOSUPPORT);
+	link_hello_fill(&h);
+	h.data_bytes /= 2;
+	assert_int_equal(link_hello_check(&h, sizeof(h)), -EPROTONOSUPPORT);
+	link_hello_fill(&h);
+	h.min = h.max = 0;
+	assert_int_equal(link_hello_check(&h, sizeof(h)), -EPROTONOSUPPORT);
+	h.magic++;
+	assert_int_equal(link_hello_check(&h, sizeof(h)), -EPROTO);
+}
+
+static void test_room(void **state)
+{
+	static char big[LINK_FRAME_MAX];
+	struct link_end a, b;
+	int err;
+
+	(void)state;
+	pair(&a, &b);
+	assert_int_equal(link_room_max(&a, &err), LINK_FRAME_MAX);
+	assert_int_equal(put(&a, 1, big, LINK_FRAME_MAX), 0);
+	assert_int_equal(put(&a, 1, big, LINK_FRAME_MAX), 0);
+	/* What is left of the data, in whole words. */
+	assert_int_equal(link_room_max(&a, &err), LINK_DATA_BYTES - 2 * LINK_FRAME_MAX);
+	assert_int_equal(err, 0);
+	for (unsigned i = 2; i < LINK_SLOTS; i++)
+		assert_int_equal(put(&a, 1, "", 0), 0);
+	assert_int_equal(link_room_max(&a, &err), 0);
+	assert_int_equal(err, 0);
+	atomic_store(&b.page->tail, 5000);
+	assert_int_equal(link_room_max(&a, &err), 0);
+	assert_int_equal(err, -EPROTO);
+	link_end_done(&a);
+	link_end_done(&b);
 }
 
 static void test_wake(void **state)
@@ -198,7 +231,11 @@ static void test_wake(void **state)
 	assert_false(link_must_wake(&a, true)); /* nobody waits for room */
 	assert_true(link_must_wake(&a, false));
 	assert_false(link_must_wake(&a, false)); /* once for each sleep */
+	link_asleep(&b, false); /* which goes on */
+	assert_false(link_must_wake(&a, false));
 	link_awake(&b);
+	link_awake(&b);
+	assert_false(link_stop(&a, LINK_SEATS, 77)); /* a seat without words in the pages */
 	link_asleep(&b, true);
 	assert_true(link_must_wake(&a, true));
 	assert_true(link_stop(&a, 3, 77));
@@ -361,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_seals),
 		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_wake),
 		cmocka_unit_test(test_bad_gate),
 		cmocka_unit_test(test_ends),

@@ -3,6 +3,7 @@
  */
 #include "rig.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,140 @@ static void a_flood_of_fields_fits(void **state)
 	json_decref(event_of(&in));
 }
 
+/* More fields than an event has, and names that are none, are left out. */
+static void odd_fields(void **state)
+{
+	char name[40];
+	struct buf in;
+	json_t *o;
+
+	(void)state;
+	buf_init(&in, SIZE_MAX);
+	event_begin(&in, EV_STARTED);
+	memset(name, 'a', 33);
+	name[33] = 0;
+	event_field_str(&in, name, "x");
+	event_field_str(&in, name + 1, "x");
+	event_field_str(&in, "", "x");
+	for (unsigned i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof name, "f%u", i);
+		event_field_str(&in, name, "x");
+	}
+	o = event_of(&in);
+	assert_null(json_object_get(o, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+	assert_string_equal(rig_text(o, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), "x");
+	assert_string_equal(rig_text(o, "f12"), "x");
+	assert_null(json_object_get(o, "f13"));
+	json_decref(o);
+}
+
+/* Two records of one second share its text; each has its own microseconds. */
+static void one_second(void **state)
+{
+	struct record_lines lines = {0};
+	char mem[RECORD_RAW_MAX];
+	size_t n = rig_access(mem, "a", 200, "/", 1);
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, SIZE_MAX);
+	render_access(&b, &lines, when, mem, n);
+	buf_reset(&b);
+	render_access(&b, &lines, when + 1000, mem, n);
+	assert_memory_equal(b.p, "{\"ts\":\"2026-01-02T03:04:05.679901Z\"", 35);
+	buf_reset(&b);
+	render_access(&b, &lines, when + 1000000, mem, n);
+	assert_memory_equal(b.p, "{\"ts\":\"2026-01-02T03:04:06.678901Z\"", 35);
+	buf_done(&b);
+}
+
+/* What the gate says of a request besides: its scheme, its protocol, a connection that was passed on, a NUL in a text. */
+static void kinds_of_access(void **state)
+{
+	char mem[RECORD_RAW_MAX];
+	struct record r = {.head = {.status = 200, .flags = RECORD_IS_TLS | RECORD_HTTP_2}};
+	json_t *o;
+
+	(void)state;
+	r.text[RECORD_TARGET] = (struct record_str){"/a\0b", 4};
+	r.text[RECORD_FORMAT] = (struct record_str){"$nothing", 8};
+	o = access_of(mem, record_put(&r, mem));
+	assert_string_equal(rig_text(o, "scheme"), "https");
+	assert_string_equal(rig_text(o, "protocol"), "HTTP/2.0");
+	assert_string_equal(rig_text(o, "target"), "/a\xef\xbf\xbd" "b");
+	/* A format that nobody can have checked gives no line; and no id none. */
+	assert_null(json_object_get(o, "line"));
+	assert_string_equal(rig_text(o, "id"), "");
+	json_decref(o);
+	r.head.flags = RECORD_IS_TCP;
+	r.head.id[1] = 7;
+	r.text[RECORD_FORMAT].n = 0;
+	o = access_of(mem, record_put(&r, mem));
+	assert_null(json_object_get(o, "port"));
+	json_decref(o);
+	r.head.port = 5432;
+	o = access_of(mem, record_put(&r, mem));
+	assert_int_equal(json_integer_value(json_object_get(o, "port")), 5432);
+	assert_string_equal(rig_text(o, "close"), "none");
+	json_decref(o);
+	r.head.flags = RECORD_HTTP_1_0 | RECORD_COMBINED;
+	o = access_of(mem, record_put(&r, mem));
+	assert_string_equal(rig_text(o, "protocol"), "HTTP/1.0");
+	assert_string_equal(rig_text(o, "id"), "00000000000000000000000000000007");
+	assert_string_equal(rig_text(o, "line"), "- - - [02/Jan/2026:03:04:05 +0000] \"-\" 200 0 \"-\" \"-\"");
+	json_decref(o);
+}
+
+/* A text that was cut is shown as cut, where there is room for it; without room nothing is written behind the error. */
+static void cut_texts(void **state)
+{
+	static const char mark[] = "a\xe2\x80\xa6\"";
+	static char longer[3000], room[4096];
+	char mem[RECORD_RAW_MAX];
+	struct record r = {.head = {.status = 200}}, back;
+	struct buf b;
+	size_t n;
+
+	(void)state;
+	memset(longer, 'a', sizeof longer);
+	r.text[RECORD_TARGET] = (struct record_str){longer, sizeof longer};
+	n = record_put(&r, mem);
+	assert_int_equal(record_get(mem, n, &back), 0);
+	for (size_t cap = sizeof room; cap > 0; cap /= 2) {
+		buf_fixed(&b, room, cap);
+		record_members(&b, &back);
+		assert_int_equal(b.error, cap == sizeof room ? 0 : -EOVERFLOW);
+		assert_int_equal(memmem(room, b.len, mark, sizeof mark - 1) != NULL, cap == sizeof room);
+	}
+}
+
+static void what_the_log_says_itself(void **state)
+{
+	struct stream st = {.info = {.kind = PROC_END, .slot = 3}, .app = "a"};
+	struct buf b;
+	json_t *o;
+
+	(void)state;
+	buf_init(&b, SIZE_MAX);
+	render_refused(&b, when, &st, "there are too many");
+	o = rig_object(b.p, b.len);
+	assert_string_equal(rig_text(o, "role"), "");
+	json_decref(o);
+	buf_reset(&b);
+	st.info.kind = PROC_WORKER;
+	render_refused(&b, when, &st, "there are too many");
+	o = rig_object(b.p, b.len);
+	assert_string_equal(rig_text(o, "role"), "worker");
+	assert_string_equal(rig_text(o, "why"), "there are too many");
+	json_decref(o);
+	buf_reset(&b);
+	render_ring_broken(&b, when, "gate 0");
+	o = rig_object(b.p, b.len);
+	assert_string_equal(rig_text(o, "ring"), "gate 0");
+	json_decref(o);
+	buf_done(&b);
+}
+
 static void streams(void **state)
 {
 	struct stream st = {.info = {.kind = 99, .which = 2, .pid = -1}, .app = "a\"\n"};
@@ -271,6 +406,11 @@ int main(void)
 		cmocka_unit_test(malformed_access_is_said),
 		cmocka_unit_test(events),
 		cmocka_unit_test(a_flood_of_fields_fits),
+		cmocka_unit_test(odd_fields),
+		cmocka_unit_test(one_second),
+		cmocka_unit_test(kinds_of_access),
+		cmocka_unit_test(cut_texts),
+		cmocka_unit_test(what_the_log_says_itself),
 		cmocka_unit_test(streams),
 	};
 
