@@ -31,12 +31,12 @@ static const char *skip_ows(const char *p, const char *end)
 	return p;
 }
 
-/* One spec. 1 a range of the file, 0 outside of it, -1 malformed. */
+/* One spec, which has a byte at least. 1 a range of the file, 0 outside of it, -1 malformed. */
 static int one(const char **at, const char *end, uint64_t size, struct range *ret)
 {
 	uint64_t from, to = UINT64_MAX;
 
-	if (*at < end && **at == '-') {
+	if (**at == '-') {
 		++*at;
 		if (!number(at, end, &to))
 			return -1;
@@ -49,8 +49,7 @@ static int one(const char **at, const char *end, uint64_t size, struct range *re
 	if (!number(at, end, &from) || *at == end || **at != '-')
 		return -1;
 	++*at;
-	if (*at < end && **at >= '0' && **at <= '9' && !number(at, end, &to))
-		return -1;
+	(void)number(at, end, &to); /* none: to the end */
 	if (to < from)
 		return -1;
 	if (from >= size)

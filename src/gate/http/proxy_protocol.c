@@ -11,6 +11,8 @@
  */
 #include "proxy_protocol.h"
 
+#include "lib/must.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
@@ -70,8 +72,10 @@ static bool read_tlvs(const uint8_t *p, size_t n, struct proxy_header *ret)
 static int read_addresses(const uint8_t *p, size_t n, unsigned family, struct proxy_header *ret)
 {
 	static const uint8_t bytes[] = {[V2_INET] = 12, [V2_INET6] = 36, [V2_UNIX] = 216};
-	size_t used = family < sizeof(bytes) ? bytes[family] : 0;
+	size_t used;
 
+	must(family < sizeof(bytes)); /* parse_v2() refused every other */
+	used = bytes[family];
 	if (n < used)
 		return -EBADMSG;
 	if (family == V2_INET) {

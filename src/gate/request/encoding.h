@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* In the order of preference, the last the most: zstd costs the least CPU for a byte of text (measured:
- * see encoding.c), then brotli, then gzip. */
+ * see encoder.c), then brotli, then gzip. */
 enum coding { CODING_IDENTITY = 0, CODING_GZIP, CODING_BR, CODING_ZSTD, CODING_END };
 extern const char *const coding_names[CODING_END];
 /* ".gz", ".br", ".zst". */

@@ -110,16 +110,20 @@ static void put_variable(struct req *r, struct out *o, const char *name, size_t 
 	}
 }
 
-static void put_group(struct out *o, const struct regex_groups *groups, int i)
+static void put_group(struct out *o, const struct regex_groups *groups, unsigned i)
 {
-	if (groups && i >= 0 && (unsigned)i < groups->n)
+	if (groups && i < groups->n)
 		put_decoded(o, groups->subject + groups->at[i].from, groups->at[i].len);
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
 }
 
 static bool in_name(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '_';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_';
 }
 
 /* Behind a '$' at p. How many bytes it took. */
@@ -128,13 +132,14 @@ static size_t put_reference(
 {
 	bool braces = n && *p == '{';
 	size_t from = braces, to = from;
+	int group;
 
 	if (n && *p == '$') {
 		put(o, '$');
 		return 1;
 	}
-	if (n && *p >= '0' && *p <= '9') {
-		put_group(o, groups, *p - '0');
+	if (n && is_digit(*p)) {
+		put_group(o, groups, (unsigned)(*p - '0'));
 		return 1;
 	}
 	while (to < n && in_name(p[to]))
@@ -143,10 +148,11 @@ static size_t put_reference(
 		put(o, '$');
 		return 0;
 	}
-	if (to == from + 1 && p[from] >= '0' && p[from] <= '9')
-		put_group(o, groups, p[from] - '0');
-	else if (groups && regex_group_number(r->gate, groups, p + from, to - from) >= 0)
-		put_group(o, groups, regex_group_number(r->gate, groups, p + from, to - from));
+	group = groups ? regex_group_number(r->gate, groups, p + from, to - from) : -1;
+	if (to == from + 1 && is_digit(p[from]))
+		put_group(o, groups, (unsigned)(p[from] - '0'));
+	else if (group >= 0)
+		put_group(o, groups, (unsigned)group);
 	else
 		put_variable(r, o, p + from, to - from);
 	return to + braces;

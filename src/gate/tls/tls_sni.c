@@ -17,11 +17,11 @@ bool tls_sni_read(const uint8_t *p, size_t n, char ret[TLS_NAME_MAX], size_t *re
 	if (len == 0 || len >= TLS_NAME_MAX || len > n - 5)
 		return false;
 	for (size_t i = 0; i < len; i++) {
-		char c = (char)p[5 + i];
+		uint8_t c = p[5 + i];
 
-		if (c <= ' ' || c == 0x7f || (c & 0x80))
+		if (c <= ' ' || c >= 0x7f)
 			return false;
-		ret[i] = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
+		ret[i] = (char)(c >= 'A' && c <= 'Z' ? c | 32 : c);
 	}
 	/* A dot at the end is the same name. */
 	*ret_n = len > 1 && ret[len - 1] == '.' ? len - 1 : len;

@@ -39,14 +39,13 @@ static bool put_name(struct buf *b, const X509_NAME *name)
 	return good;
 }
 
-static bool put_hex(struct buf *b, const uint8_t *p, size_t n, const char *digits)
+static void put_hex(struct buf *b, const uint8_t *p, size_t n, const char *digits)
 {
 	for (size_t i = 0; i < n; i++) {
 		buf_putc(b, digits[p[i] >> 4]);
 		buf_putc(b, digits[p[i] & 15]);
 	}
 	buf_putc(b, 0);
-	return true;
 }
 
 static bool put_serial(struct buf *b, const X509 *x)
@@ -54,8 +53,10 @@ static bool put_serial(struct buf *b, const X509 *x)
 	const ASN1_INTEGER *serial = X509_get0_serialNumber(x);
 	int n = ASN1_STRING_length(serial);
 
-	return n > 0 && n <= 64 &&
-	       put_hex(b, ASN1_STRING_get0_data(serial), (size_t)n, "0123456789ABCDEF");
+	if (n <= 0 || n > 64)
+		return false;
+	put_hex(b, ASN1_STRING_get0_data(serial), (size_t)n, "0123456789ABCDEF");
+	return true;
 }
 
 static bool put_der(struct buf *b, const X509 *x)
@@ -67,7 +68,7 @@ static bool put_der(struct buf *b, const X509 *x)
 	bool good = n > 0 && EVP_Digest(der, (size_t)n, sum, NULL, EVP_sha256(), NULL) == 1;
 
 	if (good)
-		(void)put_hex(b, sum, sizeof(sum), "0123456789abcdef");
+		put_hex(b, sum, sizeof(sum), "0123456789abcdef");
 	if (good && n <= DER_FIELD_MAX) {
 		base64_encode(der, (size_t)n, text);
 		buf_putc(b, ':');

@@ -39,6 +39,8 @@ static void who_takes_what(void **state)
 		{"*;q=0", CODING_IDENTITY},
 		{"gzip;q=0", CODING_IDENTITY},
 		{"gzip;q=0.0", CODING_IDENTITY},
+		{"gzip;q=0.0009", CODING_IDENTITY},
+		{"gzip;q=0.5:", CODING_GZIP},
 		{"br;q=0, *", CODING_ZSTD},
 		{"zstd;q=0, *;q=0.5", CODING_BR},
 		{"gzip;q=1.0, br;q=0.5", CODING_GZIP},

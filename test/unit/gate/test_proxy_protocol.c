@@ -119,6 +119,8 @@ static void v1_refused(void **state)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		bad(lines[i], strlen(lines[i]), -EBADMSG);
 	bad(B("PROXY TCP4 1.2.3.4\0 1.2.3.4 1 2\r\n"), -EBADMSG);
+	/* A word that is longer than the longest address. */
+	bad(B("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:f:f 1.2.3.4 1 2\r\n"), -EBADMSG);
 	memset(line, 'x', sizeof(line));
 	memcpy(line, "PROXY UNKNOWN ", 14);
 	bad(line, PROXY_V1_MAX, -EMSGSIZE);
