@@ -203,6 +203,9 @@ int wsgi_run(struct wsgi *w, unsigned thread)
 
 		if (res == -EAGAIN) {
 			seen = link_worker_seen(w->worker);
+			/* Behind `seen`: the byte of a signal may have woken another thread, which cannot hear it. */
+			if (PyErr_CheckSignals() < 0)
+				return -1;
 			res = link_worker_take(w->worker, thread, &req);
 		}
 		if (res == -ESHUTDOWN)

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -265,6 +266,41 @@ static void test_threads(void **state)
 	assert_int_equal(rig_end(&r), 0);
 }
 
+/* Each signal is heard at once, also one that comes while the threads go to sleep: they sleep until then. */
+static void test_signals(void **state)
+{
+	struct fake_req *f[4];
+	int heard[2];
+	char fd[16], byte;
+	struct rig r;
+
+	(void)state;
+	assert_int_equal(pipe(heard), 0);
+	snprintf(fd, sizeof(fd), "%d", heard[1]);
+	setenv("HEARD_FD", fd, 1);
+	rig_up(&r, "wsgi_app:hears()", "4");
+	unsetenv("HEARD_FD");
+	expect(&r, "/hello", 200, "Hello");
+	for (int i = 0; i < 1500; i++) {
+		struct pollfd p = {.fd = heard[0], .events = POLLIN};
+
+		for (unsigned k = 0; k < ARRAY_LEN(f); k++) {
+			f[k] = fake_req_new(&r.g, "GET", "/hello", 0);
+			fake_req_start(f[k]);
+		}
+		for (unsigned k = 0; k < ARRAY_LEN(f); k++) {
+			wait_over(&r, f[k]);
+			fake_req_free(f[k]);
+		}
+		assert_int_equal(kill(r.pid, SIGUSR2), 0);
+		assert_int_equal(poll(&p, 1, 10000), 1);
+		assert_int_equal(read(heard[0], &byte, 1), 1);
+	}
+	close(heard[0]);
+	close(heard[1]);
+	assert_int_equal(rig_end(&r), 0);
+}
+
 static void test_fork(void **state)
 {
 	struct rig r;
@@ -354,6 +390,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_death),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_fork),
 	};
 	const char *n = getenv("STEAD_BENCH");

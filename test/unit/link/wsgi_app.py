@@ -193,3 +193,9 @@ def app(environ, start_response):
 
 def make():
     return app
+
+
+def hears():
+    """What is heard of SIGUSR2 is told."""
+    signal.signal(signal.SIGUSR2, lambda *_: os.write(int(os.environ["HEARD_FD"]), b"."))
+    return app
