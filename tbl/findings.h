@@ -28,7 +28,8 @@ FINDING(CLOCK_UNSEEN, clock, DOCTOR_UNSEEN, "the state of the clock cannot be re
 FINDING(DISK_OK, disk, DOCTOR_OK, "there is room", "", "")
 FINDING(DISK_LOW, disk, DOCTOR_WARNING, "the disk is nearly full", "a full disk stops deploys, renewals of certificates and databases", "du -xh --max-depth=2 {} | sort -h | tail")
 FINDING(DISK_FULL, disk, DOCTOR_ERROR, "the disk is full", "nothing can be written: no state, no log, no database", "du -xh --max-depth=2 {} | sort -h | tail")
-FINDING(INODES_LOW, disk, DOCTOR_WARNING, "the filesystem has hardly any inodes left", "no new file can be made when they are used up, though there is room", "du -x --inodes --max-depth=2 {} | sort -n | tail")
+FINDING(INODES_LOW, disk, DOCTOR_WARNING, "the filesystem has few inodes left", "no new file can be made when they are used up, though there is room; df -i shows them", "du -x --inodes --max-depth=2 {} | sort -n | tail")
+FINDING(INODES_FULL, disk, DOCTOR_ERROR, "the filesystem has hardly any inodes left", "soon no new file can be made, though there is room; `stead deploy` is refused meanwhile, and an app that uses them up is stopped", "du -x --inodes --max-depth=2 {} | sort -n | tail")
 FINDING(DISK_READONLY, disk, DOCTOR_ERROR, "the filesystem cannot be written", "it was mounted read-only, or the kernel made it so after an error of the disk", "dmesg | tail; mount -o remount,rw {}")
 FINDING(DISK_UNSEEN, disk, DOCTOR_UNSEEN, "the filesystem cannot be looked at", "{}", "df")
 

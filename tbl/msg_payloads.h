@@ -432,10 +432,12 @@ struct msg_accounts {
 /* PROTECTION: where each controller is. */
 enum protection_cgroup { PROTECTION_NONE = 0, PROTECTION_V1, PROTECTION_V2 };
 enum protection_controller { PROTECTION_MEMORY = 0, PROTECTION_CPU, PROTECTION_TASKS, PROTECTION_IO, PROTECTION_CONTROLLERS };
-/* DISK: less than `floor` bytes are free where the state is; the app that wrote most of it and was ended; 0: nobody. */
+/* DISK: less than `floor` bytes or inodes are free where the state is; the app that wrote or made most of what went and
+ * was ended; 0: nobody. DISK_MADE: the app that is to be. */
+enum disk_what { DISK_BYTES = 0, DISK_INODES, DISK_INODES_WHO };
 struct msg_disk {
-	uint32_t app, pad;
-	uint64_t wrote, free, floor;
+	uint32_t app, what; /* enum disk_what; of INODES_WHO, which no ctl before it answers, app is 0 */
+	uint64_t wrote, free, floor; /* wrote: of INODES_WHO how many an app must have made to be ended */
 };
 struct msg_protection {
 	uint32_t kill; /* 1: each process has a cgroup from its birth, with which it is ended */

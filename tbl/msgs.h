@@ -48,7 +48,7 @@ MSG(UPGRADED, 161, P(PARENT), P(CTL), msg_done, 0, 0, "answer to UPGRADE: err 0,
 MSG(NOTIFY_END, 124, P(PARENT), P(LOG), msg_service, 0, 0, "it is dead: close its socket")
 MSG(PROTECTION, 140, P(PARENT), P(CTL), msg_protection, 0, 0, "what this machine lets the parent hold apps to; then packed: why the limits are not in effect, or \"\"; after START, and when it changes")
 MSG(ACCOUNTS, 141, P(PARENT), P(CTL), msg_accounts, 0, 0, "as whom apps may run besides their own users; packed, of each: uid, gid, how many further groups, each of them, name; then of each that may not: name, why; after START and before each CHECK")
-MSG(DISK, 142, P(PARENT), P(CTL), msg_disk, 0, 0, "the disk of the state is full but for the reserve, and which app did that: it was ended, and is to stay so")
+MSG(DISK, 142, P(PARENT), P(CTL), msg_disk, 0, 0, "the disk of the state is full but for the reserve, and which app did that: it was ended, and is to stay so. INODES_WHO asks who made files: then packed u64 since when in milliseconds since 1970, and of each folder outside of the state where an app may write: u32 app, u32 uid, the folder; answered with DISK_MADE")
 MSG(RELOAD, 150, P(PARENT), P(CTL), none, 0, 0, "a server: read the configuration again (SIGHUP); SERVING says when that is done")
 
 /* processes tell the parent */
@@ -79,6 +79,7 @@ MSG(ONESHOT, 305, P(CTL), P(PARENT), msg_oneshot, 0, 0, "start one of a one-shot
 MSG(ONESHOT_KILL, 306, P(CTL), P(PARENT), msg_oneshot, 0, 0, "end it now")
 MSG(SHUTDOWN, 307, P(CTL), P(PARENT), msg_stop, 0, 0, "stop everything gracefully, as on SIGTERM")
 MSG(GATES, 308, P(CTL), P(PARENT), msg_gates, 0, 0, "so many gates shall serve: missing ones are started, surplus ones drained")
+MSG(DISK_MADE, 310, P(CTL), P(PARENT), msg_disk, 0, 0, "answer to DISK of INODES_WHO: that app made so many; 0: nobody made enough")
 MSG(SERVING, 330, P(CTL), P(PARENT), msg_serving, 0, 0, "how the server stands; then: a line for systemd's STATUS=")
 
 MSG(UPGRADE, 340, P(CTL), P(PARENT), none, 0, 0, "go over to another version; packed: the name of its folder, beside that of this version; id: the answer's")

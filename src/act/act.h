@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "lib/buf.h"
 #include "oneshot/oneshot.h"
 
 enum {
@@ -27,6 +28,7 @@ enum {
 	ACT_OWNER_MAX = 100,    /* of a state folder's path in an account's comment */
 	ACT_SAME_NAME_MAX = 99, /* apps of one name */
 	ACT_ALLOWED_MAX = 2048, /* bytes of AllowUsers= */
+	ACT_MADE_NAME_MAX = 64, /* an app's name in INODES_MADE */
 };
 #define ACT_APP_PREFIX "app-"
 #define ACT_APP_COMMENT "stead app" /* in /etc/passwd: who made the account; the state folder follows */
@@ -42,6 +44,7 @@ struct act_ctx {
 	const char *run_root;   /* /run/stead: folders too */
 	const char *operators;  /* /etc/stead */
 	int view_fd;            /* where folders are mounted for the gates; may be none */
+	struct unpack more;     /* what follows the arguments: of INODES_MADE alone */
 	char result[ACT_RESULT_MAX];
 };
 
@@ -93,6 +96,10 @@ int act_persist(struct act_ctx *ctx, const char *release, const char *keep, cons
  * they keep that. The result: "kept" and the reason; or "mapped" or "plain" (whether the files are shown with their owner's rights),
  * how many of its files gates cannot read as far as was looked, and the first of them. */
 int act_tree_mount(struct act_ctx *ctx, const char *from, const char *to, const char *file, const char *old);
+/* Which app made most of the files that the file system of the state folder got since that time (seconds since 1970, and ms), when it
+ * made that many; see made.c. ctx->more: packed name, u32 uid, folder, of each folder elsewhere. The result: how many and
+ * its name ("." is the folder's own app), or "" when nobody made so many. */
+int act_inodes_made(struct act_ctx *ctx, const char *state, const char *since, const char *ms, const char *least);
 /* The group `stead` and every role's user, at boot. */
 int act_boot(struct act_ctx *ctx);
 

@@ -63,6 +63,8 @@ static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
 		return act_persist(ctx, args[0], args[1], args[2]);
 	case ACT_TREE_MOUNT:
 		return act_tree_mount(ctx, args[0], args[1], args[2], args[3]);
+	case ACT_INODES_MADE:
+		return act_inodes_made(ctx, args[0], args[1], args[2], args[3]);
 	case ACT_NONE:
 	case ACT_END:
 		break;
@@ -71,7 +73,7 @@ static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
 		"stead-act does not know that act.");
 }
 
-static int read_ask(struct oneshot *o, enum act *ret_act, const char **ret_args)
+static int read_ask(struct oneshot *o, enum act *ret_act, const char **ret_args, struct unpack *ret_more)
 {
 	struct msg_act_ask ask;
 	struct unpack u;
@@ -88,6 +90,9 @@ static int read_ask(struct oneshot *o, enum act *ret_act, const char **ret_args)
 	for (unsigned i = 0; i < act_rows[ask.act].args; i++)
 		ret_args[i] = unpack_str(&u);
 	*ret_act = (enum act)ask.act;
+	*ret_more = u;
+	if (ask.act == ACT_INODES_MADE)
+		return u.bad ? -EPROTO : 0;
 	return unpack_done(&u) ? 0 : -EPROTO;
 }
 
@@ -141,7 +146,7 @@ int main(int argc, char **argv)
 	if (r < 0)
 		fatal("act", "descriptor 3 is not the channel of who may ask: %s", strerror(-r));
 	ctx.o = &o;
-	if (read_ask(&o, &act, args) < 0)
+	if (read_ask(&o, &act, args, &ctx.more) < 0)
 		fatal("act", "malformed question");
 	/* `stead restore` makes the users of apps, as ctl does for a deploy. */
 	if (is_roots_own(act) != by_root && !(by_root && act == ACT_USER_APP))

@@ -112,7 +112,17 @@ static bool has_room(struct client *cl)
 	struct statvfs v;
 	char text[200];
 
-	if (fstatvfs(cl->ctl->state_fd, &v) < 0 || room_free(&v) >= room_floor(room_total(&v)))
+	if (fstatvfs(cl->ctl->state_fd, &v) < 0)
+		return true;
+	if (room_counts_inodes(&v) && v.f_favail < room_inodes_floor(v.f_files)) {
+		(void)snprintf(text, sizeof text, "The disk of stead's state has %llu inodes free, and %llu are kept for what runs.",
+			(unsigned long long)v.f_favail, (unsigned long long)room_inodes_floor(v.f_files));
+		client_end(cl, VERB_EXIT_FAILED, text,
+			"remove files, then deploy again: `du -x --inodes --max-depth=2 /var/lib/stead/apps | sort -n | tail` shows which app has how many",
+			NULL);
+		return false;
+	}
+	if (room_free(&v) >= room_floor(room_total(&v)))
 		return true;
 	(void)snprintf(text, sizeof text, "The disk of stead's state has %llu MB free, and %llu MB are kept for what runs.",
 		(unsigned long long)(room_free(&v) >> 20), (unsigned long long)(room_floor(room_total(&v)) >> 20));

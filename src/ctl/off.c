@@ -160,15 +160,26 @@ void off_heard_disk(struct ctl *c, const struct msg *m)
 {
 	char wrote[24], left[24];
 	struct msg_disk d;
+	const char *tail;
 	struct app *a;
+	size_t n;
 
-	if (msg_get(m, &d, sizeof d, sizeof d) < 0 || !d.app || !(a = apps_numbered(c, d.app)))
+	if (msg_get(m, &d, sizeof d, sizeof d) < 0)
+		return;
+	tail = msg_tail(m, sizeof d, &n);
+	if (d.what == DISK_INODES_WHO)
+		inodes_ask(c, &d, tail, n);
+	if (d.what > DISK_INODES || !d.app || !(a = apps_numbered(c, d.app)))
 		return;
 	(void)snprintf(wrote, sizeof wrote, "%llu", (unsigned long long)d.wrote);
 	(void)snprintf(left, sizeof left, "%llu", (unsigned long long)d.free);
-	say(c, EV_DISK_FILLED, "app", a->name, "wrote", wrote, "free", left, NULL);
+	if (d.what == DISK_INODES)
+		say(c, EV_INODES_FILLED, "app", a->name, "made", wrote, "free", left, NULL);
+	else
+		say(c, EV_DISK_FILLED, "app", a->name, "wrote", wrote, "free", left, NULL);
 	if (c->up && !c->up->failing && strcmp(c->up->app.name, a->name) == 0)
-		up_fail(c->up, VERB_EXIT_FAILED, "remove what it wrote, then try again", "%s filled the disk, and was stopped.", a->name);
+		up_fail(c->up, VERB_EXIT_FAILED, "remove what it wrote, then try again", "%s %s, and was stopped.", a->name,
+			d.what == DISK_INODES ? "used up the inodes of the disk" : "filled the disk");
 	if (a->run->off.stopped)
 		return;
 	a->run->off.stopped = true;

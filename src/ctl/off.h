@@ -5,6 +5,7 @@
 #define STEAD_CTL_OFF_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <jansson.h>
 
@@ -14,6 +15,7 @@ struct client;
 struct ctl;
 struct gate_peer;
 struct msg;
+struct msg_disk;
 struct msg_proc_state;
 
 /* What a client of start or stop waits for. */
@@ -30,8 +32,10 @@ struct off {
 
 /* The table `app_off`, made when it is not there yet, into the apps that are known. */
 int state_load_off(struct ctl *c);
-/* It filled the disk and was ended (DISK): from now on it is stopped. */
+/* It filled the disk, or used up its inodes, and was ended (DISK): from now on it is stopped. Or it is asked who did. */
 void off_heard_disk(struct ctl *c, const struct msg *m);
+/* inodes.c: have it counted who made files, by DISK of INODES_WHO and what is packed behind it; answered to the parent. */
+void inodes_ask(struct ctl *c, const struct msg_disk *d, const char *tail, size_t n);
 /* For a flow that takes the app live: it is not stopped any more. */
 void off_clear(struct ctl *c, struct app *a);
 /* A new gate is told. */

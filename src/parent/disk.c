@@ -10,6 +10,9 @@
  *
  * A reserve, a file of blocks taken before, is given up at that moment, so that the state can be written, records too, and
  * what the others' databases must write. It is taken again when there is room. Owns that file.
+ *
+ * Inodes run out in their own way: inodes.c. Without root there is neither guard: app, state and whatever else lies there
+ * are one user's, whom his own quota holds to account, and who can make files past every process of stead.
  */
 #include "parent.h"
 #include "lib/room.h"
@@ -24,7 +27,7 @@
 #include <unistd.h>
 
 enum { SOON_MS = 250, NEAR_MS = 2000, SELDOM_MS = 5000, PROCS_BYTES_MAX = 64 * 1024, PROCS_MAX = 2048, BLAME_SHARE = 4 };
-enum { RESERVE_MAX = 256 << 20, LOST_MIN = 1 << 20 };
+enum { RESERVE_MAX = 256 << 20, LOST_MIN = 1 << 20, LOST_INODES_MIN = 256 };
 
 /* ---- who writes ---- */
 
@@ -134,7 +137,7 @@ static const struct disk_writer *most(const struct disk *d, uint64_t lost)
 
 /* ---- what is done ---- */
 
-static void end_app(struct parent *p, uint32_t app)
+void disk_end_app(struct parent *p, uint32_t app)
 {
 	for (struct cgroup_group *g = p->cgroups.groups; g != NULL; g = g->next)
 		if (g->app == app && g->v2 >= 0)
@@ -204,7 +207,7 @@ static void below(struct parent *p, uint64_t left, uint64_t lost)
 	}
 	if (who == NULL)
 		return;
-	end_app(p, who->app);
+	disk_end_app(p, who->app);
 	tell(p, who->app, wrote(who), left);
 }
 
@@ -221,9 +224,10 @@ static bool look(struct parent *p)
 
 	if (!d->on || p->stop_step != STOP_NOT || fstatvfs(p->state_fd, &v) < 0)
 		return false;
-	uint64_t left = room_free(&v), lost = d->free_last > left ? d->free_last - left : 0;
+	uint64_t left = room_free(&v), lost = d->free_last > left ? d->free_last - left : 0, lost_inodes;
+	bool near_ = inodes_look(p, &v, &lost_inodes);
 	d->floor = room_floor(room_total(&v));
-	d->pause_ms = lost >= LOST_MIN ? SOON_MS : min_of(2 * d->pause_ms, (uint64_t)NEAR_MS);
+	d->pause_ms = lost >= LOST_MIN || lost_inodes >= LOST_INODES_MIN ? SOON_MS : min_of(2 * d->pause_ms, (uint64_t)NEAR_MS);
 	count(p);
 	if (left < d->floor) {
 		below(p, left, lost);
@@ -236,7 +240,7 @@ static bool look(struct parent *p)
 	/* What is given up or taken is nobody's doing. */
 	if (fstatvfs(p->state_fd, &v) == 0)
 		d->free_last = room_free(&v);
-	return is_near(d, left, lost);
+	return is_near(d, left, lost) || near_;
 }
 
 void disk_look(struct parent *p)
@@ -266,7 +270,7 @@ void disk_init(struct parent *p)
 	struct stat st;
 
 	d->timer.op.kind = OP_DISK;
-	d->reserve_fd = -1;
+	d->reserve_fd = d->inodes.reserve_fd = -1;
 	if (!p->root || fstatvfs(p->state_fd, &v) < 0)
 		return;
 	d->on = true;
@@ -278,6 +282,7 @@ void disk_init(struct parent *p)
 		d->reserve = (uint64_t)st.st_size;
 	if (d->reserve != 0 && d->free_last < d->floor)
 		give_up(p);
+	inodes_init(p, &v);
 	loop_timer_in(p->loop, &d->timer, SOON_MS);
 }
 
@@ -287,4 +292,5 @@ void disk_done(struct parent *p)
 	if (p->disk.reserve_fd >= 0)
 		close(p->disk.reserve_fd);
 	p->disk.reserve_fd = -1;
+	inodes_done(p);
 }

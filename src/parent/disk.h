@@ -4,6 +4,7 @@
 #ifndef STEAD_PARENT_DISK_H
 #define STEAD_PARENT_DISK_H
 
+#include "inodes.h"
 #include "lib/loop.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ struct disk {
 	bool on, low;
 	uint64_t floor, reserve; /* bytes; reserve 0: it is given up, or could not be had */
 	uint64_t free_last, pause_ms;
+	struct inodes inodes;
 	struct disk_writer writer[DISK_WRITERS_MAX];
 	unsigned n;
 };
@@ -33,6 +35,8 @@ void disk_init(struct parent *p);
  * watchdog's timer, so that a quiet server wakes up for nothing else. */
 void disk_look(struct parent *p);
 void disk_done(struct parent *p);
+/* All processes of that app are killed. */
+void disk_end_app(struct parent *p, uint32_t app);
 op_done disk_on_timer;
 
 #endif

@@ -102,10 +102,8 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 		sets_heard(p, m);
 		break;
 	case MSG_ONESHOT:
-		oneshot_start(p, m);
-		break;
 	case MSG_ONESHOT_KILL:
-		oneshot_kill(p, m);
+		(m->h.type == MSG_ONESHOT ? oneshot_start : oneshot_kill)(p, m);
 		break;
 	case MSG_WANT:
 		hear_want(p, from, m);
@@ -116,6 +114,9 @@ void hear_message(struct parent *p, struct run *from, struct msg *m)
 		break;
 	case MSG_SERVING:
 		notify_serving(p, m);
+		break;
+	case MSG_DISK_MADE:
+		inodes_heard(p, m);
 		break;
 	case MSG_UPGRADE:
 	case MSG_UPGRADE_TRIED:

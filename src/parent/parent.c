@@ -37,7 +37,7 @@ void parent_init(struct parent *p, const struct parent_ops *ops)
 	p->signals.fd = p->lifeline.fd = p->server.notify.fd = -1;
 	p->settle.kind = OP_SETTLE;
 	p->recycle.op.kind = OP_RECYCLE;
-	p->disk.reserve_fd = -1;
+	p->disk.reserve_fd = p->disk.inodes.reserve_fd = -1;
 	keep_init(p);
 	for (unsigned i = 0; i < ONESHOTS_MAX; i++) {
 		child_init(&p->oneshot[i].child, CHILD_ONESHOT);

@@ -388,8 +388,9 @@ def test_it_sees_a_running_stead(stead, app_folder):
 @pytest.mark.root
 def test_a_full_disk_is_told(work):
     """On a file system of 48 MB; and one without inodes."""
-    for options, finding in (("size=48m", "disk_full"), ("size=2g,nr_inodes=1000", "inodes_low")):
-        fill = "i=0; while [ $i -lt 990 ]; do : > /mnt/$i; i=$((i+1)); done;" if "nr_inodes" in options else ""
+    for options, files, finding in (("size=48m", 0, "disk_full"), ("size=2g,nr_inodes=1000", 800, "inodes_low"),
+                                    ("size=2g,nr_inodes=1000", 950, "inodes_full")):
+        fill = f"i=0; while [ $i -lt {files} ]; do : > /mnt/$i; i=$((i+1)); done;"
         done = subprocess.run(["unshare", "-m", "sh", "-ec",
                                f"mount -t tmpfs -o {options} none /mnt; {fill} exec {STEAD} doctor disk --json --state /mnt"],
                               stdout=subprocess.PIPE, text=True, timeout=TIMEOUT)

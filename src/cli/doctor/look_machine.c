@@ -3,6 +3,8 @@
  */
 #include "doctor.h"
 
+#include "lib/room.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -86,9 +88,8 @@ static void look_at(struct doctor *d, const char *path)
 		found(d, FINDING_DISK_LOW, path, "%s: %" PRIu64 " MB of %" PRIu64 " MB are left", path, free_bytes / MB, all / MB);
 	else
 		found(d, FINDING_DISK_OK, NULL, "%s: %" PRIu64 " MB of %" PRIu64 " MB are left", path, free_bytes / MB, all / MB);
-	/* A filesystem that makes them as needed says 0 of 0. */
-	if (v.f_files && v.f_favail * 1000 / v.f_files < FULL_PERMILLE)
-		found(d, FINDING_INODES_LOW, path, "%s: %" PRIu64 " of %" PRIu64 " are left", path, (uint64_t)v.f_favail, (uint64_t)v.f_files);
+	if (room_counts_inodes(&v) && v.f_favail < 2 * room_inodes_floor(v.f_files))
+		found(d, v.f_favail < room_inodes_floor(v.f_files) ? FINDING_INODES_FULL : FINDING_INODES_LOW, path, "%s: %" PRIu64 " inodes of %" PRIu64 " are left", path, (uint64_t)v.f_favail, (uint64_t)v.f_files);
 }
 
 static uint64_t device_of(const char *path)
