@@ -67,7 +67,7 @@ ROWS = [
      [f"forbidden acts as {role}" for role in
       ("worker", "build", "check", "db", "resolve", "auth", "keys", "certs", "gate", "log", "ctl")]),
     ("fill the disk", "who does is ended, by bytes and by inodes; the others write on and deploy",
-     ["fill the disk, bytes", "fill the disk, inodes"]),
+     ["fill the disk, bytes", "fill the disk, hidden bytes", "fill the disk, inodes"]),
     ("ACME", "1,000 issued", ["names issued in one run"]),
     ("a name by one command", "`stead domain add NAME`: its certificate by itself", ["domain add --wait: a certificate by itself"]),
     ("a fresh server in a browser", "a page by name over HTTPS, signed, there after a reboot", ["the guestbook of a fresh server in Chromium"]),

@@ -2,11 +2,14 @@
  * disk.c: no app may fill the disk that stead's state and the other apps live on.
  *
  * Called by main.c and by timers. There is no quota that every file system has as it is mounted, so this is a guard: with
- * much room it looks when the watchdog wakes the parent anyway; with less each quarter of a second while it shrinks, and
- * each two seconds while it does not. When less is free than
+ * much room it looks when the watchdog wakes the parent anyway, sooner where that could be too late at the most that a
+ * machine does in a second and an app runs that could; with less room each quarter of a second or sooner while it shrinks,
+ * and each two seconds while it does not. When less is free than
  * the floor (lib/room.h), the app whose processes wrote most of what went since the look before is ended, and ctl told,
  * which keeps it stopped. Nobody is blamed who has not written at least a quarter of it, as the kernel counts for each
- * process; what it does not count, fallocate(2), an app may not do (filter.c).
+ * process; what it does not count, fallocate(2), an app may not do (filter.c). A process can keep its user from reading that
+ * count (PR_SET_DUMPABLE, a program that nobody may read), and the parent looks as its user (proc_as.c). When nobody else
+ * wrote that much, the app that does so is taken to have, if its cgroup was in the kernel as long as writing it takes.
  *
  * A reserve, a file of blocks taken before, is given up at that moment, so that the state can be written, records too, and
  * what the others' databases must write. It is taken again when there is room. Owns that file.
@@ -26,13 +29,18 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { SOON_MS = 250, NEAR_MS = 2000, SELDOM_MS = 5000, PROCS_BYTES_MAX = 64 * 1024, PROCS_MAX = 2048, BLAME_SHARE = 4 };
+enum { SOON_MIN_MS = 50, SOON_MS = 250, NEAR_MS = 2000, SELDOM_MS = 5000, PROCS_BYTES_MAX = 64 * 1024, PROCS_MAX = 2048, BLAME_SHARE = 4 };
 enum { RESERVE_MAX = 256 << 20, LOST_MIN = 1 << 20, LOST_INODES_MIN = 256 };
+/* What apps can make of a disk's room in a millisecond, at the most. */
+enum { BYTES_A_MS = 1 << 20, INODES_A_MS = 100 };
+/* What one processor can write in a µs, at the most: its memory is not faster. */
+enum { BYTES_A_US = 20000 };
 
 /* ---- who writes ---- */
 
-/* Bytes that went into write(2), or to a disk by a mapping; whichever is more. 0: it is gone. */
-static uint64_t written_by(long pid)
+/* Bytes that went into write(2), or to a disk by a mapping; whichever is more. 0: it is gone. -EACCES: it is there and not
+ * to be seen. */
+static int written_by(long pid, uint64_t *ret)
 {
 	char path[48], text[512], *at;
 	uint64_t chars = 0, disk = 0;
@@ -41,8 +49,9 @@ static uint64_t written_by(long pid)
 
 	snprintf(path, sizeof(path), "/proc/%ld/io", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
+	*ret = 0;
 	if (fd < 0)
-		return 0;
+		return kill((pid_t)pid, 0) == 0 ? -EACCES : 0;
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	text[n > 0 ? n : 0] = '\0';
@@ -50,7 +59,35 @@ static uint64_t written_by(long pid)
 		chars = strtoull(at + 7, NULL, 10);
 	if ((at = strstr(text, "\nwrite_bytes: ")) != NULL)
 		disk = strtoull(at + 14, NULL, 10);
-	return max_of(chars, disk);
+	*ret = max_of(chars, disk);
+	/* It is opened by anybody's right to the file, and read by whoever may look into the process. */
+	return n >= 0 || kill((pid_t)pid, 0) < 0 ? 0 : -EACCES;
+}
+
+static void count_process(struct disk_writer *w, long pid)
+{
+	uint64_t bytes;
+
+	if (written_by(pid, &bytes) < 0)
+		w->hides = true;
+	w->now += bytes;
+}
+
+/* How long all of its processes were in the kernel, by its cgroup (v2); 0: it is not told. */
+static uint64_t system_us(const struct parent *p, uint32_t app)
+{
+	uint64_t us = 0;
+	char *text, *at;
+	size_t n;
+
+	for (const struct cgroup_group *g = p->cgroups.groups; g != NULL; g = g->next) {
+		if (g->app != app || g->v2 < 0 || sys_read_file(g->v2, "cpu.stat", 4096, &text, &n) < 0)
+			continue;
+		if ((at = strstr(text, "system_usec ")) != NULL)
+			us += strtoull(at + 12, NULL, 10);
+		free(text);
+	}
+	return us;
 }
 
 static struct disk_writer *writer_of(struct disk *d, uint32_t app)
@@ -73,7 +110,7 @@ static void count_child(const struct parent *p, struct disk_writer *w, const str
 		return;
 	if (c->cgroup_fd < 0 || sys_read_file(c->cgroup_fd, "cgroup.procs", PROCS_BYTES_MAX, &text, &n) < 0) {
 		proc_as_begin(p, c);
-		w->now += written_by(c->pid);
+		count_process(w, c->pid);
 		proc_as_end(p);
 		return;
 	}
@@ -83,10 +120,18 @@ static void count_child(const struct parent *p, struct disk_writer *w, const str
 
 		if (end == at)
 			break;
-		w->now += written_by(pid);
+		count_process(w, pid);
 	}
 	proc_as_end(p);
 	free(text);
+}
+
+static void count_system(const struct parent *p, struct disk_writer *w)
+{
+	uint64_t us = system_us(p, w->app);
+
+	w->system_before_us = w->system_us != 0 ? w->system_us : us;
+	w->system_us = us;
 }
 
 static void count(struct parent *p)
@@ -97,6 +142,7 @@ static void count(struct parent *p)
 	for (unsigned i = 0; i < d->n; i++) {
 		d->writer[i].before = d->writer[i].now;
 		d->writer[i].now = 0;
+		d->writer[i].hides = false;
 	}
 	for (struct set *set = p->sets; set != NULL; set = set->next)
 		for (struct slot *s = set->slots; s != NULL; s = s->next)
@@ -113,10 +159,10 @@ static void count(struct parent *p)
 			}
 	/* Of those that are gone nothing is left to compare with. */
 	for (unsigned i = 0; i < d->n;)
-		if (d->writer[i].now == 0 && d->writer[i].before == 0)
+		if (d->writer[i].now == 0 && d->writer[i].before == 0 && !d->writer[i].hides)
 			d->writer[i] = d->writer[--d->n];
 		else
-			i++;
+			count_system(p, &d->writer[i++]);
 }
 
 static uint64_t wrote(const struct disk_writer *w)
@@ -124,15 +170,29 @@ static uint64_t wrote(const struct disk_writer *w)
 	return w->now > w->before ? w->now - w->before : 0;
 }
 
-/* Who wrote most of what went; NULL: nobody enough. */
-static const struct disk_writer *most(const struct disk *d, uint64_t lost)
+static uint64_t in_kernel_us(const struct disk_writer *w)
 {
-	const struct disk_writer *top = NULL;
+	return w->hides && w->system_us > w->system_before_us ? w->system_us - w->system_before_us : 0;
+}
 
-	for (unsigned i = 0; i < d->n; i++)
-		if (top == NULL || wrote(&d->writer[i]) > wrote(top))
-			top = &d->writer[i];
-	return top != NULL && wrote(top) >= lost / BLAME_SHARE ? top : NULL;
+/* Who wrote most of what went; NULL: nobody enough. */
+const struct disk_writer *disk_most(const struct disk *d, uint64_t lost)
+{
+	const struct disk_writer *top = NULL, *hidden = NULL;
+	uint64_t seen = 0;
+
+	for (unsigned i = 0; i < d->n; i++) {
+		const struct disk_writer *w = &d->writer[i];
+
+		seen += wrote(w);
+		if (top == NULL || wrote(w) > wrote(top))
+			top = w;
+		if (hidden == NULL || in_kernel_us(w) > in_kernel_us(hidden))
+			hidden = w;
+	}
+	if (top == NULL || wrote(top) >= lost / BLAME_SHARE)
+		return top;
+	return seen < lost / 2 && in_kernel_us(hidden) > lost / BLAME_SHARE / BYTES_A_US ? hidden : NULL;
 }
 
 /* ---- what is done ---- */
@@ -196,7 +256,7 @@ static void take(struct parent *p, uint64_t left)
 
 static void below(struct parent *p, uint64_t left, uint64_t lost)
 {
-	const struct disk_writer *who = lost >= LOST_MIN ? most(&p->disk, lost) : NULL;
+	const struct disk_writer *who = lost >= LOST_MIN ? disk_most(&p->disk, lost) : NULL;
 
 	if (!p->disk.low) {
 		p->disk.low = true;
@@ -208,13 +268,28 @@ static void below(struct parent *p, uint64_t left, uint64_t lost)
 	if (who == NULL)
 		return;
 	disk_end_app(p, who->app);
-	tell(p, who->app, wrote(who), left);
+	tell(p, who->app, who->hides ? lost : wrote(who), left);
 }
 
 /* In how long it is worth to look again: at the speed of the last time, twice before the floor. */
 static bool is_near(const struct disk *d, uint64_t left, uint64_t lost)
 {
 	return d->low || left < 2 * d->floor || lost >= (left - d->floor) / 4;
+}
+
+static uint64_t ms_to(uint64_t left, uint64_t floor, uint64_t each_ms)
+{
+	return left > floor ? (left - floor) / each_ms : 0;
+}
+
+/* While it shrinks: no later than it may be used up. */
+static uint64_t pause_of(const struct disk *d, uint64_t lost, uint64_t lost_inodes)
+{
+	uint64_t soon_ms = max_of(d->room_ms, (uint64_t)SOON_MIN_MS);
+
+	if (lost < LOST_MIN && lost_inodes < LOST_INODES_MIN)
+		return min_of(2 * d->pause_ms, (uint64_t)NEAR_MS);
+	return d->low || d->inodes.low ? SOON_MS : min_of(soon_ms, (uint64_t)SOON_MS);
 }
 
 static bool look(struct parent *p)
@@ -227,7 +302,10 @@ static bool look(struct parent *p)
 	uint64_t left = room_free(&v), lost = d->free_last > left ? d->free_last - left : 0, lost_inodes;
 	bool near_ = inodes_look(p, &v, &lost_inodes);
 	d->floor = room_floor(room_total(&v));
-	d->pause_ms = lost >= LOST_MIN || lost_inodes >= LOST_INODES_MIN ? SOON_MS : min_of(2 * d->pause_ms, (uint64_t)NEAR_MS);
+	d->room_ms = ms_to(left, d->floor, BYTES_A_MS);
+	if (d->inodes.counted)
+		d->room_ms = min_of(d->room_ms, ms_to(v.f_favail, d->inodes.floor, INODES_A_MS));
+	d->pause_ms = pause_of(d, lost, lost_inodes);
 	count(p);
 	if (left < d->floor) {
 		below(p, left, lost);
@@ -243,10 +321,26 @@ static bool look(struct parent *p)
 	return is_near(d, left, lost) || near_;
 }
 
+static void look_again(struct parent *p, bool near_)
+{
+	const struct disk *d = &p->disk;
+	uint64_t watchdog_ms = p->server.notify.half_ms, rest_ms = watchdog_ms != 0 ? watchdog_ms : SELDOM_MS;
+
+	if (near_)
+		rest_ms = d->pause_ms;
+	else if (d->n > 0 && d->room_ms < rest_ms)
+		rest_ms = max_of(d->room_ms, (uint64_t)SOON_MS);
+	else if (watchdog_ms != 0)
+		return;
+	loop_timer_in(p->loop, &p->disk.timer, rest_ms);
+}
+
 void disk_look(struct parent *p)
 {
-	if (look(p) && p->disk.timer.at_ms == 0)
-		loop_timer_in(p->loop, &p->disk.timer, SOON_MS);
+	bool near_ = look(p);
+
+	if (p->disk.on && p->stop_step == STOP_NOT && p->disk.timer.at_ms == 0)
+		look_again(p, near_);
 }
 
 void disk_on_timer(struct loop *l, struct op *op, int res)
@@ -254,13 +348,10 @@ void disk_on_timer(struct loop *l, struct op *op, int res)
 	struct parent *p = container_of(op, struct parent, disk.timer.op);
 	bool near_ = look(p);
 
+	(void)l;
 	(void)res;
-	if (!p->disk.on || p->stop_step != STOP_NOT)
-		return;
-	if (near_)
-		loop_timer_in(l, &p->disk.timer, p->disk.pause_ms);
-	else if (p->server.notify.half_ms == 0)
-		loop_timer_in(l, &p->disk.timer, SELDOM_MS);
+	if (p->disk.on && p->stop_step == STOP_NOT)
+		look_again(p, near_);
 }
 
 void disk_init(struct parent *p)

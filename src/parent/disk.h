@@ -17,6 +17,8 @@ enum { DISK_WRITERS_MAX = 1024 };
 struct disk_writer {
 	uint32_t app; /* msg_jail.group */
 	uint64_t before, now;
+	bool hides; /* some of its processes keep theirs from being read */
+	uint64_t system_before_us, system_us; /* how long it was in the kernel; 0: not known */
 };
 struct disk {
 	struct timer timer;
@@ -24,6 +26,7 @@ struct disk {
 	bool on, low;
 	uint64_t floor, reserve; /* bytes; reserve 0: it is given up, or could not be had */
 	uint64_t free_last, pause_ms;
+	uint64_t room_ms; /* in which what is above the floor could be used up */
 	struct inodes inodes;
 	struct disk_writer writer[DISK_WRITERS_MAX];
 	unsigned n;
@@ -35,6 +38,8 @@ void disk_init(struct parent *p);
  * watchdog's timer, so that a quiet server wakes up for nothing else. */
 void disk_look(struct parent *p);
 void disk_done(struct parent *p);
+/* Which app wrote most of `lost` bytes that went since the look before; NULL: none wrote a quarter. */
+const struct disk_writer *disk_most(const struct disk *d, uint64_t lost);
 /* All processes of that app are killed. */
 void disk_end_app(struct parent *p, uint32_t app);
 op_done disk_on_timer;

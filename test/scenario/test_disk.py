@@ -47,6 +47,8 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [body.encode()]
 '''
+# No process of its user may look at what it writes, so nobody but root.
+HIDES = FILLER.replace("    n = 0\n", "    n = 0\n    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n", 1)
 # Empty files, in folders of folders, each of whose names is made by a process of its own.
 MAKER = '''
 import os
@@ -280,7 +282,8 @@ class Neighbour(threading.Thread):
 
 @pytest.mark.promise
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("what,text,told", [("bytes", FILLER, "DISK_FILLED"), ("inodes", MAKER, "INODES_FILLED")])
+@pytest.mark.parametrize("what,text,told", [("bytes", FILLER, "DISK_FILLED"), ("hidden bytes", HIDES, "DISK_FILLED"), ("inodes", MAKER, "INODES_FILLED")],
+                         ids=["bytes", "hidden", "inodes"])
 @pytest.mark.parametrize("server", [Ext4Stead], indirect=True)
 def test_filling_a_disk_is_promised(server, work, promise, what, text, told):
     server.deploy(put(work, "filler", text))

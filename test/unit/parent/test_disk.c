@@ -1,10 +1,12 @@
 /*
- * test_inodes.c: when the guard of inodes asks who made files, what it says, and what it lets be.
+ * test_disk.c: who is blamed for a disk that is full; when the guard of inodes asks who made files, what it says, and what it
+ * lets be.
  */
 #include "parent.h"
 #include "lib/room.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -16,6 +18,42 @@ static struct inodes begun(uint64_t left)
 
 	inodes_begin(&d, TOTAL, left, 1000);
 	return d;
+}
+
+/* One that shows what it writes and wrote a quarter; else one that hides it and had the time. */
+static void test_who_wrote(void **state)
+{
+	struct disk *d = calloc(1, sizeof(*d));
+	uint64_t lost = 400 << 20, quarter_us = lost / 4 / 20000;
+
+	(void)state;
+	assert_non_null(d);
+	assert_null(disk_most(d, lost));
+	d->n = 3;
+	d->writer[0] = (struct disk_writer){.app = 1, .before = 5, .now = 5 + lost / 4 - 1};
+	d->writer[1] = (struct disk_writer){.app = 2, .before = lost, .now = lost};
+	d->writer[2] = (struct disk_writer){.app = 3, .system_before_us = 7, .system_us = 7 + 10 * quarter_us};
+	assert_null(disk_most(d, lost));
+	d->writer[0].now++;
+	assert_int_equal(disk_most(d, lost)->app, 1);
+	d->writer[2].hides = true;
+	assert_int_equal(disk_most(d, lost)->app, 1);
+	d->writer[0].now--;
+	assert_int_equal(disk_most(d, lost)->app, 3);
+	d->writer[2].system_us = 7 + quarter_us;
+	assert_null(disk_most(d, lost));
+	d->writer[2].system_us++;
+	assert_int_equal(disk_most(d, lost)->app, 3);
+	/* What is seen explains half of it. */
+	d->writer[0].now--;
+	d->writer[1].now += lost / 4 - 2;
+	d->writer[2].now = 2 + 2;
+	assert_null(disk_most(d, lost));
+	/* Not the first time that it is looked at. */
+	d->writer[1].now = lost;
+	d->writer[2].system_before_us = d->writer[2].system_us;
+	assert_null(disk_most(d, lost));
+	free(d);
 }
 
 static void test_floor(void **state)
@@ -125,7 +163,7 @@ static void test_near(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_floor), cmocka_unit_test(test_uncounted), cmocka_unit_test(test_fast),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_wrote), cmocka_unit_test(test_floor), cmocka_unit_test(test_uncounted), cmocka_unit_test(test_fast),
 		cmocka_unit_test(test_slow), cmocka_unit_test(test_short_at_the_start), cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_fine), cmocka_unit_test(test_near)};
 
