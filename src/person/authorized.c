@@ -58,7 +58,7 @@ void person_keys_own(const char *text, size_t n, struct buf *ret)
 	static const char behind[] = "\",restrict ";
 	size_t from = find(text, n, 0, begin), to = find(text, n, 0, end);
 
-	if (from == SIZE_MAX || to == SIZE_MAX || to < from)
+	if (from == SIZE_MAX || to == SIZE_MAX)
 		return;
 	for (from += sizeof begin; from < to;) {
 		const char *key = text + from, *nl = memchr(key, '\n', to - from);
