@@ -1,5 +1,5 @@
 /*
- * fuzz_cache.c: Cache-Control, CDN-Cache-Control, Age, keys and stored descriptions. The first byte
+ * fuzz_cache.c: Cache-Control, CDN-Cache-Control, Age, If-None-Match, keys and stored descriptions. The first byte
  * chooses; what is read back from bytes is within them, and packed again it is the same.
  */
 #include "cache_head.h"
@@ -44,6 +44,8 @@ static void description(const char *p, size_t n)
 	buf_fixed(&b, mem, sizeof(mem));
 	cache_head_pack(&h, &b);
 	must(b.error || b.len == n);
+	for (uint32_t i = 0; i < h.reason_len; i++)
+		must((unsigned char)h.reason[i] >= ' ' || h.reason[i] == '\t');
 	(void)cache_vary_matches(&h, h.fields, h.nfields);
 	(void)cache_tags_of(h.fields, h.nfields);
 }
@@ -63,6 +65,21 @@ static void answer(const char *p, size_t n)
 	must(rules.lifetime_s >= 0 && rules.lifetime_s <= CACHE_SECONDS_MAX && rules.age_s >= 0);
 }
 
+/* A list of entity tags, and one of the bytes behind it: what matches is a word of the list, or it has a "*". */
+static void tags(const char *p, size_t n)
+{
+	size_t cut = n ? (unsigned char)p[0] % n : 0, tag_n = n - cut;
+	const char *tag = p + cut;
+
+	if (!cache_tag_listed(p, cut, tag, tag_n))
+		return;
+	if (tag_n >= 2 && memcmp(tag, "W/", 2) == 0) {
+		tag += 2;
+		tag_n -= 2;
+	}
+	must(cut > 0 && (memchr(p, '*', cut) || (tag_n > 0 && memmem(p, cut, tag, tag_n))));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *p = (const char *)data + 1;
@@ -71,10 +88,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	size--;
-	switch (data[0] % 5) {
+	switch (data[0] % 6) {
 	case 0:
 	case 1:
-		directives(p, size, data[0] % 5);
+		directives(p, size, data[0] % 6);
 		break;
 	case 2:
 		if (cache_key_parse(p, size, &key))
@@ -82,6 +99,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 3:
 		description(p, size);
+		break;
+	case 4:
+		tags(p, size);
 		break;
 	default:
 		answer(p, size);
