@@ -130,11 +130,13 @@ static void put_comment(struct buf *b, const char *p, size_t n)
 		p++;
 		n--;
 	}
+	/* Cut first: what is left may end with a blank too, and what was written is read again. */
+	n = min_of(n, (size_t)COMMENT_MAX);
 	while (n && (p[n - 1] == ' ' || p[n - 1] == '\t'))
 		n--;
 	if (n)
 		buf_putc(b, ' ');
-	for (size_t i = 0; i < n && i < COMMENT_MAX; i++)
+	for (size_t i = 0; i < n; i++)
 		buf_putc(b, p[i] >= ' ' && p[i] < 0x7f ? p[i] : '_');
 }
 

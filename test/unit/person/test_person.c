@@ -263,6 +263,7 @@ static void lines_of_keys(void **state)
 		"ssh-ed25519  " KEY, "cert-authority " KEY, "ssh-ed25519\t" KEY, KEY "A x", KEY "\ncommand=\"id\" " KEY,
 		"@cert-authority * " KEY, "ssh-ed25519-cert-v01@openssh.com AAAA"};
 	const char *why, *todo;
+	char long_line[sizeof KEY + 200];
 	struct buf b;
 	unsigned at;
 
@@ -273,6 +274,13 @@ static void lines_of_keys(void **state)
 	assert_int_equal(person_keys("# mine\n\n" KEY "  al\x1b[31m\xc3\xa9 \r\n" KEY, strlen("# mine\n\n" KEY "  al\x1b[31m\xc3\xa9 \r\n" KEY),
 				 "restrict", &b, &at, &why, &todo), 2);
 	assert_string_equal(buf_str(&b), "restrict " KEY " al_[31m__\nrestrict " KEY "\n");
+	/* A comment that is cut behind a word ends with the word. */
+	buf_reset(&b);
+	(void)snprintf(long_line, sizeof long_line, "%s %99s\tand more", KEY, "end");
+	memset(strchr(long_line + sizeof KEY, 'e') - 96, 'x', 96);
+	assert_int_equal(person_keys(long_line, strlen(long_line), "", &b, &at, &why, &todo), 1);
+	assert_int_equal(b.len, sizeof KEY + 99 + 1);
+	assert_memory_equal(b.p + b.len - 5, "xend\n", 5);
 	buf_done(&b);
 }
 
