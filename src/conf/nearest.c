@@ -26,7 +26,8 @@ unsigned conf_distance(const char *a, const char *b, unsigned max)
 
 	if (strcmp(a, b) == 0)
 		return 0;
-	if (n > WORD_MAX || m > WORD_MAX)
+	/* Each letter that one has more is a change of its own. */
+	if (n > WORD_MAX || m > WORD_MAX || n > m + max || m > n + max)
 		return max + 1;
 	for (size_t j = 0; j <= m; j++)
 		prev[j] = (unsigned)j;

@@ -166,12 +166,13 @@ static void unknown_key(struct conf *c, const struct conf_entry *e)
 	bool warn = (sr->flags & SECTION_SYSTEMD) != 0;
 	char todo[CONF_TODO_MAX] = "";
 
-	for (enum conf_key k = 0; k < CONF_END; k++)
+	/* What is not shown any more is not guessed either: each costs hundreds of comparisons. */
+	for (enum conf_key k = 0; k < CONF_END && c->findings_n <= CONF_FINDINGS_MAX; k++)
 		guess(&g, e->key, conf_rows[k].key,
 			conf_key_in(e->section, conf_rows[k].key) == k ? e->section
 								       : conf_rows[k].section,
 			e->section);
-	for (unsigned i = 0; i < conf_known_rows_n; i++)
+	for (unsigned i = 0; i < conf_known_rows_n && c->findings_n <= CONF_FINDINGS_MAX; i++)
 		guess(&g, e->key, conf_known_rows[i].key, conf_known_rows[i].section, e->section);
 	if (g.key != NULL && g.section != e->section)
 		snprintf(todo, sizeof(todo), "%s= belongs into [%s]", g.key,

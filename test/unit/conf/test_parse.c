@@ -219,6 +219,26 @@ static void suggestions(void **state)
 	}
 }
 
+/* Each finding that is shown has its guess; beyond them nothing is guessed, and the errors are counted on. */
+static void suggestions_are_bounded(void **state)
+{
+	enum { LINES = 300, SHOWN = 100 };
+	static char text[LINES * 16];
+	struct conf *c = conf_with_facts();
+	unsigned guessed = 0;
+
+	(void)state;
+	memcpy(text, "[Site]\n", 8);
+	for (unsigned i = 0; i < LINES; i++)
+		memcpy(text + 7 + 9 * i, "Domian=x\n", 10);
+	assert_int_equal(conf_read(c, "f", text, strlen(text)), -EINVAL);
+	for (const struct conf_finding *f = conf_findings(c); f != NULL; f = f->next)
+		guessed += strcmp(f->todo, "did you mean Domain=?") == 0;
+	assert_int_equal(guessed, SHOWN);
+	assert_int_equal(conf_errors(c), LINES);
+	conf_free(c);
+}
+
 static void env_files(void **state)
 {
 	(void)state;
@@ -339,6 +359,7 @@ int main(void)
 		cmocka_unit_test(nul_byte),
 		cmocka_unit_test(bounds),
 		cmocka_unit_test(suggestions),
+		cmocka_unit_test(suggestions_are_bounded),
 		cmocka_unit_test(env_files),
 		cmocka_unit_test(places_of_values),
 		cmocka_unit_test(many_lines),
