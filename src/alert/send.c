@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "aide/aide.h"
+#include "lib/hostname.h"
 #include "lib/must.h"
 #include "lib/mailbox.h"
 #include "lib/sys.h"
@@ -80,7 +81,7 @@ static bool take_url(struct sending *s, const char *url, bool mail)
 		(void)snprintf(port, sizeof port, "%s", strcmp(scheme, "https") == 0 ? "443" : strcmp(scheme, "smtps") == 0 ? "465" :
 			strcmp(scheme, "smtp") == 0 ? "25" : "80");
 	s->port = good ? (unsigned)strtoul(port, NULL, 10) : 0;
-	s->near = strcmp(s->host, "localhost") == 0 || strncmp(s->host, "127.", 4) == 0 || strcmp(s->host, "[::1]") == 0;
+	s->near = hostname_is_loopback(s->host, strlen(s->host));
 	s->secret = u && (take_part(u, CURLUPART_USER, 0, user, sizeof user) || strchr(url, '@') != NULL);
 	curl_url_cleanup(u);
 	if (mail)

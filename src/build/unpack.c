@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
@@ -24,7 +25,9 @@
 #include "oneshot/tree.h"
 #include "oneshot/persist.h"
 
-enum { QUIET_MS = 60 * 1000, PIECE = 256 * 1024 };
+enum { QUIET_MS = 20 * 1000, PIECE = 256 * 1024 };
+/* Others wait for their turn meanwhile, so a folder comes at this pace at least; how it begins is not looked at. */
+enum { PACE_FREE_MS = 30 * 1000, PACE_BYTES_MS = 64 };
 #define SPARE_BYTES (64ull << 20)
 #define BLOCK_BYTES 4096ull
 
@@ -134,6 +137,19 @@ static int on_end(void *arg)
 
 static const struct parcel_ops ops = {on_head, on_entry, on_data, on_end};
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+bool unpack_too_slow(uint64_t bytes, uint64_t ms)
+{
+	return ms > PACE_FREE_MS && bytes / PACE_BYTES_MS < ms - PACE_FREE_MS;
+}
+
 /* 1 with bytes; 0 at the end; -errno. Whoever sends may be slow, and never silent for long. */
 static ssize_t read_some(int fd, char *mem, size_t cap)
 {
@@ -154,12 +170,16 @@ static ssize_t read_some(int fd, char *mem, size_t cap)
 
 static int read_all(struct unpack_to *t, int fd)
 {
+	uint64_t began = now_ms(), bytes = 0;
 	char *mem = malloc(PIECE);
 	int r = mem ? 0 : failed(t, ENOMEM, "the release");
 
 	while (r == 0) {
 		ssize_t n = read_some(fd, mem, PIECE);
 
+		bytes += n > 0 ? (uint64_t)n : 0;
+		if (n > 0 && unpack_too_slow(bytes, now_ms() - began))
+			n = -ETIMEDOUT;
 		if (n <= 0)
 			r = failure_set(t->f, n < 0 ? (int)-n : EPIPE, EXIT_CODE_FAILED, "deploy again",
 				"The folder did not come whole: %s.",

@@ -45,8 +45,7 @@ static void put_json(struct buf *b, const char *name, const char *text)
 
 static void put_plain(struct buf *b, const char *text)
 {
-	for (; *text; text++)
-		buf_putc(b, (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+	show_plain(b, text, NULL);
 }
 
 static void end(struct check_sites *s, uint32_t errors)

@@ -67,6 +67,8 @@ int client_next(struct client *cl, int timeout_ms, json_t **ret_object);
 void show_error(const struct cli *c, const char *what, const char *todo);
 /* One event of the control socket, as people read it (or as JSON); the end is not shown. */
 void show_event(struct cli *c, const json_t *o);
+/* Text for a terminal into b; a newline is followed by `indent`, or is one more `?` without it. */
+void show_plain(struct buf *b, const char *text, const char *indent);
 /* The end: errors on stderr. Its exit code. */
 int show_end(struct cli *c, const json_t *o);
 /* A record of the log. */

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/visible.h"
+
 static const char *text_of(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
@@ -25,7 +27,8 @@ static json_int_t number_of(const json_t *o, const char *key)
 
 static void print_json(const json_t *o)
 {
-	char *text = json_dumps(o, JSON_COMPACT);
+	/* Escaped for a program, and as harmless for a terminal: there what is no ASCII too. */
+	char *text = json_dumps(o, JSON_COMPACT | (isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0));
 
 	if (text)
 		(void)puts(text);
@@ -36,13 +39,36 @@ static void print_json(const json_t *o)
 /* What the app wrote must not move the cursor or change colours of the terminal that shows it. */
 static void print_safe(FILE *to, const char *s)
 {
-	for (; *s; s++) {
-		unsigned char ch = (unsigned char)*s;
+	size_t n = strlen(s), at = 0, from = 0, odd;
 
-		if ((ch < 0x20 && ch != '\t' && ch != '\n') || ch == 0x7f)
-			(void)fprintf(to, "\\x%02x", ch);
+	while (at < n) {
+		odd = visible_odd(s + at, n - at);
+		if (!odd) {
+			at += visible_utf8(s + at, n - at);
+			continue;
+		}
+		(void)fwrite(s + from, 1, at - from, to);
+		for (size_t end = at + odd; at < end; at++)
+			(void)fprintf(to, "\\x%02x", (unsigned char)s[at]);
+		from = at;
+	}
+	(void)fwrite(s + from, 1, n - from, to);
+}
+
+void show_plain(struct buf *b, const char *text, const char *indent)
+{
+	size_t n = strlen(text), at = 0;
+
+	while (at < n) {
+		size_t odd = visible_odd(text + at, n - at), len = odd ? odd : visible_utf8(text + at, n - at);
+
+		if (text[at] == '\n' && indent)
+			buf_printf(b, "\n%s", indent);
+		else if (odd || text[at] == '\n' || text[at] == '\t')
+			buf_putc(b, '?');
 		else
-			(void)fputc(ch, to);
+			buf_put(b, text + at, len);
+		at += len;
 	}
 }
 

@@ -5,6 +5,7 @@
  * read from /proc here, by whoever asks, and what cannot be read is left out. Owns nothing.
  */
 #include "cli.h"
+#include "lib/visible.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -43,9 +44,12 @@ static void proc_text(long long pid, const char *name, char *ret, size_t cap)
 		(void)close(fd);
 	}
 	ret[n > 0 ? n : 0] = '\0';
+	/* Words of a command line end with a NUL each. */
 	for (ssize_t i = 0; i < n; i++)
-		if ((unsigned char)ret[i] < ' ' || ret[i] == 0x7f)
+		if (ret[i] == '\0' || ret[i] == '\t' || ret[i] == '\n')
 			ret[i] = ' ';
+	visible_make(ret, ' ');
+	n = (ssize_t)strlen(ret);
 	while (n > 0 && ret[n - 1] == ' ')
 		ret[--n] = '\0';
 }

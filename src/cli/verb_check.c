@@ -35,17 +35,6 @@ struct answer {
 	struct check_sites sites;
 };
 
-/* A line for a terminal. */
-static void put_plain(struct buf *b, const char *s, const char *indent)
-{
-	for (; *s != '\0'; s++) {
-		if (*s == '\n')
-			buf_printf(b, "\n%s", indent);
-		else
-			buf_putc(b, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
-	}
-}
-
 static void json_str(struct buf *b, const char *name, const char *value)
 {
 	buf_printf(b, "\"%s\":", name);
@@ -103,9 +92,9 @@ static void got_value(struct answer *a, struct unpack *u)
 	}
 	a->values++;
 	at = a->out.len;
-	put_plain(&a->out, key, "");
+	show_plain(&a->out, key, "");
 	buf_putc(&a->out, '=');
-	put_plain(&a->out, value, "\\n");
+	show_plain(&a->out, value, "\\n");
 	at = a->out.len - at;
 	buf_printf(&a->out, "%*s", at < 40 ? (int)(40 - at) : 2, "");
 	if (line > 0)
@@ -140,16 +129,16 @@ static void got_finding(struct answer *a, struct unpack *u)
 	}
 	a->findings++;
 	if (file[0] != '\0') {
-		put_plain(&a->notes, file[0] == '/' ? "" : a->prefix, "");
-		put_plain(&a->notes, file, "");
+		show_plain(&a->notes, file[0] == '/' ? "" : a->prefix, "");
+		show_plain(&a->notes, file, "");
 		buf_printf(&a->notes, ":%u:%u: ", line, col);
 	}
 	buf_printf(&a->notes, "%s: ", names[level]);
-	put_plain(&a->notes, text, "");
+	show_plain(&a->notes, text, "");
 	buf_putc(&a->notes, '\n');
 	if (todo[0] != '\0') {
 		buf_puts(&a->notes, "    ");
-		put_plain(&a->notes, todo, "    ");
+		show_plain(&a->notes, todo, "    ");
 		buf_putc(&a->notes, '\n');
 	}
 }

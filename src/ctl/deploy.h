@@ -31,6 +31,9 @@ struct deploy {
 	bool begun, done;  /* of the step */
 	char token[DEPLOY_TOKEN_MEM]; /* names the stream of files */
 	bool receives;     /* … which is waited for */
+	uint64_t asked_us; /* … since then */
+	bool deployers;    /* somebody asked for it who may deploy that app alone */
+	bool awaited;      /* somebody was told that he has to wait for its end */
 	uint8_t persist;   /* of deploy_files.c */
 	uint8_t migrate;   /* of deploy_steps.c */
 	bool ran;          /* something of the new release has run: its last lines may say why */
@@ -56,6 +59,16 @@ const struct up *deploy_coming(const struct ctl *c);
 /* Ask build something about the app's files: `owner` hears its end. fd: passed on, or -1; taken. False: no memory. */
 bool deploy_ask_files(struct ctl *c, const struct app *a, enum unpack_what what, const char *const text[4], int fd,
 	const struct ask_ops *ops, void *owner);
+/* What puts the app before others goes, when a deployer deploys it (deploy_held.c). */
+void deploy_hold(struct up *u);
+/* ---- deploy_turn.c ---- */
+/* It begins to hold the turn; it has asked for its folder. */
+void deploy_turn_begins(struct up *u, bool deployers);
+void deploy_turn_sends(struct up *u);
+/* He is refused because something is under way; that is remembered. */
+void deploy_busy(struct client *cl);
+/* The flow's clock: true when it goes on, or has failed here; false: it has been patient for so long, or is no deploy. */
+bool deploy_turn(struct up *u, uint64_t patience_ms);
 /* The parent said something of a process, a client went away. */
 void deploy_heard(struct ctl *c, const struct msg_proc_state *st);
 void deploy_client_gone(struct up *u);

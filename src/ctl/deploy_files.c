@@ -117,6 +117,7 @@ bool deploy_receive(struct up *u)
 	(void)snprintf(d->token, sizeof d->token, "%016llx%016llx", (unsigned long long)random[0],
 		(unsigned long long)random[1]);
 	d->receives = true;
+	deploy_turn_sends(u);
 	client_progress(u->client, "receive", "receiving the folder", UINT32_MAX);
 	client_say(u->client, json_pack("{s:s, s:s}", "event", "send", "token", d->token));
 	if (!u->client)

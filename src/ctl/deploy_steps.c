@@ -210,6 +210,7 @@ void deploy_checked(struct up *u)
 			return;
 		}
 	drop_operators(u);
+	deploy_hold(u);
 	if (is_bare_unit(u) && ask_nobody(u) < 0)
 		up_fail(u, VERB_EXIT_FAILED, "try again", "There is no memory for its values.");
 	else

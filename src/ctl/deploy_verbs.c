@@ -154,6 +154,7 @@ static void begin(struct client *cl, struct app *a, enum deploy_what what, uint3
 		return;
 	}
 	u->deploy = d;
+	deploy_turn_begins(u, cl->peer.who == WHO_DEPLOYERS);
 	d->what = what;
 	d->app = a;
 	d->data = cl->req.data;

@@ -7,6 +7,7 @@
  * a snapshot with it, and what wants a certificate is found with that. Whose a name is, is decided before it is kept.
  */
 #include "ctl.h"
+#include "deploy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -300,7 +301,7 @@ void domain_start(struct client *cl)
 	else if (!a)
 		client_end(cl, VERB_EXIT_USAGE, "This site has no app: its file alone says its names.", "write it into Domain= there, then `stead reload`", NULL);
 	else if (c->up)
-		client_end(cl, VERB_EXIT_BUSY, "Another change is under way here.", "wait for its end", NULL);
+		deploy_busy(cl);
 	else if (cl->req.verb == REQUEST_DOMAIN_ADD)
 		attach(cl, a);
 	else

@@ -11,6 +11,7 @@
  * that no flow starts what is stopped.
  */
 #include "ctl.h"
+#include "deploy.h"
 #include "wants.h"
 
 #include <errno.h>
@@ -301,7 +302,7 @@ void off_start(struct client *cl)
 		client_end(cl, VERB_EXIT_NO_SUCH, "This site has no app: its file alone says that it is there.",
 			"`stead maintenance on NAME` shows a page instead of it", NULL);
 	else if (c->up)
-		client_end(cl, VERB_EXIT_BUSY, "Another change is under way here.", "wait for its end", NULL);
+		deploy_busy(cl);
 	else if (cl->req.verb == REQUEST_START)
 		start(cl, a);
 	else if (cl->req.verb == REQUEST_APP_STOP)

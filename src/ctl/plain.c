@@ -4,19 +4,12 @@
  */
 #include "plain.h"
 
-#include <string.h>
-
-#include "conf/conf.h"
+#include "lib/visible.h"
 
 void plain_make(char *text, bool lines)
 {
-	size_t n = strlen(text);
-	bool utf8 = conf_utf8_span(text, n) == n;
-
-	for (char *p = text; *p; p++) {
-		unsigned char ch = (unsigned char)*p;
-
-		if ((ch < 0x20 && !(lines && (ch == '\n' || ch == '\t'))) || ch == 0x7f || (!utf8 && ch >= 0x80))
+	visible_make(text, '?');
+	for (char *p = text; *p && !lines; p++)
+		if (*p == '\n' || *p == '\t')
 			*p = '?';
-	}
 }

@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-/* In place: a control character is a question mark, and in a text that is not UTF-8 each byte above ASCII, too. `lines`:
- * it may have several, and tabs. */
+/* In place: what must not reach a terminal (lib/visible.h) is a question mark, so also each byte that is no UTF-8. `lines`: it
+ * may have several, and tabs. */
 void plain_make(char *text, bool lines);
 
 #endif

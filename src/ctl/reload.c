@@ -5,6 +5,7 @@
  * leaves what was live: the old values are told to the parent and the gates again.
  */
 #include "ctl.h"
+#include "deploy.h"
 #include "wants.h"
 
 #include <stdio.h>
@@ -14,11 +15,12 @@ static struct up *begin(struct ctl *c, struct client *cl)
 {
 	struct up *u;
 
-	if (c->up || c->live_us == 0) {
-		client_end(cl, c->up ? VERB_EXIT_BUSY : VERB_EXIT_NOT_RUNNING,
-			c->up ? "Another change is under way here."
-			      : "Nothing is live here: not running.",
-			c->up ? "wait for its end" : "`stead up` takes the folder live", NULL);
+	if (c->up) {
+		deploy_busy(cl);
+		return NULL;
+	}
+	if (c->live_us == 0) {
+		client_end(cl, VERB_EXIT_NOT_RUNNING, "Nothing is live here: not running.", "`stead up` takes the folder live", NULL);
 		return NULL;
 	}
 	u = up_new(c, cl);

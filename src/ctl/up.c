@@ -130,7 +130,7 @@ void up_on_timer(struct loop *l, struct op *op, int res)
 	(void)res;
 	if (u->failing)
 		finish_failure(u);
-	else
+	else if (!deploy_turn(u, UP_PATIENCE_MS))
 		up_fail(u, VERB_EXIT_FAILED, "see `stead logs`, then try again",
 			"It took longer than %d minutes.", UP_PATIENCE_MS / 60000);
 }

@@ -4,6 +4,7 @@
  */
 #include "lib/buf.h"
 #include "lib/must.h"
+#include "lib/visible.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -141,37 +142,6 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	b->len += (size_t)n;
 }
 
-/* Bytes of the UTF-8 character at s (RFC 3629 section 4), or 0 when there is none. */
-static size_t utf8_len(const unsigned char *s, size_t n)
-{
-	size_t len;
-	uint32_t c;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] >= 0xc2 && s[0] <= 0xdf)
-		len = 2;
-	else if (s[0] >= 0xe0 && s[0] <= 0xef)
-		len = 3;
-	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-		len = 4;
-	else
-		return 0;
-	if (n < len)
-		return 0;
-	c = s[0] & (0xffu >> (len + 1));
-	for (size_t i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (len == 3 && (c < 0x800 || (c >= 0xd800 && c <= 0xdfff)))
-		return 0;
-	if (len == 4 && (c < 0x10000 || c > 0x10ffff))
-		return 0;
-	return len;
-}
-
 /* One control character, quote or backslash. */
 static void put_json_escaped(struct buf *b, unsigned char c)
 {
@@ -230,7 +200,7 @@ void buf_put_json(struct buf *b, const char *s, size_t n)
 
 	buf_putc(b, '"');
 	while (i < n) {
-		size_t len = utf8_len(p + i, n - i);
+		size_t len = visible_utf8(s + i, n - i);
 
 		if (len && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\' && p[i] != 0x7f) {
 			i += len;

@@ -65,6 +65,14 @@ bool hostname_is_local(const char *p, size_t n)
 	       is_below(p, n, ".localhost") || is_below(p, n, ".test");
 }
 
+bool hostname_is_loopback(const char *p, size_t n)
+{
+	unsigned first = 0;
+
+	strip_brackets(&p, &n);
+	return is_ipv4(p, n, &first) ? first == 127 : equals(p, n, "localhost") || equals(p, n, "::1");
+}
+
 /* A label's length when it is one; else 0. */
 static size_t label(const char *p, size_t n)
 {

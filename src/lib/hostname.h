@@ -14,6 +14,8 @@
 /* Is it a name that never leaves this machine, or is for tests (RFC 6761 sections 6.2 and 6.3):
  * localhost, test, what lies below these, 127.0.0.0/8, ::1? */
 bool hostname_is_local(const char *p, size_t n);
+/* This machine itself, and nothing that a name server is asked for: localhost, 127.0.0.0/8, ::1. */
+bool hostname_is_loopback(const char *p, size_t n);
 /* Is it among these names, which stand with one blank between them? A name that begins with "*." is
  * for one label there (RFC 6125 section 6.4.3), and for no address. */
 bool hostname_among(const char *names, size_t names_n, const char *p, size_t n);

@@ -16,8 +16,8 @@ def application(environ, start_response):
     if path == "/long":
         print("L" * 40000, flush=True)
     elif path == "/control":
-        sys.stdout.write("red \\x1b[31m and a bell \\x07 and \\xff\\n")
-        sys.stdout.flush()
+        sys.stdout.buffer.write("red \\x1b[31m and \\x9b31m, \\u202eback, \\xe4 and a bell \\x07 and \\xff\\n".encode())
+        sys.stdout.buffer.flush()
     elif path == "/half":
         sys.stdout.write("no end of line")
         sys.stdout.flush()
@@ -75,6 +75,11 @@ def test_untrusted_output(stead, app_folder):
     ask(one, "/control")
     text = wait_until("the line", lambda: (t := one.cli("logs")) and "bell" in t and t)
     assert "\x1b" not in text and "\x07" not in text and "\\x1b[31m" in text
+    # C1 has the same functions, and what turns the order around makes a line look like another.
+    assert "\x9b" not in text and "\u202e" not in text and "\\xc2\\x9b31m, \\xe2\\x80\\xaeback, \u00e4" in text
+    shown = subprocess.run(["script", "-qec", f"{BUILD}/stead logs --json --state {one.state}", "/dev/null"], capture_output=True,
+                           stdin=subprocess.DEVNULL, timeout=60).stdout.decode()
+    assert "bell" in shown and "\x9b" not in shown and "\u202e" not in shown and "\x1b" not in shown
     ask(one, "/half")
     one.kill_and_wait("worker")
     wait_until("the half line", lambda: any(r.get("text") == "no end of line" for r in one.logs()))

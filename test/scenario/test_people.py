@@ -374,3 +374,43 @@ def test_add_that_was_cut_off_is_ended_by_the_next(world):
     world.run("touch", f"{PEOPLE}/.making-carla")
     world.stead("user", "add", "carla", "--key", key)
     assert world.python(f"print(os.path.exists('{note}'), os.path.exists('{PEOPLE}/.making-carla'))") == "True False"
+
+
+# ---- an app and the others ----
+
+def test_a_deployer_puts_no_app_before_others(world):
+    """Who runs first and who is ended when memory is short is an operator's to give: a deploy key's deploy leaves it out."""
+    folder = world.folder / "bank"
+    folder.mkdir()
+    keys = {"Nice": "-5", "OOMScoreAdjust": "-500", "CPUWeight": "900", "IOWeight": "900", "MemoryMax": "infinity", "TasksMax": "infinity"}
+    (folder / "bank.service").write_text("[Service]\nExecStart=/bin/sleep 3600\n" + "".join(f"{k}={v}\n" for k, v in keys.items()))
+    niceness = "print(*(os.getpriority(os.PRIO_PROCESS, int(p.name)) for p in pathlib.Path('/proc').glob('[0-9]*') " \
+               "if (p / 'comm').read_text() == 'sleep\\n' and p.stat().st_uid >= 50000))"
+    words = ["deploy", str(folder / "bank.service"), "--state", STATE]
+    said = world.stead(*words, user="bert")
+    assert all(f"{k}={v} is left out" in said for k, v in keys.items()) and "live  bank" in said
+    wait_until("its one process", lambda: world.python(niceness) == "0")
+    assert "left out" not in world.stead(*words)
+    wait_until("the operator's deploy", lambda: world.python(niceness) == "-5")
+    world.stead("remove", "bank", "--state", STATE)
+
+
+def test_a_deployer_who_sends_nothing_gives_the_turn_up_when_he_goes(world):
+    """The name of the stream is his alone, and nobody waits for one who is gone."""
+    code = ("import socket, sys\ns = socket.socket(socket.AF_UNIX); s.connect('" + STATE + "/control')\n"
+            "s.sendall(b'{\"verb\":\"deploy\",\"app\":\"bank\",\"folder\":\"/x\"}\\n')\n"
+            "f = s.makefile()\n"
+            "while '\"send\"' not in f.readline(): pass\n"
+            "print('asked', flush=True); sys.stdin.read()")
+    process = subprocess.Popen([*world.words, "setpriv", "--reuid=bert", "--regid=bert", "--init-groups", "/usr/bin/python3", "-c", code],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "asked\n"
+        assert world.ask({"verb": "domain-add", "app": "shop", "domain": "x.example"})["exit"] == 7, "it is bert's turn"
+        assert world.ask({"verb": "deploy-send", "app": "bank", "token": "0" * 32}, "bert")["exit"] == 4
+        assert world.ask({"verb": "deploy-send", "app": "bank", "token": "0" * 32}, "dora")["exit"] == 5
+    finally:
+        process.stdin.close()
+        process.wait(20)
+    wait_until("the turn to be given up", lambda: world.ask({"verb": "domain-add", "app": "shop", "domain": "x.example"})["exit"] == 0)
+    assert world.ask({"verb": "domain-remove", "app": "shop", "domain": "x.example"})["exit"] == 0

@@ -116,9 +116,9 @@ def test_a_port_that_is_open_to_the_network(serve, address, exposed):
 
 def test_status_says_what_it_says(serve):
     """The last STATUS=, made fit to be read; told again to a control process that comes new; not of the one before."""
-    says = "READY=1|STATUS=0 of 9 tables read|STATUS=all \x01tables \u00e4 \x1b[31mread"
+    says = "READY=1|STATUS=0 of 9 tables read|STATUS=all \x01tables \u00e4 \x1b[31m\u009bread"
     one = serve("Type=notify\n", {"SAYS": says}).up()
-    wait_until("it to be known", lambda: service_of(one).get("says") == "all ?tables \u00e4 ?[31mread")
+    wait_until("it to be known", lambda: service_of(one).get("says") == "all ?tables \u00e4 ?[31m?read")
     assert "it says: all ?tables" in one.cli("status")
     one.kill_and_wait("ctl")
     wait_until("the new one to know it", lambda: service_of(one).get("says", "").startswith("all ?tables"))

@@ -10,6 +10,18 @@
 
 #include "lib/hostname.h"
 
+static void test_loopback(void **state)
+{
+	static const char *const near[] = {"localhost", "127.0.0.1", "127.255.0.9", "[::1]", "::1"};
+	static const char *const far[] = {"127.example.org", "127.0.0.1.example.org", "127.0.0", "x.localhost", "127.test", "10.0.0.1", "[::2]", ""};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof near / sizeof near[0]; i++)
+		assert_true(hostname_is_loopback(near[i], strlen(near[i])));
+	for (size_t i = 0; i < sizeof far / sizeof far[0]; i++)
+		assert_false(hostname_is_loopback(far[i], strlen(far[i])));
+}
+
 static void test_local(void **state)
 {
 	static const struct {
@@ -188,7 +200,7 @@ static void test_public(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_local), cmocka_unit_test(test_among), cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_loopback), cmocka_unit_test(test_local), cmocka_unit_test(test_among), cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_public)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,48 @@
+/*
+ * deploy_held.c: what an app may not take for itself over the others when somebody deploys it who may deploy that app alone.
+ *
+ * Called by deploy_checked(). How an app stands to the others of the machine (who runs first, who is ended when memory is
+ * short, who may have all of it) is in the app's own file, and whoever has its deploy key writes that. An operator's deploy takes the
+ * values as they are; a deployer's leaves those out that put the app before others, and says so. Owns nothing.
+ */
+#include "deploy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WEIGHT_DEFAULT = 100 };
+
+/* Is it more than what an app has that says nothing? */
+static bool is_more(const struct app_value *v)
+{
+	if (strcmp(v->key, "Nice") == 0 || strcmp(v->key, "OOMScoreAdjust") == 0)
+		return v->text[0] == '-' && strtol(v->text, NULL, 10) < 0;
+	if (strcmp(v->key, "CPUWeight") == 0 || strcmp(v->key, "IOWeight") == 0)
+		return strtoul(v->text, NULL, 10) > WEIGHT_DEFAULT;
+	if (strcmp(v->key, "MemoryMax") == 0 || strcmp(v->key, "TasksMax") == 0)
+		return strcmp(v->text, "infinity") == 0;
+	return false;
+}
+
+void deploy_hold(struct up *u)
+{
+	char text[200];
+
+	if (!u->deploy->deployers)
+		return;
+	for (struct app_value **at = &u->app.values; *at;) {
+		struct app_value *v = *at;
+
+		if (strcmp(v->origin, "default") == 0 || strcmp(v->origin, "detected") == 0 || !is_more(v)) {
+			at = &v->next;
+			continue;
+		}
+		(void)snprintf(text, sizeof text, "%.60s=%.60s is left out: it puts the app before others, which is an operator's to give", v->key,
+			v->text);
+		client_finding(u->client, CONF_WARNING, v->file, v->line, v->col, text, "take the line out, or have an operator deploy it");
+		*at = v->next;
+		v->next = NULL;
+		app_value_free(v);
+	}
+}
