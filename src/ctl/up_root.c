@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SEEN_BY_GATES "/run/stead/backends/"
 enum { ACT_MS = 120 * 1000, TREES_MAX = 1000000000 };
 
 static void ended(struct ask *a, const struct ask_end *end);
@@ -252,10 +253,8 @@ int up_public_index(const struct conf_app *conf, unsigned route)
  * it there (src/parent/jail.c). */
 static bool is_hidden(const struct conf_server *s)
 {
-	static const char seen[] = "/run/stead/backends/";
-
 	return s->kind == CONF_SERVER_UNIX &&
-	       (strncmp(s->name, seen, sizeof seen - 1) != 0 || strstr(s->name, "/../") != NULL);
+	       (strncmp(s->name, SEEN_BY_GATES, strlen(SEEN_BY_GATES)) != 0 || strstr(s->name, "/../") != NULL);
 }
 
 bool up_root_hidden(const struct conf_upstream *up, const char **ret_path)
@@ -268,12 +267,40 @@ bool up_root_hidden(const struct conf_upstream *up, const char **ret_path)
 	return false;
 }
 
+/* Programs of apps have their sockets in a folder of the instance there, for the gates alone: whoever deploys an app must not
+ * have the gates pass requests on to another's program, behind the rules of that one's site. */
+static bool is_anothers(const struct up *u, const char *path)
+{
+	const char *rest = path + strlen(SEEN_BY_GATES);
+	char own[CTL_PATH_MAX];
+
+	if (rest[0] == '.' || rest[0] == '/' || strstr(rest, "//") || strstr(rest, "/./"))
+		return true;
+	for (uint32_t set = u->app.set & ~1u; set <= (u->app.set | 1u); set++) {
+		wants_runtime(u->ctl, set, own);
+		if (own[0] && strncmp(path, own, strlen(own)) == 0 && path[strlen(own)] == '/')
+			return false;
+	}
+	return strchr(rest, '/') != NULL;
+}
+
+static bool refuse_anothers(struct up *u, const struct conf_upstream *up)
+{
+	for (unsigned i = 0; i < up->nservers; i++)
+		if (u->deploy && up->servers[i].kind == CONF_SERVER_UNIX && is_anothers(u, up->servers[i].name)) {
+			up_fail(u, VERB_EXIT_USAGE, "name the site's URL, or have that program put a socket of its own into " SEEN_BY_GATES,
+				"The socket %s is another app's, which its own site alone passes requests to.", up->servers[i].name);
+			return true;
+		}
+	return false;
+}
+
 static bool refuse_hidden(struct up *u, const struct conf_upstream *up)
 {
 	const char *path;
 
 	if (!up_root_hidden(up, &path))
-		return false;
+		return refuse_anothers(u, up);
 	up_fail(u, VERB_EXIT_USAGE, UP_ROOT_SOCKET_TODO,
 		"The socket %s cannot be reached when stead runs as root: its gates see "
 		"none of the machine's files but /run/stead/backends.",

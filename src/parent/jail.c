@@ -28,7 +28,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { CAP_LAST_MAX = 63 };
+enum { CAP_LAST_MAX = 63, NO_SYMLINKS = 256 /* MS_NOSYMFOLLOW, which older headers do not have */ };
 
 static int fail_errno(int r)
 {
@@ -185,6 +185,19 @@ static int bind_backends(const char *root)
 	return bind_below(root, BACKENDS_DIR, BACKENDS_DIR, false, MS_NOEXEC);
 }
 
+/* Where programs of apps have their sockets an app may write in its own folder: what lies there under its socket's name must not
+ * lead the gates to another's socket. Kernels before 5.10 cannot say that. */
+static int bind_places(const char *root, const char *places)
+{
+	struct stat st;
+	int e;
+
+	if (places == NULL || lstat(places, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != 0)
+		return 0;
+	e = bind_below(root, places, places, false, MS_NOEXEC | NO_SYMLINKS);
+	return e == -EINVAL ? bind_below(root, places, places, false, MS_NOEXEC) : e;
+}
+
 static int step_root(const struct jail_plan *j)
 {
 	char root[PATH_MAX], public[PATH_MAX], exe[PATH_MAX], at[2 * PATH_MAX];
@@ -205,7 +218,8 @@ static int step_root(const struct jail_plan *j)
 		return e;
 	if ((e = bind_below(root, public, public, false, MS_NOEXEC | (j->mounts_fd >= 0 ? MS_REC : 0))) < 0)
 		return e;
-	if (j->role == PROC_GATE && ((e = bind_authorities(root)) < 0 || (e = bind_backends(root)) < 0))
+	if (j->role == PROC_GATE && ((e = bind_authorities(root)) < 0 || (e = bind_backends(root)) < 0 ||
+					   (e = bind_places(root, j->parent->places_dir)) < 0))
 		return e;
 	if (mount(NULL, root, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
 		    "mode=0755,size=64k,nr_inodes=256") < 0)

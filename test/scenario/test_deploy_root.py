@@ -246,3 +246,64 @@ def test_every_example_on_one_server(server, work):
     for name in here:
         wait_until(name, lambda name=name: server.get(host=f"{name}.test").status == 200)
         assert len(server.get(host=f"{name}.test").text) == len(hosts[name].text), name
+
+
+# ---- another app's socket ----
+
+BANK = '''
+import socket
+s = socket.socket(fileno=3)
+while True:
+    c = s.accept()[0]
+    asked = c.recv(65536)
+    c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 4\\r\\nConnection: close\\r\\n\\r\\nbank")
+    c.close()
+'''
+# Its own socket becomes a link to another's once somebody asks for /turn.
+TURNING = '''
+import os, socket, sys
+path, to = sys.argv[1:]
+s = socket.socket(socket.AF_UNIX)
+s.bind(path)
+os.chmod(path, 0o660)
+s.listen()
+while True:
+    c = s.accept()[0]
+    if b" /turn" in c.recv(65536):
+        os.symlink(to, path + ".link")
+        os.rename(path + ".link", path)
+    c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\nConnection: close\\r\\n\\r\\nthief")
+    c.close()
+'''
+
+
+@pytest.fixture
+def bank(server, folder):
+    """A program that its own site keeps from everybody here; its socket."""
+    server.deploy(folder({"bank.py": BANK, "stead.conf": "[Site]\nDomain=bank.test\nHealth=/\nAllow=10.9.9.9\n"
+                                                         "[Service]\nListen=fd\nExecStart=/usr/bin/python3 bank.py\n"}, "bank"))
+    assert server.get(host="bank.test").status == 403
+    pid = next(p["pid"] for p in server.one.status()["processes"] if p.get("app") == "bank")
+    environ = pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")
+    folder = next(v.partition("=")[2] for v in environ if v.startswith("RUNTIME_DIRECTORY="))
+    path, = pathlib.Path(folder).parent.glob("s*-0-a")
+    return path
+
+
+def test_no_app_has_requests_passed_to_anothers_socket(server, folder, bank):
+    name = bank.name
+    for path in (bank, f"{bank.parent}/../{bank.parent.name}/{name}", f"/run/stead/backends/./{bank.parent.name}/{name}",
+                 f"/run/stead/backends//{bank.parent.name}/{name}", bank.parent / "app1" / "x.sock"):
+        said = server.deploy(folder({"index.html": "thief", "stead.conf": "[Site]\nDomain=thief.test\n[Route /]\nTo=up\n"
+                                                                          f"[Upstream up]\nServer=unix:{path}\n"}, "thief"), code=2)
+        assert "another app's" in said or "cannot be reached" in said, said
+    assert server.get(host="bank.test").status == 403
+
+
+def test_no_apps_own_socket_leads_to_anothers(server, folder, bank):
+    """A program may write where its socket is; what it puts there leads the gates nowhere."""
+    server.deploy(folder({"turn.py": TURNING, "stead.conf": "[Site]\nDomain=thief.test\nHealth=/\nQueueTimeoutSec=1s\n[Service]\nListen=unix:%t/own.sock\n"
+                                                            f"ExecStart=/usr/bin/python3 turn.py %t/own.sock ../{bank.name}\n"}, "thief"))
+    assert server.get(host="thief.test").text == "thief"
+    server.get("/turn", host="thief.test")
+    assert "bank" not in server.get(host="thief.test").text
