@@ -11,7 +11,8 @@
  * Below each folder only those folders are looked into file by file that changed since then, which is what the making of
  * a file does to its folder; one that did not and has no folder in it is passed. Each app is looked through as far as its
  * budget goes, which grows with each turn for those that are not done, so that an app with few files costs little beside
- * one with millions, and as soon as one alone is not done and has made enough, it is known. All of it ends in MADE_MS.
+ * one with millions, and as soon as one alone is not done and has made more than each other and enough, it is known. All of
+ * it ends in MADE_MS.
  *
  * What lies there is the apps' to choose: folders are opened below each other's descriptors without a link, nothing else
  * is opened, and no other file system is entered. One that hides what it makes in folders deeper than anybody's is taken
@@ -61,7 +62,7 @@ struct made {
 struct walk {
 	const struct made *made;
 	uid_t uid;
-	uint64_t n; /* in WHOLEs */
+	uint64_t n, enough; /* in WHOLEs */
 	unsigned long left;
 	bool stopped, hides;
 };
@@ -105,7 +106,7 @@ static void count(struct walk *w, const struct statx *s)
 
 static bool goes_on(struct walk *w)
 {
-	if (w->left == 0 || (w->left % 256 == 0 && now_ms() >= w->made->end_ms))
+	if (w->left == 0 || w->n >= w->enough || (w->left % 256 == 0 && now_ms() >= w->made->end_ms))
 		w->stopped = true;
 	else
 		w->left--;
@@ -166,9 +167,9 @@ static void enter(struct walk *w, int dir, const char *name, unsigned depth)
 
 /* ---- one app ---- */
 
-static void look_through(const struct made *m, struct maker *who, unsigned long budget)
+static void look_through(const struct made *m, struct maker *who, unsigned long budget, uint64_t enough)
 {
-	struct walk w = {.made = m, .left = budget};
+	struct walk w = {.made = m, .left = budget, .enough = enough};
 
 	for (const struct folder *f = who->folders; f && !w.stopped; f = f->next) {
 		w.uid = f->uid;
@@ -192,17 +193,28 @@ static const struct maker *most(const struct made *m)
 	return top && top->made >= m->least ? top : NULL;
 }
 
+/* With so many the one that alone is not done has made most. */
+static uint64_t enough_of(const struct made *m)
+{
+	uint64_t enough = m->least;
+
+	for (const struct maker *who = m->makers; who; who = who->next)
+		if (who->done && who->made >= enough)
+			enough = who->made + 1;
+	return enough;
+}
+
 static const struct maker *find(struct made *m)
 {
-	const struct maker *top, *open;
+	uint64_t enough = UINT64_MAX;
 
 	for (unsigned long budget = BUDGET;; budget *= BUDGET_GROWS) {
+		const struct maker *top, *open = NULL;
 		unsigned left = 0;
 
-		open = NULL;
 		for (struct maker *who = m->makers; who; who = who->next) {
 			if (!who->done)
-				look_through(m, who, budget);
+				look_through(m, who, budget, enough);
 			left += !who->done;
 			if (!who->done)
 				open = who;
@@ -210,6 +222,8 @@ static const struct maker *find(struct made *m)
 		top = most(m);
 		if (left == 0 || (left == 1 && top == open) || now_ms() >= m->end_ms || budget > UINT32_MAX)
 			return top;
+		if (left == 1)
+			enough = enough_of(m);
 	}
 }
 

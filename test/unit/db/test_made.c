@@ -144,6 +144,13 @@ static void test_turns(void **state)
 	files(dir, "apps/wiki/own", 10);
 	assert_string_equal(made(dir, since, "1000"), "4200 old");
 	rig_remove(dir);
+	/* One alone is not done in the first: no further than is enough. */
+	dir = state_in();
+	files(dir, "apps/old/own", 9000);
+	files(dir, "apps/shop/data", 50);
+	assert_string_equal(made(dir, since, "6000"), "6000 old");
+	assert_string_equal(made(dir, since, "9001"), "");
+	rig_remove(dir);
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
