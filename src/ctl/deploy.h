@@ -61,6 +61,8 @@ bool deploy_ask_files(struct ctl *c, const struct app *a, enum unpack_what what,
 	const struct ask_ops *ops, void *owner);
 /* What puts the app before others goes, when a deployer deploys it (deploy_held.c). */
 void deploy_hold(struct up *u);
+/* May it have that database? False: the flow has failed. */
+bool deploy_claim_database(struct up *u);
 /* ---- deploy_turn.c ---- */
 /* It begins to hold the turn; it has asked for its folder. */
 void deploy_turn_begins(struct up *u, bool deployers);

@@ -1,12 +1,14 @@
 /*
  * deploy_held.c: what an app may not take for itself over the others when somebody deploys it who may deploy that app alone.
  *
- * Called by deploy_checked(). How an app stands to the others of the machine (who runs first, who is ended when memory is
+ * Called by deploy_checked() and deploy_claims(). How an app stands to the others of the machine (who runs first, who is ended when memory is
  * short, who may have all of it) is in the app's own file, and whoever has its deploy key writes that. An operator's deploy takes the
- * values as they are; a deployer's leaves those out that put the app before others, and says so. Owns nothing.
+ * values as they are; a deployer's leaves those out that put the app before others, and says so. Nor is a database another's to take: not
+ * even of an app that uses none just now, or was removed and left its data. Owns nothing.
  */
 #include "deploy.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,4 +47,49 @@ void deploy_hold(struct up *u)
 		v->next = NULL;
 		app_value_free(v);
 	}
+}
+
+/* ---- databases ---- */
+
+/* Is it what an app of that name has when its file names none? */
+static bool is_of(const char *database, const char *app)
+{
+	while (*database && *database == (*app == '-' ? '_' : *app)) {
+		database++;
+		app++;
+	}
+	return !*database && !*app;
+}
+
+/* The app that had it, and whose data is here still; "" for none. */
+static void left_by(const struct up *u, char ret[static 64])
+{
+	char path[CTL_PATH_MAX + 8];
+	const struct dirent *e;
+	DIR *d;
+
+	(void)snprintf(path, sizeof path, "%s/apps", u->ctl->state_dir);
+	d = opendir(path);
+	ret[0] = '\0';
+	while (d && !ret[0] && (e = readdir(d)) != NULL)
+		if (strcmp(e->d_name, u->app.name) != 0 && is_of(u->c->database, e->d_name))
+			(void)snprintf(ret, 64, "%.63s", e->d_name);
+	if (d)
+		(void)closedir(d);
+}
+
+bool deploy_claim_database(struct up *u)
+{
+	const struct deploy *d = u->deploy;
+	char whose[64] = "";
+
+	FOR_APPS(u->ctl, a)
+		if (a != d->app && (a->bin[0] || d->deployers) && strcmp(a->run->database, u->c->database) == 0)
+			(void)snprintf(whose, sizeof whose, "%.63s", a->name);
+	if (!whose[0] && d->deployers)
+		left_by(u, whose);
+	if (whose[0])
+		up_fail(u, VERB_EXIT_USAGE, "name another one with Database= in [Postgres] of stead.conf, then `stead deploy` again",
+			"The database %s is another app's: %s has it.", u->c->database, whose);
+	return !whose[0];
 }

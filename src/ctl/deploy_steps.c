@@ -164,19 +164,6 @@ static bool claim(struct up *u, const char *host)
 	return owner == NULL;
 }
 
-/* Its database would be another's. */
-static bool claim_database(struct up *u)
-{
-	FOR_APPS(u->ctl, a)
-		if (a != u->deploy->app && a->bin[0] && strcmp(a->run->database, u->c->database) == 0) {
-			up_fail(u, VERB_EXIT_USAGE,
-				"name another one with Database= in [Postgres] of stead.conf, then `stead deploy` again",
-				"The database %s is another app's: %s has it.", u->c->database, a->name);
-			return false;
-		}
-	return true;
-}
-
 bool deploy_claims(struct up *u)
 {
 	char socket[CTL_PATH_MAX];
@@ -189,7 +176,7 @@ bool deploy_claims(struct up *u)
 	for (const char *const *h = u->c->aliases; u->c->serves && *h; h++)
 		if (!claim(u, *h))
 			return false;
-	if (u->c->postgres == CONF_POSTGRES_YES && !claim_database(u))
+	if (u->c->postgres == CONF_POSTGRES_YES && !deploy_claim_database(u))
 		return false;
 	/* A socket in the folder of its own number is a place of its own. */
 	u->deploy->fixed = wants_alone(u->c) || (wants_fixed(u->c) && (u->c->service.listen != SERVICE_PATH ||

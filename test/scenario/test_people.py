@@ -418,3 +418,16 @@ def test_a_deployer_who_sends_nothing_gives_the_turn_up_when_he_goes(world):
         process.wait(20)
     wait_until("the turn to be given up", lambda: world.ask({"verb": "domain-add", "app": "shop", "domain": "x.example"})["exit"] == 0)
     assert world.ask({"verb": "domain-remove", "app": "shop", "domain": "x.example"})["exit"] == 0
+
+
+def test_a_deployer_takes_no_database_that_another_app_left(world):
+    """An app that was removed without --data, or uses none just now, has its database still."""
+    world.run("mkdir", "-p", f"{STATE}/apps/old-shop/data")
+    folder = world.folder / "bank-db"
+    folder.mkdir()
+    (folder / "bank.py").write_text("")
+    for name in ("old_shop", "shop"):
+        (folder / "stead.conf").write_text("[Service]\nExecStart=/usr/bin/python3 bank.py\nListen=none\n[Postgres]\nEnabled=yes\n"
+                                           f"Database={name}\n")
+        told = world.stead("deploy", str(folder), "--app", "bank", "--state", STATE, user="bert", code=2)
+        assert f"The database {name} is another app's: {name.replace('_', '-')} has it" in told, told
