@@ -5,7 +5,6 @@
  * frameworks have it; the places for the public come first, because what lies above them is not to be served.
  * Reads no file: what stands in them is PHP's matter.
  */
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "check.h"
 #include "lib/must.h"
+#include "lib/phpfpm.h"
 
 static bool there(const struct check *k, const char *folder, const char *name)
 {
@@ -34,43 +34,6 @@ static const char *find_root(const struct check *k)
 		if (there(k, places[i], index != NULL && index->text[0] != '\0' ? index->text : "index.php"))
 			return places[i];
 	return NULL;
-}
-
-/* "php-fpm8.2" is 8002, without a version 1; 0: it is another program. */
-static unsigned version_of(const char *name)
-{
-	unsigned major = 0, minor = 0;
-	char more;
-
-	if (strcmp(name, "php-fpm") == 0)
-		return 1;
-	return sscanf(name, "php-fpm%2u.%2u%c", &major, &minor, &more) == 2 ? major * 1000 + minor : 0;
-}
-
-/* The newest of the system's. */
-static bool find_fpm(char ret[PATH_MAX])
-{
-	static const char *const folders[] = {"/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"};
-	unsigned best = 0;
-
-	for (unsigned i = 0; i < ARRAY_LEN(folders); i++) {
-		DIR *d = opendir(folders[i]);
-		const struct dirent *e;
-
-		while (d != NULL && (e = readdir(d)) != NULL) {
-			unsigned version = version_of(e->d_name);
-			char path[PATH_MAX];
-
-			if (version <= best || snprintf(path, PATH_MAX, "%s/%s", folders[i], e->d_name) >= PATH_MAX ||
-				access(path, X_OK) < 0)
-				continue;
-			best = version;
-			memcpy(ret, path, strlen(path) + 1);
-		}
-		if (d != NULL)
-			(void)closedir(d);
-	}
-	return best > 0;
 }
 
 /* Does the file speak of PHP? */
@@ -102,7 +65,7 @@ bool php_detect(struct check *k, bool python)
 	}
 	if (conf_get(k->conf, CONF_PHP_FPM) != NULL)
 		return true;
-	if (find_fpm(fpm))
+	if (phpfpm_newest(fpm))
 		(void)conf_put_key(k->conf, CONF_PHP_FPM, fpm, CONF_FROM_DETECTED, NULL);
 	else
 		conf_find(k->conf, CONF_ERROR, root != NULL ? &root->pos : NULL,

@@ -84,6 +84,8 @@ int want_vars(const struct conf_life *life, struct buf *ret);
 /* Where a program without a slash is looked for: PATH of that environment, else the one that there is. */
 const char *want_path(const struct ctl *c, const char *const *env);
 /* wants_php.c: a pool of PHP-FPM: its words into args, each ended by NUL, and its variables. 0 or -errno. */
+/* The one that was found when the app was deployed may be gone since, as after a new version of the system: then the newest. */
+void want_php_program(const struct app *a, char path[static CTL_PATH_MAX]);
 int want_php(struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *env, struct buf *args, unsigned *ret_n);
 /* Of a configuration's program: its path, absolute; looked for in PATH when it has no slash. -ENOENT. */
 int want_program(const struct app *a, const char *path, const char *env_path, char ret[static CTL_PATH_MAX]);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/durable.h"
+#include "lib/phpfpm.h"
 #include "lib/sys.h"
 
 /* No such file is ever made: the name of the socket that is handed over. */
@@ -92,6 +93,17 @@ static int write_config(
 	err = faccessat(fd, name, R_OK, 0) == 0 ? 0 : durable_write(fd, name, b.p, b.len, 0644);
 	close(fd);
 	return err;
+}
+
+void want_php_program(const struct app *a, char path[static CTL_PATH_MAX])
+{
+	char newest[PATH_MAX];
+	bool found = false;
+
+	for (const struct app_value *v = a->values; v; v = v->next)
+		found |= strcmp(v->section, "Php") == 0 && strcmp(v->key, "Fpm") == 0 && strcmp(v->origin, "detected") == 0;
+	if (found && access(path, X_OK) < 0 && phpfpm_newest(newest))
+		(void)snprintf(path, CTL_PATH_MAX, "%s", newest);
 }
 
 int want_php(struct ctl *c, const struct app *a, const struct conf_app *conf, struct env_text *env, struct buf *args, unsigned *ret_n)

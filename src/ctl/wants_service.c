@@ -93,7 +93,10 @@ static int put_args(struct ctl *c, const struct app *a, const struct conf_app *c
 		t->w.argv[i] = t->args.p + at;
 		at += strlen(t->args.p + at) + 1;
 	}
-	return want_program(a, command->path, want_path(c, t->w.env), t->program);
+	err = want_program(a, command->path, want_path(c, t->w.env), t->program);
+	if (err == 0 && conf->php.on && command == conf->service.command)
+		want_php_program(a, t->program);
+	return err;
 }
 
 bool wants_fixed(const struct conf_app *conf)
