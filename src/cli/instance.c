@@ -281,6 +281,16 @@ static bool has_control(const char *state)
 	return true;
 }
 
+/* A socket of which nobody has an end is one whose ctl is being replaced: whoever asks waits a moment (verb_open()). */
+static bool server_is(void)
+{
+	struct client cl;
+	int err = client_connect(&cl, server);
+
+	client_close(&cl);
+	return err == 0 || err == -ECONNREFUSED;
+}
+
 /* The one instance of this user that runs; false when there is none, or several. */
 static bool only_running(char ret[PATH_MAX])
 {
@@ -359,7 +369,7 @@ bool instance_look(struct cli *c)
 		(void)snprintf(c->state, sizeof c->state, "%s", found);
 		return true;
 	}
-	if (has_control(server)) {
+	if (server_is()) {
 		(void)snprintf(c->state, sizeof c->state, "%s", server);
 		return true;
 	}
@@ -371,6 +381,7 @@ int instance_find(struct cli *c)
 	if (instance_look(c))
 		return 0;
 	show_error(c, "no running stead was found here",
-		"start one with `stead up FOLDER`, or name its state folder with --state");
+		access("/etc/stead/stead.conf", F_OK) == 0 ? "`systemctl start stead` starts this machine's server; `stead up FOLDER` an instance of your own"
+							   : "start one with `stead up FOLDER`, or name its state folder with --state");
 	return VERB_EXIT_NOT_RUNNING;
 }

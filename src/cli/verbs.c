@@ -24,7 +24,9 @@ static int not_running(struct cli *c)
 		return VERB_EXIT_NOT_RUNNING;
 	}
 	show_error(c, "not running: nothing answers at the control socket",
-		"start it with `stead up FOLDER`, or name another state folder with --state");
+		strcmp(c->state, "/run/stead") == 0 || strcmp(c->state, "/var/lib/stead") == 0
+			? "`systemctl start stead` starts it; `systemctl status stead` says why it does not run"
+			: "start it with `stead up FOLDER`, or name another state folder with --state");
 	return VERB_EXIT_NOT_RUNNING;
 }
 
