@@ -270,8 +270,9 @@ static int read_users(
 	check_path(k, file->text, path);
 	r = sys_read_file(AT_FDCWD, path, CHECK_FILE_BYTES_MAX, &text, &n);
 	if (r < 0) {
-		conf_find(k->conf, CONF_ERROR, &file->pos, "", "BasicAuth=: %s: %s", path,
-			strerror(-r));
+		conf_find(k->conf, CONF_ERROR, &file->pos,
+			r == -ENOENT ? "`htpasswd -c FILE NAME` (package apache2-utils) makes one, a line NAME:HASH for each" : "",
+			"BasicAuth=: %s: %s", path, strerror(-r));
 		return r == -ENOMEM ? r : 0;
 	}
 	for (line = text; *line != '\0' && r != -ENOMEM; line = end) {

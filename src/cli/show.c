@@ -28,7 +28,7 @@ static json_int_t number_of(const json_t *o, const char *key)
 static void print_json(const json_t *o)
 {
 	/* Escaped for a program, and as harmless for a terminal: there what is no ASCII too. */
-	char *text = json_dumps(o, JSON_COMPACT | (isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0));
+	char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(12) | (isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0));
 
 	if (text)
 		(void)puts(text);

@@ -37,7 +37,7 @@ void show_server(const json_t *server, const char *state, bool sites)
 		show_lines("  ", text_of(server, "error"));
 		if (*text_of(server, "todo"))
 			(void)printf("  what to do: %s\n", text_of(server, "todo"));
-		if (strcmp(state, "idle") == 0)
+		if (strcmp(state, "live") != 0)
 			(void)puts("  nothing is served; it is tried again by itself, at least each minute");
 		else
 			(void)printf("  served is: %s\n", text_of(server, "serves"));

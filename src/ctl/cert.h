@@ -357,6 +357,8 @@ void cert_renew_late(struct client *cl);
 /* A job of it has ended, well or not. */
 void cert_renewed(struct ctl *c, const struct cert *cert);
 json_t *certs_json(struct ctl *c, const char *site);
+/* Is one served for that name of that site? */
+bool certs_has(const struct ctl *c, const char *site, const char *name);
 /* A time as ISO 8601; "" for 0. Blank-separated words as a list. */
 json_t *certs_day(uint64_t s);
 json_t *certs_words(const char *text);

@@ -124,6 +124,28 @@ json_t *certs_json(struct ctl *c, const char *site)
 	return list;
 }
 
+static bool has_name(const char *names, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; names && *names; names += strcspn(names, " "), names += strspn(names, " "))
+		if (strcspn(names, " ") == n && strncmp(names, name, n) == 0)
+			return true;
+	return false;
+}
+
+bool certs_has(const struct ctl *c, const char *site, const char *name)
+{
+	for (const struct stored_cert *s = c->certs.stored; s; s = s->next)
+		if (s->seen == c->certs.build && strcmp(s->site, site) == 0 && has_name(s->v.names, name))
+			return true;
+	for (const struct cert *cert = c->certs.all; cert; cert = cert->next)
+		if (cert->seen == c->certs.build && !cert->of && (cert->n || cert->own) && strcmp(cert->site, site) == 0 &&
+			has_name(cert->own ? cert->own_names : cert->names, name))
+			return true;
+	return false;
+}
+
 bool cert_verb_may(struct client *cl)
 {
 	if (cl->ctl->live_us)

@@ -86,16 +86,20 @@ static json_t *own_site(const struct ctl *c)
 			(int)a->run->scaling.scaler.want, "limits", protection_limits(&a->run->jail)));
 }
 
-/* Its URL by its first host name; "" when it has none. */
-static void named_url(const struct ctl *c, const char *domain, char *ret, size_t cap)
+/* Its URL by its first host name, with https where a certificate for that one is served; "" when it has none. */
+static void named_url(const struct ctl *c, const char *site, const char *domain, char *ret, size_t cap)
 {
+	bool tls = c->https[0] && domain[0] && certs_has(c, site, domain);
+	const char *port, *usual = tls ? ":443" : ":80";
 	char address[CTL_ADDRESS_MAX];
-	const char *port;
 
-	listen_first(&c->app, address);
+	if (tls)
+		(void)snprintf(address, sizeof address, "%.*s", (int)min_of(strcspn(c->https, " "), sizeof address - 1), c->https);
+	else
+		listen_first(&c->app, address);
 	port = strrchr(address, ':');
-	(void)snprintf(ret, cap, "%s%s%s", domain[0] ? "http://" : "", domain,
-		domain[0] && port && strcmp(port, ":80") != 0 ? port : "");
+	(void)snprintf(ret, cap, "%s%s%s", domain[0] ? (tls ? "https://" : "http://") : "", domain,
+		domain[0] && port && strcmp(port, usual) != 0 ? port : "");
 }
 
 void status_url(const struct ctl *c, const struct app *a, char ret[static STATUS_URL_MAX])
@@ -105,7 +109,7 @@ void status_url(const struct ctl *c, const struct app *a, char ret[static STATUS
 	for (const struct app_value *v = a->values; v && !domain[0]; v = v->next)
 		if (strcmp(v->section, "Site") == 0 && strcmp(v->key, "Domain") == 0)
 			domain = v->text;
-	named_url(c, domain, ret, STATUS_URL_MAX);
+	named_url(c, a->name, domain, ret, STATUS_URL_MAX);
 }
 
 static json_t *deployed(const struct ctl *c, const struct app *a)
@@ -126,7 +130,7 @@ static json_t *site(const struct ctl *c, const struct site *s)
 {
 	char url[400];
 
-	named_url(c, site_domain(s), url, sizeof url);
+	named_url(c, s->name, site_domain(s), url, sizeof url);
 	return with_counts(c, s->number,
 		json_pack("{s:s, s:s, s:s, s:s}", "name", s->name, "url", url, "state",
 			maintenance_is(c, s->number) ? "maintenance"

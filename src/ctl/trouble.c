@@ -138,9 +138,21 @@ static const struct msg_proc_state *worst(const struct app *a)
 	return found;
 }
 
+/* What of the app's configuration that step of a start is about; "" when it is none of it. */
+static const char *about(const struct app *a, const char *step)
+{
+	const char *key = strncmp(step, "exec", 4) == 0 ? "ExecStart" : strncmp(step, "working folder", 14) == 0 ? "WorkingDirectory" : NULL;
+	const char *found = "";
+
+	for (const struct app_value *v = a->values; v && key; v = v->next)
+		if (strcmp(v->section, "Service") == 0 && strcmp(v->key, key) == 0)
+			found = v->text;
+	return found;
+}
+
 static json_t *trouble_json(const struct app *a, const struct msg_proc_state *st, json_t *lines)
 {
-	char how[128];
+	char how[400];
 
 	if (st->result == RESULT_START_LIMIT_HIT)
 		(void)snprintf(how, sizeof how, "was started too often (StartLimitBurst=)");
@@ -151,8 +163,8 @@ static json_t *trouble_json(const struct app *a, const struct msg_proc_state *st
 	else if (st->result == RESULT_TIMEOUT)
 		(void)snprintf(how, sizeof how, "did not start, or end, in time");
 	else if (st->spawn_err)
-		(void)snprintf(how, sizeof how, "the step \"%.31s\" of its start failed: %s",
-			st->spawn_step, strerror((int)st->spawn_err));
+		(void)snprintf(how, sizeof how, "the step \"%.31s\" of its start failed: %.200s%s%s", st->spawn_step,
+			about(a, st->spawn_step), *about(a, st->spawn_step) ? ": " : "", strerror((int)st->spawn_err));
 	else if (st->status < 0)
 		(void)snprintf(how, sizeof how, "was ended by signal %d (%s)", -st->status,
 			strsignal(-st->status));

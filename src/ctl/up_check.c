@@ -111,6 +111,8 @@ static void checked(struct ask *a, const struct ask_end *end)
 			u->reload ? "correct it, then `stead reload` again; the old configuration "
 				    "serves on"
 			: u->deploy ? "correct it, then `stead deploy` again; what served before serves on"
+			: u->ctl->start.server
+				? "correct it, then `systemctl reload stead`; `stead check /etc/stead` looks without changing anything"
 				  : "correct it, then `stead up` again; `stead check` looks "
 				    "without starting anything",
 			"%s cannot be served as it is.", u->deploy ? u->app.name : u->app.folder);
