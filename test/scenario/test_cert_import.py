@@ -106,7 +106,7 @@ def test_what_is_wrong_is_said(site):
     assert f"{empty}: error: there is no certificate" in imported(site, "shop", (empty, good[1]), code=2)
     assert "No such file" in imported(site, "shop", (site.tls / "none", good[1]), code=4)
     assert "comes with its private key" in site.cli("cert", "import", "shop", "--cert", str(good[0]), code=2)
-    assert "no site" in imported(site, "nobody", good, code=4)
+    assert "no app or site" in imported(site, "nobody", good, code=4)
     assert listed(site, "shop") is None
     good[1].chmod(0o644)
     said = imported(site, "shop", good)  # warnings are no reason to refuse

@@ -187,7 +187,7 @@ def test_numbers_stay(stead, folder):
     assert 'stead_requests_total{site="b"} 4' in metrics or 'site="b"' in metrics
     assert "stead_sites 4" in metrics, [line for line in metrics.splitlines() if "_sites" in line]
     assert json.loads(one.cli("status", "b", "--json"))["sites"][0]["file"] == "sites/b.conf"
-    assert 'no site "nobody"' in one.cli("status", "nobody", code=4)
+    assert 'no app or site "nobody"' in one.cli("status", "nobody", code=4)
 
 
 def test_another_sites_backends(stead, folder, origin):  # noqa: F811
