@@ -151,17 +151,28 @@ bool people_may(struct client *cl)
 	return cl->peer.who != WHO_DEPLOYERS || own_app(cl);
 }
 
-void people_prune(const struct client *cl, json_t *status)
+static void prune(json_t *list, const char *only)
 {
-	json_t *list = json_object_get(status, "processes");
 	size_t i = json_array_size(list);
 
-	if (cl->peer.who != WHO_DEPLOYERS)
-		return;
 	while (i-- > 0) {
 		const char *app = json_string_value(json_object_get(json_array_get(list, i), "app"));
 
-		if (!app || strcmp(app, cl->req.app) != 0)
+		if (!app || strcmp(app, only) != 0)
 			(void)json_array_remove(list, i);
+	}
+}
+
+void people_prune(const struct client *cl, json_t *status)
+{
+	if (cl->peer.who != WHO_DEPLOYERS)
+		return;
+	prune(json_object_get(status, "processes"), cl->req.app);
+	prune(json_object_get(status, "timers"), cl->req.app);
+	/* What stands in the operator's files, and what is wrong there in their words. */
+	(void)json_object_set_new(status, "server", json_null());
+	if (strcmp(cl->ctl->app.name, cl->req.app) != 0) {
+		(void)json_object_set_new(status, "folder", json_string(""));
+		(void)json_object_set_new(status, "database", json_null());
 	}
 }

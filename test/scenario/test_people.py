@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -379,10 +380,22 @@ def test_add_that_was_cut_off_is_ended_by_the_next(world):
 
 # ---- an app and the others ----
 
-def test_a_deployer_puts_no_app_before_others(world):
+@pytest.fixture
+def readable():
+    """Folders that a deployer may read, whoever else makes folders for tests meanwhile."""
+    base = pathlib.Path(tempfile.mkdtemp(prefix="stead-people-"))
+    base.chmod(0o755)
+
+    def make(name):
+        (base / name).mkdir(mode=0o755)
+        return base / name
+    yield make
+    shutil.rmtree(base)
+
+
+def test_a_deployer_puts_no_app_before_others(world, readable):
     """Who runs first and who is ended when memory is short is an operator's to give: a deploy key's deploy leaves it out."""
-    folder, seconds = world.folder / "bank", 100000 + os.getpid()
-    folder.mkdir()
+    folder, seconds = readable("bank"), 100000 + os.getpid()
     keys = {"Nice": "-5", "OOMScoreAdjust": "-500", "CPUWeight": "900", "IOWeight": "900", "MemoryMax": "infinity", "TasksMax": "infinity"}
     (folder / "bank.service").write_text(f"[Service]\nExecStart=/bin/sleep {seconds}\n" + "".join(f"{k}={v}\n" for k, v in keys.items()))
 
@@ -420,14 +433,27 @@ def test_a_deployer_who_sends_nothing_gives_the_turn_up_when_he_goes(world):
     assert world.ask({"verb": "domain-remove", "app": "shop", "domain": "x.example"})["exit"] == 0
 
 
-def test_a_deployer_takes_no_database_that_another_app_left(world):
+def test_a_deployer_takes_no_database_that_another_app_left(world, readable):
     """An app that was removed without --data, or uses none just now, has its database still."""
     world.run("mkdir", "-p", f"{STATE}/apps/old-shop/data")
-    folder = world.folder / "bank-db"
-    folder.mkdir()
+    folder = readable("bank-db")
     (folder / "bank.py").write_text("")
     for name in ("old_shop", "shop"):
         (folder / "stead.conf").write_text("[Service]\nExecStart=/usr/bin/python3 bank.py\nListen=none\n[Postgres]\nEnabled=yes\n"
                                            f"Database={name}\n")
         told = world.stead("deploy", str(folder), "--app", "bank", "--state", STATE, user="bert", code=2)
         assert f"The database {name} is another app's: {name.replace('_', '-')} has it" in told, told
+
+
+def test_a_deployer_sees_nothing_of_others_in_a_status(world, readable):
+    """Neither the operator's folder and files, nor programs and databases of other apps."""
+    folder = readable("seen")
+    (folder / "stead.conf").write_text("[Site]\nDomain=seen.example\nRoot=.\n")
+    (folder / "index.html").write_text("seen")
+    world.stead("deploy", str(folder), "--app", "bank", "--state", STATE)
+    told = world.ask({"verb": "status", "app": "bank"}, "bert")["status"]
+    assert [s["name"] for s in told["sites"]] == ["bank"]
+    assert told["folder"] == "" and told["server"] is None and told["database"] is None
+    assert not told["timers"] and not told["processes"] and not told["certificates"]
+    assert world.ask({"verb": "status"})["status"]["folder"]
+    world.stead("remove", "bank", "--state", STATE)

@@ -123,18 +123,26 @@ static void turned_away(void **state)
 
 static void a_deployers_status(void **state)
 {
-	struct client cl = {.peer = {.who = WHO_DEPLOYERS}};
-	json_t *status = json_pack("{s:[{s:s}, {s:s}, {s:s}, {}]}", "processes", "app", "", "app", "shop", "app", "bank");
+	struct ctl *c = calloc(1, sizeof *c);
+	struct client cl = {.ctl = c, .peer = {.who = WHO_DEPLOYERS}};
+	json_t *status = json_pack("{s:[{s:s}, {s:s}, {s:s}, {}], s:[{s:s}, {s:s}], s:{s:s}, s:s, s:{}}", "processes", "app", "", "app", "shop",
+		"app", "bank", "timers", "app", "bank", "app", "shop", "server", "error", "secret", "folder", "/etc/stead", "database");
 
 	(void)state;
 	(void)snprintf(cl.req.app, sizeof cl.req.app, "shop");
 	people_prune(&cl, status);
 	assert_int_equal(json_array_size(json_object_get(status, "processes")), 1);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(status, "processes"), 0), "app")), "shop");
+	assert_int_equal(json_array_size(json_object_get(status, "timers")), 1);
+	assert_true(json_is_null(json_object_get(status, "server")) && json_is_null(json_object_get(status, "database")));
+	assert_string_equal(json_string_value(json_object_get(status, "folder")), "");
 	cl.peer.who = WHO_OPERATORS;
+	(void)json_object_set_new(status, "folder", json_string("/srv"));
 	people_prune(&cl, status);
 	assert_int_equal(json_array_size(json_object_get(status, "processes")), 1);
+	assert_string_equal(json_string_value(json_object_get(status, "folder")), "/srv");
 	json_decref(status);
+	free(c);
 }
 
 int main(void)
