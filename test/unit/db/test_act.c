@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,7 +60,7 @@ static void test_below(void **state)
 static struct act_ctx ctx_in(struct failure *f, const char *root)
 {
 	*f = (struct failure){0};
-	return (struct act_ctx){.f = f, .state_root = root, .run_root = "/nonexistent/run"};
+	return (struct act_ctx){.f = f, .state_root = root, .run_root = "/nonexistent/run", .operators = "/nonexistent/etc"};
 }
 
 static void test_refusals(void **state)
@@ -114,10 +115,28 @@ static void make_source(const char *dir)
 	assert_int_equal(mkfifo(rig_path(dir, "app/fifo"), 0600), 0);
 }
 
+/* A state of `stead up`, whose parent runs: that holds its lock. The lock's descriptor. */
+static int make_running(const char *root, const char *name)
+{
+	char path[600];
+	int fd;
+
+	for (unsigned i = 0; i < 2; i++) {
+		(void)snprintf(path, sizeof path, "%s/up/%s", root, name);
+		path[strlen(path) - (i ? 0 : strlen(name) + 1)] = '\0';
+		(void)mkdir(path, 0700);
+	}
+	(void)snprintf(path, sizeof path, "%s/up/%s/lock", root, name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0 && flock(fd, LOCK_EX) == 0);
+	return fd;
+}
+
 static void test_copy(void **state)
 {
 	const char *dir;
 	char root[512], to[600];
+	int one, two;
 	struct failure f;
 	struct act_ctx c;
 	struct stat st;
@@ -128,7 +147,10 @@ static void test_copy(void **state)
 	dir = rig_folder();
 	make_source(dir);
 	(void)snprintf(root, sizeof root, "%s/state", dir);
-	(void)snprintf(to, sizeof to, "%s/up/one/app", root);
+	assert_int_equal(mkdir(root, 0700), 0);
+	(void)snprintf(to, sizeof to, "%s/up/one/releases/1", root);
+	one = make_running(root, "one");
+	two = make_running(root, "two");
 	for (unsigned i = 0; i < 2; i++) {
 		c = ctx_in(&f, root);
 		if (act_tree_copy(&c, rig_path(dir, "app"), to, "50000") != 0)
@@ -152,10 +174,16 @@ static void test_copy(void **state)
 	assert_int_equal(act_tree_copy(&c, rig_path(dir, "app"), to, "50000"), -EPERM);
 	assert_int_equal(stat(rig_path(to, "app.py"), &st), 0);
 	/* A symlink where a folder of the state should be. */
-	assert_int_equal(symlink("/etc", rig_path(root, "link")), 0);
-	(void)snprintf(to, sizeof to, "%s/link/app", root);
+	assert_int_equal(symlink("/etc", rig_path(root, "up/two/releases")), 0);
+	(void)snprintf(to, sizeof to, "%s/up/two/releases/1", root);
 	c = ctx_in(&f, root);
 	assert_int_equal(act_tree_copy(&c, rig_path(dir, "app/sub"), to, "50000"), -ELOOP);
+	/* Where nobody runs any more, nothing is copied from elsewhere. */
+	(void)close(one);
+	(void)close(two);
+	(void)snprintf(to, sizeof to, "%s/up/one/releases/2", root);
+	c = ctx_in(&f, root);
+	assert_int_equal(act_tree_copy(&c, rig_path(dir, "app/sub"), to, "50000"), -EINVAL);
 	rig_remove(dir);
 }
 
@@ -171,7 +199,7 @@ static void test_folder(void **state)
 	if (geteuid() != 0)
 		skip();
 	dir = rig_folder();
-	(void)snprintf(path, sizeof path, "%s/up/one/run", dir);
+	(void)snprintf(path, sizeof path, "%s/up/one/own", dir);
 	for (unsigned i = 0; i < 2; i++) {
 		c = ctx_in(&f, dir);
 		assert_int_equal(act_folder_make(&c, path, "50001", "50002", "0710"), 0);
