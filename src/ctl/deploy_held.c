@@ -9,9 +9,11 @@
 #include "deploy.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WEIGHT_DEFAULT = 100 };
 
@@ -64,16 +66,19 @@ static bool is_of(const char *database, const char *app)
 /* The app that had it, and whose data is here still; "" for none. */
 static void left_by(const struct up *u, char ret[static 64])
 {
-	char path[CTL_PATH_MAX + 8];
+	char path[CTL_PATH_MAX + 8], data[300];
 	const struct dirent *e;
 	DIR *d;
 
 	(void)snprintf(path, sizeof path, "%s/apps", u->ctl->state_dir);
 	d = opendir(path);
 	ret[0] = '\0';
-	while (d && !ret[0] && (e = readdir(d)) != NULL)
-		if (strcmp(e->d_name, u->app.name) != 0 && is_of(u->c->database, e->d_name))
+	while (d && !ret[0] && (e = readdir(d)) != NULL) {
+		(void)snprintf(data, sizeof data, "%s/data", e->d_name);
+		/* The folder itself stays after a removal with all data, too. */
+		if (strcmp(e->d_name, u->app.name) != 0 && is_of(u->c->database, e->d_name) && faccessat(dirfd(d), data, F_OK, 0) == 0)
 			(void)snprintf(ret, 64, "%.63s", e->d_name);
+	}
 	if (d)
 		(void)closedir(d);
 }
