@@ -23,6 +23,12 @@ static void places(void **state)
 		{"/s/apps/shop/logs/shop", "/var/log/shop", true},
 		{"/s/apps/shop/config/shop", "/etc/shop", true},
 		{"/run/stead/backends/s/app7/shop", "/run/shop", true},
+		/* PHP's sessions, whatever the app's name is, and nothing else of that folder. */
+		{"/s/apps/shop/data/php/sessions", "/var/lib/php/sessions", true},
+		{"/s/apps/shop/data/sessions", "/var/lib/php/sessions", false},
+		{"/s/apps/shop/data/php", "/var/lib/php", false},
+		{"/s/apps/shop/data/php/modules", "/var/lib/php/modules", false},
+		{"/s/apps/shop/data/php/sessions", "/etc/php/sessions", false},
 		/* Not by that name. */
 		{"/s/apps/shop/data/shop", "/var/lib/shop2", false},
 		{"/s/apps/shop/data/x-shop", "/var/lib/shop", false},
