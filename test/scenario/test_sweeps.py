@@ -131,6 +131,6 @@ def test_branches_of_parsers(promise, tmp_path):
     all_of = sum(map(len, found.values()))
     taken = sum(count > 0 for figures in found.values() for count in figures.values())
     least = [f"{source}.c:{line}" for source, lines in missed.items() for line in lines]
-    promise("coverage of parsers", f"{100 * taken / all_of:.1f} % of {all_of} branches in {len(found)} parsers"
+    promise("coverage of parsers", f"{100 * taken / all_of:.1f} %, {taken} of {all_of} branches in {len(found)} parsers"
             + (f"; not taken: {', '.join(least[:8])}{' …' if len(least) > 8 else ''}" if least else ""), taken == all_of)
     assert taken > all_of * 98 // 100, missed
