@@ -274,15 +274,20 @@ def test_https_where_it_is_served(server, work):
 
 
 @pytest.mark.skipif(not FPM, reason="no PHP-FPM here")
-def test_another_version_of_the_system(server):
+def test_another_version_of_the_system(work, monkeypatch):
     """The PHP that was found at the deploy is gone at the next start."""
-    server.run("mount", "-t", "tmpfs", "tmpfs", "/usr/local/sbin")  # the server's own view of it
-    server.run("ln", "-s", FPM[-1], "/usr/local/sbin/php-fpm99.9")
-    server.cli("deploy", app(server, {"index.php": "<?php echo 'here';", "stead.conf": "[Site]\nDomain=shop.test\n"}))
-    pool = wait_until("the pool", lambda: [pid for pid, comm in server.tree().items() if comm.startswith("php-fpm")])
-    assert pool and page(server, "/") == (200, b"here")
-    again(server)
-    wait_until("it answers", lambda: page(server, "/") == (200, b"here"))
+    monkeypatch.setitem(serverbed.PLACES, "/usr/local/sbin", "sbin")
+    server = serverbed.Server(work)
+    newest = server.path("/usr/local/sbin/php-fpm99.9")
+    newest.symlink_to(FPM[-1])
+    with server:
+        wait_until("live", lambda: state(server) == "live")
+        folder = app(server, {"index.php": "<?php echo 'here';", "stead.conf": "[Site]\nDomain=shop.test\n"})
+        server.cli("deploy", folder)
+        assert "/usr/local/sbin/php-fpm99.9" in server.cli("check", folder) and page(server, "/") == (200, b"here")
+        newest.unlink()
+        again(server)
+        wait_until("it answers", lambda: page(server, "/") == (200, b"here"))
 
 
 @pytest.mark.skipif(not FPM or not os.path.isdir("/var/lib/php/sessions"), reason="no PHP-FPM of Debian's")
