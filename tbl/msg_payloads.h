@@ -83,12 +83,12 @@ enum drain_stage {
 	DRAIN_STAGES
 };
 struct msg_want {
-	uint32_t role; /* enum proc: RESOLVE, AUTH, KEYS; WORKER: a request waits for an app that has none */
-	uint32_t app;
+	uint32_t role; /* enum proc: RESOLVE, AUTH, KEYS, CERTS; WORKER: a request waits for an app that has none */
+	uint32_t app;  /* whose workers; CERTS: WANT_NO_MORE: it has nothing to do, and may end until it is wanted */
 };
+enum { WANT_NO_MORE = 1 };
 struct msg_resolve {
-	uint32_t family; /* 0 any, 4, 6 */
-	uint32_t pad;
+	uint32_t family, pad; /* 0 any, 4, 6 */
 };
 enum { RESOLVED_MAX = 32 };
 struct msg_resolved {

@@ -21,7 +21,7 @@
 #include "lib/sys.h"
 #include "snap/vault.h"
 
-enum { LOOK_S = 3600, DAY_S = 86400, SHORT_S = 10 * DAY_S };
+enum { LOOK_S = 3600, DAY_S = 86400, SHORT_S = 10 * DAY_S, REST_S = 20 };
 
 /* ---- when ---- */
 
@@ -54,9 +54,51 @@ static bool may_look(const struct cert *cert)
 	return cert->wanted && cert->n && cert->ari[0] && !cert->job;
 }
 
+/* Sites for which a key is being made: an order follows each. */
+static unsigned keys_made(const struct ctl *c)
+{
+	unsigned n = 0;
+
+	for (const struct cert *cert = c->certs.all; cert; cert = cert->next)
+		n += cert->making;
+	return n;
+}
+
+static bool is_idle(const struct ctl *c)
+{
+	bool idle = c->certs.wanted && c->certs.greeted && c->certs.jobs == 0 && !c->certs.terms_job &&
+		    keys_made(c) == 0 && demand_idle(c);
+
+	for (const struct client *cl = c->clients; cl && idle; cl = cl->next)
+		idle = !cl->reading_terms;
+	return idle;
+}
+
+/* certs holds 12 MB for what is to be done once in weeks: it ends when it had nothing to do for a while and nothing is due
+ * soon. In how many seconds that is to be asked again; UINT64_MAX: not. */
+static uint64_t rest(struct ctl *c, uint64_t due_s)
+{
+	struct msg_want m = {.role = PROC_CERTS, .app = WANT_NO_MORE};
+	uint64_t now_ms = loop_now_ms(c->loop), since;
+
+	if (!is_idle(c) || due_s < REST_S) {
+		c->certs.idle_ms = 0;
+		return UINT64_MAX;
+	}
+	if (!c->certs.idle_ms)
+		c->certs.idle_ms = now_ms;
+	since = (now_ms - c->certs.idle_ms) / 1000;
+	if (since < REST_S)
+		return REST_S - since;
+	c->certs.idle_ms = 0;
+	c->certs.wanted = false;
+	(void)parent_send(c, MSG_WANT, 0, &m, sizeof m, NULL, 0, NULL, 0);
+	return UINT64_MAX;
+}
+
 static void arm(struct ctl *c)
 {
-	uint64_t now = now_s(c), wait = LOOK_S;
+	uint64_t now = now_s(c), wait = LOOK_S, then;
 	bool any = false;
 
 	for (const struct cert *cert = c->certs.all; cert; cert = cert->next) {
@@ -71,10 +113,11 @@ static void arm(struct ctl *c)
 			at = min_of(at, cert->look_s);
 		wait = min_of(wait, cert->check || at <= now ? 1 : at - now);
 	}
+	then = rest(c, any ? wait : UINT64_MAX);
 	c->certs.timer.op.kind = OP_ACME;
 	loop_timer_stop(c->loop, &c->certs.timer);
-	if (any)
-		loop_timer_in(c->loop, &c->certs.timer, wait * 1000);
+	if (any || then != UINT64_MAX)
+		loop_timer_in(c->loop, &c->certs.timer, min_of(wait, then) * 1000);
 }
 
 void acme_on_timer(struct loop *l, struct op *op, int res)
@@ -386,16 +429,6 @@ static void advance(struct ctl *c, struct cert *cert)
 	} else if (cert->order[0] || acme_is_within(c, cert, a)) {
 		start_job(c, cert, a);
 	}
-}
-
-/* Sites for which a key is being made: an order follows each. */
-static unsigned keys_made(const struct ctl *c)
-{
-	unsigned n = 0;
-
-	for (const struct cert *cert = c->certs.all; cert; cert = cert->next)
-		n += cert->making;
-	return n;
 }
 
 void acme_turn(struct ctl *c)

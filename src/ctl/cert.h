@@ -164,6 +164,7 @@ struct certs {
 	struct demands demands;
 	struct chan chan; /* to the process certs */
 	bool wanted, greeted;
+	uint64_t idle_ms; /* since when it has had nothing to do; 0: it has */
 	char directory[CERT_URL_MAX], contact[256]; /* contact: "" */
 	char fallback[CERT_URL_MAX], staging[CERT_URL_MAX]; /* "" */
 	char chain[256], eab_kid[256];                      /* "" */

@@ -136,7 +136,7 @@ static bool send_guard(struct ctl *c, struct demand *d, const struct demand_site
 	return true;
 }
 
-static struct demand *next_waiting(struct demands *all)
+static struct demand *next_waiting(const struct demands *all)
 {
 	struct demand *best = NULL;
 
@@ -159,6 +159,11 @@ void demand_turn(struct ctl *c)
 		else if (!send_guard(c, d, s))
 			return;
 	}
+}
+
+bool demand_idle(const struct ctl *c)
+{
+	return c->certs.demands.guards == 0 && !next_waiting(&c->certs.demands);
 }
 
 void demand_certs_gone(struct ctl *c)

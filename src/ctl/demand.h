@@ -64,6 +64,8 @@ struct demands {
 void demand_heard(struct gate_peer *g, const struct msg *m);
 /* Ask guards as far as it goes now. */
 void demand_turn(struct ctl *c);
+/* Is no guard asked, and does no name wait for one? */
+bool demand_idle(const struct ctl *c);
 /* CERT_END of a guard's job. False: it is none. */
 bool demand_answered(struct ctl *c, const struct msg *m);
 /* certs is gone. */

@@ -46,7 +46,7 @@ int core_new(struct parent *p)
 	return 0;
 }
 
-int core_want(struct parent *p, struct msg *m)
+int core_want(struct parent *p, const struct run *from, struct msg *m)
 {
 	struct msg_want want;
 
@@ -54,7 +54,11 @@ int core_want(struct parent *p, struct msg *m)
 		return -EINVAL;
 	for (unsigned i = 0; i < AIDES; i++)
 		if (aide_roles[i] == want.role) {
-			if (p->stop_step == STOP_NOT && !p->aide[i]->wanted)
+			bool rests = from->slot->role == PROC_CTL && want.role == PROC_CERTS && want.app == WANT_NO_MORE;
+
+			if (rests && p->aide[i]->wanted)
+				slot_unwant(p->aide[i]);
+			else if (!rests && p->stop_step == STOP_NOT && !p->aide[i]->wanted)
 				slot_want(p->aide[i]);
 			return 0;
 		}

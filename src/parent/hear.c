@@ -34,7 +34,7 @@ static void hear_want(struct parent *p, struct run *from, struct msg *m)
 
 	if (msg_get(m, &want, sizeof(want), sizeof(want)) == 0 && want.role == PROC_WORKER) {
 		sets_wake(p, want.app);
-	} else if (core_want(p, m) < 0) {
+	} else if (core_want(p, from, m) < 0) {
 		say_run(p, EV_CHANNEL_BROKEN, from, NULL, 0, "it wants what is no aide");
 		watch_event(from, WATCH_BAD);
 	}

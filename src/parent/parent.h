@@ -414,8 +414,8 @@ extern op_done *const parent_op_table[PARENT_OP_KINDS];
 /* ---- core.c: gate, ctl and log, their channels ---- */
 int core_new(struct parent *p);
 void core_free(struct parent *p);
-/* A gate, or ctl, needs that role. -EINVAL: it is no aide's. */
-int core_want(struct parent *p, struct msg *m);
+/* A gate, or ctl, needs that role, or ctl no more. -EINVAL: it is no aide's. */
+int core_want(struct parent *p, const struct run *from, struct msg *m);
 /* The i-th aide that listens, or NULL. */
 struct run *core_aide(struct parent *p, unsigned i);
 int core_spawn(struct parent *p, struct run *r);

@@ -54,6 +54,9 @@ def test_a_name_becomes_https(net, bed):
     assert "served, until" in stead.cli("cert", "list") and DOMAIN in stead.cli("status")
     assert pebble.issued() == 1
     assert [r["serial"] for r in stead.logs() if r.get("event") == "CERT_ISSUED"] == [stead.served()]
+    # Who has nothing to do for weeks holds no memory meanwhile.
+    wait_until("the end of certs", lambda: not stead.pids("certs"), 90)
+    assert not [p for p in stead.status()["processes"] if p["role"] == "certs"]
     # Once more at once; the old key is not used again.
     before = stead.served()
     assert before not in stead.cli("cert", "renew")
