@@ -17,3 +17,4 @@ ACT(TREE_REMOVE, tree_remove, 1, "remove one tree below stead's state: a numbere
 ACT(PERSIST, persist, 3, "have paths of a release lead to the app's data folder: release, data folder, paths one a line")
 ACT(TREE_MOUNT, tree_mount, 4, "mount a folder, read-only, below STATE/public for the gates: the folder, which the operator's own files name; the place; the file that names it; what gates see of it until now, or nothing")
 ACT(INODES_MADE, inodes_made, 4, "count the files that each app made in folders where it may write, to find who uses up the inodes: the state's folder, since when in seconds since 1970, and milliseconds, how many an app must have made; then packed, of each folder that lies elsewhere: its app, that one's uid, the folder")
+ACT(APP_FORGET, app_forget, 2, "take away what an app that is not deployed left, but for its data: STATE/apps/NAME, and what it has elsewhere or nothing, when all of the folder may go that holds no file")

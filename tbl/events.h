@@ -72,6 +72,8 @@ EVENT(UPGRADE_REFUSED, 1192, LEVEL_ERROR, "to step why", "another version of ste
 EVENT(ADOPTED, 1193, LEVEL_WARNING, "processes lost", "stead's parent process was killed; a new one has taken over what it had started", "`lost` counts what ended meanwhile and is started again; the system's log may say who killed it (out of memory)")
 EVENT(STORE_FAILED, 1194, LEVEL_WARNING, "error", "the state of stead's parent process cannot be kept by systemd; were it killed now, all that it started would end with it", "see that the unit has FileDescriptorStoreMax= and that there is memory")
 EVENT(PROXY_BAD, 1082, LEVEL_WARNING, "client refused", "a connection from a network of ProxyProtocol= did not begin with a PROXY header and was closed", "let the proxy send it (HAProxy: send-proxy-v2), or take its network out of ProxyProtocol=")
+EVENT(RUN_FAILED, 1087, LEVEL_WARNING, "role index app pid status", "a program that runs once ended with a failure, and is not started again for that", "see the lines before this one; of [Timer] it runs when it is due again")
+EVENT(TIMER_FAILED, 1088, LEVEL_ERROR, "app timer status", "a run of [Timer] failed; it runs again when it is due", "see the app's lines before this one; `status` below 0 is a signal, and `stead status` shows when it is due")
 EVENT(PROGRAM_NOT_RUN, 1086, LEVEL_ERROR, "app program why", "a program of [Worker] or [Timer] cannot be run", "correct its ExecStart=, then `stead reload`")
 EVENT(TCP_DOWN, 1090, LEVEL_ERROR, "tcp why", "no server of a [Tcp] takes connections; its clients are turned away", "see that one of its Server= runs and can be reached from here")
 EVENT(TCP_BACK, 1091, LEVEL_NOTICE, "tcp", "a server of a [Tcp] takes connections again", "")

@@ -89,6 +89,9 @@ int act_firewall_undo_left(struct act_ctx *ctx);
 int act_upgrades_on(struct act_ctx *ctx);
 /* One tree: a numbered one of a releases, public or incoming folder, or a folder of an app; see remove.c. */
 int act_tree_remove(struct act_ctx *ctx, const char *path);
+/* STATE/apps/NAME, of an app that is not deployed: what its releases are made of goes, and then the folder, when nothing but folders
+ * is in it and `has` is "" (else: what the app has elsewhere). 0 also when it stays. */
+int act_app_forget(struct act_ctx *ctx, const char *path, const char *has);
 /* In that release each of `paths` (one a line) becomes a link to KEEP/PATH. */
 int act_persist(struct act_ctx *ctx, const char *release, const char *keep, const char *paths);
 /* The folder `from` as it is and as it will be, read-only, at `to`, which is a place below STATE/public/NUMBER, for the gates; see

@@ -63,6 +63,8 @@ static int do_act(struct act_ctx *ctx, enum act act, const char *const *args)
 		return act_persist(ctx, args[0], args[1], args[2]);
 	case ACT_TREE_MOUNT:
 		return act_tree_mount(ctx, args[0], args[1], args[2], args[3]);
+	case ACT_APP_FORGET:
+		return act_app_forget(ctx, args[0], args[1]);
 	case ACT_INODES_MADE:
 		return act_inodes_made(ctx, args[0], args[1], args[2], args[3]);
 	case ACT_NONE:

@@ -229,6 +229,20 @@ static void show_database(const json_t *db)
 	(void)printf("\n  socket     %s\n", text_of(db, "socket"));
 }
 
+/* Apps that are deployed no more, or never were, and have data here. */
+static void show_left(const json_t *left)
+{
+	const json_t *name;
+	size_t i;
+
+	if (json_array_size(left))
+		(void)puts("\ndata of apps that are not deployed");
+	json_array_foreach(left, i, name)
+		if (json_is_string(name))
+			(void)printf("  %-12s stead remove %s --data --confirm %s takes it away\n", json_string_value(name),
+				json_string_value(name), json_string_value(name));
+}
+
 void show_status(const struct cli *c, const json_t *status)
 {
 	const json_t *off = json_object_get(status, "protections_off"), *db;
@@ -273,6 +287,7 @@ void show_status(const struct cli *c, const json_t *status)
 		show_certificates(json_object_get(status, "certificates"), false);
 	}
 	show_server(json_object_get(status, "server"), text_of(status, "state"), json_array_size(json_object_get(status, "sites")) > 0);
+	show_left(json_object_get(status, "left"));
 	db = json_object_get(status, "database");
 	if (json_is_object(db))
 		show_database(db);

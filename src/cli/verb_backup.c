@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/must.h"
+
 /* ctl's answer, when it is this one's turn: a new reference. NULL: *ret_code, after an error was
  * shown. */
 static json_t *begin(struct cli *c, struct client *cl, int *ret_code)
@@ -70,7 +72,7 @@ static int pack(struct cli *c, const char *file, const json_t *where, struct bac
 	return code;
 }
 
-static void show(struct cli *c, const char *file, const struct backup_told *packed,
+static void show(struct cli *c, const char *file, const json_t *where, const struct backup_told *packed,
 	const struct backup_told *t)
 {
 	char size[32], *text;
@@ -80,12 +82,18 @@ static void show(struct cli *c, const char *file, const struct backup_told *pack
 		return;
 	if (!c->json) {
 		unsigned apps = backup_count(t, "app"), databases = backup_count(t, "database"),
-			 people = backup_count(t, "person");
+			 people = backup_count(t, "person"),
+			 left = (unsigned)json_array_size(json_object_get(where, "left"));
 
+		/* Each has a folder in it, deployed or not. */
+		apps -= min_of(apps, left);
 		show_line_done(c);
 		(void)printf("%s: %s; %u app%s, %u database%s, %u person%s\n", file,
 			backup_size(t->end.file_bytes, size), apps, apps == 1 ? "" : "s", databases,
 			databases == 1 ? "" : "s", people, people == 1 ? "" : "s");
+		if (left)
+			(void)printf("with the data of %u app%s not deployed: `stead status` names %s\n", left,
+				left == 1 ? " that is" : "s that are", left == 1 ? "it" : "them");
 		(void)puts("it has the private keys, and is not encrypted: keep it as you would "
 			   "keep them");
 		if (packed->end.left_out)
@@ -128,7 +136,7 @@ int verb_backup(struct cli *c)
 	if (where && code == 0)
 		code = backup_ask(c, BACKUP_CHECK, (const char *const[]){file, state}, 2, &told);
 	if (where && code == 0)
-		show(c, file, &packed, &told);
+		show(c, file, where, &packed, &told);
 	backup_told_done(&packed);
 	backup_told_done(&told);
 	json_decref(where);

@@ -265,15 +265,6 @@ static int level_number(const char *name)
 	return -1;
 }
 
-int verb_upgrade(struct cli *c)
-{
-	int code = verb_ask(c, json_pack("{s:s, s:s}", "verb", "upgrade", "version", STEAD_VERSION));
-
-	if (code == 0 && !c->quiet && !c->json)
-		(void)puts("stead " STEAD_VERSION " serves");
-	return code;
-}
-
 int verb_logs(struct cli *c)
 {
 	const char *lines = c->args.option[OPTION_LINES], *since = c->args.option[OPTION_SINCE];

@@ -85,9 +85,9 @@ void backup_start(struct client *cl)
 	wants_sockets(c, sockets);
 	all = databases(c, &bin);
 	client_say(
-		cl, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "event", "backup", "state",
+		cl, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "event", "backup", "state",
 			    c->state_dir, "config", c->start.server ? SERVER_FOLDER : "", "sockets",
-			    sockets, "bin", bin, "own", c->app.name, "databases", all));
+			    sockets, "bin", bin, "own", c->app.name, "databases", all, "left", left_json(c)));
 }
 
 void backup_gone(struct ctl *c, const struct client *cl)

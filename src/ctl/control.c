@@ -56,7 +56,9 @@ int control_open(struct ctl *c)
 
 void control_close(struct ctl *c)
 {
-	if (c->listener.fd >= 0)
+	/* Behind one that the parent ends comes the next, who puts his own in its place: whoever asks meanwhile is told that nobody
+	 * listens yet, and not that there is no stead. When all of it ends the parent takes it away. */
+	if (c->listener.fd >= 0 && (!c->told || c->stopping))
 		(void)unlinkat(c->state_fd, "control", 0);
 	loop_close(c->loop, &c->listener);
 }

@@ -537,7 +537,7 @@ void verbs_worker_died(struct ctl *c, const struct msg_proc_state *st);
 struct ctl {
 	struct loop *loop;
 	struct chan parent;
-	bool started, greeted, stopping, ready;
+	bool started, greeted, stopping, ready, told; /* told: the parent ends it */
 	struct msg_start start; /* its gates: how many there shall be, also after START */
 	char state_dir[CTL_DIR_MAX], run_dir[CTL_DIR_MAX], roles_dir[CTL_DIR_MAX];
 	int state_fd; /* the state folder */
@@ -588,7 +588,7 @@ struct ctl {
 	struct up *up;
 	struct op deploy_next; /* the next change that waits begins */
 	struct {
-		bool wanted, runs; /* there may be releases that nobody needs; one is being removed */
+		bool wanted, runs, left; /* there may be releases that nobody needs; one is being removed; an app that is not deployed is */
 	} sweep;
 	bool apps_run; /* the deployed ones were told to the parent */
 };

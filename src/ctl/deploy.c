@@ -22,6 +22,7 @@ struct step {
 };
 
 static const struct step steps[] = {
+	{"prepare", deploy_swept, DEPLOY_NEW},
 	{"prepare", deploy_user, DEPLOY_NEW},
 	{"prepare", deploy_folders, DEPLOY_NEW},
 	{"receive", deploy_receive, DEPLOY_NEW},
@@ -41,6 +42,7 @@ static const struct step steps[] = {
 	{"switch", deploy_switch, DEPLOY_NEW | DEPLOY_BACK},
 	{"remove", deploy_gone, DEPLOY_REMOVE},
 	{"remove", deploy_stopped, DEPLOY_REMOVE},
+	{"database", left_server, DEPLOY_REMOVE},
 	{"database", deploy_drop, DEPLOY_REMOVE},
 	{"remove", deploy_trees, DEPLOY_REMOVE},
 };

@@ -24,7 +24,7 @@ enum { DEPLOY_TOKEN_MEM = 33, DEPLOY_RELEASES_MAX = 128 };
 struct deploy {
 	enum deploy_what what;
 	struct app *app;   /* that of the list */
-	bool fresh;        /* none of its releases served before */
+	bool fresh;        /* none of its releases serves: the app goes from the list when this fails */
 	bool fixed;        /* its program has one place: the new one cannot run beside the old one */
 	bool data;         /* remove: its data too */
 	unsigned step;
@@ -115,10 +115,27 @@ void deploy_migrated(struct up *u, const struct msg_proc_state *st);
 void deploy_verb(struct client *cl);
 void deploy_start(struct client *cl);
 
+/* May an app be called so? */
+bool deploy_name_valid(const char *name);
+
+/* ---- deploy_left.c: apps that are not deployed and whose folder is there ---- */
+bool left_is(struct ctl *c, const char *name);
+/* Their names, a new reference. */
+json_t *left_json(struct ctl *c);
+/* Takes away what nobody needs of that one, whose number that is. True: it is under way, and `owner` hears its end; *ret_waits: something
+ * of it runs still. */
+bool left_sweep(struct ctl *c, const char *name, uint32_t number, const struct ask_ops *ops, void *owner, bool *ret_waits);
+/* The one that the request to remove names, in the list of apps; NULL: it was told why not. */
+struct app *left_to_remove(struct client *cl);
+/* The step before its database goes: the server runs. */
+bool left_server(struct up *u);
+
 /* ---- deploy_sweep.c ---- */
 /* There may be trees of releases that nobody needs. */
 void deploy_sweep_soon(struct ctl *c);
 void deploy_sweep(struct ctl *c);
+/* The step before anything is made: no folder is being taken away that it may need. */
+bool deploy_swept(struct up *u);
 
 /* ---- deploy_boot.c ---- */
 /* A new parent runs nothing yet: have every deployed app run. Then those that need the database, once that is there. */
@@ -141,6 +158,13 @@ int state_release_pythons(struct ctl *c, const struct app *a, struct buf *ret);
 int state_load_release(struct ctl *c, struct app *a, uint32_t number);
 int state_forget_release(struct ctl *c, const struct app *a, uint32_t number);
 int state_forget_app(struct ctl *c, const struct app *a);
+/* ---- state_left.c. Each 0 or -errno ---- */
+int state_make_left(struct ctl *c);
+/* The database that an app of that name has or left; "": none. */
+int state_left_database(struct ctl *c, const char *app, char ret[static 64]);
+/* It has that one from now on; "": none. */
+int state_has_database(struct ctl *c, const char *app, const char *database);
+
 /* 0: it could not be written down. */
 uint32_t state_next_release(struct ctl *c, const struct app *a);
 

@@ -227,6 +227,10 @@ bool deploy_database(struct up *u)
 		return true;
 	}
 	if (deploy_begins(u->deploy)) {
+		if (state_has_database(c, u->app.name, u->c->database) < 0) {
+			up_fail(u, VERB_EXIT_FAILED, "check the state folder", "The state could not be written.");
+			return false;
+		}
 		FOR_APPS(c, a)
 			if (a->bin[0])
 				memcpy(u->app.bin, a->bin, sizeof u->app.bin);
@@ -472,7 +476,9 @@ bool deploy_gone(struct up *u)
 	client_progress(u->client, "remove", "taking it out of what serves", UINT32_MAX);
 	if (!d->app->known)
 		return true;
-	err = state_forget_app(u->ctl, d->app);
+	err = d->app->bin[0] ? state_has_database(u->ctl, d->app->name, d->app->run->database) : 0;
+	if (err == 0)
+		err = state_forget_app(u->ctl, d->app);
 	if (err) {
 		up_fail(u, VERB_EXIT_FAILED, "check the state folder", "The state could not be written: %s.",
 			strerror(-err));
@@ -577,6 +583,8 @@ bool deploy_trees(struct up *u)
 	}
 	if (u->acts_pending)
 		return false;
+	if (d->data)
+		(void)state_has_database(c, d->app->name, "");
 	apps_remove(c, d->app);
 	d->app = NULL;
 	return true;

@@ -4,7 +4,7 @@
  *
  * Called at the start, behind each deploy, and when a process has ended. A folder of a release that the state does not
  * name is removed once no process of its app runs from it; one at a time, as act or build does it. What lies there is
- * listed by its names alone.
+ * listed by its names alone. So is what an app left that is not deployed and has no data (deploy_left.c).
  */
 #include "deploy.h"
 #include "wants.h"
@@ -39,12 +39,20 @@ static void swept(struct ask *a, const struct ask_end *end)
 {
 	struct ctl *c = a->ctl;
 
-	c->sweep.runs = false;
+	c->sweep.runs = c->sweep.left = false;
 	/* What stays costs space only; it is tried again behind the next deploy. */
 	if (end->err)
 		say(c, EV_STATE_ERROR, "what", "remove an old release", "error", end->error, NULL);
 	else
 		deploy_sweep_soon(c);
+	/* A deploy may wait for that (deploy_swept()). */
+	if (c->up && c->up->deploy && !c->up->failing)
+		up_advance(c->up);
+}
+
+bool deploy_swept(struct up *u)
+{
+	return !u->ctl->sweep.left;
 }
 
 static const struct ask_ops sweep_ops = {.ended = swept};
@@ -131,7 +139,10 @@ static bool sweep_app(struct sweep *s)
 		return true;
 	/* What a death left in incoming is written over or removed by the next deploy. */
 	(void)snprintf(path, sizeof path, "%s/public/app%u", s->c->state_dir, (unsigned)s->number);
-	return s->c->start.root && sweep_folder(s, path);
+	if (s->c->start.root && sweep_folder(s, path))
+		return true;
+	s->c->sweep.left = !s->app && left_sweep(s->c, s->name, s->number, &sweep_ops, &s->c->sweep, &s->waits);
+	return s->c->sweep.left;
 }
 
 void deploy_sweep(struct ctl *c)

@@ -15,7 +15,7 @@
 
 #include "lib/room.h"
 
-static bool name_valid(const char *name)
+bool deploy_name_valid(const char *name)
 {
 	size_t n = strlen(name);
 
@@ -51,7 +51,7 @@ static bool may_be_called(struct client *cl)
 	const struct app *a = apps_named(c, cl->req.app);
 	char text[300];
 
-	if (!name_valid(cl->req.app))
+	if (!deploy_name_valid(cl->req.app))
 		(void)snprintf(text, sizeof text,
 			"\"%s\" is no name of an app: 1 to 27 small letters, digits and -, a letter first.",
 			cl->req.app);
@@ -158,7 +158,7 @@ static void begin(struct client *cl, struct app *a, enum deploy_what what, uint3
 	d->what = what;
 	d->app = a;
 	d->data = cl->req.data;
-	d->fresh = !a->known && what == DEPLOY_NEW;
+	d->fresh = !a->known;
 	d->old_role = a->run->role;
 	d->old_set = a->set;
 	app_like(&u->app, a);
@@ -220,12 +220,19 @@ static void start_back(struct client *cl)
 
 static void start_removal(struct client *cl)
 {
+	struct ctl *c = cl->ctl;
 	struct app *a;
 
 	if (cl->req.data && strcmp(cl->req.confirm, cl->req.app) != 0) {
 		client_end(cl, VERB_EXIT_PROTECTED,
 			"--data removes the app's database and its files for good, and was not confirmed.",
 			"say the app's name once more: --confirm APP", NULL);
+		return;
+	}
+	if (left_is(c, cl->req.app)) {
+		a = must_wait(cl) ? NULL : left_to_remove(cl);
+		if (a)
+			begin(cl, a, DEPLOY_REMOVE, 0);
 		return;
 	}
 	a = named(cl);

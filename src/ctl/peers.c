@@ -383,6 +383,7 @@ static void parent_got(struct chan *ch, struct msg *m)
 		upgrade_told(c, m);
 		break;
 	case MSG_STOP:
+		c->told = true;
 		(void)parent_send(c, MSG_STOPPED, 0, NULL, 0, NULL, 0, NULL, 0);
 		loop_stop(c->loop);
 		break;

@@ -13,7 +13,9 @@
 
 int state_make_deploy(struct ctl *c)
 {
-	return state_exec(c,
+	int err = state_make_left(c);
+
+	return err ? err : state_exec(c,
 		"CREATE TABLE IF NOT EXISTS deployed (app INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
 		" side INTEGER NOT NULL);"
 		"CREATE TABLE IF NOT EXISTS release (app INTEGER NOT NULL, number INTEGER NOT NULL,"

@@ -5,7 +5,7 @@
  * Called for the verb status. Memory is read from /proc at that moment; requests are the sums of
  * the gates' counters pages, which are input: a gate may write what it likes there.
  */
-#include "ctl.h"
+#include "deploy.h"
 #include "wants.h"
 
 #include <dirent.h>
@@ -313,7 +313,7 @@ json_t *status_json(struct ctl *c, const char *site, bool all)
 	unsigned more;
 	json_t *list = sites(c, site, all, &more);
 
-	return json_pack("{s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "state",
+	return json_pack("{s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "state",
 		c->stopping  ? "stopping"
 		: c->live_us ? "live"
 		: c->up      ? "starting"
@@ -321,5 +321,6 @@ json_t *status_json(struct ctl *c, const char *site, bool all)
 		"version", STEAD_VERSION, "server", server_json(c), "folder", c->app.folder, "sites", list, "sites_more",
 		(int)more, "sites_kept", (int)kept(c), "processes", processes(c), "timers",
 		timers_json(c, NULL), "database",
-		database(c), "protections_off", protections_off(c), "protection", protection_json(c), "certificates", certs_json(c, site));
+		database(c), "protections_off", protections_off(c), "protection", protection_json(c), "certificates", certs_json(c, site),
+		"left", left_json(c));
 }

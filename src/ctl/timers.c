@@ -211,6 +211,12 @@ void timers_heard(struct ctl *c, const struct msg_proc_state *st)
 	(void)keep(run, t, "base", t->base_us);
 	(void)keep(run, t, "status", (uint32_t)t->status);
 	(void)keep(run, t, "ended", t->ended_us);
+	if (st->status && !st->spawn_err && !c->stopping && !run->off.stopped) {
+		char status[16];
+
+		(void)snprintf(status, sizeof status, "%d", (int)st->status);
+		say(c, EV_TIMER_FAILED, "app", run->app->name, "timer", t->name, "status", status, NULL);
+	}
 	find_next(t, now);
 	arm(c);
 }

@@ -13,6 +13,12 @@
 
 enum { PROBE_MS = 10 * 1000 };
 
+/* The version that serves: its files were installed again. */
+static bool is_same(const struct client *cl)
+{
+	return strcmp(cl->req.version, STEAD_VERSION) == 0;
+}
+
 void upgrade_ask(struct client *cl)
 {
 	struct ctl *c = cl->ctl;
@@ -34,7 +40,10 @@ void upgrade_ask(struct client *cl)
 		return;
 	}
 	cl->upgrading = true;
-	(void)snprintf(text, sizeof text, "trying %s beside " STEAD_VERSION, cl->req.version);
+	if (is_same(cl))
+		(void)snprintf(text, sizeof text, "trying the files of " STEAD_VERSION " that are there now beside those that serve");
+	else
+		(void)snprintf(text, sizeof text, "trying %s beside " STEAD_VERSION, cl->req.version);
 	client_progress(cl, "upgrade", text, UINT32_MAX);
 }
 
@@ -123,8 +132,10 @@ void upgrade_told(struct ctl *c, const struct msg *m)
 			client_end(cl, VERB_EXIT_DONE, "", "", json_pack("{s:s}", "upgraded", cl->req.version));
 			continue;
 		}
-		(void)snprintf(error, sizeof error, "stead %s was given up, and " STEAD_VERSION " serves on: %s: %s.", cl->req.version,
-			step, why);
+		(void)snprintf(error, sizeof error,
+			is_same(cl) ? "The files of stead %s that are there now were given up, and those before serve on: %s: %s."
+				    : "stead %s was given up, and " STEAD_VERSION " serves on: %s: %s.",
+			cl->req.version, step, why);
 		if (d.err == EUSERS)
 			(void)snprintf(todo, sizeof todo, "try again when one of them has ended (`stead status` shows them: stead upgrade), "
 				"or end them sooner: a lower DrainMaxSec= in [Server], then `stead reload`");

@@ -30,9 +30,11 @@ void say_run(struct parent *p, enum event id, struct run *r, const char *name, u
 	event_field_u64(&b, "index", s->index);
 	event_field_str(&b, "app", slot_name(s));
 	event_field_i64(&b, "pid", r->last_pid);
-	if ((id == EV_PROC_DIED || id == EV_PROC_ENDED) && s->status == PROC_STATUS_UNKNOWN)
+	bool ended = id == EV_PROC_DIED || id == EV_PROC_ENDED || id == EV_RUN_FAILED;
+
+	if (ended && s->status == PROC_STATUS_UNKNOWN)
 		event_field_str(&b, "status", "unknown");
-	else if (id == EV_PROC_DIED || id == EV_PROC_ENDED)
+	else if (ended)
 		event_field_i64(&b, "status", s->status);
 	if (id == EV_APP_CRASHING)
 		event_field_u64(&b, "restarts", s->restarts);

@@ -150,6 +150,8 @@ static bool step_over(struct parent *p)
 	case STOP_CTL:
 		if (!slot_down(p->ctl))
 			return false;
+		/* ctl leaves it to the one that comes behind it; here comes none. */
+		(void)unlinkat(p->state_fd, "control", 0);
 		say_text(p, EV_STOPPED, NULL, NULL, NULL, NULL);
 		if (p->own_ring.map != NULL)
 			logring_flush(&p->own_ring);

@@ -226,6 +226,8 @@ static void say_death(struct run *r, uint32_t next_ms)
 
 	if (r->asked || (s->status == 0 && (!s->wanted || runs_once(s))))
 		say_run(s->parent, EV_PROC_ENDED, r, NULL, 0, NULL);
+	else if (runs_once(s))
+		say_run(s->parent, EV_RUN_FAILED, r, NULL, 0, NULL);
 	else
 		say_run(s->parent, EV_PROC_DIED, r, "next_ms", next_ms, NULL);
 }

@@ -67,4 +67,7 @@ class Server:
     def trees(self, name):
         """The releases on the disk."""
         folder = self.one.state / "apps" / name / "releases"
-        return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+        try:
+            return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
+        except FileNotFoundError:  # the folder goes, too, when the app is none
+            return []

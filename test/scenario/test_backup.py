@@ -112,6 +112,20 @@ def test_json(server, work):
     assert again["apps"] == 1 and again["made_us"] == told["made_us"] and again["host"] == told["host"]
 
 
+def test_apps_are_those_that_are_deployed(server, work):
+    """First releases that failed are none, and what a removed app left is told by itself."""
+    for name in ("blog", "wiki"):
+        server.deploy(write(work / name, app(status="500 Oh no", conf="[Site]\nHealthTimeoutSec=300ms\n")), code=1)
+    wait_until("no folder of theirs", lambda: [p.name for p in (server.one.state / "apps").iterdir()] == ["shop"])
+    file, said = backup(server, work)
+    assert "; 1 app," in said and "not deployed" not in said, said
+    server.deploy(write(work / "old", app("old", "[Site]\nDomain=old.test\n")))
+    (server.one.state / "apps/old/data/kept").write_text("kept")
+    server.one.cli("remove", "old")
+    file, said = backup(server, work)
+    assert "; 1 app," in said and "the data of 1 app that is not deployed" in said, said
+
+
 def test_sockets_and_pipes_are_left_out(server, work):
     os.mkfifo(data(server) / "pipe")
     program.give(data(server))

@@ -113,6 +113,13 @@ def test_a_first_release_that_fails_leaves_nothing(server, folder):
     wait_until("no worker", lambda: not server.one.pids("worker"))
     wait_until("no release", lambda: server.trees("shop") == [])
     assert "No app is deployed" in server.one.cli("releases", code=4)
+    wait_until("no folder of it", lambda: not (server.one.state / "apps/shop").exists())
+    assert server.one.status()["left"] == [] and "not deployed" not in server.one.cli("status")
+    # The next one comes at once, while the one before it is being taken away.
+    for _ in range(3):
+        server.deploy(folder(app(status="500 Oh no", conf="[Site]\nHealthTimeoutSec=100ms\n")), code=1)
+    server.deploy(folder(app("one")))
+    assert server.get().text == "one" and (server.one.state / "apps/shop/own").is_dir()
 
 
 def test_rollback_under_load(server, folder, promise):
@@ -244,6 +251,7 @@ def test_removed(server, folder):
     (server.one.state / "apps/shop/data/kept.txt").write_text("kept")
     assert "no deployed app" in server.one.cli("remove", "blog", code=4)
     assert "confirm" in server.one.cli("remove", "shop", "--data", code=6)
+    assert server.one.status()["left"] == []
     assert "removed  shop" in server.one.cli("remove", "shop")
     assert server.get(host="shop.test").status == 421 and not server.one.pids("worker")
     assert (server.one.state / "apps/shop/data/kept.txt").read_text() == "kept"
@@ -251,8 +259,30 @@ def test_removed(server, folder):
     assert len(events(server, "APP_REMOVED")) == 1
     server.deploy(folder(app("two", "[Site]\nDomain=shop.test\n")))
     assert server.get(host="shop.test").text == "two"
+    # A release that fails over what it left takes nothing of that away.
+    assert "removed  shop" in server.one.cli("remove", "shop")
+    server.deploy(folder(app(status="500 Oh no", conf="[Site]\nHealthTimeoutSec=300ms\n")), code=1)
+    wait_until("nothing of the release", lambda: sorted(p.name for p in (server.one.state / "apps/shop").iterdir()) == ["data"])
+    assert (server.one.state / "apps/shop/data/kept.txt").read_text() == "kept"
+    server.deploy(folder(app("two", "[Site]\nDomain=shop.test\n")))
     server.one.cli("remove", "shop", "--data", "--confirm", "shop")
-    assert not (server.one.state / "apps/shop/data").exists()
+    wait_until("no folder of it", lambda: not (server.one.state / "apps/shop").exists())
+
+
+def test_what_a_removed_app_left_is_removed(server, folder):
+    server.deploy(folder(app("one", "[Site]\nDomain=shop.test\n")))
+    kept = server.one.state / "apps/shop/data/kept.txt"
+    kept.write_text("kept")
+    server.one.cli("remove", "shop")
+    assert server.one.status()["left"] == ["shop"]
+    assert "stead remove shop --data --confirm shop" in server.one.cli("status")
+    said = server.one.cli("remove", "shop", code=4)
+    assert "only its data" in said and "--data" in said and kept.exists()
+    assert "confirm" in server.one.cli("remove", "shop", "--data", code=6) and kept.exists()
+    assert "removed  shop" in server.one.cli("remove", "shop", "--data", "--confirm", "shop")
+    wait_until("no folder of it", lambda: not kept.parent.parent.exists())
+    assert server.one.status()["left"] == []
+    assert "no deployed app" in server.one.cli("remove", "shop", "--data", "--confirm", "shop", code=4)
 
 
 def test_busy(server, folder):

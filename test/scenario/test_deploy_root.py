@@ -146,6 +146,28 @@ def test_two_guestbooks(server, folder, work):
     assert server.get(host="second.test").status == 421 and server.get(host="first.test").status == 200
 
 
+def test_a_first_release_that_fails(server, folder):
+    """Without data nothing of it stays. With a database that stays, which is told, and goes when somebody says so."""
+    server.deploy(folder(app(status="500 Oh no", conf="[Site]\nHealthTimeoutSec=300ms\n"), "blog"), code=1)
+    wait_until("no folder of it", lambda: not (server.one.state / "apps/blog").exists())
+    for _ in range(3):
+        server.deploy(folder(app(status="500 Oh no", conf="[Site]\nHealthTimeoutSec=100ms\n"), "blog"), code=1)
+    server.deploy(folder(app("blog", "[Site]\nDomain=blog.test\n"), "blog"))
+    assert server.get(host="blog.test").text == "blog" and (server.one.state / "apps/blog/own").is_dir()
+    migrate = "/bin/sh -c 'psql -c \"create table made (n int)\"; exit 3'"
+    files = app("one", f"[Site]\nDomain=shop.test\n[Postgres]\nDatabase=books\nMigrate={migrate}\n", **{"requirements.txt": "psycopg2>=2.9\n"})
+    said = server.deploy(folder(files), code=1)
+    assert "Migrate= ended with exit status 3" in said, said
+    wait_until("what its release was made of to go", lambda: not (server.one.state / "apps/shop/own").exists())
+    assert server.one.status()["left"] == ["shop"]
+    server.one.cli("remove", "shop", "--data", "--confirm", "shop", timeout=TIMEOUT * 2)
+    wait_until("no folder of it", lambda: not (server.one.state / "apps/shop").exists())
+    assert server.one.status()["left"] == []
+    # The table that it made is gone, too: it can be made again.
+    server.deploy(folder({**files, "stead.conf": files["stead.conf"].replace("; exit 3", " || exit 3")}))
+    assert server.get(host="shop.test").text == "one"
+
+
 def test_nothing_fails_while_roots_releases_follow(server, folder, promise):
     server.deploy(folder(app("one")))
     with Load(server.one) as load:

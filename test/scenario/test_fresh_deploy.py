@@ -99,3 +99,23 @@ def test_package_is_upgraded_under_load(live, following, promise):
     promise("fresh server, the package upgraded under load", f"{len(load.bad)} of {load.good + len(load.bad)} failed", not load.bad)
     assert not load.bad, (load.bad[:5], said)
     assert live.run("pgrep -u app-guestbook") == workers
+
+
+def runs_replaced_files(server):
+    """{pid: path} of stead's processes whose program is no more on the disk."""
+    lines = server.run("for p in $(pgrep stead-); do echo $p $(readlink /proc/$p/exe); done").splitlines()
+    return {line.split()[0]: line for line in lines if line.endswith("(deleted)")}
+
+
+def test_same_version_again_under_load(live, deb, promise):  # noqa: F811
+    """`apt install --reinstall`: the files are others of the same name, and what runs goes over to them: each time."""
+    workers, load = live.run("pgrep -u app-guestbook"), Load(live)
+    said = live.run("for i in 1 2; do apt-get install -y --reinstall -o Dpkg::Options::=--force-confold /root/stead.deb 2>&1; done")
+    wait_until("no process of replaced files", lambda: not runs_replaced_files(live))
+    # Each at once behind the one before, and what is asked next behind that.
+    said += live.run("stead upgrade --quiet && stead upgrade --quiet && stead upgrade && stead status 2>&1")
+    load.end()
+    promise("fresh server, the same version installed again under load", f"{len(load.bad)} of {load.good + len(load.bad)} failed", not load.bad)
+    assert not load.bad, (load.bad[:5], said)
+    assert "serves on" not in said and "given up" not in said, said
+    assert live.run("pgrep -u app-guestbook") == workers

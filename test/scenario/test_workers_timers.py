@@ -187,6 +187,11 @@ def test_timer_once_and_failure(run):
     wait_until("its end", lambda: timer(one)["status"] == 3)
     assert "failed with exit status 3" in one.cli("status")
     assert not timer(one)["running"] and timer(one)["next_us"] == 0
+    # It is told by its name, and as what it is: nobody starts it again.
+    failed, = wait_until("its word", lambda: [r for r in one.logs() if r.get("event") == "TIMER_FAILED"])
+    assert failed["timer"] == "tick" and failed["status"] == "3" and failed["level"] == "error", failed
+    assert [r["status"] for r in one.logs() if r.get("event") == "RUN_FAILED"] == ["3"]
+    assert not [r for r in one.logs() if r.get("event") == "PROC_DIED"]
     # Another of its kind has had time to run by now, if it would.
     rewrite(one, conf("[Timer tick]\nExecStart=/bin/sh tick.sh 0 3\nOnActiveSec=100ms\n[Timer other]\nExecStart=/bin/true\nOnActiveSec=300ms\n"))
     wait_until("the other", lambda: timer(one, "other")["ended_us"])
