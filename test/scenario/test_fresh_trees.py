@@ -45,6 +45,8 @@ def test_folders_of_a_fresh_server(fresh_server, promise, system):
 
     server.write("/etc/stead/sites/two.conf", SITE.format("/home/alice/site") + "Domain=two.test\n")
     server.run("systemctl reload stead")
+    # Before systemd 253 the command does not wait until it is done: the first site answers meanwhile.
+    wait_until("the second site", lambda: server.get(headers={"Host": "two.test"}) != (200, b"changed\n"))
     status, _ = server.get(headers={"Host": "two.test"})
     found = json.loads(server.run("stead status --json --state /var/lib/stead"))["server"]["found"]
     if status == 403:
@@ -62,7 +64,7 @@ def test_folders_of_a_fresh_server(fresh_server, promise, system):
     server.run("install -d -o alice /srv/three && echo three >/srv/three/index.html")
     server.write("/etc/stead/sites/three.conf", SITE.format("/srv/three") + "Domain=three.test\n")
     server.run("systemctl reload stead")
-    assert server.get(headers={"Host": "three.test"}) == (200, b"three\n")
+    wait_until("the third site", lambda: server.answers(headers={"Host": "three.test"}) == (200, b"three\n"))
     security = float(server.run("systemd-analyze security stead --no-pager | tail -1").split("stead.service:")[1].split()[0])
 
     server.run("systemctl stop stead && umount /srv/www && systemctl start stead")
