@@ -20,6 +20,7 @@ from program import BUILD, TIMEOUT, TOP, free_port, give, wait_until
 from test_root import RootStead, UP, uids
 
 pytestmark = pytest.mark.root
+PID_DIGITS = 7  # an example says which process answers
 
 
 @pytest.fixture
@@ -267,7 +268,7 @@ def test_every_example_on_one_server(server, work):
     server.one.up()
     for name in here:
         wait_until(name, lambda name=name: server.get(host=f"{name}.test").status == 200)
-        assert len(server.get(host=f"{name}.test").text) == len(hosts[name].text), name
+        assert abs(len(server.get(host=f"{name}.test").text) - len(hosts[name].text)) <= PID_DIGITS, name
 
 
 # ---- another app's socket ----

@@ -177,8 +177,9 @@ def test_whom_the_operator_cannot_allow(names, why):
         folder.mkdir()
         (folder / "stead.conf").write_text(f"[Server]\nAllowUsers={names}\n")
         pathlib.Path("/etc/stead").mkdir(exist_ok=True)
-        bed.wrap = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/passwd && mount --bind "$1" /etc/stead && shift && exec "$@"',
-                    str(users), str(folder)]
+        # All of /etc: a mount on /etc/passwd alone goes when somebody renames another file to it, as useradd(8) does.
+        bed.wrap = ["unshare", "-m", "sh", "-c", 'cp -a /etc "$0.etc" && cp "$0" "$0.etc/passwd" && mount --bind "$0.etc" /etc && '
+                    'mount --bind "$1" /etc/stead && shift && exec "$@"', str(users), str(folder)]
         bed.boot()
         body = bed.ctl.until("ACCOUNTS").body
         allowed, refused = struct.unpack_from("<II", body)
