@@ -127,6 +127,7 @@ struct wsock {
 	uint8_t state; /* enum ws_state */
 	bool connect_told, ping_sent;
 	bool end_owed; /* the tunnel ends when `out` is empty */
+	bool cut;      /* it ended before all of `out` went */
 	PyObject *queue; /* messages that came: a list of str and bytes */
 	size_t queue_bytes;
 	char *out; /* what the link did not take yet */

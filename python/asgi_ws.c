@@ -69,6 +69,7 @@ void asgi_ws_lost(struct conn *c)
 {
 	if (c->ws->state != WS_STATE_CLOSED)
 		asgi_ws_closed(c);
+	c->ws->cut = c->ws->cut || c->ws->out_len;
 	c->ws->out_len = c->ws->out_at = 0;
 	asgi_conn_end(c);
 }

@@ -279,6 +279,9 @@ PyObject *asgi_ws_send(struct conn *c, struct wait *w)
 			return do_close(c, w->message);
 		return wrong("when the WebSocket is open");
 	default:
+		/* All of it went, and the client's close came before the app was told so. */
+		if (act == ACT_SEND && w->begun && !ws->out_len && !ws->cut)
+			return asgi_none();
 		/* Closing what is closed is nobody's fault. */
 		return act == ACT_CLOSE ? asgi_none() : asgi_raise_gone(c);
 	}

@@ -202,6 +202,17 @@ def test_rules(up):  # noqa: F811
     assert log.count("Traceback") == log.count(": raised before accept\n") + log.count(": raised behind accept\n") == 2
 
 
+def test_a_close_right_behind_the_last_message(up):  # noqa: F811
+    """What was sent whole is no error, however soon the client closes: the app hears of the close each time."""
+    one, found = up(), []
+    for _ in range(60):
+        with WebSocket(one.port) as ws:
+            ws.put(TEXT, "z" * 300000)
+            assert ws.hear() == "z" * 300000
+            assert ws.say_close(1000, "bye") == (1000, "")
+    wait_until("each close", lambda: found.extend(seen(one)) or found.count(disconnect(1000, "bye")) == 60)
+
+
 def test_wrong_messages(up):  # noqa: F811
     """asgi: an invalid message must raise out of send()."""
     one = up()
