@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "lib/sys.h"
+#include "lib/within.h"
 
 #include "act.h"
 
@@ -246,13 +247,6 @@ static struct maker *maker(struct made *m, const char *name)
 	return who;
 }
 
-static bool is_within(const char *path, const char *folder)
-{
-	size_t n = strlen(folder);
-
-	return strncmp(path, folder, n) == 0 && (path[n] == '\0' || path[n] == '/');
-}
-
 /* One more folder of that app. What lies in another of its folders is counted there. */
 static int put(struct made *m, const char *name, uid_t uid, const char *path)
 {
@@ -262,9 +256,9 @@ static int put(struct made *m, const char *name, uid_t uid, const char *path)
 	if (!who || m->folders >= FOLDERS_MAX)
 		return -ENOMEM;
 	for (at = &who->folders; (f = *at) != NULL;) {
-		if (f->uid == uid && is_within(path, f->path))
+		if (f->uid == uid && path_is_within(path, f->path))
 			return 0;
-		if (f->uid == uid && is_within(f->path, path)) {
+		if (f->uid == uid && path_is_within(f->path, path)) {
 			*at = f->next;
 			free(f);
 			m->folders--;

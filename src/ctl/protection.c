@@ -15,6 +15,7 @@
 
 #include "calls.h"
 #include "lib/sys.h"
+#include "lib/within.h"
 
 static uint64_t memory_bytes(void)
 {
@@ -67,13 +68,6 @@ static void put_below(struct paths *p, uint32_t kind, const char *folder, const 
 		put_path(p, kind | JAIL_PATH_OPTIONAL, path);
 }
 
-static bool is_within(const char *path, const char *folder)
-{
-	size_t n = strlen(folder);
-
-	return n > 0 && strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
-}
-
 /* Of stead's own folders, which are hidden from apps, those that are this one's. */
 static void put_own(struct paths *p, const struct ctl *c, const struct app *a)
 {
@@ -107,15 +101,15 @@ static bool is_others(const struct ctl *c, const struct app *a, const char *path
 {
 	static const char *const own[] = {"/var/lib/stead", "/run/stead", "/etc/stead"};
 	char mine[CTL_PATH_MAX];
-	bool inside = is_within(path, c->state_dir) || is_within(path, c->run_dir);
+	bool inside = path_is_within(path, c->state_dir) || path_is_within(path, c->run_dir);
 
 	for (unsigned i = 0; i < ARRAY_LEN(own); i++)
-		inside |= is_within(path, own[i]);
+		inside |= path_is_within(path, own[i]);
 	wants_below(c, a, "", mine);
-	if (app_deployed(a) && is_within(path, mine))
+	if (app_deployed(a) && path_is_within(path, mine))
 		return false;
 	wants_runtime(c, a->set, mine);
-	return inside && !is_within(path, mine) && !is_within(path, a->work);
+	return inside && !path_is_within(path, mine) && !path_is_within(path, a->work);
 }
 
 void protection_pack(

@@ -15,6 +15,7 @@
 #include "parent.h"
 #include "mounts.h"
 #include "lib/room.h"
+#include "lib/within.h"
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -161,20 +162,13 @@ static void say_level(struct parent *p, enum event id, uint64_t left)
 	say_text(p, id, "free", count, "floor", floor);
 }
 
-static bool is_within(const char *path, const char *folder)
-{
-	size_t n = strlen(folder);
-
-	return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
-}
-
 /* Where else an app may write: of its own folders in the state act knows. */
 static void put_folders(const struct parent *p, const struct spec *spec, struct buf *b)
 {
 	for (uint32_t i = 0; i < spec->jail.paths && b->len < FOLDERS_BYTES_MAX; i++) {
 		uint32_t kind = spec->paths[i].kind & JAIL_PATH_KINDS;
 
-		if ((kind != JAIL_PATH_WRITE && kind != JAIL_PATH_MAKE) || is_within(spec->paths[i].path, p->state_dir) ||
+		if ((kind != JAIL_PATH_WRITE && kind != JAIL_PATH_MAKE) || path_is_within(spec->paths[i].path, p->state_dir) ||
 			strlen(spec->paths[i].path) >= PATH_MAX)
 			continue;
 		pack_u32(b, spec->jail.group);
